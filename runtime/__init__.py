@@ -1,0 +1,1 @@
+"""The engine of Seedwright: domain, adapters, worker and command line."""

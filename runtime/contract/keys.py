@@ -1,0 +1,78 @@
+"""Layout of the bucket, and of the directory that stands for it on a laptop.
+
+    seed-data/{user_id}/…
+    jobs/{job_id}/checkpoint.json                 checkpoints/shard-0003.json when sharded
+    jobs/{job_id}/outputs/batch-0001.jsonl        outputs/shard-0003/batch-0001.jsonl
+    jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
+    jobs/{job_id}/failures.jsonl                  written with the export
+    jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
+    jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
+
+Numbers have at least four digits. Past 9999 they grow, so whoever lists must order by number
+(`serial_number`), not by key.
+"""
+
+import re
+from datetime import date
+
+_SERIAL = re.compile(r"/(?:batch|part)-(\d{4,})\.jsonl$")
+
+
+def job_prefix(job_id: str) -> str:
+    """Everything that belongs to a job."""
+    return f"jobs/{job_id}/"
+
+
+def seed_prefix(user_id: str) -> str:
+    """The only place a user may upload to and read seeds from."""
+    return f"seed-data/{user_id}/"
+
+
+def checkpoint_key(job_id: str, shard: int | None = None) -> str:
+    """The checkpoint blob of a job or of one shard."""
+    if shard is None:
+        return f"jobs/{job_id}/checkpoint.json"
+    return f"jobs/{job_id}/checkpoints/shard-{shard:04d}.json"
+
+
+def batches_prefix(job_id: str, shard: int | None = None) -> str:
+    """The folder of record batches. Without a shard it also covers every shard's folder."""
+    folder = "" if shard is None else f"shard-{shard:04d}/"
+    return f"jobs/{job_id}/outputs/{folder}"
+
+
+def batch_key(job_id: str, number: int, shard: int | None = None) -> str:
+    """The object of one batch; numbers begin at 1."""
+    return f"{batches_prefix(job_id, shard)}batch-{number:04d}.jsonl"
+
+
+def failure_parts_prefix(job_id: str, shard: int | None = None) -> str:
+    """The folder of failure lists that are saved while the job runs."""
+    folder = "" if shard is None else f"shard-{shard:04d}/"
+    return f"jobs/{job_id}/failures/{folder}"
+
+
+def failure_part_key(job_id: str, number: int, shard: int | None = None) -> str:
+    """One saved list of failures; numbers begin at 1."""
+    return f"{failure_parts_prefix(job_id, shard)}part-{number:04d}.jsonl"
+
+
+def failures_key(job_id: str) -> str:
+    """All failures of a job, written with its export."""
+    return f"jobs/{job_id}/failures.jsonl"
+
+
+def export_key(job_id: str, extension: str) -> str:
+    """The dataset in one format; `extension` is jsonl, parquet or csv."""
+    return f"jobs/{job_id}/exports/dataset.{extension}"
+
+
+def partition_key(job_id: str, day: date) -> str:
+    """The JSONL dataset of one day (`partition_strategy: timestamp`)."""
+    return f"jobs/{job_id}/exports/date={day.isoformat()}/records.jsonl"
+
+
+def serial_number(key: str) -> int | None:
+    """The number in a batch's or failure list's key; None for any other key."""
+    match = _SERIAL.search(key)
+    return int(match[1]) if match else None

@@ -1,0 +1,178 @@
+"""One tree of errors for the whole engine.
+
+    SeedwrightError
+    ├── ConfigurationError            environment or arguments; nothing was started
+    ├── InputError                    what the user gave can't be used
+    │   ├── TemplateError             shape, syntax or reference
+    │   │   └── TemplateNotFoundError (also a ValueError)
+    │   ├── SeedError                 not readable, empty, or a required path is missing
+    │   └── PriceError                unknown model, or one without a valid price
+    ├── RenderError                   one record's prompt could not be rendered
+    ├── OutputError                   a reply that does not fit the step's output_schema
+    ├── BudgetExceededError           the job's limit leaves no room for another call
+    ├── ModelError                    a call to a model failed; `kind` says how (see retry.py)
+    ├── LeaseLostError                another worker owns this work now; stop writing
+    ├── StorageError                  a table or an object store failed
+    │   ├── NotFoundError
+    │   ├── ObjectExistsError         a write that must not overwrite found an object
+    │   ├── ConflictError             a conditional write lost against another writer
+    │   ├── StorageUnavailableError   throttled or down: the same call may work later
+    │   └── StorageFullError          no space left on the device
+    ├── CorruptCheckpointError        a stored checkpoint that can't be read
+    ├── ModelsFailingError            record after record failed: the job stops paying
+    └── ExportError                   the dataset could not be written; the batches are kept
+
+`code` is stable and machine readable; `retryable` says whether the same call may succeed later.
+Decisions are made on the class (or `ModelError.kind`), never on the text of a message.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class SeedwrightError(Exception):
+    """Root of the tree. `str(error)` is one line that a user can act on."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigurationError(SeedwrightError):
+    """The environment or the arguments don't allow a start."""
+
+    code = "configuration"
+
+
+class InputError(SeedwrightError):
+    """Something the user wrote or uploaded can't be used as it is."""
+
+    code = "invalid_input"
+
+
+class TemplateError(InputError):
+    """A template with a wrong shape, syntax or reference."""
+
+    code = "invalid_template"
+
+
+class TemplateNotFoundError(TemplateError, ValueError):
+    """No such template or version, or none that the caller may see."""
+
+    code = "template_not_found"
+
+
+class SeedError(InputError):
+    """Seed data that can't be read or lacks a required path."""
+
+    code = "invalid_seeds"
+
+
+class PriceError(InputError):
+    """A model that the price table doesn't know, or without a valid price."""
+
+    code = "unknown_model"
+
+
+class RenderError(SeedwrightError):
+    """One prompt could not be rendered: undefined value, time or memory limit."""
+
+    code = "render_failed"
+
+
+class OutputError(SeedwrightError):
+    """A reply that is not JSON or does not fit the step's schema."""
+
+    code = "invalid_output"
+
+
+class BudgetExceededError(SeedwrightError):
+    """The budget leaves no room for the next call."""
+
+    code = "budget_exceeded"
+
+
+class ModelErrorKind(StrEnum):
+    """What a failed call means for money and for retrying. Policies per kind: retry.py."""
+
+    THROTTLED = "throttled"  # refused before any work: not billed
+    UNAVAILABLE = "unavailable"  # 500, 503: an answer arrived, and it was not a completion
+    IN_DOUBT = "in_doubt"  # timeout or reset after sending: perhaps billed
+    MODEL_FAILED = "model_failed"  # the model itself errored (408, 424): perhaps billed
+    NOT_SENT = "not_sent"  # no connection: certainly not billed
+    REJECTED = "rejected"  # this request is invalid; another may be fine
+    FATAL = "fatal"  # no access, no such model: every call will fail
+
+
+class ModelError(SeedwrightError):
+    """A model call that gave no completion.
+
+    `kind` drives retry and accounting; `service_code` is the provider's own error code, for logs.
+    """
+
+    code = "model_error"
+
+    def __init__(self, kind: ModelErrorKind, message: str, *, service_code: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.service_code = service_code
+
+
+class LeaseLostError(SeedwrightError):
+    """The fence has moved on: another worker owns this work."""
+
+    code = "lease_lost"
+
+
+class StorageError(SeedwrightError):
+    """A table or an object store did not do what it was asked."""
+
+    code = "storage"
+
+
+class NotFoundError(StorageError):
+    """No such item or object."""
+
+    code = "not_found"
+
+
+class ObjectExistsError(StorageError):
+    """`put_if_absent` found an object under the key."""
+
+    code = "object_exists"
+
+
+class ConflictError(StorageError):
+    """A conditional write lost: somebody else changed the item first."""
+
+    code = "conflict"
+
+
+class StorageUnavailableError(StorageError):
+    """Throttled, unreachable or failing: the same call may work later."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class StorageFullError(StorageError):
+    """No space is left on the device (or quota)."""
+
+    code = "storage_full"
+
+
+class CorruptCheckpointError(SeedwrightError):
+    """The stored checkpoint can't be read; the batches still can."""
+
+    code = "corrupt_checkpoint"
+
+
+class ModelsFailingError(SeedwrightError):
+    """Too many records failed in a row: going on would only cost money."""
+
+    code = "models_failing"
+
+
+class ExportError(SeedwrightError):
+    """The dataset could not be exported; every batch is kept."""
+
+    code = "export_failed"

@@ -1,0 +1,137 @@
+"""A job and its life.
+
+    QUEUED ──claim──▶ RUNNING ──┬─▶ COMPLETED
+      ▲                 │       ├─▶ FAILED
+      │                 │       ├─▶ BUDGET_EXCEEDED
+      └──interrupted────┘       └─▶ CANCELLED
+
+QUEUED may also be cancelled, or fail before a worker takes it. FAILED and BUDGET_EXCEEDED may be
+queued again (a retry, a raised budget): everything generated so far is kept and counted. So may
+CANCELLED be on a laptop, where the user who cancelled is the user who goes on. COMPLETED is final.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+MAX_RECORDS = 1_000_000
+"""Largest `num_records` of one job (requirement S1.5)."""
+
+MAX_ERROR_MESSAGE_CHARACTERS = 1000
+"""Longest `error_message` that is stored with a job (requirement S7.9)."""
+
+
+class JobStatus(StrEnum):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    CANCELLED = "CANCELLED"
+
+
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.RUNNING: frozenset(JobStatus) - {JobStatus.RUNNING},
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.BUDGET_EXCEEDED: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
+    JobStatus.COMPLETED: frozenset(),
+}
+
+
+def may_become(old: JobStatus, new: JobStatus) -> bool:
+    """Whether the transition table allows `old` → `new`."""
+    return new in TRANSITIONS[old]
+
+
+def sources_of(new: JobStatus) -> frozenset[JobStatus]:
+    """Every status from which `new` may be reached: the condition of a conditional write."""
+    return frozenset(old for old in JobStatus if may_become(old, new))
+
+
+ENDED = frozenset(
+    {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.BUDGET_EXCEEDED, JobStatus.CANCELLED}
+)
+"""Statuses in which no worker may dispatch a call."""
+
+
+class OutputFormat(StrEnum):
+    JSONL = "JSONL"
+    PARQUET = "PARQUET"
+    CSV = "CSV"
+
+
+class SeedStrategy(StrEnum):
+    """How record i gets its seed: an independent draw, or row i modulo the number of rows."""
+
+    RANDOM = "random"
+    SEQUENTIAL = "sequential"
+
+
+class PartitionStrategy(StrEnum):
+    NONE = "none"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateRef:
+    """One immutable version of a template."""
+
+    template_id: str
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobConfig:
+    """What a job generates. Everything it depends on is pinned when it is created."""
+
+    template: TemplateRef
+    seed_data_path: str
+    seed_version: str | None
+    num_records: int
+    output_formats: tuple[OutputFormat, ...] = (OutputFormat.JSONL,)
+    partition_strategy: PartitionStrategy = PartitionStrategy.NONE
+    seed_strategy: SeedStrategy = SeedStrategy.RANDOM
+    model: str | None = None
+    """Overrides the model of every step."""
+    includes: Mapping[str, TemplateRef] = field(default_factory=dict)
+    """Pinned versions of the templates that the template includes, by the name it uses."""
+    price_table_version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Counters of a job. `cost_nano` is nano-USD, settled calls only."""
+
+    records_generated: int = 0
+    failed_records: int = 0
+    tokens_used: int = 0
+    cost_nano: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One request for a dataset, as stored.
+
+    `budget_limit` is what the store holds, unparsed: it can be a Decimal, a string, or damage
+    that `pricing.parse_budget` has to judge (requirements S8.4, S8.5).
+    """
+
+    job_id: str
+    user_id: str
+    status: JobStatus
+    config: JobConfig
+    budget_limit: object
+    created_at: datetime
+    updated_at: datetime
+    progress: Progress = field(default_factory=Progress)
+    error_message: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+def work_id_of(job_id: str, shard: int | None = None) -> str:
+    """Queue key of a job, or of one of its shards: `job_id` or `job_id#shard`."""
+    return job_id if shard is None else f"{job_id}#{shard}"

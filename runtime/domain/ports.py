@@ -1,0 +1,377 @@
+"""What the engine needs of the world, as small Protocols.
+
+Two families of adapters implement them: `runtime.aws` (DynamoDB, S3, Bedrock) and `runtime.local`
+(SQLite, a directory, llama.cpp). One contract suite (`tests/contract`) holds both to the words
+here. Every method may raise `StorageUnavailableError` for a fault that may pass, and nothing else
+that is not named. Times are aware UTC datetimes, money is integer nano-USD, sizes are bytes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import BinaryIO, Protocol
+
+from runtime.domain.job import Job, JobStatus, Progress, TemplateRef
+from runtime.domain.template import Template
+
+
+class Clock(Protocol):
+    """Wall time for stamps, monotonic seconds for every decision about duration."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+
+# ── models ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Role(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    """One paid attempt. `messages` alternate and begin with the user's.
+
+    `output_schema` (JSON Schema) is set only for models that constrain their output to it.
+    `seed` makes a sampler repeatable where a model has one to set; others ignore it.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    system: str | None = None
+    temperature: float | None = None
+    output_schema: Mapping[str, object] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Billed tokens of one call. `input_tokens` excludes what the cache served or stored."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """All tokens of the call."""
+        return (
+            self.input_tokens
+            + self.output_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReply:
+    """A completion. `usage` is None when the provider did not say (then the worst case is paid).
+
+    `stop_reason` is Converse's word: end_turn, max_tokens, content_filtered, …
+    """
+
+    text: str
+    usage: Usage | None
+    stop_reason: str = "end_turn"
+
+
+class ModelClient(Protocol):
+    """Calls a model once. Thread safe. No retries: each call is at most one paid request."""
+
+    def converse(self, request: ModelRequest) -> ModelReply:
+        """Complete `request`. Raises `ModelError`, and nothing else."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# ── objects ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectStat:
+    """`version` names these very bytes (S3 VersionId, or a content hash); None if not kept."""
+
+    key: str
+    size: int
+    version: str | None
+
+
+class ObjectStore(Protocol):
+    """A flat key → bytes store: S3, or a directory. Writes are atomic and durable on return."""
+
+    def get(self, key: str, *, version: str | None = None) -> bytes:
+        """The whole object. Raises `NotFoundError` (also when `version` is gone)."""
+        ...
+
+    def stat(self, key: str) -> ObjectStat:
+        """Size and current version. Raises `NotFoundError`."""
+        ...
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Create or replace. Raises `StorageFullError`."""
+        ...
+
+    def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Create. Raises `ObjectExistsError` and changes nothing when the key is taken."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectStat]:
+        """Every object whose key starts with `prefix`, in key order; `version` may be None."""
+        ...
+
+    def open_reader(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """Stream the object in constant memory. Raises `NotFoundError` on enter."""
+        ...
+
+    def open_writer(self, key: str, *, content_type: str) -> AbstractContextManager[BinaryIO]:
+        """Stream a new object in constant memory.
+
+        It replaces the old one when the block ends without an exception; otherwise no trace of
+        the new one stays.
+        """
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove; missing keys are fine."""
+        ...
+
+
+# ── jobs, work, checkpoints ────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """The right to work. Every write made under it carries `fence`, which only ever grows."""
+
+    work_id: str
+    job_id: str
+    owner: str
+    fence: int
+    attempt: int
+    shard: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """What an observer sees of RUNNING work.
+
+    `beat` changes with every heartbeat. `abandoned` is True only where the adapter can prove that
+    the owner is dead (a laptop's file lock); otherwise the observer has to watch `beat`.
+    """
+
+    work_id: str
+    job_id: str
+    fence: int
+    beat: int
+    abandoned: bool = False
+
+
+class WorkQueue(Protocol):
+    """Work items, first in, first out. A claim is one conditional write, so one claimer wins."""
+
+    def get_next_job(self, owner: str) -> Claim | None:
+        """Claim the oldest QUEUED item. A lost race moves on to the next; None when none is left."""
+        ...
+
+    def claim(self, work_id: str, owner: str) -> Claim | None:
+        """Claim this item if it is QUEUED, else None. Raises `NotFoundError`."""
+        ...
+
+    def heartbeat(self, claim: Claim) -> None:
+        """Renew the lease. Raises `LeaseLostError`."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Hand unfinished work back: RUNNING → QUEUED. Raises `LeaseLostError`."""
+        ...
+
+    def finish(self, claim: Claim, status: JobStatus) -> None:
+        """End the item with the job's final status. Raises `LeaseLostError`."""
+        ...
+
+    def leases(self) -> Sequence[Lease]:
+        """All RUNNING items."""
+        ...
+
+    def recover(self, lease: Lease) -> bool:
+        """RUNNING → QUEUED if fence and beat are still what `lease` saw. Never executes work."""
+        ...
+
+    def enqueue(self, work_id: str) -> None:
+        """Queue an existing, ended item again. Raises `NotFoundError`, `ConflictError`."""
+        ...
+
+
+class JobStore(Protocol):
+    """The jobs table."""
+
+    def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
+        """Store a QUEUED job and its work items in one transaction. Raises `ConflictError`."""
+        ...
+
+    def get_job(self, job_id: str) -> Job:
+        """Strongly consistent read. Raises `NotFoundError`."""
+        ...
+
+    def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
+        """Replace the counters of a RUNNING job. Raises `LeaseLostError` on a newer fence."""
+        ...
+
+    def set_status(
+        self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
+    ) -> None:
+        """Move along `job.TRANSITIONS`, stamping started_at or completed_at.
+
+        With a fence, a newer stored fence raises `LeaseLostError` and the fence is stored; RUNNING
+        → RUNNING is then allowed (a successor takes over). Leaving FAILED clears error_message.
+        Raises `ConflictError` when the table doesn't allow the transition, `NotFoundError`.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointVersion:
+    version: int
+    records_generated: int
+    fence: int
+
+
+class CheckpointVersions(Protocol):
+    """The small, conditional half of a checkpoint; the blob is an object."""
+
+    def get(self, work_id: str) -> CheckpointVersion | None: ...
+
+    def put(self, work_id: str, new: CheckpointVersion) -> None:
+        """Store `new` if the stored version is `new.version - 1` (none counts as 0).
+
+        A reply that was lost and retried finds its own item and succeeds. Raises `LeaseLostError`
+        if the stored fence is newer, `ConflictError` if the stored version is another one.
+        """
+        ...
+
+
+class CostStore(Protocol):
+    """What each flush of a job cost."""
+
+    def add(self, job_id: str, *, entry_id: str, cost_nano: int, tokens: int) -> None:
+        """Add one entry; the same `entry_id` again changes nothing."""
+        ...
+
+    def total(self, job_id: str) -> int:
+        """Sum of all entries, nano-USD."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """Part of the budget that one worker may spend without asking again."""
+
+    fence: int
+    sequence: int
+    nano: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """A job's budget: `spent + all holds <= limit`, always."""
+
+    limit_nano: int
+    spent_nano: int
+    holds: Mapping[str, Hold]
+
+    @property
+    def committed_nano(self) -> int:
+        """Spent, or held by somebody who may be spending it now."""
+        return self.spent_nano + sum(hold.nano for hold in self.holds.values())
+
+
+class BudgetStore(Protocol):
+    """One counter a job, changed by conditional writes."""
+
+    def open_account(self, job_id: str, limit_nano: int) -> Account:
+        """Create the account, or set the limit of the existing one; a limit below what is
+        committed only stops new holds.
+        """
+        ...
+
+    def get_account(self, job_id: str) -> Account:
+        """Strongly consistent read. Raises `NotFoundError`."""
+        ...
+
+    def change_hold(
+        self, job_id: str, work_id: str, *, expected: Hold | None, new: Hold, spent_nano: int
+    ) -> Account:
+        """Replace the hold `expected` by `new` and add `spent_nano` to the spent sum, at once.
+
+        The race it excludes: two workers that both see room for the last dollar. When the
+        commitment would grow past the limit it raises `BudgetExceededError`; a change that
+        doesn't let it grow is always allowed. When the stored hold isn't `expected` it raises
+        `ConflictError`, unless it equals `new` already (a lost reply, retried). A stored hold with
+        a newer fence than `new` raises `LeaseLostError`.
+        """
+        ...
+
+
+class TemplateStore(Protocol):
+    """Immutable template versions."""
+
+    def load_template(self, ref: TemplateRef) -> Template:
+        """Raises `TemplateNotFoundError`."""
+        ...
+
+    def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:
+        """Store the next version. Raises `ConflictError` when another writer took it first."""
+        ...
+
+
+# ── the laptop's extra safety ──────────────────────────────────────────────────────────────────
+
+
+class Journal(Protocol):
+    """Append-only log of paid replies that no batch holds yet. On AWS there is none.
+
+    `append` returns when a killed process can no longer lose the line.
+    """
+
+    def append(self, line: bytes) -> None:
+        """Add one line (without newline). Raises `StorageFullError`."""
+        ...
+
+    def replay(self) -> Iterator[bytes]:
+        """Whole lines in order; a torn last line, left by a kill, is dropped."""
+        ...
+
+    def reset(self, lines: Iterable[bytes] = ()) -> None:
+        """Forget everything but `lines`, atomically: a batch holds the rest now."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """Everything a worker needs, wired by `runtime.bootstrap`."""
+
+    clock: Clock
+    queue: WorkQueue
+    jobs: JobStore
+    templates: TemplateStore
+    checkpoints: CheckpointVersions
+    costs: CostStore
+    budgets: BudgetStore
+    objects: ObjectStore
+    models: ModelClient
+    open_journal: Callable[[str], Journal] | None = None
+    """Opens the journal of a work id; None where a lost machine takes its disk with it."""

@@ -1,0 +1,100 @@
+"""A record and a failure, as the JSON lines that batches, failure lists and exports hold.
+
+Record line:  {"id", "job_id", "index", "timestamp", "seed_data_id", "generation_result"}
+Failure line: {"id", "index", "seed_data_id", "step", "kind", "message", "attempts"}
+
+`generation_result` maps step ids to {"output", "model", "stop_reason"} and, where the template
+keeps prompts, "prompt". `index` runs from 0 to num_records - 1 and identifies a record in its job.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import orjson
+
+RECORD_FIELDS: Final = (
+    "id",
+    "job_id",
+    "index",
+    "timestamp",
+    "seed_data_id",
+    "generation_result",
+)
+"""Columns of Parquet and CSV, in this order; `generation_result` is a JSON string there."""
+
+
+def record_id(job_id: str, index: int) -> str:
+    """The id of record `index` of a job."""
+    return f"{job_id}-{index}"
+
+
+def clean_text(text: str) -> str:
+    """`text` as valid Unicode: lone surrogates, which no UTF-8 file can hold, become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One finished record."""
+
+    job_id: str
+    index: int
+    timestamp: datetime
+    seed_data_id: str
+    generation_result: Mapping[str, Mapping[str, object]]
+
+    def line(self) -> bytes:
+        """The record as one JSON line, without the newline."""
+        return orjson.dumps(
+            {
+                "id": record_id(self.job_id, self.index),
+                "job_id": self.job_id,
+                "index": self.index,
+                "timestamp": self.timestamp,
+                "seed_data_id": self.seed_data_id,
+                "generation_result": self.generation_result,
+            },
+            option=orjson.OPT_UTC_Z,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """One record that will not be generated, and why. Holds no prompt and no output."""
+
+    job_id: str
+    index: int
+    seed_data_id: str
+    step: str
+    kind: str
+    message: str
+    attempts: int
+
+    def line(self) -> bytes:
+        """The failure as one JSON line, without the newline."""
+        return orjson.dumps(
+            {
+                "id": record_id(self.job_id, self.index),
+                "index": self.index,
+                "seed_data_id": self.seed_data_id,
+                "step": self.step,
+                "kind": self.kind,
+                "message": self.message,
+                "attempts": self.attempts,
+            }
+        )
+
+
+def index_of(line: bytes) -> int:
+    """The index in a record or failure line. Raises `ValueError` on damage."""
+    document = orjson.loads(line)
+    index = document.get("index") if isinstance(document, dict) else None
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise ValueError("a line without a valid index")
+    return index

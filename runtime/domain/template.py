@@ -1,0 +1,48 @@
+"""A template: one or more prompt steps that turn a seed into a record.
+
+The document (YAML or JSON) has `name`, `description`, `schema_requirements` and `steps[]`; a step
+has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`, `max_tokens`,
+`temperature`, `output_schema`. `template_document.py` parses and checks it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+DEFAULT_TIER: Final = "cheap"
+DEFAULT_MAX_TOKENS: Final = 512
+"""Bedrock deducts `max_tokens` from the quota when a call starts, and the ledger reserves it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One model call. `model` is an id of the price table, `model_tier` one of its tiers or
+    aliases; at most one of them is set, and neither means `DEFAULT_TIER`.
+    """
+
+    id: str
+    prompt: str
+    model: str | None = None
+    model_tier: str | None = None
+    system: str | None = None
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    temperature: float | None = None
+    output_schema: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """A checked template.
+
+    `schema_requirements` are dotted paths that every seed must have, such as `author.name`.
+    `includes` are the names that `{% include %}` uses anywhere, fragments included; `fragments`
+    maps those names to their Jinja2 source once they are resolved.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    description: str = ""
+    schema_requirements: tuple[str, ...] = ()
+    keep_prompts: bool = False
+    includes: tuple[str, ...] = ()
+    fragments: Mapping[str, str] = field(default_factory=dict)
