@@ -2,6 +2,7 @@
 
     seed-data/{user_id}/…
     jobs/{job_id}/checkpoint.json                 checkpoints/shard-0003.json when sharded
+    jobs/{job_id}/prices.json                     the price table the job began with
     jobs/{job_id}/outputs/batch-0001.jsonl        outputs/shard-0003/batch-0001.jsonl
     jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
     jobs/{job_id}/failures.jsonl                  written with the export
@@ -33,6 +34,11 @@ def checkpoint_key(job_id: str, shard: int | None = None) -> str:
     if shard is None:
         return f"jobs/{job_id}/checkpoint.json"
     return f"jobs/{job_id}/checkpoints/shard-{shard:04d}.json"
+
+
+def prices_key(job_id: str) -> str:
+    """The price table that a job began with and keeps."""
+    return f"jobs/{job_id}/prices.json"
 
 
 def batches_prefix(job_id: str, shard: int | None = None) -> str:

@@ -95,7 +95,8 @@ class ModelErrorKind(StrEnum):
     """What a failed call means for money and for retrying. Policies per kind: retry.py."""
 
     THROTTLED = "throttled"  # refused before any work: not billed
-    UNAVAILABLE = "unavailable"  # 500, 503: an answer arrived, and it was not a completion
+    UNAVAILABLE = "unavailable"  # 503: the service refused the work
+    SERVER_FAULT = "server_fault"  # 500: an answer without a completion, perhaps billed
     IN_DOUBT = "in_doubt"  # timeout or reset after sending: perhaps billed
     MODEL_FAILED = "model_failed"  # the model itself errored (408, 424): perhaps billed
     NOT_SENT = "not_sent"  # no connection: certainly not billed

@@ -116,7 +116,7 @@ class Job:
     """One request for a dataset, as stored.
 
     `budget_limit` is what the store holds, unparsed: it can be a Decimal, a string, or damage
-    that `pricing.parse_budget` has to judge (requirements S8.4, S8.5).
+    that `money.parse_budget` has to judge (requirements S8.4, S8.5).
     """
 
     job_id: str

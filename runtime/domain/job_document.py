@@ -34,7 +34,8 @@ def config_document(config: JobConfig) -> dict[str, Any]:
 
 def parse_config(document: Mapping[str, Any]) -> JobConfig:
     """Inverse of `config_document`; whole numbers may be Decimal. A single output format may be a
-    bare string. Raises `KeyError` or `ValueError` on a document this project didn't write."""
+    bare string. Raises `KeyError` or `ValueError` on a document this project didn't write.
+    """
     formats = document["output_format"]
     return JobConfig(
         template=TemplateRef(

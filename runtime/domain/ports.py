@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import BinaryIO, Protocol
 
 from runtime.domain.job import Job, JobStatus, Progress, TemplateRef
+from runtime.domain.pricing import PriceTable
 from runtime.domain.template import Template
 
 
@@ -184,7 +185,8 @@ class WorkQueue(Protocol):
     """Work items, first in, first out. A claim is one conditional write, so one claimer wins."""
 
     def get_next_job(self, owner: str) -> Claim | None:
-        """Claim the oldest QUEUED item. A lost race moves on to the next; None when none is left."""
+        """Claim the oldest QUEUED item; None when there is none. A lost race moves on to the
+        next item."""
         ...
 
     def claim(self, work_id: str, owner: str) -> Claim | None:
@@ -229,6 +231,12 @@ class JobStore(Protocol):
 
     def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
         """Replace the counters of a RUNNING job. Raises `LeaseLostError` on a newer fence."""
+        ...
+
+    def set_budget(self, job_id: str, budget_limit: str) -> None:
+        """Replace the budget (decimal USD); it holds from the next claim on. Raises
+        `NotFoundError`.
+        """
         ...
 
     def set_status(
@@ -373,5 +381,8 @@ class Ports:
     budgets: BudgetStore
     objects: ObjectStore
     models: ModelClient
+    provider: str
+    """Whose models `models` calls, as the price table names providers."""
+    prices: PriceTable
     open_journal: Callable[[str], Journal] | None = None
     """Opens the journal of a work id; None where a lost machine takes its disk with it."""

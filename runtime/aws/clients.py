@@ -1,0 +1,88 @@
+"""The one factory of boto3 clients: every timeout, retry and pool size is set here.
+
+boto3 is imported when the first client is made, so that importing this module costs nothing.
+Clients are thread safe; make one of a kind per process and share it.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_s3.client import S3Client
+
+CONNECT_SECONDS: Final = 5.0
+TABLE_READ_SECONDS: Final = 10.0
+OBJECT_READ_SECONDS: Final = 60.0
+MODEL_READ_SECONDS: Final = 100.0
+"""Below the 350 s after which NAT and VPC endpoints drop an idle connection, and within the two
+minutes that a reclaimed machine has left."""
+
+STORAGE_ATTEMPTS: Final = 5
+"""First try included. Every storage write may be sent twice: conditions or tokens make it safe."""
+
+USER_AGENT: Final = "seedwright"
+"""A fixed one for model calls: botocore builds its own twice for every call."""
+
+
+def create_dynamodb_client() -> "DynamoDBClient":
+    """For all tables. Raises `ConfigurationError`."""
+    client: DynamoDBClient = _create(
+        "dynamodb",
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=TABLE_READ_SECONDS,
+        retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
+        max_pool_connections=10,
+    )
+    return client
+
+
+def create_s3_client() -> "S3Client":
+    """For the bucket. Raises `ConfigurationError`."""
+    client: S3Client = _create(
+        "s3",
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=OBJECT_READ_SECONDS,
+        retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
+        max_pool_connections=10,
+    )
+    return client
+
+
+def create_bedrock_client(*, concurrency: int) -> "BedrockRuntimeClient":
+    """For `concurrency` simultaneous model calls. One call is one HTTP request: the SDK would pay
+    again for a retry, because Converse has no idempotency token. Raises `ConfigurationError`.
+    """
+    client: BedrockRuntimeClient = _create(
+        "bedrock-runtime",
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=MODEL_READ_SECONDS,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=concurrency,
+        user_agent=USER_AGENT,
+        parameter_validation=False,  # a tenth of the CPU of a call; requests are built by us
+    )
+    return client
+
+
+def _create(service: Any, **settings: Any) -> Any:
+    # boto3 is imported here: 0.2 s that a laptop run without AWS never pays.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    try:
+        return boto3.client(
+            service,
+            # ECS, Lambda and other SDKs say AWS_REGION; botocore alone reads AWS_DEFAULT_REGION.
+            region_name=os.environ.get("AWS_REGION") or None,
+            config=Config(tcp_keepalive=True, **settings),
+        )
+    except (BotoCoreError, ValueError) as exc:
+        raise ConfigurationError(
+            f"no AWS client for {service} ({type(exc).__name__}):"
+            " set AWS_REGION and check the AWS profile and credentials"
+        ) from exc

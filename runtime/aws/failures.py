@@ -1,0 +1,150 @@
+"""boto3's errors as this project's, one function per storage service.
+
+The error code and the HTTP status decide, never the text: it changes without notice, and it may
+quote what a user stored.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+from botocore.parsers import ResponseParserError
+
+from runtime.domain.errors import (
+    ConflictError,
+    NotFoundError,
+    ObjectExistsError,
+    StorageError,
+    StorageUnavailableError,
+)
+
+SDK_ERRORS: Final = (ClientError, BotoCoreError, ResponseParserError)
+"""Everything that a boto3 call raises on a failure."""
+
+CONDITION_FAILED: Final = "ConditionalCheckFailedException"
+TRANSACTION_CANCELED: Final = "TransactionCanceledException"
+CONDITIONAL_CONFLICT: Final = "ConditionalRequestConflict"
+"""S3: another conditional write of the same key is under way."""
+
+_CONDITION_REASON: Final = "ConditionalCheckFailed"
+_PASSING_CODES: Final = frozenset(
+    {
+        "LimitExceededException",
+        "OperationAborted",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+        CONDITIONAL_CONFLICT,
+    }
+)
+_PASSING_REASONS: Final = frozenset(
+    {"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
+)
+_PASSING_ERRORS: Final = (
+    BotoConnectionError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    ResponseParserError,
+)
+_MISSING_OBJECT: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+_HTTP_TOO_MANY_REQUESTS: Final = 429
+_HTTP_SERVER_ERROR: Final = 500
+
+
+def error_code(exc: BaseException) -> str:
+    """The service's error code, or the class of an error that never reached the service."""
+    if isinstance(exc, ClientError):
+        return str(exc.response.get("Error", {}).get("Code", ""))
+    return type(exc).__name__
+
+
+def refused_item(exc: ClientError) -> dict[str, Any] | None:
+    """The item, in DynamoDB's own types, that made a condition fail (ALL_OLD)."""
+    return cast("dict[str, Any]", exc.response).get("Item")
+
+
+def dynamodb_error(exc: BaseException, *, table: str) -> StorageError:
+    """What a failed DynamoDB call means for the caller."""
+    code = error_code(exc)
+    if code == CONDITION_FAILED:
+        return ConflictError(f"table {table}: another writer was first; read again and retry")
+    if code == TRANSACTION_CANCELED and isinstance(exc, ClientError):
+        reasons = _cancellation_reasons(exc)
+        if _CONDITION_REASON in reasons:
+            return ConflictError(f"table {table}: an item of the transaction exists already")
+        if reasons & _PASSING_REASONS:
+            return _unavailable(f"table {table}", code)
+    if _may_pass(exc, code):
+        return _unavailable(f"table {table}", code)
+    return StorageError(
+        f"table {table} refused the request ({code}): check its name, region and permissions"
+    )
+
+
+def s3_error(exc: BaseException, *, where: str) -> StorageError:
+    """What a failed S3 call on the key or prefix `where` means for the caller."""
+    code = error_code(exc)
+    if code in _MISSING_OBJECT:
+        return NotFoundError(f"no object {where}: check the key")
+    if code == "PreconditionFailed":
+        return ObjectExistsError(f"object {where} exists already and is not overwritten")
+    if _may_pass(exc, code):
+        return _unavailable(f"object {where}", code)
+    return StorageError(
+        f"the bucket refused the request for {where} ({code}):"
+        " check its name, region and permissions"
+    )
+
+
+@contextmanager
+def s3_errors(where: str) -> Iterator[None]:
+    """Turn what boto3 raises inside the block into this project's errors."""
+    try:
+        yield
+    except SDK_ERRORS as exc:
+        raise s3_error(exc, where=where) from exc
+
+
+def s3_key_error(code: str, *, where: str) -> StorageError:
+    """What the code of one key means that a batch deletion could not remove."""
+    if code in _PASSING_CODES or code in {"InternalError", "ServiceUnavailable"}:
+        return _unavailable(f"object {where}", code)
+    return StorageError(f"object {where} can't be deleted ({code}): check the role's permissions")
+
+
+def _unavailable(what: str, code: str) -> StorageUnavailableError:
+    return StorageUnavailableError(f"{what} is not available now ({code}): try again")
+
+
+def _may_pass(exc: BaseException, code: str) -> bool:
+    if isinstance(exc, ClientError):
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        overloaded = status == _HTTP_TOO_MANY_REQUESTS or status >= _HTTP_SERVER_ERROR
+        return overloaded or code in _PASSING_CODES
+    return isinstance(exc, _PASSING_ERRORS)
+
+
+def _cancellation_reasons(exc: ClientError) -> frozenset[str]:
+    reasons = cast("dict[str, Any]", exc.response).get("CancellationReasons", ())
+    return frozenset(str(reason.get("Code")) for reason in reasons)

@@ -1,0 +1,242 @@
+"""The jobs table.
+
+An item: job_id, user_id, status, config, budget_limit (as the user gave it), records_generated,
+failed_records, tokens_used, cost_estimate (USD), created_at, updated_at, and when there is one
+error_message, started_at, completed_at, fence. `budget_store.py` keeps the account on it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.aws.failures import SDK_ERRORS, dynamodb_error
+from runtime.aws.table import Item, Refused, Table, parse_stamp, stamp, to_attributes
+from runtime.aws.work_queue import work_item
+from runtime.domain.errors import (
+    ConflictError,
+    InputError,
+    LeaseLostError,
+    NotFoundError,
+    StorageError,
+)
+from runtime.domain.job import (
+    ENDED,
+    MAX_ERROR_MESSAGE_CHARACTERS,
+    Job,
+    JobStatus,
+    Progress,
+    sources_of,
+)
+from runtime.domain.job_document import config_document, parse_config
+from runtime.domain.ports import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+MAX_SHARDS: Final = 99
+"""A DynamoDB transaction takes 100 items, and one of them is the job."""
+
+# Excludes a worker that lost its lease: its successor has stored a higher fence.
+_FENCE_HOLDS: Final = "(attribute_not_exists(#fence) OR #fence <= :fence)"
+
+
+class DynamoJobStore:
+    """Implements `ports.JobStore`."""
+
+    def __init__(
+        self, *, client: "DynamoDBClient", table_name: str, queue_table_name: str, clock: Clock
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._queue_table_name = queue_table_name
+        self._table = Table(client, table_name)
+        self._clock = clock
+
+    def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
+        if len(shards) > MAX_SHARDS:
+            raise InputError(f"a job has at most {MAX_SHARDS} shards: {len(shards)} were asked for")
+        queued_at = stamp(self._clock.now())
+        work = [work_item(job.job_id, shard, queued_at=queued_at) for shard in shards]
+        puts = [
+            _put_new(self._table_name, job_item(job), absent="job_id"),
+            *(_put_new(self._queue_table_name, item, absent="work_id") for item in work),
+        ]
+        try:
+            # The SDK adds an idempotency token, so a lost reply is safe to send again.
+            self._client.transact_write_items(TransactItems=puts)
+        except SDK_ERRORS as exc:
+            raise dynamodb_error(exc, table=self._table_name) from exc
+
+    def get_job(self, job_id: str) -> Job:
+        item = self._table.get({"job_id": job_id})
+        if item is None:
+            raise _no_job(job_id)
+        return parse_job(item)
+
+    def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
+        outcome = self._table.update(
+            {"job_id": job_id},
+            set_="#records_generated = :generated, #failed_records = :failed,"
+            " #tokens_used = :tokens, #cost_estimate = :cost, #updated_at = :now",
+            # The status excludes a worker that has not yet seen that its job was cancelled.
+            condition=f"#status = :running AND {_FENCE_HOLDS}",
+            values={
+                ":generated": progress.records_generated,
+                ":failed": progress.failed_records,
+                ":tokens": progress.tokens_used,
+                ":cost": _usd(progress.cost_nano),
+                ":now": stamp(self._clock.now()),
+                ":running": JobStatus.RUNNING,
+                ":fence": fence,
+            },
+        )
+        if isinstance(outcome, Refused):
+            item = _existing(outcome, job_id, fence)
+            raise ConflictError(f"job {job_id} is {item['status']}: its counters stay as they are")
+
+    def set_budget(self, job_id: str, budget_limit: str) -> None:
+        outcome = self._table.update(
+            {"job_id": job_id},
+            set_="#budget_limit = :limit, #updated_at = :now",
+            condition="attribute_exists(#job_id)",
+            values={":limit": Decimal(budget_limit), ":now": stamp(self._clock.now())},
+        )
+        if isinstance(outcome, Refused):
+            raise _no_job(job_id)
+
+    def set_status(
+        self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
+    ) -> None:
+        sources = sources_of(status)
+        if fence is not None and status is JobStatus.RUNNING:
+            sources |= {JobStatus.RUNNING}
+        allowed = {f":from{number}": source for number, source in enumerate(sorted(sources))}
+        # Excludes a transition decided on a status that has changed since: a user's cancellation
+        # and a worker's end can't overwrite each other.
+        condition = f"#status IN ({', '.join(allowed)})"
+        values: dict[str, Any] = {
+            ":status": status,
+            ":now": stamp(self._clock.now()),
+            **allowed,
+        }
+        set_ = ["#status = :status", "#updated_at = :now"]
+        remove = []
+        if status is JobStatus.RUNNING:
+            set_.append("#started_at = if_not_exists(#started_at, :now)")
+        if status in ENDED:
+            set_.append("#completed_at = :now")
+        else:
+            remove.append("#completed_at")
+        if error_message is None:
+            remove.append("#error_message")
+        else:
+            set_.append("#error_message = :error")
+            values[":error"] = error_message[:MAX_ERROR_MESSAGE_CHARACTERS]
+        if fence is not None:
+            set_.append("#fence = :fence")
+            values[":fence"] = fence
+            condition += f" AND {_FENCE_HOLDS}"
+        outcome = self._table.update(
+            {"job_id": job_id},
+            set_=", ".join(set_),
+            remove=", ".join(remove),
+            condition=condition,
+            values=values,
+        )
+        if isinstance(outcome, Refused):
+            item = _existing(outcome, job_id, fence)
+            raise ConflictError(f"job {job_id} is {item['status']}: it can't become {status}")
+
+
+def _existing(refused: Refused, job_id: str, fence: int | None) -> Item:
+    """The item behind a refusal, unless it is missing or a successor's."""
+    if refused.item is None:
+        raise _no_job(job_id)
+    if fence is not None and refused.item.get("fence", 0) > fence:
+        raise LeaseLostError(f"job {job_id} has another owner: fence {fence} is out of date")
+    return refused.item
+
+
+def _no_job(job_id: str) -> NotFoundError:
+    return NotFoundError(f"no job {job_id}: check the id")
+
+
+def _put_new(table_name: str, item: Item, *, absent: str) -> Any:
+    """Part of a transaction. The condition excludes that a job is created twice, and that a new
+    job takes over the work items of an old one.
+    """
+    return {
+        "Put": {
+            "TableName": table_name,
+            "Item": to_attributes(item),
+            "ConditionExpression": "attribute_not_exists(#key)",
+            "ExpressionAttributeNames": {"#key": absent},
+        }
+    }
+
+
+def job_item(job: Job) -> Item:
+    """A job as it is stored. What is None has no attribute."""
+    attributes = {
+        "job_id": job.job_id,
+        "user_id": job.user_id,
+        "status": str(job.status),
+        "config": config_document(job.config),
+        "budget_limit": _storable(job.budget_limit),
+        "records_generated": job.progress.records_generated,
+        "failed_records": job.progress.failed_records,
+        "tokens_used": job.progress.tokens_used,
+        "cost_estimate": _usd(job.progress.cost_nano),
+        "created_at": stamp(job.created_at),
+        "updated_at": stamp(job.updated_at),
+        "error_message": job.error_message,
+        "started_at": job.started_at and stamp(job.started_at),
+        "completed_at": job.completed_at and stamp(job.completed_at),
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def parse_job(item: Item) -> Job:
+    """Inverse of `job_item`. Raises `StorageError` for an item that this project didn't write."""
+    try:
+        return Job(
+            job_id=item["job_id"],
+            user_id=item["user_id"],
+            status=JobStatus(item["status"]),
+            config=parse_config(item["config"]),
+            budget_limit=item.get("budget_limit"),
+            created_at=parse_stamp(item["created_at"]),
+            updated_at=parse_stamp(item["updated_at"]),
+            progress=Progress(
+                records_generated=int(item["records_generated"]),
+                failed_records=int(item["failed_records"]),
+                tokens_used=int(item["tokens_used"]),
+                cost_nano=int(item["cost_estimate"].scaleb(9)),
+            ),
+            error_message=item.get("error_message"),
+            started_at=_optional_time(item, "started_at"),
+            completed_at=_optional_time(item, "completed_at"),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as exc:
+        raise StorageError("the job's item in the jobs table is damaged: delete the job") from exc
+
+
+def _optional_time(item: Item, name: str) -> datetime | None:
+    return parse_stamp(item[name]) if name in item else None
+
+
+def _usd(nano: int) -> Decimal:
+    return Decimal(nano).scaleb(-9)
+
+
+def _storable(limit: object) -> object:
+    """As given where DynamoDB can hold it, else as text: `pricing.parse_budget` judges it."""
+    if limit is None or isinstance(limit, str | bool):
+        return limit
+    try:
+        number = Decimal(str(limit))
+        to_attributes({"": number})
+    except (ArithmeticError, TypeError):
+        return str(limit)
+    return number

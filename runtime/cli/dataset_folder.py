@@ -1,0 +1,179 @@
+"""The folder of one dataset: what the user sees, and the state that makes it resumable.
+
+    DIR/dataset.jsonl …          published when they are complete
+    DIR/failures.jsonl           if there are any
+    DIR/.seedwright/job.json     which dataset this is
+    DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
+    DIR/.seedwright/log.jsonl    what the engine logged
+
+The job's id follows from template, seeds, strategy and random seed, so the same command always
+draws the same seeds, on any machine.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from runtime.bootstrap import LocalEngine
+from runtime.cli.inputs import SeedFile
+from runtime.contract.keys import export_key, failures_key, seed_prefix
+from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
+from runtime.domain.job import (
+    ENDED,
+    Job,
+    JobConfig,
+    JobStatus,
+    OutputFormat,
+    SeedStrategy,
+    work_id_of,
+)
+from runtime.domain.money import usd_decimal
+from runtime.domain.template import Template
+from runtime.domain.template_document import document_of
+
+LOCAL_USER: Final = "local"
+_STATE: Final = ".seedwright"
+_NAMESPACE: Final = uuid.UUID("6a1f1c0e-6d0f-4a43-9f0b-6a3c5f8a7c11")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """What is asked for. The first part is its identity and can't change in a folder."""
+
+    template: Template
+    seeds: SeedFile
+    num_records: int
+    seed_strategy: SeedStrategy
+    random_seed: int
+    model: str | None
+    backend: str
+    budget_nano: int
+    formats: tuple[OutputFormat, ...]
+
+    def identity(self) -> dict[str, object]:
+        """The choices that make one dataset another, by the words users know them by."""
+        document = orjson.dumps(document_of(self.template), option=orjson.OPT_SORT_KEYS)
+        return {
+            "template": hashlib.sha256(document).hexdigest(),
+            "seeds": hashlib.sha256(self.seeds.body).hexdigest(),
+            "-n": self.num_records,
+            "--seed-strategy": str(self.seed_strategy),
+            "--random-seed": self.random_seed,
+            "--model": self.model,
+            "--backend": self.backend,
+        }
+
+    def job_id(self) -> str:
+        """Depends on what decides the prompts, and not on how many or by which model."""
+        identity = self.identity()
+        drawn = ("template", "seeds", "--seed-strategy", "--random-seed")
+        return str(uuid.uuid5(_NAMESPACE, orjson.dumps([identity[key] for key in drawn]).decode()))
+
+
+class DatasetFolder:
+    """One `--out` folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state = path / _STATE
+        self.log = self.state / "log.jsonl"
+        self._identity = self.state / "job.json"
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse a folder that holds another dataset. Raises `InputError`."""
+        stored = self._stored_identity()
+        if stored is None:
+            return
+        wanted = dataset.identity()
+        changed = [name for name in wanted if stored.get(name) != wanted[name]]
+        if changed:
+            raise InputError(
+                f"{self.path} holds another dataset (different {', '.join(changed)}): choose "
+                "another --out, or delete it"
+            )
+
+    def _stored_identity(self) -> Mapping[str, object] | None:
+        try:
+            document = orjson.loads(self._identity.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, orjson.JSONDecodeError) as exc:
+            raise ConfigurationError(f"{self._identity} is damaged: choose another --out") from exc
+        return document if isinstance(document, dict) else {}
+
+    def prepare(self, engine: LocalEngine, dataset: Dataset) -> Job:
+        """The job of this folder, made or made ready to go on. Safe to repeat after a crash at
+        any point: the identity is written first and everything after it can be done again.
+        """
+        if self._stored_identity() is None:
+            temporary = self._identity.with_suffix(".tmp")
+            temporary.write_bytes(orjson.dumps(dataset.identity()))
+            temporary.replace(self._identity)
+        job_id = dataset.job_id()
+        ports = engine.ports
+        try:
+            job = ports.jobs.get_job(job_id)
+        except NotFoundError:
+            self._create(engine, dataset, job_id)
+            return ports.jobs.get_job(job_id)
+        ports.jobs.set_budget(job_id, usd_decimal(dataset.budget_nano))
+        if job.status in ENDED and job.status is not JobStatus.COMPLETED:
+            ports.queue.enqueue(work_id_of(job_id))
+            ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
+        return ports.jobs.get_job(job_id)
+
+    def _create(self, engine: LocalEngine, dataset: Dataset, job_id: str) -> None:
+        ports = engine.ports
+        key = f"{seed_prefix(LOCAL_USER)}{job_id}/{dataset.seeds.name}"
+        ports.objects.put(key, dataset.seeds.body, content_type="application/octet-stream")
+        now = ports.clock.now()
+        ports.jobs.create_job(
+            Job(
+                job_id=job_id,
+                user_id=LOCAL_USER,
+                status=JobStatus.QUEUED,
+                config=JobConfig(
+                    template=ports.templates.save_template(LOCAL_USER, job_id, dataset.template),
+                    seed_data_path=key,
+                    seed_version=ports.objects.stat(key).version,
+                    num_records=dataset.num_records,
+                    output_formats=dataset.formats,
+                    seed_strategy=dataset.seed_strategy,
+                    model=dataset.model,
+                    price_table_version=ports.prices.version,
+                ),
+                budget_limit=usd_decimal(dataset.budget_nano),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+
+    def publish(
+        self, engine: LocalEngine, job: Job, formats: tuple[OutputFormat, ...]
+    ) -> list[Path]:
+        """Put the exports where the user looks for them; their paths."""
+        paths: list[Path] = []
+        wanted = [
+            (export_key(job.job_id, each.lower()), f"dataset.{each.lower()}") for each in formats
+        ]
+        for key, name in [*wanted, (failures_key(job.job_id), "failures.jsonl")]:
+            source, target = engine.path_of(key), self.path / name
+            if not source.exists():
+                target.unlink(missing_ok=True)
+                continue
+            temporary = target.with_name(f".{name}.tmp")
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(source, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(source, temporary)
+            temporary.replace(target)
+            paths.append(target)
+        return paths

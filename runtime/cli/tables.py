@@ -1,0 +1,99 @@
+"""Tables for people: records and models."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+import orjson
+
+from runtime.domain.money import usd
+from runtime.domain.pricing import PriceTable
+
+MAX_CELL_CHARACTERS: Final = 400
+
+
+def show_records(lines: Iterable[bytes]) -> None:
+    """Records as a table: a column a step, or a column a field where a step gives an object."""
+    from rich.console import Console  # noqa: PLC0415 - rich is needed only when there is a table
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    documents = [orjson.loads(line) for line in lines]
+    rows = [_cells(document["generation_result"]) for document in documents]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(show_lines=True)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("seed", style="dim", overflow="fold")
+    for name in columns:
+        longest = max(len(row.get(name, "")) for row in rows)
+        table.add_column(name, overflow="fold", ratio=1 if longest > len(name) + 12 else None)
+    for document, row in zip(documents, rows, strict=True):
+        table.add_row(
+            str(document["index"]),
+            Text(str(document["seed_data_id"])),
+            *(Text(row.get(name, "")) for name in columns),
+        )
+    Console().print(table)
+
+
+def _cells(result: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for step, value in result.items():
+        output = value["output"]
+        if isinstance(output, dict):
+            for name, field in output.items():
+                label = name if len(result) == 1 else f"{step}.{name}"
+                cells[label] = _text(field)
+        else:
+            cells[step] = _text(output)
+    return cells
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = text.strip()
+    return text if len(text) <= MAX_CELL_CHARACTERS else f"{text[: MAX_CELL_CHARACTERS - 1]}…"
+
+
+def model_rows(prices: PriceTable, today: date) -> list[dict[str, object]]:
+    """Every model as a plain row: USD per million tokens, tiers, last day."""
+    tiers: dict[str, list[str]] = {}
+    for tier, providers in prices.tiers.items():
+        for candidates in providers.values():
+            for model_id in candidates:
+                tiers.setdefault(model_id, []).append(tier)
+    return [
+        {
+            "model": model_id,
+            "provider": price.provider,
+            "input": usd(price.input * 1_000_000),
+            "output": usd(price.output * 1_000_000),
+            "tiers": tiers.get(model_id, []),
+            "schema": price.structured_output,
+            "valid_until": price.valid_until.isoformat() if price.valid_until else None,
+            "usable": price.is_valid(today),
+        }
+        for model_id, price in sorted(prices.prices.items())
+    ]
+
+
+def show_models(rows: Sequence[Mapping[str, object]], version: str) -> None:
+    """The price table for people."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=f"Prices {version}, USD per million tokens")
+    for name in ("model", "input", "output", "tiers", "schema", "last day"):
+        table.add_column(name, justify="right" if name in {"input", "output"} else "left")
+    for row in rows:
+        tiers = row["tiers"]
+        table.add_row(
+            str(row["model"]),
+            str(row["input"]),
+            str(row["output"]),
+            ", ".join(tiers) if isinstance(tiers, list) else "",
+            "yes" if row["schema"] else "by prompt",
+            str(row["valid_until"] or ""),
+            style=None if row["usable"] else "dim strike",
+        )
+    Console().print(table)

@@ -1,0 +1,158 @@
+"""Where a job stands, small enough to save every few seconds and enough to go on from.
+
+Finished indices are all below `next_index` except `pending`. `partials` holds paid work of records
+that are not finished: results of earlier steps, and an output that still waits for its repair.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from runtime.domain.errors import CorruptCheckpointError
+from runtime.domain.indices import IndexSet
+
+SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partial:
+    """Paid steps of an unfinished record. `invalid` is the last output of the step after them,
+    refused by its schema and not yet repaired.
+    """
+
+    steps: Mapping[str, Mapping[str, object]]
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """One saved state. `current_batch` and `current_part` are the numbers that the next batch and
+    the next failure list will get; cost is nano-USD.
+    """
+
+    job_id: str
+    version: int = 0
+    records_generated: int = 0
+    failed_records: int = 0
+    next_index: int = 0
+    pending: tuple[int, ...] = ()
+    current_batch: int = 1
+    current_part: int = 1
+    tokens_used: int = 0
+    cost_nano: int = 0
+    partials: Mapping[int, Partial] = field(default_factory=dict)
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    stored_version: int = 0
+    """`_version`: what the versions table said when this was loaded; not part of the blob."""
+
+    def finished(self, size: int) -> IndexSet:
+        """Every index below `size` that is done or failed."""
+        indices = IndexSet(size)
+        skip = set(self.pending)
+        for index in range(min(self.next_index, size)):
+            if index not in skip:
+                indices.add(index)
+        return indices
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """The blob, as JSON. `cost` is a decimal string of USD."""
+    return orjson.dumps(
+        {
+            "schema": SCHEMA,
+            "job_id": checkpoint.job_id,
+            "version": checkpoint.version,
+            "records_generated": checkpoint.records_generated,
+            "failed_records": checkpoint.failed_records,
+            "next_index": checkpoint.next_index,
+            "pending": checkpoint.pending,
+            "current_batch": checkpoint.current_batch,
+            "current_part": checkpoint.current_part,
+            "tokens_used": checkpoint.tokens_used,
+            "cost": str(Decimal(checkpoint.cost_nano).scaleb(-9)),
+            "partials": {
+                str(index): {"steps": dict(partial.steps), "invalid": partial.invalid}
+                for index, partial in checkpoint.partials.items()
+            },
+            "started_at": checkpoint.started_at,
+            "updated_at": checkpoint.updated_at,
+        },
+        option=orjson.OPT_UTC_Z,
+    )
+
+
+def decode(blob: bytes) -> Checkpoint:
+    """Inverse of `encode`. Raises `CorruptCheckpointError` on damage or an unknown schema."""
+    try:
+        document = orjson.loads(blob)
+        if document["schema"] != SCHEMA:
+            raise CorruptCheckpointError(
+                f"the checkpoint has schema {document['schema']}; this version reads {SCHEMA}"
+            )
+        return _parse(document)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
+        raise CorruptCheckpointError("the checkpoint can't be read") from exc
+
+
+def _parse(document: Mapping[str, Any]) -> Checkpoint:
+    counters = {
+        name: _natural(document[name])
+        for name in (
+            "version",
+            "records_generated",
+            "failed_records",
+            "next_index",
+            "current_batch",
+            "current_part",
+            "tokens_used",
+        )
+    }
+    return Checkpoint(
+        job_id=str(document["job_id"]),
+        **counters,
+        pending=tuple(_natural(index) for index in document["pending"]),
+        cost_nano=int(Decimal(document["cost"]).scaleb(9)),
+        partials={
+            _natural(int(index)): Partial(steps=dict(partial["steps"]), invalid=partial["invalid"])
+            for index, partial in document["partials"].items()
+        },
+        started_at=_time(document["started_at"]),
+        updated_at=_time(document["updated_at"]),
+    )
+
+
+def _natural(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("not a natural number")
+    return value
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:
+    """Both sides' finished work (requirement S7.6): the higher `records_generated` gives the
+    counters, and an index is pending only if neither side has finished it.
+    """
+    ahead = ours if ours.records_generated >= stored.records_generated else stored
+    longer, shorter = (ours, stored) if ours.next_index >= stored.next_index else (stored, ours)
+    short_pending = set(shorter.pending)
+    pending = tuple(
+        index for index in longer.pending if index >= shorter.next_index or index in short_pending
+    )
+    return replace(
+        ahead,
+        version=stored.version,
+        stored_version=stored.stored_version,
+        next_index=longer.next_index,
+        pending=pending,
+        current_batch=max(ours.current_batch, stored.current_batch),
+        current_part=max(ours.current_part, stored.current_part),
+        partials={**stored.partials, **ours.partials},
+    )

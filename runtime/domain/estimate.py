@@ -1,0 +1,71 @@
+"""What a dataset will cost, before a cent is spent.
+
+Three figures a record. *Highest* is the ledger's own worst case with one repair where a step has a
+schema, so the true cost never passes it without retries. *Likely* takes a prompt at four characters
+a token (OpenAI's and Anthropic's rule of thumb for English) and an output of half its limit.
+*Lowest* is the prompt and one token of output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.domain.ports import Usage
+from runtime.domain.price import Price
+
+CHARACTERS_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSample:
+    """What one step sends: characters and UTF-8 bytes of prompt, system and schema, on average or
+    for one sampled record. Outputs of earlier steps inside it are at their full length.
+    """
+
+    price: Price
+    characters: int
+    size: int
+    max_tokens: int
+    repairable: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """Nano-USD and tokens for a number of records."""
+
+    records: int
+    lowest_nano: int
+    likely_nano: int
+    highest_nano: int
+    likely_tokens: int
+
+
+def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estimate:
+    """Scale sampled records, each a sequence of its steps, up to `records`; rounds up."""
+    lowest = likely = highest = tokens = 0
+    for steps in samples:
+        for step in steps:
+            prompt_tokens = -(-step.characters // CHARACTERS_PER_TOKEN)
+            half = -(-step.max_tokens // 2)
+            lowest += step.price.cost(Usage(input_tokens=prompt_tokens, output_tokens=1))
+            likely += step.price.cost(Usage(input_tokens=prompt_tokens, output_tokens=half))
+            tokens += prompt_tokens + half
+            worst = step.price.worst_case(prompt_bytes=step.size, max_tokens=step.max_tokens)
+            highest += worst
+            if step.repairable:
+                # A repair sends the prompt again with the refused output and its errors.
+                highest += step.price.worst_case(
+                    prompt_bytes=step.size + 2 * CHARACTERS_PER_TOKEN * step.max_tokens,
+                    max_tokens=step.max_tokens,
+                )
+
+    def scaled(total: int) -> int:
+        return -(-total * records // len(samples))
+
+    return Estimate(
+        records=records,
+        lowest_nano=scaled(lowest),
+        likely_nano=scaled(likely),
+        highest_nano=scaled(highest),
+        likely_tokens=scaled(tokens),
+    )

@@ -1,0 +1,55 @@
+"""A set of record indices 0..size-1 as a bitmap: one bit each, 125 kB for a million."""
+
+from collections.abc import Iterator
+
+
+class IndexSet:
+    """Grows only; knows its count. Indices outside 0..size-1 raise `IndexError`."""
+
+    __slots__ = ("_bits", "_count", "_first_missing", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._bits = bytearray((size + 7) // 8)
+        self._count = 0
+        self._first_missing = 0
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < self._size:
+            raise IndexError(f"index {index} is not in 0..{self._size - 1}")
+        return index >> 3, 1 << (index & 7)
+
+    def add(self, index: int) -> bool:
+        """Add one index; False if it was there already."""
+        byte, bit = self._locate(index)
+        if self._bits[byte] & bit:
+            return False
+        self._bits[byte] |= bit
+        self._count += 1
+        return True
+
+    def __contains__(self, index: int) -> bool:
+        byte, bit = self._locate(index)
+        return bool(self._bits[byte] & bit)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def size(self) -> int:
+        """How many indices the set could hold."""
+        return self._size
+
+    def missing(self) -> Iterator[int]:
+        """Indices that are not in the set, ascending, each judged when it is reached."""
+        while self._first_missing < self._size and self._first_missing in self:
+            # A set that only grows never has to look below this again.
+            self._first_missing += 1
+        index = self._first_missing
+        while index < self._size:
+            if not index & 7 and self._bits[index >> 3] == 0xFF:  # noqa: PLR2004 - a full byte
+                index += 8
+                continue
+            if not self._bits[index >> 3] & (1 << (index & 7)):
+                yield index
+            index += 1

@@ -1,0 +1,75 @@
+"""The price of one model: what a call cost, and the most that a call can cost.
+
+Rates are integer nano-USD per token. None says that the model doesn't bill that kind of token.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from runtime.domain.errors import PriceError
+
+if TYPE_CHECKING:  # ports.py imports the price table
+    from runtime.domain.ports import Usage
+
+FRAMING_TOKENS: Final = 512
+"""Input tokens that no byte of the prompt accounts for: role headers and end marks of a few
+messages (about 10 each), and the system text that a chat template or the provider adds for a
+reasoning format or an output schema (the largest one published, for tools, is 346).
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """Rates of a model id, inference profile included, and what the price file says of it."""
+
+    model_id: str
+    name: str
+    provider: str
+    input: int
+    output: int
+    cache_read: int | None
+    cache_write: int | None
+    structured_output: bool
+    """Whether the provider constrains the output to a JSON Schema."""
+    context_tokens: int
+    max_output_tokens: int
+    valid_from: date | None
+    valid_until: date | None
+    """First and last day on which the model may be used; None leaves that side open."""
+    source: str
+    checked: date
+
+    def cost(self, usage: "Usage") -> int:
+        """What `usage` costs, in nano-USD. Raises `PriceError` for tokens that have no rate."""
+        return (
+            usage.input_tokens * self.input
+            + usage.output_tokens * self.output
+            + self._cached("cache_read", usage.cache_read_tokens, self.cache_read)
+            + self._cached("cache_write", usage.cache_write_tokens, self.cache_write)
+        )
+
+    def worst_case(self, *, prompt_bytes: int, max_tokens: int) -> int:
+        """The most a call can cost, in nano-USD.
+
+        `prompt_bytes` is the UTF-8 size of all that is sent: system, messages, output schema. A
+        byte-level tokenizer, or one that falls back to bytes, makes no more tokens than there are
+        bytes; `FRAMING_TOKENS` covers what is added around them. Each is taken at the dearest
+        input rate, since it can't be known beforehand what a cache stores or serves.
+        """
+        dearest = max(self.input, self.cache_read or 0, self.cache_write or 0)
+        return (prompt_bytes + FRAMING_TOKENS) * dearest + max_tokens * self.output
+
+    def is_valid(self, on: date) -> bool:
+        """Whether the model may be used on that day, both ends included."""
+        return (self.valid_from is None or self.valid_from <= on) and (
+            self.valid_until is None or on <= self.valid_until
+        )
+
+    def _cached(self, field: str, tokens: int, rate: int | None) -> int:
+        if rate is None and tokens:
+            raise PriceError(
+                f"{self.model_id}: {tokens} {field} tokens were billed, but the price table has no "
+                f"{field} rate; add one in an override file"
+            )
+        return tokens * (rate or 0)

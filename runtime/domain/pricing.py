@@ -1,0 +1,168 @@
+"""The price table: which models exist, what they cost, and which of them a step runs on.
+
+The packaged table is `prices.json`; `price_document.py` reads and checks it, `price.py` computes.
+A model without a valid price is refused before a job starts (requirement N5).
+"""
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from runtime.domain.errors import PriceError
+from runtime.domain.price import FRAMING_TOKENS, Price
+from runtime.domain.price_document import PriceDocument, Tiers, parse_document, render_document
+from runtime.domain.template import DEFAULT_TIER, Step
+
+__all__ = ["FRAMING_TOKENS", "Price", "PriceTable", "load_prices"]
+
+_PACKAGED: Final = Path(__file__).with_name("prices.json")
+_PINNED: Final = "the job's prices.json"
+_SHOWN_CHARACTERS: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriceTable:
+    """All prices by model id. `version` is what a job pins."""
+
+    version: str
+    prices: Mapping[str, Price]
+    tiers: Tiers
+    tier_aliases: Mapping[str, str]
+
+    @staticmethod
+    def decode(body: bytes) -> "PriceTable":
+        """Inverse of `encode`. Raises `PriceError`."""
+        return _table(parse_document(body, file=_PINNED, partial=False), file=_PINNED)
+
+    def encode(self) -> bytes:
+        """The table as a price file of its own, so that a job can keep the one it began with."""
+        return render_document(
+            version=self.version,
+            prices=self.prices.values(),
+            tiers=self.tiers,
+            tier_aliases=self.tier_aliases,
+        )
+
+    def price(self, model_id: str, on: date) -> Price:
+        """The model's price on that day: its own, else that of its inference profile.
+
+        Raises `PriceError` for a model that the table doesn't have, or not on that day.
+        """
+        price = self.prices.get(model_id)
+        if price is None:
+            raise PriceError(f"unknown model {_shown(model_id)}{_similar(model_id, self.prices)}")
+        if price.is_valid(on):
+            return price
+        if price.valid_from and on < price.valid_from:
+            raise PriceError(f"model {model_id!r} can be used from {price.valid_from} on")
+        raise PriceError(
+            f"model {model_id!r} reached its end of life on {price.valid_until}; "
+            "choose another one or a model_tier"
+        )
+
+    def resolve_tier(self, tier: str, provider: str, on: date) -> str:
+        """The first model of a tier (or alias) that this provider has on that day.
+
+        Raises `PriceError` for an unknown tier, or when no candidate is left.
+        """
+        name = self.tier_aliases.get(tier, tier)
+        if name not in self.tiers:
+            known = ", ".join([*self.tiers, *self.tier_aliases])
+            raise PriceError(f"unknown model_tier {_shown(tier)}; use one of {known}")
+        for model_id in self.tiers[name].get(provider, ()):
+            if self.prices[model_id].is_valid(on):
+                return model_id
+        raise PriceError(
+            f"model_tier {name!r} has no {provider} model on {on}; add one in an override file"
+        )
+
+    def resolve_step(self, step: Step, *, override: str | None, provider: str, on: date) -> str:
+        """The model id a step runs on: `override`, else its model, else its tier.
+
+        Raises `PriceError` that names the step, also for a model of another provider.
+        """
+        model_id = override if override is not None else step.model
+        try:
+            if model_id is None:
+                return self.resolve_tier(step.model_tier or DEFAULT_TIER, provider, on)
+            price = self.price(model_id, on)
+        except PriceError as exc:
+            raise PriceError(f"step {step.id!r}: {exc}") from exc
+        if price.provider != provider:
+            raise PriceError(
+                f"step {step.id!r}: model {model_id!r} needs `--backend {price.provider}`; to stay "
+                f"on {provider}, choose for example "
+                f"`--model {self.resolve_tier(DEFAULT_TIER, provider, on)}`"
+            )
+        return model_id
+
+
+def load_prices(override: Path | None = None) -> PriceTable:
+    """The packaged table, with the rows, tiers and aliases of an override file in place of its own.
+
+    A row replaces the row of the same id with all its profiles; a tier is replaced for the
+    providers it lists. Raises `PriceError` for a file that can't be read or used.
+    """
+    base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
+    if override is None:
+        return _table(base, file=_PACKAGED.name)
+    body = _read(override)
+    own = parse_document(body, file=str(override), partial=True)
+    merged = PriceDocument(
+        version=f"{base.version}+{hashlib.sha256(body).hexdigest()[:8]}",
+        rows={**base.rows, **own.rows},
+        tiers={
+            name: {**base.tiers.get(name, {}), **own.tiers.get(name, {})}
+            for name in {**base.tiers, **own.tiers}
+        },
+        tier_aliases={**base.tier_aliases, **own.tier_aliases},
+    )
+    return _table(merged, file=str(override))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise PriceError(f"{file}: can't be read: {exc.strerror or exc}") from exc
+
+
+def _table(document: PriceDocument, *, file: str) -> PriceTable:
+    """Flatten the rows. A row of its own for a profile's id goes before the derived one."""
+    derived: dict[str, Price] = {}
+    exact: dict[str, Price] = {}
+    for row_id, prices in document.rows.items():
+        for model_id, price in prices.items():
+            (exact if model_id == row_id else derived)[model_id] = price
+    prices = {**derived, **exact}
+    for name, candidates in document.tiers.items():
+        for provider, model_ids in candidates.items():
+            for model_id in model_ids:
+                if model_id not in prices or prices[model_id].provider != provider:
+                    raise PriceError(
+                        f"{file}: tiers: {name!r}: {_shown(model_id)} is no {provider} model of "
+                        f"the table{_similar(model_id, prices)}"
+                    )
+    for alias, name in document.tier_aliases.items():
+        if name not in document.tiers or alias in document.tiers:
+            raise PriceError(f"{file}: tier_aliases: {alias!r} must be a new name for a tier")
+    return PriceTable(
+        version=document.version,
+        prices=prices,
+        tiers=document.tiers,
+        tier_aliases=document.tier_aliases,
+    )
+
+
+def _similar(model_id: str, known: Iterable[str]) -> str:
+    """The end of a message: what the user may have meant."""
+    close = difflib.get_close_matches(model_id[:_SHOWN_CHARACTERS], list(known))
+    return f"; did you mean {', '.join(close)}?" if close else "; docs/prices.md says how to add it"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

@@ -1,0 +1,317 @@
+"""Judges a template's Jinja2 source by its syntax tree, before anything is compiled or run.
+
+What isn't on an allow-list of `template_policy` is refused: node types, filters, tests, calls. The
+same walk finds what the template needs: the seed paths it reads and the names it includes.
+
+A template sees every top-level field of the seed whose name is an identifier, `seed` (the whole
+seed), `steps` (`steps.<id>.output` of the steps before it) and `index` (the record's number). An
+included fragment is walked in place, with the names that are bound where it is included.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final, NoReturn
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+from runtime.domain import template_policy as policy
+from runtime.domain.errors import TemplateError
+from runtime.domain.template import Step
+from runtime.domain.template_arguments import call_problem, filter_problem, test_problem
+from runtime.domain.template_nodes import fixed_length, names_in, path_of, text_of
+
+_PLAIN: Final = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.Tuple, nodes.List),
+    *(nodes.Dict, nodes.Pair, nodes.Keyword, nodes.CondExpr, nodes.Compare, nodes.Operand),
+    *(nodes.Not, nodes.And, nodes.Or, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Div),
+    *(nodes.FloorDiv, nodes.Concat, nodes.Slice),
+)
+"""Nodes that are as harmless as what they hold."""
+
+_VALUES: Final = (nodes.Name, nodes.Getattr, nodes.Getitem)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What the sources of a template read: dotted seed paths and included names, sorted."""
+
+    requirements: tuple[str, ...]
+    includes: tuple[str, ...]
+
+
+def check_template(steps: Sequence[Step], fragments: Mapping[str, str]) -> Findings:
+    """Check every prompt and system text. Included names without a fragment are left for later.
+
+    Raises `TemplateError` with the step and the line of the first thing that isn't allowed.
+    """
+    # A fragment that is included again and again is parsed once.
+    parse = cache(Environment(**policy.SYNTAX).parse)  # noqa: S701 - prompts are text, not HTML
+    ids = tuple(step.id for step in steps)
+    required: set[str] = set()
+    included: set[str] = set()
+    nodes_left = policy.MAX_NODES
+    for position, step in enumerate(steps):
+        for part, source in (("prompt", step.prompt), ("system", step.system)):
+            walk = _Walk(
+                parse=parse,
+                place=f'step "{step.id}", {part}',
+                earlier=ids[:position],
+                step_ids=ids,
+                fragments=fragments,
+                nodes_left=nodes_left,
+            )
+            walk.source(source or "", _Scope())
+            required |= walk.unguarded()
+            included |= walk.included
+            nodes_left = walk.nodes_left
+    unused = sorted(fragments.keys() - included)
+    if unused:
+        raise TemplateError(f'fragment "{unused[0]}" is not included by any step: remove it')
+    return Findings(requirements=tuple(sorted(required)), includes=tuple(sorted(included)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scope:
+    """What holds at one place: bound names, the loops around it, the includes that led here."""
+
+    bound: set[str] = field(default_factory=set)
+    loops: int = 0
+    iterations: int = 1
+    chain: tuple[str, ...] = ()
+
+    def inner(self, names: Iterable[str] = ()) -> "_Scope":
+        return replace(self, bound=self.bound | set(names))
+
+
+@dataclass(kw_only=True, slots=True)
+class _Walk:
+    """The walk over one prompt or system text and the fragments it includes."""
+
+    parse: Callable[[str], nodes.Template]
+    place: str
+    earlier: tuple[str, ...]
+    step_ids: tuple[str, ...]
+    fragments: Mapping[str, str]
+    nodes_left: int
+    depth: int = 0
+    required: set[str] = field(default_factory=set)
+    guarded: set[str] = field(default_factory=set)
+    included: set[str] = field(default_factory=set)
+
+    def source(self, source: str, scope: _Scope) -> None:
+        """Parse and walk one source."""
+        try:
+            tree = self.parse(source)
+        except TemplateSyntaxError as exc:
+            raise TemplateError(f"{self.place}, line {exc.lineno}: {exc.message}") from exc
+        except (ValueError, OverflowError, RecursionError, MemoryError) as exc:
+            # Jinja lets Python's own limits through: digits of a number, depth of an expression.
+            raise TemplateError(
+                f"{self.place}: an expression is nested too deeply or a number is too long"
+            ) from exc
+        self.visit(tree, scope)
+
+    def unguarded(self) -> set[str]:
+        """Required paths, without those that the source asks for with `is defined` first."""
+        return {
+            path
+            for path in self.required
+            if not any(f"{path}.".startswith(f"{guard}.") for guard in self.guarded)
+        }
+
+    def visit(self, node: nodes.Node, scope: _Scope) -> None:
+        """Judge `node` and all below it."""
+        self.nodes_left -= 1
+        self.depth += 1
+        if self.nodes_left < 0:
+            self.refuse(node, "the template is too large: shorten it or split it")
+        if self.depth > policy.MAX_NESTING:
+            self.refuse(node, "nested too deeply: simplify the expression")
+        self._judge(node, scope)
+        self.depth -= 1
+
+    def refuse(self, node: nodes.Node, reason: str) -> NoReturn:
+        raise TemplateError(f"{self.place}, line {node.lineno}: {reason}")
+
+    def _judge(self, node: nodes.Node, scope: _Scope) -> None:  # noqa: C901, PLR0912 - a table
+        match node:
+            case _ if isinstance(node, _VALUES):
+                self._value(node, scope)
+            case nodes.Const():
+                self._constant(node)
+            case nodes.Call():
+                self._call(node, scope)
+            case nodes.Filter():
+                self._filter(node, scope)
+            case nodes.Test():
+                self._test(node, scope)
+            case nodes.Mul() | nodes.Mod():
+                self._arithmetic(node, scope)
+            case nodes.For():
+                self._loop(node, scope)
+            case nodes.Assign(target=target, node=value):
+                self.visit(value, scope)
+                self._bind(target, scope)
+            case nodes.AssignBlock(target=target):
+                self._children(node, scope.inner(), skip=("target",))
+                self._bind(target, scope)
+            case nodes.With(targets=targets, values=values, body=body):
+                self._all(values, scope)
+                inside = scope.inner()
+                for target in targets:
+                    self._bind(target, inside)
+                self._all(body, inside)
+            case nodes.FilterBlock():
+                self._children(node, scope.inner())
+            case nodes.Include():
+                self._include(node, scope)
+            case nodes.Pow():
+                self.refuse(node, "** is not allowed: write the number")
+            case _ if isinstance(node, _PLAIN):
+                self._children(node, scope)
+            case _:
+                self.refuse(node, f"{type(node).__name__} is not allowed in a prompt")
+
+    def _children(self, node: nodes.Node, scope: _Scope, skip: tuple[str, ...] = ()) -> None:
+        self._all(node.iter_child_nodes(exclude=skip), scope)
+
+    def _all(self, children: Iterable[nodes.Node], scope: _Scope) -> None:
+        for child in children:
+            self.visit(child, scope)
+
+    # ── values ─────────────────────────────────────────────────────────────────────────────────
+
+    def _value(self, node: nodes.Node, scope: _Scope, *, guard: bool = False) -> None:
+        """A name, attribute or item: note the seed path it reads, unless it has a fallback."""
+        part = node
+        while isinstance(part, (nodes.Getattr, nodes.Getitem)):
+            name = part.attr if isinstance(part, nodes.Getattr) else text_of(part.arg)
+            if name is not None and name.startswith("_"):
+                self.refuse(part, f'"{name}": names that begin with "_" are not allowed')
+            if isinstance(part, nodes.Getitem):
+                self.visit(part.arg, scope)
+            part = part.node
+        path, base = path_of(node)
+        if not isinstance(base, nodes.Name):
+            self.visit(base, scope)
+        elif base.name in scope.bound:
+            pass
+        elif base.name == "steps":
+            self._step_reference(node, path)
+        else:
+            self._root(base, scope)
+            full = path if base.name == "seed" else (base.name, *path)
+            if full and not guard and base.name not in ("index", "loop"):
+                self.required.add(".".join(full))
+
+    def _root(self, node: nodes.Name, scope: _Scope) -> None:
+        if node.name.startswith("_") or node.name in policy.PYTHON_NAMES:
+            self.refuse(node, f'"{node.name}" is not allowed')
+        if node.name == "range":
+            self.refuse(node, 'call range(…), or read the field as "seed.range"')
+        if node.name == "loop" and not scope.loops:
+            self.refuse(node, '"loop" exists inside a loop only')
+
+    def _step_reference(self, node: nodes.Node, path: tuple[str, ...]) -> None:
+        known = ", ".join(self.earlier) or "none"
+        if not path:
+            self.refuse(node, f"write steps.<id>.output; steps before this one: {known}")
+        if path[0] not in self.earlier:
+            problem = "runs later" if path[0] in self.step_ids else "does not exist"
+            self.refuse(node, f'step "{path[0]}" {problem}; steps before this one: {known}')
+        if path[1:2] != ("output",):
+            self.refuse(node, f"write steps.{path[0]}.output")
+
+    def _constant(self, node: nodes.Const) -> None:
+        if isinstance(node.value, (int, float)) and abs(node.value) > policy.MAX_NUMBER:
+            self.refuse(node, f"numbers go up to {policy.MAX_NUMBER}")
+
+    def _arithmetic(self, node: nodes.BinExpr, scope: _Scope) -> None:
+        """`*` repeats and `%` formats when an operand isn't a number."""
+        for side in (node.left, node.right):
+            if (
+                isinstance(side, (nodes.List, nodes.Tuple, nodes.Concat))
+                or text_of(side) is not None
+            ):
+                self.refuse(node, f'"{node.operator}" works on numbers only')
+        self._children(node, scope)
+
+    # ── calls, filters, tests ──────────────────────────────────────────────────────────────────
+
+    def _call(self, node: nodes.Call, scope: _Scope) -> None:
+        problem = call_problem(node, in_loop=scope.loops > 0)
+        if problem is not None:
+            self.refuse(node, problem)
+        if isinstance(node.node, nodes.Getattr):
+            self.visit(node.node.node, scope)
+        self._children(node, scope, skip=("node",))
+
+    def _filter(self, node: nodes.Filter, scope: _Scope) -> None:
+        problem = filter_problem(node)
+        if problem is not None:
+            self.refuse(node, problem)
+        if node.name in ("default", "d") and isinstance(node.node, _VALUES):
+            self._value(node.node, scope, guard=True)
+            self._children(node, scope, skip=("node",))
+        else:
+            self._children(node, scope)
+
+    def _test(self, node: nodes.Test, scope: _Scope) -> None:
+        problem = test_problem(node)
+        if problem is not None:
+            self.refuse(node, problem)
+        if node.name not in ("defined", "undefined") or not isinstance(node.node, _VALUES):
+            self._children(node, scope)
+            return
+        self._value(node.node, scope, guard=True)
+        path, base = path_of(node.node)
+        if isinstance(base, nodes.Name) and base.name not in scope.bound:
+            self.guarded.add(".".join(path if base.name == "seed" else (base.name, *path)))
+
+    # ── statements ─────────────────────────────────────────────────────────────────────────────
+
+    def _bind(self, target: nodes.Node, scope: _Scope) -> None:
+        for inner in (target, *target.find_all(nodes.Node)):
+            if not isinstance(inner, (nodes.Name, nodes.Tuple)):
+                self.refuse(target, "only plain names can be set")
+        for name in sorted(names_in(target)):
+            if name.startswith("_") or name in policy.RESERVED | policy.PYTHON_NAMES:
+                self.refuse(target, f'"{name}" can\'t be set: use another name')
+            scope.bound.add(name)
+
+    def _loop(self, node: nodes.For, scope: _Scope) -> None:
+        if node.recursive:
+            self.refuse(node, "recursive loops are not allowed")
+        self.visit(node.iter, scope)
+        loops = scope.loops + 1
+        iterations = scope.iterations * max(1, fixed_length(node.iter) or 1)
+        if loops > policy.MAX_LOOPS:
+            self.refuse(node, f"loops may be nested {policy.MAX_LOOPS} deep")
+        if iterations > policy.MAX_ITERATIONS:
+            self.refuse(node, f"nested loops may run {policy.MAX_ITERATIONS} times")
+        inside = replace(scope.inner(), loops=loops, iterations=iterations)
+        self._bind(node.target, inside)
+        if node.test is not None:
+            self.visit(node.test, inside)
+        self._all(node.body, inside)
+        self._all(node.else_, scope.inner())
+
+    def _include(self, node: nodes.Include, scope: _Scope) -> None:
+        name = text_of(node.template)
+        if not name:
+            self.refuse(node, "include needs one constant name")
+        if node.ignore_missing or not node.with_context:
+            self.refuse(node, 'include takes neither "ignore missing" nor "without context"')
+        chain = (*scope.chain, name)
+        if name in scope.chain:
+            self.refuse(node, f"includes form a cycle: {' → '.join(chain)}")
+        if len(chain) > policy.MAX_INCLUDES:
+            shown = " → ".join(chain)
+            self.refuse(node, f"includes go {policy.MAX_INCLUDES} deep: {shown}")
+        self.included.add(name)
+        if name in self.fragments:
+            outer, depth = self.place, self.depth
+            self.place, self.depth = f'{outer}, fragment "{name}"', 0
+            self.source(self.fragments[name], replace(scope.inner(), chain=chain))
+            self.place, self.depth = outer, depth

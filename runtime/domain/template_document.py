@@ -1,0 +1,295 @@
+"""A template as the plain document (YAML or JSON) that users write and stores keep, and back."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from runtime.domain.errors import TemplateError
+from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
+from runtime.domain.template_check import check_template
+from runtime.domain.template_nodes import hint_for
+from runtime.domain.template_policy import MAX_INCLUDES
+from runtime.domain.template_schema import schema_problem
+
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
+MAX_DOCUMENT_VALUES: Final = 50_000
+MAX_STEPS: Final = 50
+MAX_FRAGMENTS: Final = 50
+MAX_OUTPUT_TOKENS: Final = 200_000
+MAX_NAME_CHARACTERS: Final = 200
+
+_STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
+_TEMPLATE_FIELDS: Final = frozenset(
+    {"name", "description", "schema_requirements", "steps", "keep_prompts", "fragments"}
+)
+_STEP_FIELDS: Final = frozenset(
+    {
+        "id",
+        "prompt",
+        "model",
+        "model_tier",
+        "system",
+        "max_tokens",
+        "temperature",
+        "output_schema",
+    }
+)
+
+
+def parse_template(document: object) -> Template:
+    """Validate a document and check its prompts.
+
+    Raises `TemplateError`: every problem of shape at once, or else the first one of a prompt.
+    """
+    _measure(document)
+    form = _Form()
+    template = form.template(document)
+    if form.problems or template is None:
+        raise TemplateError("; ".join(form.problems))
+    findings = check_template(template.steps, template.fragments)
+    declared = isinstance(document, Mapping) and document.get("schema_requirements") is not None
+    requirements = template.schema_requirements if declared else findings.requirements
+    return replace(template, schema_requirements=requirements, includes=findings.includes)
+
+
+def document_of(template: Template) -> dict[str, Any]:
+    """Inverse of `parse_template`. Fragments are in it, so that a stored version is complete."""
+    document: dict[str, Any] = {
+        "name": template.name,
+        "description": template.description,
+        "schema_requirements": list(template.schema_requirements),
+        "steps": [_step_document(step) for step in template.steps],
+        "keep_prompts": template.keep_prompts,
+    }
+    if template.fragments:
+        document["fragments"] = dict(template.fragments)
+    return document
+
+
+def resolve_includes(template: Template, load: Callable[[str], str]) -> Template:
+    """`template` with the source of everything it includes, and what those sources require.
+
+    `load` gives the Jinja2 source for a name, and raises `TemplateNotFoundError` if there is none;
+    it is asked once a name. Requirements that the author declared stay as they are. Raises
+    `TemplateError`, which shows the chain of includes where that is a cycle or too deep.
+    """
+    before = check_template(template.steps, template.fragments)
+    fragments = dict(template.fragments)
+    findings = before
+    for _ in range(MAX_INCLUDES + 1):
+        missing = [name for name in findings.includes if name not in fragments]
+        if not missing:
+            break
+        if len(fragments) + len(missing) > MAX_FRAGMENTS:
+            raise TemplateError(f"a template includes {MAX_FRAGMENTS} fragments at most")
+        fragments.update((name, load(name)) for name in missing)
+        _measure(document_of(replace(template, fragments=fragments)))
+        # This check ends a cycle or a chain that is too deep, so the loop ends too.
+        findings = check_template(template.steps, fragments)
+    derived = template.schema_requirements == before.requirements
+    return replace(
+        template,
+        schema_requirements=findings.requirements if derived else template.schema_requirements,
+        includes=findings.includes,
+        fragments=fragments,
+    )
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    optional = {
+        "model": step.model,
+        "model_tier": step.model_tier,
+        "system": step.system,
+        "temperature": step.temperature,
+        "output_schema": step.output_schema,
+    }
+    return {
+        "id": step.id,
+        "prompt": step.prompt,
+        "max_tokens": step.max_tokens,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def _measure(document: object) -> None:
+    """Refuse what is large or isn't JSON before anything walks it: YAML aliases can make a few
+    lines stand for gigabytes.
+    """
+    values = size = 0
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        values += 1
+        if isinstance(value, str):
+            size += len(value.encode(errors="surrogatepass"))
+        elif isinstance(value, Mapping):
+            pending += value.keys()
+            pending += value.values()
+        elif isinstance(value, (list, tuple)):
+            pending += value
+        elif value is not None and not isinstance(value, (bool, int, float)):
+            raise TemplateError(f"a template holds JSON values only, not {type(value).__name__}")
+        if size > MAX_DOCUMENT_BYTES or values + len(pending) > MAX_DOCUMENT_VALUES:
+            raise TemplateError(
+                f"the template is too large: {MAX_DOCUMENT_BYTES // 1024} KiB and "
+                f"{MAX_DOCUMENT_VALUES} values at most, with everything it includes"
+            )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Form:
+    """Reads a document field by field and collects one line per problem."""
+
+    problems: list[str] = field(default_factory=list)
+
+    def template(self, document: object) -> Template | None:
+        if not isinstance(document, Mapping):
+            self.problems.append("a template is a mapping with name and steps")
+            return None
+        self._unknown("the template", document, _TEMPLATE_FIELDS)
+        name = self._text(
+            "the template", document, "name", required=True, limit=MAX_NAME_CHARACTERS
+        )
+        return Template(
+            name=name or "",
+            description=self._text("the template", document, "description", empty=True) or "",
+            schema_requirements=self._requirements(document),
+            steps=self._steps(document),
+            keep_prompts=self._flag(document, "keep_prompts"),
+            fragments=self._fragments(document),
+        )
+
+    def _steps(self, document: Mapping[object, object]) -> tuple[Step, ...]:
+        steps = document.get("steps")
+        if not isinstance(steps, (list, tuple)) or not 1 <= len(steps) <= MAX_STEPS:
+            self.problems.append(f"steps: list 1 to {MAX_STEPS} steps")
+            return ()
+        parsed = tuple(self._step(number, step) for number, step in enumerate(steps, start=1))
+        ids = [step.id for step in parsed]
+        for each in sorted({each for each in ids if each and ids.count(each) > 1}):
+            self.problems.append(f'step id "{each}" is used {ids.count(each)} times: rename one')
+        return parsed
+
+    def _step(self, number: int, document: object) -> Step:
+        place = f"step {number}"
+        if not isinstance(document, Mapping):
+            self.problems.append(f"{place}: a step is a mapping with id and prompt")
+            return Step(id="", prompt="")
+        self._unknown(place, document, _STEP_FIELDS)
+        step_id = self._text(place, document, "id", required=True)
+        if step_id is not None:
+            if _STEP_ID.fullmatch(step_id) is None:
+                self.problems.append(
+                    f"{place}, id: use a letter, then up to 63 letters, digits or _"
+                )
+            else:
+                place = f'step "{step_id}"'
+        model = self._text(place, document, "model", limit=MAX_NAME_CHARACTERS)
+        tier = self._text(place, document, "model_tier", limit=MAX_NAME_CHARACTERS)
+        if model is not None and tier is not None:
+            self.problems.append(f"{place}: set model or model_tier, not both")
+        limit = self._number(place, document, "max_tokens", 1, MAX_OUTPUT_TOKENS, whole=True)
+        return Step(
+            id=step_id or "",
+            prompt=self._text(place, document, "prompt", required=True) or "",
+            model=model,
+            model_tier=tier,
+            system=self._text(place, document, "system"),
+            max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
+            temperature=self._number(place, document, "temperature", 0, 1),
+            output_schema=self._schema(place, document.get("output_schema")),
+        )
+
+    def _unknown(
+        self, place: str, document: Mapping[object, object], known: frozenset[str]
+    ) -> None:
+        for name in document:
+            if name not in known:
+                shown = str(name)[:MAX_NAME_CHARACTERS]
+                hint = hint_for(shown, known)
+                self.problems.append(f'{place}: unknown field "{shown}"{hint}')
+
+    def _text(
+        self,
+        place: str,
+        document: Mapping[object, object],
+        name: str,
+        *,
+        required: bool = False,
+        empty: bool = False,
+        limit: int = MAX_DOCUMENT_BYTES,
+    ) -> str | None:
+        value = document.get(name)
+        if value is None and not required:
+            return None
+        if not isinstance(value, str) or not (empty or value.strip()) or len(value) > limit:
+            kind = "a text" if empty else "a text that is not empty"
+            most = f" of at most {limit} characters" if limit < MAX_DOCUMENT_BYTES else ""
+            problem = "is missing: give it" if name not in document else "must be"
+            self.problems.append(f"{place}: {name} {problem} {kind}{most}")
+            return None
+        return value
+
+    def _number(
+        self,
+        place: str,
+        document: Mapping[object, object],
+        name: str,
+        low: int,
+        high: int,
+        *,
+        whole: bool = False,
+    ) -> float | None:
+        value = document.get(name)
+        if value is None:
+            return None
+        kinds = int if whole else (int, float)
+        # A bool is an int to Python, and NaN compares false with everything.
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            kind = "a whole number" if whole else "a number"
+            self.problems.append(f"{place}: {name} must be {kind} from {low} to {high}")
+            return None
+        return value if whole else float(value)
+
+    def _flag(self, document: Mapping[object, object], name: str) -> bool:
+        value = document.get(name, False)
+        if not isinstance(value, bool):
+            self.problems.append(f"the template: {name} must be true or false")
+        return value is True
+
+    def _requirements(self, document: Mapping[object, object]) -> tuple[str, ...]:
+        value = document.get("schema_requirements")
+        if value is None:
+            return ()
+        if isinstance(value, (list, tuple)) and all(
+            isinstance(path, str) and _PATH.fullmatch(path) for path in value
+        ):
+            return tuple(sorted(set(value)))
+        self.problems.append("schema_requirements: list dotted paths, such as author.name")
+        return ()
+
+    def _fragments(self, document: Mapping[object, object]) -> dict[str, str]:
+        value = document.get("fragments")
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            value = {"": None}
+        fragments = {
+            name: source
+            for name, source in value.items()
+            if isinstance(name, str) and isinstance(source, str)
+        }
+        if len(fragments) != len(value) or len(fragments) > MAX_FRAGMENTS:
+            self.problems.append(f"fragments: map at most {MAX_FRAGMENTS} names to their text")
+        return fragments
+
+    def _schema(self, place: str, value: object) -> Mapping[str, object] | None:
+        if value is None:
+            return None
+        problem = schema_problem(value)
+        if problem is not None or not isinstance(value, Mapping):
+            self.problems.append(f"{place}: output_schema {problem}")
+            return None
+        return value

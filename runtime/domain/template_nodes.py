@@ -1,0 +1,81 @@
+"""What single nodes of a Jinja2 syntax tree say: paths, constants, names."""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from jinja2 import nodes
+
+
+def value_names(tree: nodes.Node) -> Iterator[tuple[int, str, str]]:
+    """Line, last part and text (`author.name`) of every attribute or item that a tree reads."""
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        text = described(node)
+        yield node.lineno, text.rpartition(".")[2], text
+
+
+def described(node: nodes.Node) -> str:
+    """The expression as a user writes it, where it is names and constants."""
+    match node:
+        case nodes.Name(name=name):
+            return name
+        case nodes.Getattr(node=inner, attr=name):
+            return f"{described(inner)}.{name}"
+        case nodes.Getitem(node=inner, arg=nodes.Const(value=str() as name)):
+            return f"{described(inner)}.{name}"
+        case nodes.Getitem(node=inner, arg=nodes.Const(value=value)):
+            return f"{described(inner)}[{value}]"
+        case nodes.Getitem(node=inner):
+            return f"{described(inner)}[…]"
+    return "(…)"
+
+
+def path_of(node: nodes.Node) -> tuple[tuple[str, ...], nodes.Node]:
+    """`a.b["c"]` → (("b", "c"), Name a). The path ends before an item that has no dotted name."""
+    path: list[str] = []
+    while isinstance(node, (nodes.Getattr, nodes.Getitem)):
+        name = node.attr if isinstance(node, nodes.Getattr) else text_of(node.arg)
+        path = [*path, name] if name and "." not in name else []
+        node = node.node
+    return tuple(reversed(path)), node
+
+
+def text_of(node: nodes.Node) -> str | None:
+    """The value of a text constant."""
+    return node.value if isinstance(node, nodes.Const) and isinstance(node.value, str) else None
+
+
+def integer_of(node: nodes.Node) -> int | None:
+    """The value of an integer constant, with or without a minus sign."""
+    match node:
+        case nodes.Const(value=int() as value) if not isinstance(value, bool):
+            return value
+        case nodes.Neg(node=nodes.Const(value=int() as value)):
+            return -value
+    return None
+
+
+def fixed_length(node: nodes.Node) -> int | None:
+    """How often a loop over this expression runs, where constants decide it."""
+    match node:
+        case nodes.List(items=items) | nodes.Tuple(items=items):
+            return len(items)
+        case nodes.Const(value=str() as text):
+            return len(text)
+        case nodes.Call(node=nodes.Name(name="range"), args=args):
+            numbers = [number for number in map(integer_of, args) if number is not None]
+            if len(numbers) == len(args) and numbers:
+                return len(range(*numbers))
+    return None
+
+
+def names_in(target: nodes.Node) -> set[str]:
+    """The names that an assignment or a loop binds."""
+    return {name.name for name in target.find_all(nodes.Name)} | (
+        {target.name} if isinstance(target, nodes.Name) else set()
+    )
+
+
+def hint_for(name: str, allowed: Iterable[str]) -> str:
+    """What the user may have meant, as the end of a message; empty when nothing is close."""
+    close = get_close_matches(name, sorted(allowed), n=1)
+    return f', did you mean "{close[0]}"?' if close else ""

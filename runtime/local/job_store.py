@@ -1,0 +1,178 @@
+"""The jobs table in SQLite."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
+from runtime.domain.job import (
+    ENDED,
+    MAX_ERROR_MESSAGE_CHARACTERS,
+    Job,
+    JobStatus,
+    Progress,
+    may_become,
+    work_id_of,
+)
+from runtime.domain.job_document import config_document, parse_config
+from runtime.domain.ports import Clock
+from runtime.local.database import Database
+
+_INSERT_JOB = """
+    INSERT OR IGNORE INTO jobs (
+        job_id, user_id, status, config, budget_limit, records_generated, failed_records,
+        tokens_used, cost_nano, error_message, created_at, updated_at, started_at, completed_at
+    ) VALUES (
+        :job_id, :user_id, :status, :config, :budget_limit, :records_generated, :failed_records,
+        :tokens_used, :cost_nano, :error_message, :created_at, :updated_at, :started_at,
+        :completed_at
+    )"""
+_INSERT_WORK = """
+    INSERT OR IGNORE INTO work (work_id, job_id, shard, status, position)
+    SELECT ?, ?, ?, ?, coalesce(max(position), 0) + 1 FROM work"""
+_SET_STATUS = """
+    UPDATE jobs SET
+        status = :status,
+        fence = coalesce(:fence, fence),
+        updated_at = :now,
+        started_at = CASE WHEN :runs THEN coalesce(started_at, :now) ELSE started_at END,
+        completed_at = CASE WHEN :ended THEN :now END,
+        error_message = :message
+    WHERE job_id = :job_id"""
+
+
+class SqliteJobStore:
+    """Implements `ports.JobStore`. `budget_limit` is kept as the text of what was given."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
+        with self._database.write() as connection:
+            if not _insert_job(connection, job):
+                raise ConflictError(f"job {job.job_id} exists already")
+            for shard in shards:
+                inserted = connection.execute(
+                    _INSERT_WORK,
+                    (work_id_of(job.job_id, shard), job.job_id, shard, JobStatus.QUEUED),
+                )
+                if inserted.rowcount == 0:
+                    raise ConflictError(f"work of job {job.job_id} exists already")
+
+    def get_job(self, job_id: str) -> Job:
+        rows = self._database.rows("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
+        if not rows:
+            raise NotFoundError(f"no job {job_id}")
+        return _job_of(rows[0])
+
+    def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
+        with self._database.write() as connection:
+            row = _status_and_fence(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            if row["status"] != JobStatus.RUNNING:
+                raise ConflictError(f"job {job_id} is {row['status']}, not RUNNING")
+            connection.execute(
+                "UPDATE jobs SET records_generated = ?, failed_records = ?, tokens_used = ?,"
+                " cost_nano = ?, updated_at = ? WHERE job_id = ?",
+                (
+                    progress.records_generated,
+                    progress.failed_records,
+                    progress.tokens_used,
+                    progress.cost_nano,
+                    self._clock.now().isoformat(),
+                    job_id,
+                ),
+            )
+
+    def set_budget(self, job_id: str, budget_limit: str) -> None:
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE jobs SET budget_limit = ?, updated_at = ? WHERE job_id = ?",
+                (budget_limit, self._clock.now().isoformat(), job_id),
+            )
+            if changed.rowcount == 0:
+                raise NotFoundError(f"no job {job_id}")
+
+    def set_status(
+        self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
+    ) -> None:
+        with self._database.write() as connection:
+            row = _status_and_fence(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            old = JobStatus(row["status"])
+            takeover = fence is not None and old is status is JobStatus.RUNNING
+            if not takeover and not may_become(old, status):
+                raise ConflictError(f"job {job_id} is {old} and can't become {status}")
+            connection.execute(
+                _SET_STATUS,
+                {
+                    "status": status,
+                    "fence": fence,
+                    "now": self._clock.now().isoformat(),
+                    "runs": status is JobStatus.RUNNING,
+                    "ended": status in ENDED,
+                    "message": error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
+                    "job_id": job_id,
+                },
+            )
+
+
+def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:
+    values = {
+        "job_id": job.job_id,
+        "user_id": job.user_id,
+        "status": job.status,
+        "config": json.dumps(config_document(job.config), ensure_ascii=False),
+        "budget_limit": None if job.budget_limit is None else str(job.budget_limit),
+        "records_generated": job.progress.records_generated,
+        "failed_records": job.progress.failed_records,
+        "tokens_used": job.progress.tokens_used,
+        "cost_nano": job.progress.cost_nano,
+        "error_message": job.error_message,
+        "created_at": job.created_at.isoformat(),
+        "updated_at": job.updated_at.isoformat(),
+        "started_at": job.started_at and job.started_at.isoformat(),
+        "completed_at": job.completed_at and job.completed_at.isoformat(),
+    }
+    return connection.execute(_INSERT_JOB, values).rowcount == 1
+
+
+def _status_and_fence(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT status, fence FROM jobs WHERE job_id = ?", (job_id,)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"no job {job_id}")
+    return row
+
+
+def _check_fence(job_id: str, stored: int, fence: int | None) -> None:
+    if fence is not None and stored > fence:
+        raise LeaseLostError(f"another worker took job {job_id}: stop writing")
+
+
+def _job_of(row: sqlite3.Row) -> Job:
+    return Job(
+        job_id=row["job_id"],
+        user_id=row["user_id"],
+        status=JobStatus(row["status"]),
+        config=parse_config(json.loads(row["config"])),
+        budget_limit=row["budget_limit"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+        progress=Progress(
+            records_generated=row["records_generated"],
+            failed_records=row["failed_records"],
+            tokens_used=row["tokens_used"],
+            cost_nano=row["cost_nano"],
+        ),
+        error_message=row["error_message"],
+        started_at=_time_of(row["started_at"]),
+        completed_at=_time_of(row["completed_at"]),
+    )
+
+
+def _time_of(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

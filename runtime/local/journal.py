@@ -1,0 +1,97 @@
+"""An append-only file of lines: paid replies that no batch holds yet.
+
+A line is one `write` to a file opened for appending. The kernel has it when `write` returns, so a
+killed process can't lose it. It is not synced: a power cut may take the last lines, which then are
+paid for again; a sync for each record would cost more than those.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from runtime.domain.errors import StorageError, StorageFullError
+from runtime.local.database import disk_errors
+from runtime.local.objects import make_folder, sync_folder
+
+_TAIL_BYTES = 1 << 16
+
+
+class FileJournal:
+    """Implements `ports.Journal`. One claim writes it at a time.
+
+    It keeps no file open between calls, so there is nothing to close. Opening and replaying cut
+    off a torn last line. Every method raises `StorageError`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with disk_errors(f"open {path}"):
+            make_folder(path.parent)
+            self._cut_torn_line()
+
+    def append(self, line: bytes) -> None:
+        if b"\n" in line:
+            raise StorageError("a journal line can't hold a line break: encode it first")
+        with disk_errors(f"append to {self._path}"):
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                size = os.fstat(descriptor).st_size
+                if os.write(descriptor, line + b"\n") <= len(line):
+                    os.ftruncate(descriptor, size)  # the next line must not follow half of this
+                    raise StorageFullError(
+                        f"could not append to {self._path}: no space left, free some and run again"
+                    )
+            finally:
+                os.close(descriptor)
+
+    def replay(self) -> Iterator[bytes]:
+        with disk_errors(f"read {self._path}"):
+            self._cut_torn_line()
+            try:
+                file = self._path.open("rb")
+            except FileNotFoundError:
+                return
+        with file:
+            while True:
+                with disk_errors(f"read {self._path}"):
+                    line = file.readline()
+                if not line.endswith(b"\n"):
+                    return
+                yield line[:-1]
+
+    def reset(self, lines: Iterable[bytes] = ()) -> None:
+        remaining = iter(lines)
+        first = next(remaining, None)
+        with disk_errors(f"reset {self._path}"):
+            if first is None:
+                if self._path.exists():
+                    os.truncate(self._path, 0)
+                return
+            new = self._path.with_name(f"{self._path.name}.new")
+            with new.open("wb") as file:
+                for line in chain((first,), remaining):
+                    file.write(line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+            sync_folder(self._path.parent)
+
+    def _cut_torn_line(self) -> None:
+        """Truncate the file behind its last line break."""
+        try:
+            file = self._path.open("r+b")
+        except FileNotFoundError:
+            return
+        with file:
+            end = size = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - _TAIL_BYTES)
+                file.seek(start)
+                found = file.read(end - start).rfind(b"\n")
+                if found >= 0:
+                    end = start + found + 1
+                    break
+                end = start
+            if end < size:
+                file.truncate(end)

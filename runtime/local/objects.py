@@ -1,0 +1,246 @@
+"""A directory as an object store: the key is the file's path below it.
+
+A new object is written to a temporary file, synced, then linked or renamed into place and its
+folder synced: readers see the whole old or the whole new object, after a kill or a power cut too.
+Temporary files live in `.tmp/<session>/`, one locked folder for each open store; the folders of
+dead processes are removed when a store is opened. Keys `a` and `a/b` can't both exist here.
+"""
+
+import fcntl
+import hashlib
+import io
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from runtime.domain.errors import NotFoundError, ObjectExistsError, StorageError
+from runtime.domain.ports import ObjectStat
+from runtime.local.database import disk_errors
+from runtime.local.liveness import exclusive
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_TEMPORARY: Final = ".tmp"
+_MAX_NAME_BYTES: Final = 255
+_CHUNK_BYTES: Final = 1 << 20
+_numbers = itertools.count(1)
+"""Names temporary files; with the process id in the folder's name they never meet."""
+
+
+class DirectoryObjects:
+    """Implements `ports.ObjectStore` below `root`, which is created. `content_type` isn't kept.
+
+    `version` is the SHA-256 of the content, worked out when `stat` is called: that reads the whole
+    object, which seeds (the only objects that are pinned) are small enough for. `list` leaves it
+    None. A key that can't be a path inside `root` is not found when read, refused when written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        with disk_errors(f"open {root}"):
+            (root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
+            with exclusive(root / _TEMPORARY / "lock"):
+                _remove_dead_sessions(root / _TEMPORARY)
+                self._session = root / _TEMPORARY / f"{os.getpid()}-{next(_numbers)}"
+                self._session.mkdir()
+                self._session_lock = os.open(self._session, os.O_RDONLY)
+                fcntl.flock(self._session_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def path_of(self, key: str) -> Path:
+        """Where the object is, or would be: for a laptop's own commands, to link an export."""
+        return self._root / key
+
+    def get(self, key: str, *, version: str | None = None) -> bytes:
+        with self.open_reader(key) as reader, disk_errors(f"read {key}"):
+            body = reader.read()
+        if version is not None and hashlib.sha256(body).hexdigest() != version:
+            raise NotFoundError(f"{key} has changed: its version {version[:12]} is gone")
+        return body
+
+    def stat(self, key: str) -> ObjectStat:
+        digest = hashlib.sha256()
+        size = 0
+        with self.open_reader(key) as reader, disk_errors(f"read {key}"):
+            while chunk := reader.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+        return ObjectStat(key=key, size=size, version=digest.hexdigest())
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:  # noqa: ARG002 the port's name
+        with self._writing(key, _replace) as writer:
+            writer.write(body)
+
+    def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:  # noqa: ARG002 the port's name
+        with self._writing(key, _link) as writer:
+            writer.write(body)
+
+    def list(self, prefix: str) -> Iterator[ObjectStat]:
+        folder, slash, _ = prefix.rpartition("/")
+        if slash and not _is_key(folder):
+            return
+        for key, entry in _walk(self._root / folder, f"{folder}{slash}", prefix):
+            try:
+                size = entry.stat().st_size
+            except FileNotFoundError:
+                continue  # deleted while we walked
+            yield ObjectStat(key=key, size=size, version=None)
+
+    @contextmanager
+    def open_reader(self, key: str) -> Iterator[BinaryIO]:
+        if not _is_key(key):
+            raise NotFoundError(f"no object {key!r}")
+        with disk_errors(f"read {key}"):
+            try:
+                reader = (self._root / key).open("rb")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
+                raise NotFoundError(f"no object {key}") from exc
+        with reader:
+            yield reader
+
+    @contextmanager
+    def open_writer(self, key: str, *, content_type: str) -> Iterator[BinaryIO]:  # noqa: ARG002 the port's name
+        with self._writing(key, _replace) as writer:
+            yield writer
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if not _is_key(key):
+                continue
+            with disk_errors(f"delete {key}"), suppress(FileNotFoundError, NotADirectoryError):
+                (self._root / key).unlink()
+
+    def close(self) -> None:
+        """Remove this store's folder of temporary files; a second call is harmless."""
+        if self._session_lock < 0:
+            return
+        with suppress(StorageError), exclusive(self._session.parent / "lock"), suppress(OSError):
+            self._session.rmdir()
+        os.close(self._session_lock)
+        self._session_lock = -1
+
+    @contextmanager
+    def _writing(self, key: str, publish: Callable[[Path, Path], None]) -> Iterator[BinaryIO]:
+        """A temporary file that `publish` moves to its place when the block ends well.
+
+        It is gone after the block whatever happens.
+        """
+        if not _is_key(key):
+            raise StorageError(f"{key!r} can't be an object's key: use relative parts without dots")
+        temporary = self._session / str(next(_numbers))
+        with disk_errors(f"write {key}"):
+            raw = _RawWriter(temporary, key)
+        try:
+            with raw, io.BufferedWriter(raw, _CHUNK_BYTES) as writer:
+                try:
+                    yield cast("BinaryIO", writer)
+                    writer.flush()
+                    with disk_errors(f"write {key}"):
+                        os.fsync(raw.fileno())
+                except BaseException:
+                    raw.close()  # else the buffer would try once more to write
+                    raise
+            with disk_errors(f"write {key}"):
+                target = self._root / key
+                make_folder(target.parent)
+                publish(temporary, target)
+                sync_folder(target.parent)
+        finally:
+            with suppress(OSError):  # what stays is removed with the session
+                temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    temporary.replace(target)
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Of two writers one wins, with its whole content: a link fails where the name is taken."""
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError as exc:
+        raise ObjectExistsError(f"{target} exists already") from exc
+
+
+class _RawWriter(io.FileIO):
+    """A new file whose failed writes are errors of our tree, wherever the buffer flushes."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        super().__init__(path, "x")
+        self._key = key
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        with disk_errors(f"write {self._key}"):
+            return super().write(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents durably. Raises `OSError`."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_key(key: str) -> bool:
+    """Whether `key` is a path that stays inside the root and out of the temporary files."""
+    try:
+        parts = key.encode().split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return parts[0] != _TEMPORARY.encode() and all(
+        0 < len(part) <= _MAX_NAME_BYTES and part not in {b".", b".."} and b"\0" not in part
+        for part in parts
+    )
+
+
+def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Files below `folder` in the order of their keys' bytes, one folder in memory at a time."""
+    with disk_errors(f"list {folder}"):
+        try:
+            with os.scandir(folder) as scan:
+                entries = list(scan)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+    keyed = [
+        (f"{base}{entry.name}/" if entry.is_dir() else base + entry.name, entry)
+        for entry in entries
+    ]
+    for key, entry in sorted(keyed, key=lambda pair: os.fsencode(pair[0])):
+        if key == f"{_TEMPORARY}/":
+            continue
+        if key.endswith("/"):
+            if key.startswith(prefix) or prefix.startswith(key):
+                yield from _walk(folder / entry.name, key, prefix)
+        elif key.startswith(prefix):
+            yield key, entry
+
+
+def _remove_dead_sessions(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; live ones hold a lock."""
+    for session in folder.iterdir():
+        if not session.is_dir():
+            continue
+        descriptor = os.open(session, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in session.iterdir():
+                leftover.unlink()
+            session.rmdir()
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)

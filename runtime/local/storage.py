@@ -1,0 +1,91 @@
+"""Everything a laptop stores, in one directory.
+
+    state.sqlite3   jobs, queue, templates, checkpoints, costs, budgets
+    objects/        seeds, batches, checkpoints, exports (see `runtime.contract.keys`)
+    journals/       paid replies that no batch holds yet, one file for each work item
+    locks/          who works on what
+
+Several processes may open it at once, and any of them may be killed at any moment.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from runtime.domain.errors import ConfigurationError
+from runtime.domain.ports import Clock, Journal
+from runtime.local.budget_store import SqliteBudgetStore
+from runtime.local.checkpoint_versions import SqliteCheckpointVersions
+from runtime.local.cost_store import SqliteCostStore
+from runtime.local.database import Database, disk_errors
+from runtime.local.job_store import SqliteJobStore
+from runtime.local.journal import FileJournal
+from runtime.local.liveness import WorkLocks, exclusive
+from runtime.local.objects import DirectoryObjects, make_folder
+from runtime.local.template_store import SqliteTemplateStore
+from runtime.local.work_queue import SqliteWorkQueue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalStorage:
+    """The adapters of one directory. `close` gives up every claim that is still held."""
+
+    clock: Clock
+    queue: SqliteWorkQueue
+    jobs: SqliteJobStore
+    templates: SqliteTemplateStore
+    checkpoints: SqliteCheckpointVersions
+    costs: SqliteCostStore
+    budgets: SqliteBudgetStore
+    objects: DirectoryObjects
+    open_journal: Callable[[str], Journal]
+    """Opens the journal of a work id."""
+    close: Callable[[], None]
+    """Release the file handles and locks; a second call is harmless."""
+
+
+def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
+    """Open `directory`, which is created when it's missing.
+
+    Raises `ConfigurationError` when it can't be used or a newer program wrote it,
+    `StorageUnavailableError` when another process keeps it locked, or `StorageError`.
+    """
+    _make_usable(directory)
+    with ExitStack() as stack:
+        locks = WorkLocks(directory / "locks")
+        stack.callback(locks.close)
+        with exclusive(directory / "locks" / "open"):  # one process makes the tables
+            database = Database(directory / "state.sqlite3")
+        stack.callback(database.close)
+        objects = DirectoryObjects(directory / "objects")
+        stack.callback(objects.close)
+        close = stack.pop_all().close
+    return LocalStorage(
+        clock=clock,
+        queue=SqliteWorkQueue(database=database, locks=locks),
+        jobs=SqliteJobStore(database=database, clock=clock),
+        templates=SqliteTemplateStore(database=database),
+        checkpoints=SqliteCheckpointVersions(database=database),
+        costs=SqliteCostStore(database=database),
+        budgets=SqliteBudgetStore(database=database),
+        objects=objects,
+        open_journal=lambda work_id: FileJournal(
+            directory / "journals" / f"{quote(work_id, safe='')}.jsonl"
+        ),
+        close=close,
+    )
+
+
+def _make_usable(directory: Path) -> None:
+    with disk_errors(f"create {directory}"):
+        try:
+            make_folder(directory)
+        except (PermissionError, FileExistsError, NotADirectoryError) as exc:
+            raise ConfigurationError(
+                f"{directory} can't be created: choose another directory"
+            ) from exc
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{directory} can't be written: choose another directory")

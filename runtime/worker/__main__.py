@@ -1,0 +1,79 @@
+"""The process of a worker: `python -m runtime.worker`.
+
+Reads its environment, takes the signals, works, and tells how it ended by its exit code.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+from runtime.bootstrap import aws_ports, process_owner
+from runtime.contract import environment as names
+from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
+from runtime.domain.job import work_id_of
+from runtime.worker.logs import configure, event
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.worker import ExitCode, Worker
+
+_log = logging.getLogger(__name__)
+
+
+def settings_of(environment: Mapping[str, str]) -> WorkerSettings:
+    """Tuning from the environment. Raises `ConfigurationError` that names the variable."""
+    defaults = WorkerSettings()
+    settings = WorkerSettings(
+        checkpoint_interval=_number(
+            environment, names.CHECKPOINT_INTERVAL, defaults.checkpoint_interval
+        ),
+        concurrency=_number(environment, names.WORKER_CONCURRENCY, defaults.concurrency),
+        heartbeat_seconds=_number(
+            environment, names.HEARTBEAT_SECONDS, int(defaults.heartbeat_seconds)
+        ),
+        lease_seconds=_number(environment, names.LEASE_SECONDS, int(defaults.lease_seconds)),
+    )
+    if settings.lease_seconds <= 2 * settings.heartbeat_seconds:
+        raise ConfigurationError(
+            f"{names.LEASE_SECONDS} must be more than twice {names.HEARTBEAT_SECONDS}"
+        )
+    return settings
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000):  # noqa: PLR2004 - a sane bound
+        raise ConfigurationError(f"{name} must be a whole number from 1 to 100000")
+    return int(text)
+
+
+def work_id_from(environment: Mapping[str, str]) -> str | None:
+    """The work item that the environment asks for; None to take any from the queue."""
+    job_id = environment.get(names.JOB_ID)
+    return work_id_of(job_id) if job_id else None
+
+
+def main() -> int:
+    """Run one worker process."""
+    configure(sys.stdout)
+    try:
+        settings = settings_of(os.environ)
+        ports = aws_ports(os.environ, concurrency=settings.concurrency)
+    except (ConfigurationError, InputError) as error:
+        event(_log, logging.ERROR, "not started", error=str(error))
+        return ExitCode.BAD_CONFIGURATION
+    worker = Worker(ports, owner=process_owner(), settings=settings)
+    signal.signal(signal.SIGTERM, worker.handle_shutdown)
+    signal.signal(signal.SIGINT, worker.handle_shutdown)
+    try:
+        return worker.run(work_id_from(os.environ))
+    except SeedwrightError as error:
+        # The lease runs out by itself: whatever is unfinished becomes claimable again.
+        event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))
+        return ExitCode.INTERRUPTED
+    finally:
+        worker.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Batches: the finished records of a job as immutable, numbered objects of JSON lines.
+
+A number is written once. Whoever finds it taken gets what is there and goes on with the next one,
+so neither a late owner nor a retried request can overwrite paid work. Failures are kept the same
+way, in numbered parts.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.contract.keys import (
+    batch_key,
+    batches_prefix,
+    failure_part_key,
+    failure_parts_prefix,
+    serial_number,
+)
+from runtime.domain.errors import ObjectExistsError, StorageError
+from runtime.domain.ports import ObjectStore
+from runtime.domain.record import index_of
+from runtime.worker.logs import event
+
+JSON_LINES: Final = "application/x-ndjson"
+"""Content type of batches, failure lists and the JSONL export."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """The readable lines of one object; `indices[i]` is the record index in `lines[i]`."""
+
+    number: int
+    key: str
+    lines: tuple[bytes, ...]
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedBatch:
+    """What the store holds under the number that was to be saved.
+
+    `adopted` is True when somebody else's lines were there first: they count, the caller's lines
+    are not stored and go into the next number.
+    """
+
+    batch: Batch
+    adopted: bool
+
+
+class StoredBatches:
+    """Batches in the order of their numbers, read one at a time; each iteration reads anew.
+
+    `error` is set, and there are no batches, when they could not be listed. Who needs all of them
+    has to look at it. Iterating raises `StorageError` when a listed object can't be read.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, str], Batch],
+        numbered: Sequence[tuple[int, str]],
+        error: StorageError | None = None,
+    ) -> None:
+        self._read = read
+        self._numbered = numbered
+        self.error = error
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, key in self._numbered:
+            yield self._read(number, key)
+
+
+class Batches:
+    """The batches and failure parts of jobs, or of one shard of a job.
+
+    Without a shard, reading covers every shard of the job.
+    """
+
+    def __init__(self, objects: ObjectStore, *, logger: logging.Logger = _log) -> None:
+        self._objects = objects
+        self._logger = logger
+
+    def save_batch(
+        self, job_id: str, number: int, lines: Sequence[bytes], *, shard: int | None = None
+    ) -> SavedBatch:
+        """Store records under `number`, once, in one attempt. Raises `StorageError`."""
+        return self._save(number, batch_key(job_id, number, shard), lines)
+
+    def save_failures(
+        self, job_id: str, number: int, lines: Sequence[bytes], *, shard: int | None = None
+    ) -> SavedBatch:
+        """Store failures as part `number`, by the same rules. Raises `StorageError`."""
+        return self._save(number, failure_part_key(job_id, number, shard), lines)
+
+    def load_all_batches(
+        self, job_id: str, *, shard: int | None = None, from_number: int = 1
+    ) -> StoredBatches:
+        """Every batch from `from_number` on."""
+        return self._load(batches_prefix(job_id, shard), from_number)
+
+    def load_failures(
+        self, job_id: str, *, shard: int | None = None, from_number: int = 1
+    ) -> StoredBatches:
+        """Every failure part from `from_number` on."""
+        return self._load(failure_parts_prefix(job_id, shard), from_number)
+
+    def _save(self, number: int, key: str, lines: Sequence[bytes]) -> SavedBatch:
+        body = b"".join(line + b"\n" for line in lines)
+        try:
+            self._objects.put_if_absent(key, body, content_type=JSON_LINES)
+        except ObjectExistsError:
+            # Same bytes: an earlier attempt of ours was stored and only its reply was lost.
+            stored = self._objects.get(key)
+            if stored != body:
+                event(self._logger, logging.WARNING, "batch adopted", key=key)
+                return SavedBatch(batch=self._parse(number, key, stored), adopted=True)
+        return SavedBatch(batch=self._parse(number, key, body), adopted=False)
+
+    def _load(self, prefix: str, from_number: int) -> StoredBatches:
+        try:
+            numbered = sorted(
+                (number, stat.key)
+                for stat in self._objects.list(prefix)
+                if (number := serial_number(stat.key)) is not None and number >= from_number
+            )
+        except StorageError as exc:
+            event(self._logger, logging.ERROR, "batches not listed", prefix=prefix, error=exc.code)
+            return StoredBatches(self._read, (), exc)
+        return StoredBatches(self._read, numbered)
+
+    def _read(self, number: int, key: str) -> Batch:
+        return self._parse(number, key, self._objects.get(key))
+
+    def _parse(self, number: int, key: str, body: bytes) -> Batch:
+        lines: list[bytes] = []
+        indices: list[int] = []
+        for position, line in enumerate(body.split(b"\n"), start=1):
+            if not line:
+                continue
+            try:
+                index = index_of(line)
+            except ValueError:
+                event(self._logger, logging.WARNING, "damaged line skipped", key=key, line=position)
+                continue
+            lines.append(line)
+            indices.append(index)
+        return Batch(number=number, key=key, lines=tuple(lines), indices=tuple(indices))

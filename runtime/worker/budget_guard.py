@@ -1,0 +1,125 @@
+"""Keeps a worker's ledger covered by a hold on the job's account."""
+
+import logging
+from enum import Enum, auto
+from typing import Final
+
+from runtime.domain.budget import HoldChange, Ledger, take_over
+from runtime.domain.errors import BudgetExceededError, StorageUnavailableError
+from runtime.domain.ports import Account, BudgetStore, Claim, Clock
+from runtime.worker.logs import event
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+"""Pause before an account that could not be reached is asked again."""
+
+
+class Cover(Enum):
+    """Whether a call may start."""
+
+    GRANTED = auto()
+    EXHAUSTED = auto()
+    """The account has no room for it, unless calls in flight cost less than their worst case."""
+    UNREACHABLE = auto()
+    """The account can't be asked now. Without cover nothing is dispatched."""
+
+
+class BudgetGuard:
+    """Reserves for calls and grows the hold in slices, so that most calls write nothing."""
+
+    def __init__(
+        self, store: BudgetStore, claim: Claim, clock: Clock, *, limit_nano: int, concurrency: int
+    ) -> None:
+        self._store = store
+        self._claim = claim
+        self._clock = clock
+        self._concurrency = concurrency
+        self._retry_at = float("-inf")
+        account = store.open_account(claim.job_id, limit_nano)
+        change = take_over(account.holds.get(claim.work_id), fence=claim.fence)
+        self.presumed_nano = change.spent_nano
+        """What a predecessor left in doubt, booked as spent."""
+        self._ledger = Ledger(change.new)
+        self._account = self._write(change)
+
+    @property
+    def limit_nano(self) -> int:
+        """The job's budget."""
+        return self._account.limit_nano
+
+    @property
+    def spent_nano(self) -> int:
+        """Everything booked or settled so far, calls in flight excluded."""
+        return self._account.spent_nano + self._ledger.settled_nano
+
+    def reserve(self, call: int, nano: int) -> Cover:
+        """Set `nano` aside for `call`, growing the hold if it must be."""
+        if not self._ledger.covers(nano):
+            cover = self._grow(nano)
+            if cover is not Cover.GRANTED:
+                return cover
+        self._ledger.reserve(call, nano)
+        return Cover.GRANTED
+
+    def settle(self, call: int, nano: int) -> None:
+        """The call cost `nano`."""
+        if not self._ledger.settle(call, nano):
+            event(
+                _log,
+                logging.ERROR,
+                "a call cost more than its worst case",
+                job_id=self._claim.job_id,
+                cost_nano=nano,
+            )
+
+    def release(self, call: int) -> None:
+        """The call was certainly not billed."""
+        self._ledger.release(call)
+
+    def presume_spent(self, call: int) -> int:
+        """Nobody knows whether the call was billed."""
+        return self._ledger.presume_spent(call)
+
+    def book(self) -> None:
+        """Write what is settled to the account and keep the room there is."""
+        if self._ledger.settled_nano:
+            hold, settled = self._ledger.hold.nano, self._ledger.settled_nano
+            room = max(hold - settled - self._ledger.reserved_nano, 0)
+            self._apply(self._ledger.change(room))
+
+    def close(self) -> None:
+        """Book everything, calls in flight at their worst case, and give the rest back."""
+        self._ledger.presume_all_spent()
+        self._apply(self._ledger.change(0))
+
+    def _grow(self, nano: int) -> Cover:
+        if self._clock.monotonic() < self._retry_at:
+            return Cover.UNREACHABLE
+        # A slice is worth many typical calls, and small beside what is in flight anyway: it is what
+        # a killed worker leaves in doubt. Near the limit the slice shrinks to the one call.
+        slice_nano = max(4 * nano, self._concurrency * nano // 8)
+        for room in (slice_nano, nano):
+            try:
+                self._apply(self._ledger.change(room))
+            except BudgetExceededError:
+                continue
+            except StorageUnavailableError:
+                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+                event(_log, logging.WARNING, "budget not reachable", job_id=self._claim.job_id)
+                return Cover.UNREACHABLE
+            return Cover.GRANTED
+        return Cover.EXHAUSTED
+
+    def _apply(self, change: HoldChange) -> None:
+        self._account = self._write(change)
+        self._ledger.changed(change)
+
+    def _write(self, change: HoldChange) -> Account:
+        return self._store.change_hold(
+            self._claim.job_id,
+            self._claim.work_id,
+            expected=change.expected,
+            new=change.new,
+            spent_nano=change.spent_nano,
+        )

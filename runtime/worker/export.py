@@ -1,0 +1,234 @@
+"""Export: the batches of a job become one dataset in JSONL, Parquet and CSV, in constant memory.
+
+    batches ─▶ distinct, counted records ─▶ the writers of all formats at once ─▶ published
+
+Memory holds one batch, one row group and one bit per record. The writers publish after the last
+record, and only if the count is right; an error before that leaves every object as it was. An
+export can be repeated at will: it reads batches and calls no model.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from runtime.contract.keys import export_key, failures_key
+from runtime.domain.errors import ExportError, StorageError
+from runtime.domain.indices import IndexSet
+from runtime.domain.job import Job, OutputFormat, PartitionStrategy
+from runtime.domain.ports import ObjectStore
+from runtime.worker.batches import JSON_LINES, Batches, StoredBatches
+from runtime.worker.export_formats import (
+    Days,
+    ExportRecord,
+    Write,
+    open_csv,
+    open_jsonl,
+    open_parquet,
+)
+from runtime.worker.logs import event
+
+PROGRESS_RECORDS: Final = 2000
+
+_log = logging.getLogger(__name__)
+
+
+_WRITERS: Final[
+    Mapping[OutputFormat, Callable[[ObjectStore, str], AbstractContextManager[Write]]]
+] = {
+    OutputFormat.JSONL: open_jsonl,
+    OutputFormat.PARQUET: open_parquet,
+    OutputFormat.CSV: open_csv,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportResult:
+    """What was published: keys per format (none without records), and what was counted."""
+
+    keys: Mapping[OutputFormat, tuple[str, ...]]
+    records: int
+    failures: int
+    duplicates_dropped: int
+
+
+class DistinctRecords:
+    """The first record of each index, in batch order; each iteration reads the batches anew.
+
+    An iteration that ends has seen `expected` records (unless None), or raises `ExportError`.
+    """
+
+    def __init__(
+        self,
+        batches: StoredBatches,
+        size: int,
+        *,
+        expected: int | None,
+        logger: logging.Logger,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self._batches = batches
+        self._expected = expected
+        self._logger = logger
+        self._progress = progress
+        self.seen = IndexSet(size)
+        self.duplicates = 0
+
+    def __iter__(self) -> Iterator[ExportRecord]:
+        self.seen = IndexSet(self.seen.size)
+        self.duplicates = 0
+        for batch in self._batches:
+            for index, line in zip(batch.indices, batch.lines, strict=True):
+                record = self._take(batch.key, index, line)
+                if record is not None:
+                    yield record
+                    if len(self.seen) % PROGRESS_RECORDS == 0:
+                        self._report()
+        self._report()
+        if self._expected is not None and len(self.seen) != self._expected:
+            raise ExportError(
+                f"the batches hold {len(self.seen)} distinct records but {self._expected} were "
+                "counted: nothing was exported; run the job again"
+            )
+
+    def _take(self, key: str, index: int, line: bytes) -> ExportRecord | None:
+        if index >= self.seen.size:
+            event(self._logger, logging.WARNING, "index out of range", key=key, index=index)
+            return None
+        if index in self.seen:
+            self.duplicates += 1
+            return None
+        try:
+            record = ExportRecord.parse(line)
+        except ValueError:
+            event(self._logger, logging.WARNING, "damaged record skipped", key=key, index=index)
+            return None
+        self.seen.add(index)
+        return record
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(len(self.seen))
+
+
+class Exporter:
+    """Writes the dataset of a job. Every failure is an `ExportError`; the batches stay."""
+
+    def __init__(self, objects: ObjectStore, *, logger: logging.Logger = _log) -> None:
+        self._objects = objects
+        self._batches = Batches(objects, logger=logger)
+        self._logger = logger
+
+    def export_data(
+        self,
+        job: Job,
+        *,
+        expected: int | None,
+        progress: Callable[[int], None] | None = None,
+    ) -> ExportResult:
+        """Export every requested format, and the failures beside it.
+
+        `expected` is the number of records the checkpoint counted, None if it is unknown.
+        `progress` is told the number of records written so far; what it raises stops the export,
+        publishes nothing and reaches the caller as it is.
+        """
+        stored = self._batches.load_all_batches(job.job_id)
+        parts = self._batches.load_failures(job.job_id)
+        if error := stored.error or parts.error:
+            raise ExportError(f"the batches could not be listed: {error}") from error
+        records = DistinctRecords(
+            stored,
+            job.config.num_records,
+            expected=expected,
+            logger=self._logger,
+            progress=progress,
+        )
+        try:
+            keys = self._write(job, records, job.config.output_formats)
+            failures = self._write_failures(job, parts, records.seen)
+        except (StorageError, OSError) as exc:
+            raise ExportError(f"the dataset could not be written: {exc}") from exc
+        return ExportResult(
+            keys=keys,
+            records=len(records.seen),
+            failures=failures,
+            duplicates_dropped=records.duplicates,
+        )
+
+    def export_jsonl(self, job: Job, records: Iterable[ExportRecord]) -> tuple[str, ...]:
+        """Write only JSONL, one key or one a day. Raises `StorageError`, `ExportError`.
+
+        More than MAX_OPEN_DAYS days need `records` that can be iterated again.
+        """
+        return self._write(job, records, (OutputFormat.JSONL,)).get(OutputFormat.JSONL, ())
+
+    def export_parquet(self, job: Job, records: Iterable[ExportRecord]) -> tuple[str, ...]:
+        """Write only Parquet. Raises `StorageError`, `ExportError`."""
+        return self._write(job, records, (OutputFormat.PARQUET,)).get(OutputFormat.PARQUET, ())
+
+    def export_csv(self, job: Job, records: Iterable[ExportRecord]) -> tuple[str, ...]:
+        """Write only CSV. Raises `StorageError`, `ExportError`."""
+        return self._write(job, records, (OutputFormat.CSV,)).get(OutputFormat.CSV, ())
+
+    def _write(
+        self, job: Job, records: Iterable[ExportRecord], formats: Iterable[OutputFormat]
+    ) -> dict[OutputFormat, tuple[str, ...]]:
+        iterator = iter(records)
+        first = next(iterator, None)
+        if first is None:
+            event(self._logger, logging.WARNING, "no records to export", job_id=job.job_id)
+            return {}
+        days = Days(self._objects, job.job_id)
+        keys: dict[OutputFormat, tuple[str, ...]] = {}
+        with ExitStack() as publishing:
+            writes: list[Write] = []
+            for output_format in dict.fromkeys(formats):
+                if self._by_day(job, output_format):
+                    writes.append(publishing.enter_context(days.one_pass()))
+                    continue
+                key = export_key(job.job_id, output_format.lower())
+                keys[output_format] = (key,)
+                opened = _WRITERS[output_format](self._objects, key)
+                writes.append(publishing.enter_context(opened))
+            for record in chain((first,), iterator):
+                for write in writes:
+                    write(record)
+        days.finish(records)
+        if days.keys:
+            keys[OutputFormat.JSONL] = tuple(key for _, key in sorted(days.keys.items()))
+        return keys
+
+    def _by_day(self, job: Job, output_format: OutputFormat) -> bool:
+        if job.config.partition_strategy is not PartitionStrategy.TIMESTAMP:
+            return False
+        if output_format is OutputFormat.JSONL:
+            return True
+        event(
+            self._logger,
+            logging.WARNING,
+            "only JSONL is partitioned, writing one file",
+            job_id=job.job_id,
+            output_format=output_format,
+        )
+        return False
+
+    def _write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
+        key = failures_key(job.job_id)
+        seen = IndexSet(records.size)
+        lines = (
+            line
+            for part in parts
+            for index, line in zip(part.indices, part.lines, strict=True)
+            if index < seen.size and index not in records and seen.add(index)
+        )
+        first = next(lines, None)
+        if first is None:
+            # An earlier export may have listed failures that a retry turned into records since.
+            self._objects.delete([stat.key for stat in self._objects.list(key)])
+            return 0
+        with self._objects.open_writer(key, content_type=JSON_LINES) as stream:
+            for line in chain((first,), lines):
+                stream.write(line + b"\n")
+        return len(seen)

@@ -1,0 +1,183 @@
+"""The writers of an export: JSONL (one file, or one a day), CSV and Parquet.
+
+A writer is a context manager that opens one object and yields a function that takes records. The
+object is published when the block ends without an exception. Memory is bounded by a row group, a
+text buffer and what the object store buffers, never by the number of records.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+
+import orjson
+
+from runtime.contract.keys import partition_key
+from runtime.domain.errors import ExportError
+from runtime.domain.ports import ObjectStore
+from runtime.domain.record import RECORD_FIELDS
+from runtime.worker.batches import JSON_LINES
+
+MAX_OPEN_DAYS: Final = 8
+"""Daily partitions written at once (each writer buffers a part); more days take another pass."""
+
+ROW_GROUP_ROWS: Final = 8192
+ROW_GROUP_BYTES: Final = 16 * 1024 * 1024
+CSV_BUFFER_CHARACTERS: Final = 256 * 1024
+
+_CELL_TYPES: Final = (str, str, int, str, str, str)
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportRecord:
+    """One record: its JSON line, its cells in the order of RECORD_FIELDS, its time in UTC."""
+
+    line: bytes
+    cells: tuple[str | int, ...]
+    timestamp: datetime
+
+    @classmethod
+    def parse(cls, line: bytes) -> "ExportRecord":
+        """Raises `ValueError` when the line is not a whole record."""
+        try:
+            document = orjson.loads(line)
+            timestamp = datetime.fromisoformat(document["timestamp"])
+            if timestamp.tzinfo is None:
+                timestamp = timestamp.replace(tzinfo=UTC)
+            timestamp = timestamp.astimezone(UTC)
+            result = orjson.dumps(document["generation_result"]).decode()
+            cells = (*(document[name] for name in RECORD_FIELDS[:-1]), result)
+        except (KeyError, TypeError, OverflowError) as exc:
+            raise ValueError("not a record") from exc
+        if tuple(type(cell) for cell in cells) != _CELL_TYPES:
+            raise ValueError("not a record")
+        return cls(line=line, cells=cells, timestamp=timestamp)
+
+
+Write = Callable[[ExportRecord], None]
+
+
+@contextmanager
+def open_jsonl(objects: ObjectStore, key: str) -> Iterator[Write]:
+    """One JSON document a line, byte for byte as in the batches."""
+    with objects.open_writer(key, content_type=JSON_LINES) as stream:
+
+        def write(record: ExportRecord) -> None:
+            stream.write(record.line + b"\n")
+
+        yield write
+
+
+@contextmanager
+def open_csv(objects: ObjectStore, key: str) -> Iterator[Write]:
+    """RFC 4180 with a header, in UTF-8; cells that begin like a formula are made text."""
+    with objects.open_writer(key, content_type="text/csv; charset=utf-8") as stream:
+        buffer = io.StringIO(newline="")
+        rows = csv.writer(buffer)
+
+        def flush() -> None:
+            stream.write(buffer.getvalue().encode())
+            buffer.seek(0)
+            buffer.truncate()
+
+        def write(record: ExportRecord) -> None:
+            rows.writerow(map(_inert, record.cells))
+            if buffer.tell() >= CSV_BUFFER_CHARACTERS:
+                flush()
+
+        rows.writerow(RECORD_FIELDS)
+        yield write
+        flush()
+
+
+def _inert(cell: str | int) -> str | int:
+    """A leading apostrophe keeps spreadsheets from running a cell (OWASP, CSV injection)."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+@contextmanager
+def open_parquet(objects: ObjectStore, key: str) -> Iterator[Write]:
+    """Zstandard-compressed row groups, bounded in rows and in bytes. Raises `ExportError`."""
+    # Imported here: it costs some 0.3 s and 60 MiB that the other formats need not pay.
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    types = {"index": pa.int64(), "timestamp": pa.timestamp("us", tz="UTC")}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in RECORD_FIELDS])
+    rows: list[ExportRecord] = []
+    size = 0
+
+    def flush() -> None:
+        nonlocal size
+        columns: dict[str, object] = dict(
+            zip(RECORD_FIELDS, zip(*(row.cells for row in rows), strict=True), strict=True)
+        )
+        columns["timestamp"] = [row.timestamp for row in rows]
+        file.write_table(pa.table(columns, schema=schema))
+        rows.clear()
+        size = 0
+
+    def write(record: ExportRecord) -> None:
+        nonlocal size
+        rows.append(record)
+        size += len(record.line)
+        if len(rows) >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+            flush()
+
+    try:
+        with (
+            objects.open_writer(key, content_type="application/octet-stream") as stream,
+            parquet.ParquetWriter(stream, schema, compression="zstd") as file,
+        ):
+            yield write
+            if rows:
+                flush()
+    except pa.ArrowException as exc:
+        raise ExportError("the records can't be written as Parquet: export JSONL or CSV") from exc
+
+
+class Days:
+    """JSONL with one object a day (UTC), at most MAX_OPEN_DAYS of them in one pass."""
+
+    def __init__(self, objects: ObjectStore, job_id: str) -> None:
+        self._objects = objects
+        self._job_id = job_id
+        self._waiting: set[date] = set()
+        self.keys: dict[date, str] = {}
+
+    @contextmanager
+    def one_pass(self) -> Iterator[Write]:
+        """Write the records of the next days; those of other days are passed over."""
+        written = frozenset(self.keys)
+        self._waiting.clear()
+        writes: dict[date, Write] = {}
+        with ExitStack() as publishing:
+
+            def write(record: ExportRecord) -> None:
+                day = record.timestamp.date()
+                if day in written:
+                    return
+                if day not in writes:
+                    if len(writes) == MAX_OPEN_DAYS:
+                        self._waiting.add(day)
+                        return
+                    self.keys[day] = partition_key(self._job_id, day)
+                    opened = open_jsonl(self._objects, self.keys[day])
+                    writes[day] = publishing.enter_context(opened)
+                writes[day](record)
+
+            yield write
+
+    def finish(self, records: Iterable[ExportRecord]) -> None:
+        """Write the days that had to wait. Raises `ExportError` if `records` can't be repeated."""
+        while self._waiting:
+            done = len(self.keys)
+            with self.one_pass() as write:
+                for record in records:
+                    write(record)
+            if len(self.keys) == done:
+                raise ExportError("too many days for records that can be read only once")

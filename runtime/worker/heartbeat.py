@@ -1,0 +1,95 @@
+"""Renews the lease and watches for cancellation, on a thread of its own.
+
+`beat` is one round; the thread only repeats it. A worker that can't renew stops itself one
+heartbeat before an observer may take its work: refused (`LeaseLostError`) at once, unreachable when
+the time is up. A cancelled job is seen within one interval (requirement N9).
+"""
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from runtime.domain.errors import LeaseLostError, SeedwrightError
+from runtime.domain.job import JobStatus
+from runtime.domain.ports import Claim, Clock, JobStore, WorkQueue
+from runtime.worker.control import Control, StopReason
+from runtime.worker.logs import event
+from runtime.worker.settings import WorkerSettings
+
+_log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Context manager: beats while the block runs."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        queue: WorkQueue,
+        jobs: JobStore,
+        clock: Clock,
+        control: Control,
+        settings: WorkerSettings,
+    ) -> None:
+        self._claim = claim
+        self._queue = queue
+        self._jobs = jobs
+        self._clock = clock
+        self._control = control
+        self._settings = settings
+        self._renewed = clock.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def beat(self) -> None:
+        """Renew once and look at the job's status."""
+        asked = self._clock.monotonic()
+        try:
+            self._queue.heartbeat(self._claim)
+            # The lease runs from before the request: a slow reply must not stretch it.
+            self._renewed = asked
+            if self._jobs.get_job(self._claim.job_id).status is JobStatus.CANCELLED:
+                self._control.stop(StopReason.CANCELLED)
+        except LeaseLostError:
+            event(_log, logging.ERROR, "lease lost", work_id=self._claim.work_id)
+            self._control.stop(StopReason.LEASE_LOST)
+        except SeedwrightError as error:
+            event(
+                _log,
+                logging.WARNING,
+                "heartbeat failed",
+                work_id=self._claim.work_id,
+                error=error.code,
+            )
+            self._fence_off_if_late()
+
+    def _fence_off_if_late(self) -> None:
+        trusted = self._settings.lease_seconds - self._settings.heartbeat_seconds
+        if self._clock.monotonic() - self._renewed >= trusted:
+            event(_log, logging.ERROR, "lease not renewed in time", work_id=self._claim.work_id)
+            self._control.stop(StopReason.LEASE_LOST)
+
+    def _run(self) -> None:
+        try:
+            while not self._done.wait(self._settings.heartbeat_seconds):
+                self.beat()
+        except BaseException:
+            # Without a heartbeat nobody may assume that the lease holds.
+            _log.exception("heartbeat died")
+            self._control.stop(StopReason.LEASE_LOST)
+            raise

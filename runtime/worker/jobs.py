@@ -1,0 +1,81 @@
+"""What a worker writes about its job: progress, and how it ended."""
+
+import logging
+
+from runtime.domain.errors import LeaseLostError, SeedwrightError
+from runtime.domain.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
+from runtime.domain.ports import Claim, JobStore, WorkQueue
+from runtime.worker.logs import event
+
+_log = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Writes to the jobs table first, since that is what users see, then to the queue."""
+
+    def __init__(self, store: JobStore, queue: WorkQueue) -> None:
+        self._store = store
+        self._queue = queue
+
+    def update_job_progress(self, claim: Claim, progress: Progress) -> None:
+        """Publish counters. A failure is logged and not raised: the next flush says it again."""
+        try:
+            self._store.set_progress(claim.job_id, claim.fence, progress)
+        except LeaseLostError:
+            raise
+        except SeedwrightError as error:
+            event(
+                _log,
+                logging.WARNING,
+                "progress not updated",
+                job_id=claim.job_id,
+                error=error.code,
+            )
+
+    def mark_job_running(self, claim: Claim) -> None:
+        """Take the job under this claim's fence."""
+        self._store.set_status(claim.job_id, JobStatus.RUNNING, fence=claim.fence)
+
+    def mark_job_complete(self, claim: Claim) -> None:
+        """Every record is generated or listed as failed, and the export exists."""
+        self._end(claim, JobStatus.COMPLETED)
+
+    def mark_job_failed(self, claim: Claim, message: str) -> None:
+        """The job stopped; `message` is cut to 1000 characters and shown to the user."""
+        self._end(claim, JobStatus.FAILED, message[:MAX_ERROR_MESSAGE_CHARACTERS])
+
+    def mark_job_budget_exceeded(self, claim: Claim, message: str) -> None:
+        """The budget is used up; what was generated is kept and exported."""
+        self._end(claim, JobStatus.BUDGET_EXCEEDED, message[:MAX_ERROR_MESSAGE_CHARACTERS])
+
+    def mark_job_interrupted(self, claim: Claim) -> None:
+        """Hand unfinished work back, so that any worker may claim it at once."""
+        self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)
+        self._queue.release(claim)
+
+    def acknowledge_cancel(self, claim: Claim) -> None:
+        """The job is CANCELLED already; end its work item."""
+        self._finish_item(claim, JobStatus.CANCELLED)
+
+    def _end(self, claim: Claim, status: JobStatus, message: str | None = None) -> None:
+        self._store.set_status(claim.job_id, status, fence=claim.fence, error_message=message)
+        event(_log, logging.INFO, "job ended", job_id=claim.job_id, status=str(status))
+        self._finish_item(claim, status)
+
+    def _finish_item(self, claim: Claim, status: JobStatus) -> None:
+        """The job's status is already right, so a failing queue costs a useless claim at worst:
+        whoever claims the item finds an ended job and finishes the item.
+        """
+        try:
+            self._queue.finish(claim, status)
+        except LeaseLostError:
+            raise
+        except SeedwrightError as error:
+            event(
+                _log,
+                logging.ERROR,
+                "work item not finished",
+                job_id=claim.job_id,
+                work_id=claim.work_id,
+                error=error.code,
+            )

@@ -1,0 +1,82 @@
+"""From a model's text to a step's output: plain text, or data that fits the step's schema."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import jsonschema_rs
+import orjson
+
+from runtime.domain.errors import OutputError
+
+REFUSED_STOP_REASONS: Final = frozenset(
+    {
+        "content_filtered",
+        "guardrail_intervened",
+        "malformed_model_output",
+        "malformed_tool_use",
+        "model_context_window_exceeded",
+    }
+)
+"""Converse's stop reasons after which there is no usable completion, though it was billed."""
+
+MAX_ERRORS_SHOWN: Final = 5
+
+
+class OutputReader:
+    """Reads the output of one step."""
+
+    def __init__(self, schema: Mapping[str, object] | None) -> None:
+        self._schema = schema
+        self._validator = None if schema is None else jsonschema_rs.validator_for(dict(schema))
+
+    def read(self, text: str) -> object:
+        """The output to store. Raises `OutputError`, whose message tells the model what is wrong.
+        The message may quote the output, so it is never logged.
+        """
+        if not text.strip():
+            raise OutputError("the reply was empty")
+        if self._validator is None:
+            return text
+        value = _parse_json(text)
+        errors = []
+        for error in self._validator.iter_errors(value):
+            path = "/".join(str(part) for part in error.instance_path)
+            errors.append(f"{path or 'the document'}: {error.message}")
+            if len(errors) == MAX_ERRORS_SHOWN:
+                break
+        if errors:
+            raise OutputError("; ".join(errors))
+        return value
+
+    def instruction(self) -> str:
+        """What to add to a prompt for a model that can't be constrained to the schema."""
+        if self._schema is None:
+            return ""
+        return (
+            "\n\nAnswer with one JSON value and nothing else. It must be valid under this JSON "
+            f"Schema:\n{orjson.dumps(self._schema).decode()}"
+        )
+
+
+def repair_instruction(error: OutputError) -> str:
+    """The user's turn that asks for a corrected output."""
+    return (
+        f"That answer can't be used: {error}.\nAnswer again with the corrected value only, "
+        "without any explanation."
+    )
+
+
+def _parse_json(text: str) -> object:
+    """JSON, alone or as the first value inside prose or a code fence, as chat models write it."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        whole = exc
+    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    end = max(text.rfind("}"), text.rfind("]"))
+    if starts and end > min(starts):
+        try:
+            return orjson.loads(text[min(starts) : end + 1])
+        except orjson.JSONDecodeError:
+            pass
+    raise OutputError(f"not valid JSON: {whole.msg}")

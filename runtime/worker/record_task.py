@@ -1,0 +1,111 @@
+"""One record on its way: which step it is at, what is paid for, what to ask the model next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runtime.domain.checkpoint import Partial
+from runtime.domain.errors import OutputError
+from runtime.domain.ports import Message, ModelReply, ModelRequest, Role
+from runtime.domain.record import Failure, clean_text
+from runtime.domain.retry import Attempts
+from runtime.domain.sampling import Draw
+from runtime.worker.outputs import REFUSED_STOP_REASONS, repair_instruction
+from runtime.worker.plan import Plan, StepPlan
+
+MAX_FAILURE_MESSAGE_CHARACTERS = 500
+
+
+@dataclass(slots=True)
+class RecordTask:
+    """Mutable state of one index; owned by the owner thread."""
+
+    job_id: str
+    index: int
+    seed: Mapping[str, object]
+    seed_id: str
+    draw: Draw
+    plan: Plan
+    results: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    invalid: str | None = None
+    """The current step's refused output, which the next call asks to repair."""
+    prompt: str | None = None
+    system: str | None = None
+    attempts: Attempts = field(default_factory=Attempts)
+    calls: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step has its result."""
+        return len(self.results) == len(self.plan.steps)
+
+    @property
+    def step(self) -> StepPlan:
+        """The step that comes next. Steps end in order, so their count is the position."""
+        return self.plan.steps[len(self.results)]
+
+    @property
+    def partial(self) -> Partial | None:
+        """What would be lost with this task; None if nothing is paid for yet."""
+        if not self.results and self.invalid is None:
+            return None
+        return Partial(steps=dict(self.results), invalid=self.invalid)
+
+    def resume(self, partial: Partial) -> None:
+        """Go on from paid work of an earlier run."""
+        names = [step.step.id for step in self.plan.steps]
+        self.results = {name: partial.steps[name] for name in names if name in partial.steps}
+        self.invalid = None if self.finished else partial.invalid
+
+    def request(self) -> ModelRequest:
+        """The next call, from the rendered prompt; a repair carries the refused output along."""
+        plan = self.step
+        prompt = (self.prompt or "") + ("" if plan.constrained else plan.reader.instruction())
+        messages = [Message(role=Role.USER, text=prompt)]
+        if self.invalid is not None and self.invalid.strip():
+            try:
+                plan.reader.read(self.invalid)
+            except OutputError as error:
+                messages += [
+                    Message(role=Role.ASSISTANT, text=self.invalid),
+                    Message(role=Role.USER, text=repair_instruction(error)),
+                ]
+        # A repair and a second attempt are new draws: the same seed would give the same answer.
+        return plan.request(
+            tuple(messages), system=self.system, model_seed=self.draw.model_seed + self.calls
+        )
+
+    def answered(self, reply: ModelReply) -> Failure | None:
+        """Take the reply in: the step ends, or asks for its repair, or the record has failed."""
+        plan, text = self.step, clean_text(reply.text)
+        if reply.stop_reason in REFUSED_STOP_REASONS:
+            return self.failure(reply.stop_reason, "the model gave no usable completion")
+        try:
+            output = plan.reader.read(text)
+        except OutputError as error:
+            if self.invalid is not None:
+                return self.failure(error.code, f"{error} (after one repair)")
+            self.invalid = text
+            return None
+        result: dict[str, object] = {
+            "output": output,
+            "model": plan.model,
+            "stop_reason": reply.stop_reason,
+        }
+        if self.plan.template.keep_prompts:
+            result["prompt"] = self.prompt
+        self.results[plan.step.id] = result
+        self.invalid = self.prompt = self.system = None
+        self.attempts = Attempts()
+        return None
+
+    def failure(self, kind: str, message: str) -> Failure:
+        """The record as a line of failures.jsonl."""
+        return Failure(
+            job_id=self.job_id,
+            index=self.index,
+            seed_data_id=self.seed_id,
+            step=self.step.step.id,
+            kind=kind,
+            message=clean_text(message)[:MAX_FAILURE_MESSAGE_CHARACTERS],
+            attempts=self.calls,
+        )

@@ -1,0 +1,250 @@
+"""The process that renders prompts: untrusted, limited, expendable.
+
+    python -m runtime.worker.render_child MEMORY_BYTES OUTPUT_CHARACTERS
+
+`template_engine` is its parent and talks to it over one socket, descriptor 0. A frame is a length
+(4 bytes, big endian) and a body. The first byte of a body from the parent is its kind:
+
+    T  a template as JSON {"sources": {key: source}, "fragments": {name: source}}   → one reply
+    R  frames, each a request as JSON {"key", "index", "seed", "steps", "entropy"}
+                                                                    → one reply for each, in order
+
+A reply is JSON {"text": …} or {"error": …}. At the end of the stream, so also when the parent dies,
+the process ends. It starts no process and opens no file, and its error messages never hold a prompt
+or a value of the seed.
+"""
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from random import Random
+from types import TracebackType
+from typing import Any, BinaryIO, Final
+
+import orjson
+from jinja2 import Template, nodes
+from jinja2.exceptions import FilterArgumentError, UndefinedError
+
+from runtime.domain.template_nodes import value_names
+from runtime.worker.filters import build_filters
+from runtime.worker.prompt_environment import (
+    CALLED,
+    PromptEnvironment,
+    RefusedError,
+    bounded_range,
+)
+
+LENGTH_BYTES: Final = 4
+MAX_MESSAGE_CHARACTERS: Final = 300
+CPU_SECONDS: Final = 60
+"""Processor time for one frame: the last resort if the parent can't kill."""
+WATCH_SECONDS: Final = 0.02
+
+
+class Renderer:
+    """Holds one template at a time and renders its prompts and system texts."""
+
+    def __init__(self, output_characters: int) -> None:
+        self._output_characters = output_characters
+        self._draws: Random | None = None
+        self._key = ""
+        self._namespace: Mapping[str, Any] = {}
+        # Python imports some codecs on first use, and later no file can be opened.
+        self._load({"warm": "{{ 'up'|random }}"}, {})
+        self._render({"key": "warm", "index": 0, "seed": {}, "steps": {}, "entropy": 0})
+
+    def load(self, body: bytes) -> dict[str, str]:
+        """Compile a template; the reply says whether that worked."""
+        try:
+            document = orjson.loads(body)
+            self._load(document["sources"], document["fragments"])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
+            return {"error": f"the template can't be compiled: {type(exc).__name__}"}
+        return {"text": ""}
+
+    def render(self, body: bytes) -> dict[str, str]:
+        """Render one request."""
+        try:
+            request = orjson.loads(body)
+            return {"text": self._render(request)}
+        except Exception as exc:  # noqa: BLE001 - one record's failure, told to the parent
+            return {"error": self._explain(exc)[:MAX_MESSAGE_CHARACTERS]}
+
+    def _load(self, sources: Mapping[str, str], fragments: Mapping[str, str]) -> None:
+        environment = PromptEnvironment(build_filters(self._current))
+        environment.fragments.sources = fragments
+        self._environment = environment
+        self._sources = {**fragments, **{f"\0{key}": text for key, text in sources.items()}}
+        self._templates = {
+            key: Template.from_code(environment, environment.compile(source, f"\0{key}"), {})
+            for key, source in sources.items()
+        }
+        for name in fragments:
+            environment.get_template(name)
+
+    def _current(self) -> Random:
+        """The generator of this render, made when something is drawn."""
+        if self._draws is None:
+            self._draws = Random(self._key)  # noqa: S311 - repeatable on purpose
+        return self._draws
+
+    def _render(self, request: Mapping[str, Any]) -> str:
+        template = self._templates[request["key"]]
+        self._draws, self._key = None, f"{request['entropy']}/{request['key']}"
+        seed = request["seed"]
+        self._namespace = namespace = {
+            **seed,
+            "seed": seed,
+            "steps": request["steps"],
+            "index": request["index"],
+            "range": bounded_range,
+        }
+        pieces: list[str] = []
+        size = 0
+        for piece in template.root_render_func(template.new_context(namespace, shared=True)):
+            size += len(piece)
+            if size > self._output_characters:
+                raise RefusedError(f"the text is longer than {self._output_characters} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    # ── errors ─────────────────────────────────────────────────────────────────────────────────
+
+    def _explain(self, exc: Exception) -> str:
+        name, line = _position(exc.__traceback__)
+        fragment = "" if name is None or name.startswith("\0") else f'fragment "{name}", '
+        place = f"{fragment}line {line}: " if line else ""
+        if isinstance(exc, UndefinedError):
+            value = self._missing_value(str(exc), name, line)
+            return f"{place}{value} is undefined; add it to the seed or use | default(…)"
+        if isinstance(exc, MemoryError):
+            return f"{place}rendering needs too much memory"
+        # Python's TypeErrors name types, never values.
+        if isinstance(exc, (RefusedError, FilterArgumentError, TypeError)):
+            return f"{place}{' '.join(str(exc).split())}"
+        return f"{place}{type(exc).__name__}"
+
+    def _missing_value(self, missing: str, name: str | None, line: int) -> str:
+        """`author.name` where Jinja2 knows only `name`. A name that the seed chose isn't shown."""
+        tree = self._environment.parse(self._sources.get(name or "", ""))
+        found = [(node.lineno, node.name, node.name) for node in tree.find_all(nodes.Name)]
+        for at, last, text in (*found, *value_names(tree)):
+            plain = text.removesuffix(CALLED)
+            here = at == line and missing in (plain, last.removesuffix(CALLED))
+            if here and self._is_absent(plain):
+                return f'"{plain}"'
+        return "a value"
+
+    def _is_absent(self, path: str) -> bool:
+        """Whether the names that every template sees don't lead to `path`."""
+        value: object = self._namespace
+        for part in path.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return True
+            value = value[part]
+        return False
+
+
+def _position(traceback: TracebackType | None) -> tuple[str | None, int]:
+    """Name and line of the innermost template in a traceback."""
+    name, line = None, 0
+    while traceback is not None:
+        template = traceback.tb_frame.f_globals.get("__jinja_template__")
+        if isinstance(template, Template):
+            name, line = template.name, template.get_corresponding_lineno(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return name, line
+
+
+# ── the process ────────────────────────────────────────────────────────────────────────────────
+
+
+def limit_resources(memory_bytes: int) -> None:
+    """Let this process grow to `memory_bytes` in all, and do nothing but compute."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - pathlib costs start-up time
+            size, resident = (
+                int(pages) * resource.getpagesize() for pages in statm.read().split()[:2]
+            )
+        limit = size + max(0, memory_bytes - resident)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    else:
+        # macOS accepts RLIMIT_AS and ignores it.
+        threading.Thread(target=watch_memory, args=(memory_bytes,), daemon=True).start()
+    for name in ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NPROC"):
+        resource.setrlimit(getattr(resource, name), (0, 0))
+    # Descriptor 0 is open already; no other can be opened.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
+
+
+def watch_memory(memory_bytes: int) -> None:
+    """End the process when it has been larger than `memory_bytes`."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit <= memory_bytes:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
+def _allow_cpu() -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _serve(stream: BinaryIO, renderer: Renderer) -> None:
+    while body := _read_frame(stream):
+        _allow_cpu()
+        if body[:1] == b"T":
+            _reply(renderer.load(body[1:]))
+        else:
+            for request in _split(body[1:]):
+                _reply(renderer.render(request))
+
+
+def _read_frame(stream: BinaryIO) -> bytes:
+    """The next body; empty at the end of the stream."""
+    header = stream.read(LENGTH_BYTES)
+    return stream.read(int.from_bytes(header)) if len(header) == LENGTH_BYTES else b""
+
+
+def _split(body: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(body):
+        end = start + LENGTH_BYTES
+        end += int.from_bytes(body[start:end])
+        yield body[start + LENGTH_BYTES : end]
+        start = end
+
+
+def _reply(reply: dict[str, str]) -> None:
+    try:
+        body = orjson.dumps(reply)
+    except TypeError:
+        # A template can write half of a surrogate pair, which no UTF-8 text holds.
+        body = orjson.dumps({"error": "the text isn't valid Unicode"})
+    rest = memoryview(len(body).to_bytes(LENGTH_BYTES) + body)
+    while rest:
+        rest = rest[os.write(0, rest) :]
+
+
+def main() -> None:
+    """Serve the parent until it closes the socket."""
+    # Ctrl-C and a polite kill are the parent's business: it still needs its prompts.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    memory_bytes, output_characters = (int(argument) for argument in sys.argv[1:3])
+    with open(0, "rb", closefd=False) as stream:
+        renderer = Renderer(output_characters)
+        limit_resources(memory_bytes)
+        try:
+            _serve(stream, renderer)
+        except OSError:
+            os._exit(0)  # the parent is gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""Makes finished work durable, in an order in which a crash at any point loses and repeats nothing.
+
+    record finished ─▶ journal (where there is one) ─▶ buffer
+    flush: failure list ─▶ batch ─▶ checkpoint ─▶ journal reset ─▶ budget, progress, cost
+
+Batches and failure lists are truth; a checkpoint is a shortcut to them. What was written after the
+last checkpoint is found and adopted by `recover`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from runtime.domain.checkpoint import Checkpoint, Partial
+from runtime.domain.errors import StorageUnavailableError
+from runtime.domain.indices import IndexSet
+from runtime.domain.job import Progress
+from runtime.domain.ports import Claim, Clock, Journal
+from runtime.domain.record import Failure, Record
+from runtime.worker.batches import Batch, Batches
+from runtime.worker.budget_guard import BudgetGuard
+from runtime.worker.checkpoints import Checkpoints
+from runtime.worker.costs import Costs
+from runtime.worker.crash_points import CrashPoint
+from runtime.worker.jobs import Jobs
+from runtime.worker.logs import event
+from runtime.worker.settings import WorkerSettings
+
+_log = logging.getLogger(__name__)
+
+MAX_FLUSH_ATTEMPTS: Final = 5
+FLUSH_RETRY_SECONDS: Final = 1.0
+"""First pause after a batch could not be saved; it doubles. The SDK has retried before that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stores:
+    """The components through which a job is saved."""
+
+    batches: Batches
+    checkpoints: Checkpoints
+    jobs: Jobs
+    costs: Costs
+    journal: Journal | None
+    clock: Clock
+    crash_point: CrashPoint
+
+
+class Saver:
+    """Owns the set of finished indices and what of it is not saved yet."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        num_records: int,
+        stores: Stores,
+        guard: BudgetGuard,
+        settings: WorkerSettings,
+    ) -> None:
+        self._claim = claim
+        self._stores = stores
+        self._guard = guard
+        self._settings = settings
+        self._checkpoint = Checkpoint(job_id=claim.job_id)
+        self.finished = IndexSet(num_records)
+        self.partials: dict[int, Partial] = {}
+        """Paid steps of unfinished records, as the last run left them."""
+        self._records: list[bytes] = []
+        self._failures: list[bytes] = []
+        self._generated = 0
+        self._failed = 0
+        self._tokens = 0
+        self._costs_serial = 0
+        self._recorded_nano = 0
+        self._recorded_tokens = 0
+        self._flushed_at = stores.clock.monotonic()
+        self._flush_attempts = 0
+
+    # ── going on ───────────────────────────────────────────────────────────────────────────────
+
+    def recover(self) -> Checkpoint:
+        """Load the checkpoint and adopt whatever was saved after it. Call once, first."""
+        stored = self._stores.checkpoints.load_checkpoint(self._claim)
+        self._checkpoint = replace(stored, started_at=stored.started_at or self._stores.clock.now())
+        self.finished = stored.finished(self.finished.size)
+        self._generated, self._failed = stored.records_generated, stored.failed_records
+        self._tokens = self._recorded_tokens = stored.tokens_used
+        # What a predecessor left in doubt was booked just now and belongs into the cost table too.
+        self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
+        self.partials = dict(stored.partials)
+        job_id, shard = self._claim.job_id, self._claim.shard
+        batches = self._stores.batches
+        parts = batches.load_failures(job_id, shard=shard, from_number=stored.current_part)
+        outputs = batches.load_all_batches(job_id, shard=shard, from_number=stored.current_batch)
+        if error := parts.error or outputs.error:
+            # Going on blind would pay again for what can't be seen now.
+            raise error
+        for part in parts:
+            self._failed += self._adopt(part)
+            self._checkpoint = replace(self._checkpoint, current_part=part.number + 1)
+        for batch in outputs:
+            self._generated += self._adopt(batch)
+            self._checkpoint = replace(self._checkpoint, current_batch=batch.number + 1)
+        self._replay()
+        return self._checkpoint
+
+    def _adopt(self, batch: Batch) -> int:
+        """Mark saved indices as finished; how many of them are news."""
+        news = 0
+        for index in batch.indices:
+            self.partials.pop(index, None)
+            if index < self.finished.size:
+                news += self.finished.add(index)
+        return news
+
+    def _replay(self) -> None:
+        if self._stores.journal is None:
+            return
+        for entry in self._stores.journal.replay():
+            document = orjson.loads(entry)
+            index, line = document["index"], document.get("line")
+            if index >= self.finished.size or index in self.finished:
+                continue
+            self._tokens += document["tokens"]
+            if line is None:
+                self.partials[index] = Partial(steps=document["steps"], invalid=document["invalid"])
+            elif document["failed"]:
+                self._take_failure(index, line.encode())
+            else:
+                self._take_record(index, line.encode())
+
+    # ── finished work ──────────────────────────────────────────────────────────────────────────
+
+    def paid(self, index: int, partial: Partial | None, tokens: int) -> None:
+        """A reply was paid for and its record goes on: keep the reply."""
+        self._tokens += tokens
+        if partial is not None:
+            self._write_journal(index, tokens, {"steps": partial.steps, "invalid": partial.invalid})
+
+    def record(self, record: Record, tokens: int) -> None:
+        """A record is finished; its last reply used `tokens`."""
+        self._tokens += tokens
+        line = record.line()
+        self._write_journal(record.index, tokens, {"failed": False, "line": line.decode()})
+        self._take_record(record.index, line)
+
+    def failure(self, failure: Failure, tokens: int) -> None:
+        """A record has failed for good."""
+        self._tokens += tokens
+        line = failure.line()
+        self._write_journal(failure.index, tokens, {"failed": True, "line": line.decode()})
+        self._take_failure(failure.index, line)
+
+    def _take_record(self, index: int, line: bytes) -> None:
+        if self.finished.add(index):
+            self._records.append(line)
+            self._generated += 1
+
+    def _take_failure(self, index: int, line: bytes) -> None:
+        if self.finished.add(index):
+            self._failures.append(line)
+            self._failed += 1
+
+    def _write_journal(self, index: int, tokens: int, fields: Mapping[str, Any]) -> None:
+        if self._stores.journal is not None:
+            self._stores.journal.append(orjson.dumps({"index": index, "tokens": tokens, **fields}))
+
+    # ── saving ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def progress(self) -> Progress:
+        """Counters as of now, saved or not."""
+        return Progress(
+            records_generated=self._generated,
+            failed_records=self._failed,
+            tokens_used=self._tokens,
+            cost_nano=self._guard.spent_nano,
+        )
+
+    @property
+    def room(self) -> int:
+        """How many more records may be begun. Limited only while a batch can't be saved: then one
+        batch beyond the failed one is the most that is paid for (requirement S6.4).
+        """
+        if self._flush_attempts == 0:
+            return self.finished.size
+        waiting = len(self._records) + len(self._failures)
+        return max(2 * self._settings.checkpoint_interval - waiting, 0)
+
+    def seconds_to_flush(self) -> float | None:
+        """Until `flush` is due; 0 or less is now, None when nothing waits to be saved."""
+        waiting = len(self._records) + len(self._failures)
+        if not waiting:
+            return None
+        since = self._stores.clock.monotonic() - self._flushed_at
+        if self._flush_attempts:
+            return FLUSH_RETRY_SECONDS * 2.0 ** (self._flush_attempts - 1) - since
+        if waiting >= self._settings.checkpoint_interval:
+            return 0.0
+        return self._settings.flush_seconds - since
+
+    def flush(
+        self, open_records: Callable[[], tuple[int, Mapping[int, Partial | None]]], *, last: bool
+    ) -> None:
+        """Save everything that waits.
+
+        `open_records` gives the next index and the unfinished records below it with their paid
+        steps. A store that is down is asked again later, unless this is the `last` flush; after
+        `MAX_FLUSH_ATTEMPTS` the error is raised.
+        """
+        if not last and not self._records and not self._failures:
+            return
+        self._flushed_at = self._stores.clock.monotonic()
+        try:
+            self._save_failures()
+            self._save_batch()
+        except StorageUnavailableError:
+            self._flush_attempts += 1
+            event(
+                _log,
+                logging.WARNING,
+                "batch not saved",
+                job_id=self._claim.job_id,
+                batch=self._checkpoint.current_batch,
+                attempt=self._flush_attempts,
+            )
+            if last or self._flush_attempts >= MAX_FLUSH_ATTEMPTS:
+                raise
+            return
+        self._flush_attempts = 0
+        next_index, unfinished = open_records()
+        self._save_checkpoint(next_index, unfinished)
+        self._publish()
+
+    def _save_failures(self) -> None:
+        while self._failures:
+            number = self._checkpoint.current_part
+            saved = self._stores.batches.save_failures(
+                self._claim.job_id, number, self._failures, shard=self._claim.shard
+            )
+            self._checkpoint = replace(self._checkpoint, current_part=number + 1)
+            if saved.adopted:
+                self._failed += self._adopt(saved.batch)
+            else:
+                self._failures = []
+                self._stores.crash_point("after_failures_put")
+
+    def _save_batch(self) -> None:
+        while self._records:
+            number = self._checkpoint.current_batch
+            self._stores.crash_point("before_batch_put")
+            saved = self._stores.batches.save_batch(
+                self._claim.job_id, number, self._records, shard=self._claim.shard
+            )
+            self._checkpoint = replace(self._checkpoint, current_batch=number + 1)
+            if saved.adopted:
+                # An earlier owner's batch under this number: its records are paid for and stay,
+                # ours go under the next number, and the export keeps each index once.
+                self._generated += self._adopt(saved.batch)
+            else:
+                self._records = []
+                self._stores.crash_point("after_batch_put")
+
+    def _save_checkpoint(self, next_index: int, unfinished: Mapping[int, Partial | None]) -> None:
+        self._checkpoint = self._stores.checkpoints.save_checkpoint(
+            self._claim,
+            replace(
+                self._checkpoint,
+                records_generated=self._generated,
+                failed_records=self._failed,
+                next_index=next_index,
+                pending=tuple(sorted(unfinished)),
+                tokens_used=self._tokens,
+                cost_nano=self._guard.spent_nano,
+                partials={
+                    index: partial for index, partial in unfinished.items() if partial is not None
+                },
+            ),
+        )
+        self._stores.crash_point("after_checkpoint")
+        if self._stores.journal is not None:
+            self._stores.journal.reset()
+
+    def _publish(self) -> None:
+        self._guard.book()
+        progress = self.progress
+        self._stores.jobs.update_job_progress(self._claim, progress)
+        cost = progress.cost_nano - self._recorded_nano
+        tokens = progress.tokens_used - self._recorded_tokens
+        if cost or tokens:
+            self._costs_serial += 1
+            self._stores.costs.update_cost_tracking(
+                self._claim, serial=self._costs_serial, cost_nano=cost, tokens=tokens
+            )
+            self._recorded_nano, self._recorded_tokens = progress.cost_nano, progress.tokens_used

@@ -1,0 +1,20 @@
+"""What can be tuned about a worker."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSettings:
+    """Durations are seconds; counts are records or calls.
+
+    `lease_seconds` is how long an observer waits for a heartbeat before work counts as abandoned;
+    a worker that can't renew stops itself one heartbeat before that.
+    """
+
+    checkpoint_interval: int = 50
+    flush_seconds: float = 30.0
+    concurrency: int = 64
+    heartbeat_seconds: float = 15.0
+    lease_seconds: float = 60.0
+    drain_seconds: float = 90.0
+    """How long calls in flight may finish after a stop; `ALARM_SECONDS` comes after it."""

@@ -1,0 +1,307 @@
+"""A worker: claims a job, generates its records, exports them, says how it ended.
+
+run ─▶ claim (or recover abandoned work) ─▶ process_job ─▶ generate_data ─▶ export ─▶ status
+"""
+
+import logging
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from enum import IntEnum
+from types import FrameType
+from typing import Final
+
+from runtime.domain.errors import (
+    BudgetExceededError,
+    ExportError,
+    LeaseLostError,
+    NotFoundError,
+    SeedwrightError,
+    StorageFullError,
+)
+from runtime.domain.job import ENDED, Job, JobStatus, Progress
+from runtime.domain.money import parse_budget
+from runtime.domain.ports import Claim, Ports
+from runtime.worker.batches import Batches
+from runtime.worker.budget_guard import BudgetGuard
+from runtime.worker.checkpoints import Checkpoints
+from runtime.worker.control import Control, StopReason
+from runtime.worker.costs import Costs
+from runtime.worker.crash_points import CrashPoint, pass_through
+from runtime.worker.export import Exporter
+from runtime.worker.generation import Generation, Run
+from runtime.worker.heartbeat import Heartbeat
+from runtime.worker.jobs import Jobs
+from runtime.worker.leases import recover_abandoned
+from runtime.worker.logs import event
+from runtime.worker.plan import Templates, make_plan, pin_prices
+from runtime.worker.pool import CallPool, ThreadCallPool
+from runtime.worker.saver import Saver, Stores
+from runtime.worker.seeds import Seeds
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.template_engine import TemplateEngine
+
+_log = logging.getLogger(__name__)
+
+ALARM_SECONDS: Final = 100
+"""From SIGTERM to the last resort. ECS kills 120 s after SIGTERM at the latest."""
+
+
+class ExitCode(IntEnum):
+    """What the process tells whoever started it."""
+
+    DONE = 0
+    JOB_FAILED = 1
+    BUDGET_EXCEEDED = 2
+    BAD_CONFIGURATION = 64
+    INTERRUPTED = 75
+    """EX_TEMPFAIL: the work is claimable again."""
+
+
+class Worker:
+    """One process, one job at a time. The components are public: their names are a contract."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        owner: str,
+        settings: WorkerSettings | None = None,
+        rng: random.Random | None = None,
+        crash_point: CrashPoint = pass_through,
+        make_pool: Callable[[], CallPool] | None = None,
+        template_engine: TemplateEngine | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.settings = settings or WorkerSettings()
+        self.owner = owner
+        self.shutdown_requested = False
+        self._ports = ports
+        self._rng = rng or random.Random()  # noqa: S311 - jitter only
+        self._crash_point = crash_point
+        self._make_pool = make_pool or (
+            lambda: ThreadCallPool(ports.models, self.settings.concurrency)
+        )
+        self._on_progress = on_progress or (lambda _progress: None)
+        self._control = Control()
+        self._stopped = threading.Event()
+        self.queue = ports.queue
+        self.templates = Templates(ports.templates)
+        self.seeds = Seeds(ports.objects)
+        self.batches = Batches(ports.objects)
+        self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
+        self.costs = Costs(
+            ports.costs, ports.clock, refresh_seconds=self.settings.heartbeat_seconds
+        )
+        self.jobs = Jobs(ports.jobs, ports.queue)
+        self.exporter = Exporter(ports.objects)
+        self.template_engine = template_engine or TemplateEngine()
+
+    def handle_shutdown(self, signum: int, _frame: FrameType | None) -> None:
+        """Signal handler of SIGTERM and SIGINT: stop dispatching, keep what is paid for.
+
+        The alarm is the last resort against a hang. A second signal changes nothing.
+        """
+        if self.shutdown_requested:
+            return
+        self.shutdown_requested = True
+        signal.signal(signal.SIGALRM, lambda _signum, _frame: os._exit(ExitCode.INTERRUPTED))
+        signal.alarm(ALARM_SECONDS)
+        self._stopped.set()
+        self._control.stop(StopReason.SHUTDOWN)
+        event(_log, logging.INFO, "shutdown requested", signal=signum)
+
+    def run(self, work_id: str | None = None) -> ExitCode:
+        """Work on `work_id`, or on the queue until it is empty. The first code that is not DONE
+        is what the process ends with, and an interruption ends it at once.
+        """
+        code = ExitCode.DONE
+        while not self.shutdown_requested and (claim := self._claim(work_id)) is not None:
+            outcome = self.process_job(claim)
+            if outcome is ExitCode.INTERRUPTED:
+                return outcome
+            code = code or outcome
+            if work_id is not None:
+                break
+        return ExitCode.INTERRUPTED if self.shutdown_requested else code
+
+    def _claim(self, work_id: str | None) -> Claim | None:
+        def claim() -> Claim | None:
+            if work_id is None:
+                return self.queue.get_next_job(self.owner)
+            return self.queue.claim(work_id, self.owner)
+
+        claimed = claim()
+        if claimed is None and recover_abandoned(
+            self.queue,
+            self._ports.clock,
+            self.settings,
+            work_id=work_id,
+            rng=self._rng,
+            pause=self._stopped.wait,
+        ):
+            claimed = claim()
+        return claimed
+
+    def process_job(self, claim: Claim) -> ExitCode:
+        """Do the claimed job to its end, or hand it back."""
+        self._crash_point("after_claim")
+        event(_log, logging.INFO, "job claimed", job_id=claim.job_id, fence=claim.fence)
+        self._control = Control()
+        if self.shutdown_requested:
+            self._control.stop(StopReason.SHUTDOWN)
+        try:
+            job = self._ports.jobs.get_job(claim.job_id)
+            if job.status in ENDED:
+                self.queue.finish(claim, job.status)
+                return ExitCode.DONE
+            self.jobs.mark_job_running(claim)
+            with Heartbeat(
+                claim,
+                queue=self.queue,
+                jobs=self._ports.jobs,
+                clock=self._ports.clock,
+                control=self._control,
+                settings=self.settings,
+            ):
+                return self._process(job, claim)
+        except NotFoundError:
+            event(_log, logging.ERROR, "work item without a job", work_id=claim.work_id)
+            self.queue.finish(claim, JobStatus.FAILED)
+            return ExitCode.JOB_FAILED
+        except LeaseLostError:
+            event(_log, logging.WARNING, "job left to its new owner", job_id=claim.job_id)
+            return ExitCode.INTERRUPTED
+
+    def _process(self, job: Job, claim: Claim) -> ExitCode:
+        try:
+            reason, progress = self.generate_data(job, claim)
+            if reason is StopReason.CANCELLED:
+                self.jobs.acknowledge_cancel(claim)
+                return ExitCode.DONE
+            if reason is StopReason.SHUTDOWN:
+                self.jobs.mark_job_interrupted(claim)
+                return ExitCode.INTERRUPTED
+            return self._complete(job, claim, progress)
+        except BudgetExceededError as error:
+            return self._end_over_budget(job, claim, error)
+        except (LeaseLostError, StorageFullError):
+            raise
+        except SeedwrightError as error:
+            self.jobs.mark_job_failed(claim, str(error))
+            return ExitCode.JOB_FAILED
+        except Exception as error:
+            _log.exception("job failed by a defect")
+            self.jobs.mark_job_failed(claim, f"internal error: {type(error).__name__}")
+            return ExitCode.JOB_FAILED
+
+    def _complete(self, job: Job, claim: Claim, progress: Progress) -> ExitCode:
+        self._crash_point("before_export")
+        self.exporter.export_data(job, expected=progress.records_generated)
+        self._crash_point("before_status")
+        if progress.records_generated == 0:
+            self.jobs.mark_job_failed(claim, "every record failed: see failures.jsonl")
+            return ExitCode.JOB_FAILED
+        self.jobs.mark_job_complete(claim)
+        return ExitCode.DONE
+
+    def _end_over_budget(self, job: Job, claim: Claim, error: BudgetExceededError) -> ExitCode:
+        """What was generated is exported first: a budget that ran out is no reason to lose it."""
+        try:
+            self.exporter.export_data(job, expected=None)
+        except ExportError as export_error:
+            self.jobs.mark_job_failed(claim, f"{error}; {export_error}")
+            return ExitCode.JOB_FAILED
+        self._crash_point("before_status")
+        self.jobs.mark_job_budget_exceeded(claim, str(error))
+        return ExitCode.BUDGET_EXCEEDED
+
+    def generate_data(self, job: Job, claim: Claim) -> tuple[StopReason | None, Progress]:
+        """Generate every record that is not finished yet. Why it stopped early, or None, and the
+        counters of what is saved.
+        """
+        template = self.templates.load_template(job)
+        prices = pin_prices(self._ports.objects, job.job_id, self._ports.prices)
+        plan = make_plan(
+            template,
+            prices,
+            provider=self._ports.provider,
+            model=job.config.model,
+            on=self._ports.clock.now().date(),
+        )
+        seeds = self.seeds.load_seed_data(
+            job.config.seed_data_path,
+            version=job.config.seed_version,
+            requirements=template.schema_requirements,
+        )
+        limit_nano, warning = parse_budget(job.budget_limit)
+        if warning is not None:
+            event(_log, logging.WARNING, warning, job_id=job.job_id)
+        guard = BudgetGuard(
+            self._ports.budgets,
+            claim,
+            self._ports.clock,
+            limit_nano=limit_nano,
+            concurrency=self.settings.concurrency,
+        )
+        saver = self._saver(job, claim, guard)
+        checkpoint = saver.recover()
+        self.template_engine.load(template)
+        pool = self._make_pool()
+        run = Run(
+            job=job,
+            plan=plan,
+            seeds=seeds,
+            saver=saver,
+            guard=guard,
+            engine=self.template_engine,
+            pool=pool,
+            costs=self.costs,
+            control=self._control,
+            clock=self._ports.clock,
+            settings=self.settings,
+            rng=self._rng,
+            crash_point=self._crash_point,
+            on_progress=self._on_progress,
+        )
+        try:
+            reason = Generation(run, next_index=checkpoint.next_index).run()
+        finally:
+            pool.close()
+            self._close_guard(guard, claim)
+        return reason, saver.progress
+
+    def _saver(self, job: Job, claim: Claim, guard: BudgetGuard) -> Saver:
+        open_journal = self._ports.open_journal
+        return Saver(
+            claim,
+            num_records=job.config.num_records,
+            stores=Stores(
+                batches=self.batches,
+                checkpoints=self.checkpoints,
+                jobs=self.jobs,
+                costs=self.costs,
+                journal=open_journal(claim.work_id) if open_journal else None,
+                clock=self._ports.clock,
+                crash_point=self._crash_point,
+            ),
+            guard=guard,
+            settings=self.settings,
+        )
+
+    def _close_guard(self, guard: BudgetGuard, claim: Claim) -> None:
+        """Give back what was held. A hold that stays is presumed spent by the next claim, so
+        failing here is safe, only less exact.
+        """
+        if self._control.reason is StopReason.LEASE_LOST:
+            return
+        try:
+            guard.close()
+        except SeedwrightError as error:
+            event(_log, logging.WARNING, "hold not returned", job_id=claim.job_id, error=error.code)
+
+    def close(self) -> None:
+        """Stop the render child."""
+        self.template_engine.close()

@@ -1,0 +1,468 @@
+"""DynamoDB adapters when AWS fails, and the layout of what they store.
+
+What they promise without faults is shown by `tests/contract`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from runtime.aws.job_store import MAX_SHARDS
+from runtime.aws.table import from_attributes, to_attributes
+from runtime.contract import tables
+from runtime.domain.errors import (
+    BudgetExceededError,
+    ConflictError,
+    InputError,
+    LeaseLostError,
+    StorageError,
+    StorageUnavailableError,
+    TemplateError,
+)
+from runtime.domain.job import (
+    MAX_ERROR_MESSAGE_CHARACTERS,
+    JobStatus,
+    OutputFormat,
+    Progress,
+    SeedStrategy,
+    TemplateRef,
+)
+from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
+from tests.fixtures import dynamodb_items as items
+from tests.fixtures.aws import FakeAws
+from tests.fixtures.aws_faults import meanwhile, no_retry_pauses, refused, reply_lost
+from tests.fixtures.clock import START, ManualClock
+from tests.fixtures.storage import Storage, new_job, new_template, open_aws
+
+ATTEMPTS = 5
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_retry_pauses(monkeypatch)
+
+
+@pytest.fixture
+def ports(aws: FakeAws, clock: ManualClock) -> Storage:
+    return open_aws(aws, clock)
+
+
+def store(aws: FakeAws, table: tables.Table, item: items.Item) -> None:
+    aws.dynamodb.put_item(TableName=table.name, Item=to_attributes(item))
+
+
+def stored(aws: FakeAws, table: tables.Table, **key: Any) -> items.Item:
+    reply = aws.dynamodb.get_item(TableName=table.name, Key=to_attributes(key), ConsistentRead=True)
+    return dict(from_attributes(reply["Item"]))
+
+
+def running(ports: Storage, clock: ManualClock) -> Claim:
+    """Job "a", claimed, RUNNING and with a budget account."""
+    ports.jobs.create_job(new_job("a", clock))
+    claim = ports.queue.get_next_job("first")
+    assert claim is not None
+    ports.jobs.set_status("a", JobStatus.RUNNING, fence=claim.fence)
+    ports.budgets.open_account("a", 1_000)
+    return claim
+
+
+# ── a reply that is lost, and sent again by the SDK ────────────────────────────────────────────
+
+
+def test_a_claim_whose_reply_was_lost_is_ours(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    ports.jobs.create_job(new_job("a", clock))
+    with reply_lost(aws.dynamodb, "UpdateItem") as sent:
+        claim = ports.queue.get_next_job("first")
+    assert len(sent) == 2
+    assert claim == Claim(work_id="a", job_id="a", owner="first", fence=1, attempt=1)
+    ports.queue.heartbeat(claim)
+
+
+def test_a_claim_that_another_took_after_the_lost_reply_is_not_ours(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    """Two processes may share an owner's name; only the write itself is recognised."""
+    ports.jobs.create_job(new_job("a", clock))
+    other = open_aws(aws, clock)
+    with meanwhile(aws.dynamodb, "UpdateItem", lambda: other.queue.get_next_job("same name")):
+        assert ports.queue.get_next_job("same name") is None
+
+
+Call = Callable[[Storage, Claim], object]
+WRITES: dict[str, Call] = {
+    "release": lambda ports, claim: ports.queue.release(claim),
+    "finish": lambda ports, claim: ports.queue.finish(claim, JobStatus.COMPLETED),
+    "recover": lambda ports, _: ports.queue.recover(ports.queue.leases()[0]),
+    "set_status": lambda ports, _: ports.jobs.set_status("a", JobStatus.COMPLETED, fence=1),
+    "cancel": lambda ports, _: ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None),
+    "set_progress": lambda ports, _: ports.jobs.set_progress("a", 1, Progress(tokens_used=9)),
+    "checkpoint": lambda ports, _: ports.checkpoints.put(
+        "a", CheckpointVersion(version=1, records_generated=50, fence=1)
+    ),
+    "open_account": lambda ports, _: ports.budgets.open_account("a", 500).limit_nano,
+    "change_hold": lambda ports, _: (
+        ports.budgets.change_hold(
+            "a", "a", expected=None, new=Hold(fence=1, sequence=1, nano=600), spent_nano=400
+        ).committed_nano
+    ),
+    "cost": lambda ports, _: ports.costs.add("a", entry_id="1-1", cost_nano=5, tokens=1),
+    "template": lambda ports, _: ports.templates.save_template("ada", "t", new_template()),
+}
+EXPECTED: dict[str, object] = {
+    "recover": True,
+    "open_account": 500,
+    "change_hold": 1_000,
+    "template": TemplateRef(template_id="t", version=1),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_whose_reply_was_lost_succeeds_and_happens_once(
+    aws: FakeAws, ports: Storage, clock: ManualClock, name: str
+) -> None:
+    claim = running(ports, clock)
+    operation = "PutItem" if name in {"cost", "template"} else "UpdateItem"
+    with reply_lost(aws.dynamodb, operation) as sent:
+        assert WRITES[name](ports, claim) == EXPECTED.get(name)
+    assert len(sent) == 2
+
+
+def test_a_retry_of_ended_work_whose_reply_was_lost_succeeds(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    ports.queue.finish(running(ports, clock), JobStatus.FAILED)
+    with reply_lost(aws.dynamodb, "UpdateItem"):
+        ports.queue.enqueue("a")
+    assert ports.queue.get_next_job("second") is not None
+
+
+def test_the_creation_of_a_job_is_sent_again_with_the_same_token(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    """The token makes DynamoDB recognise it; the emulator doesn't, so the requests are compared."""
+    with reply_lost(aws.dynamodb, "TransactWriteItems") as sent, pytest.raises(ConflictError):
+        ports.jobs.create_job(new_job("a", clock))
+    first, second = (request.body for request in sent)
+    assert b'"ClientRequestToken"' in first
+    assert first == second
+
+
+def test_a_reply_that_stays_lost_is_reported_after_five_tries(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    claim = running(ports, clock)
+    with (
+        reply_lost(aws.dynamodb, "UpdateItem", times=99) as sent,
+        pytest.raises(StorageUnavailableError),
+    ):
+        ports.queue.heartbeat(claim)
+    assert len(sent) == ATTEMPTS
+
+
+# ── errors of the service ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ProvisionedThroughputExceededException", 400),
+        ("ThrottlingException", 400),
+        ("RequestLimitExceeded", 400),
+        ("InternalServerError", 500),
+        ("ServiceUnavailable", 503),
+    ],
+)
+def test_a_fault_that_may_pass_is_retried_and_then_reported(
+    aws: FakeAws, ports: Storage, clock: ManualClock, code: str, status: int
+) -> None:
+    claim = running(ports, clock)
+    with refused(aws.dynamodb, "UpdateItem", code, status=status, times=ATTEMPTS - 1):
+        ports.queue.heartbeat(claim)
+    with (
+        refused(aws.dynamodb, "UpdateItem", code, status=status) as sent,
+        pytest.raises(StorageUnavailableError) as caught,
+    ):
+        ports.queue.heartbeat(claim)
+    assert len(sent) == ATTEMPTS
+    assert "secret" not in str(caught.value)
+
+
+READS: dict[str, Callable[[Storage], object]] = {
+    "GetItem": lambda ports: ports.jobs.get_job("a"),
+    "Query": lambda ports: ports.queue.get_next_job("first"),
+    "TransactWriteItems": lambda ports: ports.jobs.create_job(new_job("b", ManualClock())),
+    "PutItem": lambda ports: ports.costs.add("a", entry_id="1", cost_nano=1, tokens=1),
+    "UpdateItem": lambda ports: ports.budgets.open_account("a", 1),
+}
+
+
+@pytest.mark.parametrize("operation", READS)
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"]
+)
+def test_a_fault_that_stays_is_reported_at_once(
+    aws: FakeAws, ports: Storage, operation: str, code: str
+) -> None:
+    with (
+        refused(aws.dynamodb, operation, code) as sent,
+        pytest.raises(StorageError, match=code) as caught,
+    ):
+        READS[operation](ports)
+    assert type(caught.value) is StorageError
+    assert "secret" not in str(caught.value)
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_every_call_reports_an_unreachable_service(
+    aws: FakeAws, ports: Storage, operation: str
+) -> None:
+    with (
+        reply_lost(aws.dynamodb, operation, times=99),
+        pytest.raises(StorageUnavailableError),
+    ):
+        READS[operation](ports)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("ConditionalCheckFailed", ConflictError),
+        ("TransactionConflict", StorageUnavailableError),
+        ("ThrottlingError", StorageUnavailableError),
+        ("ValidationError", StorageError),
+    ],
+)
+def test_a_cancelled_transaction_is_judged_by_its_reasons(
+    reason: str, error: type[StorageError]
+) -> None:
+    from botocore.exceptions import ClientError  # noqa: PLC0415
+
+    from runtime.aws.failures import dynamodb_error  # noqa: PLC0415
+
+    response: Any = {
+        "Error": {"Code": "TransactionCanceledException", "Message": ""},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+        "CancellationReasons": [{"Code": "None"}, {"Code": reason}],
+    }
+    exc = ClientError(response, "TransactWriteItems")
+    assert type(dynamodb_error(exc, table="Jobs")) is error
+
+
+# ── races that only a lagging index or a changing limit shows ──────────────────────────────────
+
+
+def test_a_lagging_index_costs_a_try_and_nothing_else(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    """Requirement S7.1: the index shows work that is taken, and work that is gone."""
+    for job_id in ("a", "b", "c"):
+        ports.jobs.create_job(new_job(job_id, clock))
+        clock.advance(1)
+    other = open_aws(aws, clock)
+
+    def overtake() -> None:
+        assert other.queue.get_next_job("other") is not None
+        aws.dynamodb.delete_item(TableName=tables.QUEUE.name, Key=to_attributes({"work_id": "b"}))
+
+    with meanwhile(aws.dynamodb, "UpdateItem", overtake):
+        claim = ports.queue.get_next_job("first")
+    assert claim is not None
+    assert claim.job_id == "c"
+    assert ports.queue.get_next_job("first") is None
+
+
+def test_a_deleted_work_item_is_not_brought_back(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    claim = running(ports, clock)
+    lease = ports.queue.leases()[0]
+    aws.dynamodb.delete_item(TableName=tables.QUEUE.name, Key=to_attributes({"work_id": "a"}))
+    with pytest.raises(LeaseLostError):
+        ports.queue.heartbeat(claim)
+    with pytest.raises(LeaseLostError):
+        ports.queue.finish(claim, JobStatus.COMPLETED)
+    assert not ports.queue.recover(lease)
+    assert aws.dynamodb.scan(TableName=tables.QUEUE.name)["Items"] == []
+
+
+def hold_all(ports: Storage) -> Account:
+    return ports.budgets.change_hold(
+        "a", "a", expected=None, new=Hold(fence=1, sequence=1, nano=1_000), spent_nano=0
+    )
+
+
+def test_a_limit_lowered_in_between_counts(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    running(ports, clock)
+    lower = open_aws(aws, clock)
+    with (
+        meanwhile(aws.dynamodb, "UpdateItem", lambda: lower.budgets.open_account("a", 999)),
+        pytest.raises(BudgetExceededError, match="budget"),
+    ):
+        hold_all(ports)
+    assert ports.budgets.get_account("a").committed_nano == 0
+
+
+def test_a_limit_raised_in_between_counts(aws: FakeAws, ports: Storage, clock: ManualClock) -> None:
+    running(ports, clock)
+    ports.budgets.open_account("a", 999)
+    higher = open_aws(aws, clock)
+    with meanwhile(aws.dynamodb, "UpdateItem", lambda: higher.budgets.open_account("a", 1_000)):
+        assert hold_all(ports).committed_nano == 1_000
+
+
+def test_the_committed_sum_is_that_of_the_holds(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    running(ports, clock)
+    for sequence, (nano, spent) in enumerate([(300, 0), (500, 100), (0, 250), (40, 0)], start=1):
+        holds = ports.budgets.get_account("a").holds
+        account = ports.budgets.change_hold(
+            "a",
+            "a",
+            expected=holds.get("a"),
+            new=Hold(fence=1, sequence=sequence, nano=nano),
+            spent_nano=spent,
+        )
+        item = stored(aws, tables.JOBS, job_id="a")
+        assert item["budget_committed"] == account.committed_nano
+        assert item["budget_spent"] == account.spent_nano
+    assert account.committed_nano == 390
+
+
+def test_an_account_is_not_opened_for_a_deleted_job(aws: FakeAws, ports: Storage) -> None:
+    with pytest.raises(StorageError):
+        ports.budgets.open_account("a", 1)
+    assert aws.dynamodb.scan(TableName=tables.JOBS.name)["Items"] == []
+
+
+# ── limits of the service ──────────────────────────────────────────────────────────────────────
+
+
+def test_as_many_shards_as_a_transaction_takes(ports: Storage, clock: ManualClock) -> None:
+    ports.jobs.create_job(new_job("a", clock), shards=range(MAX_SHARDS))
+    with pytest.raises(InputError, match="99"):
+        ports.jobs.create_job(new_job("b", clock), shards=range(MAX_SHARDS + 1))
+
+
+def test_a_template_too_large_for_an_item_is_refused(ports: Storage) -> None:
+    template = replace(new_template(), fragments={"rules": "x" * 400_000})
+    with pytest.raises(TemplateError, match="380000"):
+        ports.templates.save_template("ada", "reviews", template)
+
+
+def test_a_long_error_message_is_cut(ports: Storage, clock: ManualClock) -> None:
+    running(ports, clock)
+    ports.jobs.set_status("a", JobStatus.FAILED, fence=1, error_message="x" * 5_000)
+    assert ports.jobs.get_job("a").error_message == "x" * MAX_ERROR_MESSAGE_CHARACTERS
+
+
+# ── the stored layout ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stored_job_is_read(aws: FakeAws, ports: Storage) -> None:
+    store(aws, tables.JOBS, items.job_item())
+    job = ports.jobs.get_job(items.JOB_ID)
+    assert job.status is JobStatus.RUNNING
+    assert job.config.template == TemplateRef(template_id="product-reviews", version=3)
+    assert job.config.output_formats == (OutputFormat.JSONL, OutputFormat.CSV)
+    assert job.config.seed_strategy is SeedStrategy.SEQUENTIAL
+    assert job.budget_limit == Decimal(10)
+    assert job.progress == Progress(
+        records_generated=50, failed_records=2, tokens_used=12_345, cost_nano=1_234_567
+    )
+    assert job.created_at == START
+    assert job.started_at == START + timedelta(seconds=30.5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"status": "SLEEPING"},
+        {"created_at": "yesterday"},
+        {"config": {"template_id": "x"}},
+        {"cost_estimate": None},
+        {"records_generated": "many"},
+    ],
+)
+def test_a_damaged_job_is_a_storage_error(
+    aws: FakeAws, ports: Storage, damage: dict[str, Any]
+) -> None:
+    store(aws, tables.JOBS, items.job_item(**damage))
+    with pytest.raises(StorageError, match="damaged"):
+        ports.jobs.get_job(items.JOB_ID)
+
+
+def test_a_written_job_has_the_documented_attributes(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    running(ports, clock)
+    ports.jobs.set_progress("a", 1, Progress(records_generated=50, cost_nano=1_234_567))
+    item = stored(aws, tables.JOBS, job_id="a")
+    documented = items.job_item() | items.account_attributes()
+    assert item.keys() - {"write_token"} == documented.keys()
+    assert item["cost_estimate"] == Decimal("0.001234567")
+    assert item["created_at"] == items.CREATED_AT
+    assert item["config"].keys() == documented["config"].keys()
+
+
+def test_a_stored_account_is_read(aws: FakeAws, ports: Storage) -> None:
+    store(aws, tables.JOBS, items.job_item() | items.account_attributes())
+    assert ports.budgets.get_account(items.JOB_ID) == Account(
+        limit_nano=10 * 10**9,
+        spent_nano=1_000,
+        holds={items.JOB_ID: Hold(fence=1, sequence=3, nano=400)},
+    )
+
+
+def test_stored_work_is_claimed(aws: FakeAws, ports: Storage, clock: ManualClock) -> None:
+    store(aws, tables.QUEUE, items.work_item(attempt=2, fence=4, shard=3))
+    claim = ports.queue.get_next_job("task-1")
+    assert claim == Claim(
+        work_id=items.JOB_ID, job_id=items.JOB_ID, owner="task-1", fence=5, attempt=3, shard=3
+    )
+    lease = Lease(work_id=items.JOB_ID, job_id=items.JOB_ID, fence=5, beat=1)
+    assert list(ports.queue.leases()) == [lease]
+    ports.jobs.create_job(new_job("a", clock))
+    item = stored(aws, tables.QUEUE, work_id="a")
+    assert item.keys() == items.work_item().keys()
+    assert item["queued_at"] == items.CREATED_AT
+
+
+def test_a_stored_template_is_read(aws: FakeAws, ports: Storage) -> None:
+    store(aws, tables.TEMPLATES, items.template_item())
+    template = ports.templates.load_template(TemplateRef(template_id="product-reviews", version=1))
+    assert (template.name, template.steps[0].temperature) == ("Product reviews", 0.7)
+    ports.templates.save_template(items.USER_ID, "product-reviews", template)
+    item = stored(aws, tables.TEMPLATES, template_id="product-reviews", version=2)
+    assert item.keys() - {"write_token"} == items.template_item().keys()
+    assert item["created_at"] == items.CREATED_AT
+
+
+def test_a_stored_cost_is_counted_and_new_ones_expire(aws: FakeAws, ports: Storage) -> None:
+    store(aws, tables.COST_TRACKING, items.cost_item())
+    ports.costs.add(items.JOB_ID, entry_id="000001-0002", cost_nano=433, tokens=1)
+    assert ports.costs.total(items.JOB_ID) == 1_235_000
+    item = stored(aws, tables.COST_TRACKING, job_id=items.JOB_ID, timestamp="000001-0002")
+    assert item.keys() - {"write_token"} == items.cost_item().keys()
+    assert item["expires_at"] == items.cost_item()["expires_at"]
+    days = (int(item["expires_at"]) - START.timestamp()) / 86_400
+    assert days == tables.COST_ENTRY_DAYS
+
+
+def test_a_stored_checkpoint_is_read(aws: FakeAws, ports: Storage) -> None:
+    store(aws, tables.CHECKPOINT_METADATA, items.checkpoint_item())
+    assert ports.checkpoints.get(items.JOB_ID) == CheckpointVersion(
+        version=5, records_generated=250, fence=1
+    )
+    ports.checkpoints.put("a", CheckpointVersion(version=1, records_generated=1, fence=1))
+    item = stored(aws, tables.CHECKPOINT_METADATA, job_id="a")
+    assert item.keys() - {"write_token"} == items.checkpoint_item().keys()

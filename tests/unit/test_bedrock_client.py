@@ -1,0 +1,674 @@
+"""The Bedrock adapter through real boto3, against the double of the endpoint (S5.1 to S5.5).
+
+Every row of the error table goes over HTTP, and every attempt has to be one HTTP request.
+"""
+
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import traceback
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import jsonschema_rs
+import pytest
+from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from runtime.aws.bedrock import BedrockModels, bedrock_schema
+from runtime.domain.errors import ModelError, ModelErrorKind
+from runtime.domain.ports import Message, ModelRequest, Role, Usage
+from tests.fixtures import bedrock_double
+from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
+
+MODEL = "us.amazon.nova-micro-v1:0"
+PROMPT = "Describe the lighthouse of the island in two sentences."
+SYSTEM = "You are a patient keeper of lighthouses."
+K = ModelErrorKind
+
+
+def models_for(url: str, *, read_timeout: float = 5, **options: object) -> BedrockModels:
+    config = Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=0.3,
+        read_timeout=read_timeout,
+        max_pool_connections=16,
+    ).merge(Config(**options))  # type: ignore[arg-type]
+    client = boto3.client(
+        "bedrock-runtime",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",  # noqa: S106 - no secret
+        config=config,
+    )
+    return BedrockModels(client)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[BedrockDouble]:
+    with BedrockDouble() as double:
+        yield double
+
+
+@pytest.fixture(scope="module")
+def models(running: BedrockDouble) -> Iterator[BedrockModels]:
+    models = models_for(running.url)
+    yield models
+    models.close()
+
+
+@pytest.fixture
+def double(running: BedrockDouble) -> BedrockDouble:
+    running.reset()
+    return running
+
+
+def request(text: str = PROMPT, **fields: object) -> ModelRequest:
+    messages = (Message(role=Role.USER, text=text),)
+    values: dict[str, object] = {"model": MODEL, "messages": messages, "max_tokens": 128}
+    return ModelRequest(**values | fields)  # type: ignore[arg-type]
+
+
+def failure(models: BedrockModels, wanted: ModelRequest | None = None) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        models.converse(wanted or request())
+    return caught.value
+
+
+# ── requests ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_becomes_one_converse_call(models: BedrockModels, double: BedrockDouble) -> None:
+    conversation = (
+        Message(role=Role.USER, text=PROMPT),
+        Message(role=Role.ASSISTANT, text="It is white."),
+        Message(role=Role.USER, text="And its lamp?"),
+    )
+
+    reply = models.converse(request(messages=conversation, system=SYSTEM, temperature=0.0, seed=7))
+
+    assert reply.text
+    assert reply.stop_reason == "end_turn"
+    (sent,) = double.requests
+    assert sent.model == MODEL
+    assert sent.body == {
+        "messages": [
+            {"role": "user", "content": [{"text": PROMPT}]},
+            {"role": "assistant", "content": [{"text": "It is white."}]},
+            {"role": "user", "content": [{"text": "And its lamp?"}]},
+        ],
+        "system": [{"text": SYSTEM}],
+        "inferenceConfig": {"maxTokens": 128, "temperature": 0.0},
+    }
+
+
+def test_what_is_not_set_is_not_sent(models: BedrockModels, double: BedrockDouble) -> None:
+    models.converse(request(system=""))
+
+    (sent,) = double.requests
+    assert sent.body.keys() == {"messages", "inferenceConfig"}
+    assert sent.body["inferenceConfig"] == {"maxTokens": 128}
+
+
+def test_a_profile_arn_survives_the_url(models: BedrockModels, double: BedrockDouble) -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
+
+    models.converse(request(model=arn))
+
+    assert [sent.model for sent in double.requests] == [arn]
+
+
+def test_unicode_goes_both_ways(models: BedrockModels, double: BedrockDouble) -> None:
+    text = 'Zürich, 漢字, 🌊 \t \u2028 \\ " e\u0301'
+    double.faults([{"text": text}])
+
+    assert models.converse(request(text)).text == text
+    assert double.requests[0].body["messages"][0]["content"] == [{"text": text}]
+
+
+def test_one_client_serves_many_threads(models: BedrockModels, double: BedrockDouble) -> None:
+    prompts = [f"Item {number}" for number in range(60)]
+
+    with ThreadPoolExecutor(12) as pool:
+        first = list(pool.map(lambda text: models.converse(request(text)).text, prompts))
+    again = [models.converse(request(text)).text for text in prompts]
+
+    assert first == again
+    assert len(set(first)) == 60
+    assert double.stats()["paid_twice"] == 60
+
+
+# ── replies ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"text": "one "}, {"text": "two"}], "one two"),
+        ([{"reasoningContent": {"reasoningText": {"text": "hm"}}}, {"text": "yes"}], "yes"),
+        ([{"reasoningContent": {"reasoningText": {"text": "hm"}}}], ""),
+        ([{"text": "lone \ud83d surrogate"}], "lone \ufffd surrogate"),
+        ([{"text": "split \ud83c"}, {"text": "\udf0a pair"}], "split \U0001f30a pair"),
+    ],
+)
+def test_the_text_blocks_are_the_reply(
+    models: BedrockModels, double: BedrockDouble, content: list[dict[str, object]], text: str
+) -> None:
+    double.faults([{"content": content}])
+
+    assert models.converse(request()).text == text
+
+
+def test_an_empty_reply_is_a_reply(models: BedrockModels, double: BedrockDouble) -> None:
+    double.faults([{"effect": "empty_text"}])
+
+    reply = models.converse(request())
+
+    assert reply.text == ""
+    assert reply.usage is not None
+    assert reply.usage.output_tokens == 0
+
+
+def test_a_huge_reply_arrives_whole(models: BedrockModels, double: BedrockDouble) -> None:
+    double.faults([{"effect": "huge"}])
+
+    assert len(models.converse(request()).text) == bedrock_double.HUGE_CHARACTERS
+
+
+def test_the_stop_reason_is_handed_on(models: BedrockModels, double: BedrockDouble) -> None:
+    double.faults([{"stop_reason": "content_filtered", "times": 1}])
+
+    assert models.converse(request()).stop_reason == "content_filtered"
+    assert models.converse(request(max_tokens=5)).stop_reason == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("document", "usage"),
+    [
+        (
+            {"inputTokens": 11, "outputTokens": 7, "totalTokens": 18},
+            Usage(input_tokens=11, output_tokens=7),
+        ),
+        (
+            {
+                "inputTokens": 11,
+                "outputTokens": 7,
+                "totalTokens": 1230,
+                "cacheReadInputTokens": 1000,
+                "cacheWriteInputTokens": 212,
+            },
+            Usage(input_tokens=11, output_tokens=7, cache_read_tokens=1000, cache_write_tokens=212),
+        ),
+        ({"inputTokens": 11, "totalTokens": 11}, None),
+        ({"inputTokens": None, "outputTokens": 7}, None),
+        ({"inputTokens": -1, "outputTokens": 7}, None),
+    ],
+)
+def test_usage_is_taken_as_billed(
+    models: BedrockModels, double: BedrockDouble, document: dict[str, object], usage: Usage | None
+) -> None:
+    double.faults([{"usage": document}])
+
+    assert models.converse(request()).usage == usage
+
+
+def test_missing_usage_is_none(models: BedrockModels, double: BedrockDouble) -> None:
+    double.faults([{"effect": "no_usage"}])
+
+    assert models.converse(request()).usage is None
+
+
+# ── errors that the service answers ────────────────────────────────────────────────────────────
+
+ANSWERS = [
+    ("ThrottlingException", None, K.THROTTLED),
+    ("ModelNotReadyException", None, K.THROTTLED),
+    ("SomethingNewException", 429, K.THROTTLED),
+    ("AccessDeniedException", 429, K.THROTTLED),
+    ("throttlingexception", 400, K.THROTTLED),
+    ("Throttling", 400, K.THROTTLED),
+    ("ServiceQuotaExceededException", None, K.THROTTLED),
+    ("ServiceUnavailableException", None, K.UNAVAILABLE),
+    ("SomethingNewException", 503, K.UNAVAILABLE),
+    ("ExpiredTokenException", None, K.UNAVAILABLE),
+    ("ExpiredToken", 400, K.UNAVAILABLE),
+    ("InternalServerException", None, K.SERVER_FAULT),
+    ("SomethingNewException", 500, K.SERVER_FAULT),
+    ("SomethingNewException", 599, K.SERVER_FAULT),
+    ("SomethingNewException", 302, K.SERVER_FAULT),
+    ("SomethingNewException", 504, K.IN_DOUBT),
+    ("ModelTimeoutException", None, K.MODEL_FAILED),
+    ("ModelErrorException", None, K.MODEL_FAILED),
+    ("SomethingNewException", 408, K.MODEL_FAILED),
+    ("SomethingNewException", 424, K.MODEL_FAILED),
+    ("ValidationException", None, K.REJECTED),
+    ("SomethingNewException", 400, K.REJECTED),
+    ("SomethingNewException", 413, K.REJECTED),
+    ("AccessDeniedException", None, K.FATAL),
+    ("ResourceNotFoundException", None, K.FATAL),
+    ("UnrecognizedClientException", None, K.FATAL),
+    ("InvalidSignatureException", 403, K.FATAL),
+    ("MissingAuthenticationTokenException", 403, K.FATAL),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "kind"), ANSWERS)
+def test_an_error_answer_is_one_request_and_one_kind(
+    models: BedrockModels, double: BedrockDouble, code: str, status: int | None, kind: K
+) -> None:
+    rule: RuleDocument = {"effect": code}
+    if status is not None:
+        rule["status"] = status
+    double.faults([rule])
+
+    error = failure(models)
+
+    assert error.kind is kind
+    assert error.service_code == code
+    assert double.calls == 1
+    assert double.stats()["paid"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(502, K.SERVER_FAULT), (503, K.UNAVAILABLE), (504, K.IN_DOUBT), (403, K.REJECTED)],
+)
+def test_a_proxys_html_page_counts_by_its_status(
+    models: BedrockModels, double: BedrockDouble, status: int, kind: K
+) -> None:
+    double.faults([{"effect": "html", "status": status}])
+
+    assert failure(models).kind is kind
+    assert double.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("AccessDeniedException", "allow bedrock:InvokeModel"),
+        ("ResourceNotFoundException", "in this region"),
+        ("UnrecognizedClientException", "credentials"),
+        ("ExpiredTokenException", "renew"),
+    ],
+)
+def test_a_fatal_message_helps(
+    models: BedrockModels, double: BedrockDouble, code: str, hint: str
+) -> None:
+    double.faults([{"effect": code}])
+
+    message = str(failure(models))
+
+    assert hint in message
+    assert MODEL in message
+    assert code in message
+    assert "\n" not in message
+
+
+def test_a_refusal_says_what_the_service_said(models: BedrockModels, double: BedrockDouble) -> None:
+    said = "Retry your request with the ID of an\n inference profile that contains this model."
+    double.faults([{"effect": "ValidationException", "message": said}])
+
+    assert "an inference profile that contains this model." in str(failure(models))
+
+
+@pytest.mark.parametrize("quoted", [PROMPT, SYSTEM, "the lighthouse of the island"])
+@pytest.mark.parametrize("code", ["ValidationException", "ModelErrorException"])
+def test_no_error_repeats_a_prompt(
+    models: BedrockModels, double: BedrockDouble, quoted: str, code: str
+) -> None:
+    double.faults([{"effect": code, "message": f"Value '{quoted}' is not allowed"}])
+
+    error = failure(models, request(system=SYSTEM))
+
+    assert quoted not in "".join(traceback.format_exception(error))
+    assert code in str(error)
+
+
+def test_a_short_prompt_is_not_repeated_either(
+    models: BedrockModels, double: BedrockDouble
+) -> None:
+    double.faults([{"effect": "ValidationException", "message": "Value 'my PIN 1234' is bad"}])
+
+    error = failure(models, request("my PIN 1234"))
+
+    assert "1234" not in "".join(traceback.format_exception(error))
+
+
+# ── requests that never leave ──────────────────────────────────────────────────────────────────
+
+
+def test_a_request_that_botocore_refuses_is_rejected(
+    models: BedrockModels, double: BedrockDouble
+) -> None:
+    message = Message(role=Role.USER, text=["secret words"])  # type: ignore[arg-type]
+
+    error = failure(models, request(messages=(message,)))
+
+    assert error.kind is K.REJECTED
+    assert "secret words" not in "".join(traceback.format_exception(error))
+    assert double.calls == 0
+
+
+def test_missing_credentials_are_fatal(
+    double: BedrockDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    client = boto3.session.Session().client(
+        "bedrock-runtime", endpoint_url=double.url, region_name="us-east-1"
+    )
+
+    error = failure(BedrockModels(client))
+    client.close()
+
+    assert error.kind is K.FATAL
+    assert "credentials" in str(error)
+    assert error.service_code == "NoCredentialsError"
+    assert double.calls == 0
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_refused_connection_was_not_sent() -> None:
+    error = failure(models_for(f"http://127.0.0.1:{closed_port()}"))
+
+    assert (error.kind, error.service_code) == (K.NOT_SENT, "EndpointConnectionError")
+
+
+def test_a_connect_timeout_was_not_sent() -> None:
+    # A listener that accepts nothing: once its queue is full, Linux drops further SYNs.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        error = failure(models_for(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        for filler in fillers:
+            filler.close()
+
+    assert (error.kind, error.service_code) == (K.NOT_SENT, "ConnectTimeoutError")
+
+
+def test_a_dead_proxy_was_not_sent(double: BedrockDouble) -> None:
+    proxies = {"http": f"http://127.0.0.1:{closed_port()}"}
+
+    error = failure(models_for(double.url, proxies=proxies))
+
+    assert (error.kind, error.service_code) == (K.NOT_SENT, "ProxyConnectionError")
+    assert double.calls == 0
+
+
+@contextmanager
+def tls_server(folder: Path) -> Iterator[str]:
+    """Shows a certificate that nobody signed to one client."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    now = datetime.now(UTC)
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    file = folder / "server.pem"
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+        + certificate.public_bytes(pem)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+
+        def refuse_one() -> None:
+            peer, _ = listener.accept()
+            with peer, pytest.raises((ssl.SSLError, OSError)):
+                context.wrap_socket(peer, server_side=True).recv(1)
+
+        thread = threading.Thread(target=refuse_one)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_a_refused_certificate_was_not_sent(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as url:
+        error = failure(models_for(url))
+
+    assert (error.kind, error.service_code) == (K.NOT_SENT, "SSLError")
+
+
+def test_any_other_tls_fault_is_in_doubt(double: BedrockDouble) -> None:
+    error = failure(models_for(double.url.replace("http:", "https:")))
+
+    assert (error.kind, error.service_code) == (K.IN_DOUBT, "SSLError")
+
+
+# ── replies that never arrive, or arrive broken ────────────────────────────────────────────────
+
+
+def test_a_read_timeout_is_in_doubt_and_one_request(double: BedrockDouble) -> None:
+    double.faults([{"effect": "timeout"}])
+
+    error = failure(models_for(double.url, read_timeout=0.2))
+
+    assert (error.kind, error.service_code) == (K.IN_DOUBT, "ReadTimeoutError")
+    assert double.calls == 1
+    assert double.stats()["paid"] == 1
+
+
+@pytest.mark.parametrize(("effect", "paid"), [("reset_before_read", 0), ("reset_before_reply", 1)])
+def test_a_reset_is_in_doubt_and_one_request(
+    models: BedrockModels, double: BedrockDouble, effect: str, paid: int
+) -> None:
+    double.faults([{"effect": effect}])
+
+    error = failure(models)
+
+    assert (error.kind, error.service_code) == (K.IN_DOUBT, "ConnectionClosedError")
+    assert double.calls == 1
+    assert double.stats()["paid"] == paid
+
+
+def test_a_reply_that_ends_too_early_is_in_doubt(
+    models: BedrockModels, double: BedrockDouble
+) -> None:
+    double.faults([{"effect": "truncated"}])
+
+    assert failure(models).kind is K.IN_DOUBT
+    assert double.calls == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "null",
+        "17",
+        '"text"',
+        "<html>",
+        '{"output": {"mess',
+        "{}",
+        '{"output": {"message": {"content": "x"}}}',
+        '{"output": {"message": {"content": [{"text": 5}]}}}',
+    ],
+)
+def test_a_200_that_is_no_completion_is_in_doubt(
+    models: BedrockModels, double: BedrockDouble, body: str
+) -> None:
+    double.faults([{"effect": "malformed_json", "text": body}])
+
+    assert failure(models).kind is K.IN_DOUBT
+    assert double.calls == 1
+
+
+# ── schemas ────────────────────────────────────────────────────────────────────────────────────
+
+REVIEW = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Review",
+    "type": "object",
+    "properties": {
+        "text": {"type": "string", "minLength": 5, "maxLength": 500, "description": "the review"},
+        "stars": {"type": "integer", "minimum": 0, "maximum": 99},
+        "minimum": {"type": ["number", "null"], "default": 1},
+        "mood": {"enum": ["glad", "sad"]},
+        "since": {"const": date(2026, 1, 2)},
+        "tags": {"type": "array", "items": {"type": "string", "pattern": ".+"}, "minItems": 1},
+        "author": {"anyOf": [{"type": "object", "properties": {"name": {"type": "string"}}}]},
+    },
+    "required": ["text", "stars"],
+    "additionalProperties": True,
+}
+
+
+def test_a_schema_is_reduced_to_what_bedrock_takes(
+    models: BedrockModels, double: BedrockDouble
+) -> None:
+    reply = models.converse(request(output_schema=REVIEW))
+
+    text_format = double.requests[0].body["outputConfig"]["textFormat"]
+    assert text_format["type"] == "json_schema"
+    assert text_format["structure"]["jsonSchema"]["name"] == "output"
+    sent = json.loads(text_format["structure"]["jsonSchema"]["schema"])
+    assert sent == {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string", "description": "the review"},
+            "stars": {"type": "integer"},
+            "minimum": {"type": ["number", "null"]},
+            "mood": {"enum": ["glad", "sad"]},
+            "since": {"const": "2026-01-02"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "author": {
+                "anyOf": [
+                    {
+                        "type": "object",
+                        "properties": {"name": {"type": "string"}},
+                        "required": [],
+                        "additionalProperties": False,
+                    }
+                ]
+            },
+        },
+        "required": ["text", "stars"],
+        "additionalProperties": False,
+    }
+    assert list(sent["properties"]) == list(REVIEW["properties"])  # type: ignore[call-overload]
+    jsonschema_rs.validate(sent, json.loads(reply.text))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object"},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": ["object", "null"]},
+        {"type": "array"},
+        {"type": "array", "items": True},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["b"]},
+        {"anyOf": [{"type": "string"}, {}]},
+        {"oneOf": [{"type": "string"}]},
+    ],
+)
+def test_a_schema_that_bedrock_cannot_express_is_not_sent(
+    models: BedrockModels, double: BedrockDouble, schema: dict[str, object]
+) -> None:
+    assert bedrock_schema(schema) is None
+
+    models.converse(request(output_schema=schema))
+
+    assert "outputConfig" not in double.requests[0].body
+
+
+# ── the double itself ──────────────────────────────────────────────────────────────────────────
+
+
+def control(url: str, path: str, document: object = None) -> dict[str, object]:
+    body = None if document is None else json.dumps(document).encode()
+    with urllib.request.urlopen(f"{url}{path}", body, timeout=5) as answer:  # noqa: S310
+        loaded: dict[str, object] = json.load(answer)
+    return loaded
+
+
+def test_the_double_runs_as_a_process_with_a_control_plane() -> None:
+    command = [sys.executable, bedrock_double.__file__, "--port", "0", "--latency-ms", "20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        models = models_for(url)
+        control(url, "/__faults", [{"effect": "ModelErrorException", "prompt": "Item", "every": 5}])
+
+        with ThreadPoolExecutor(8) as pool:
+            outcomes = list(pool.map(lambda n: outcome(models, f"Item {n}"), range(20)))
+        stats = control(url, "/__stats")
+        outcome(models, "Item 0")
+        again = control(url, "/__stats")
+        control(url, "/__reset", {})
+        after = control(url, "/__stats")
+        process.terminate()
+
+    assert process.returncode == 0
+    assert outcomes.count(K.MODEL_FAILED) == 4
+    assert (stats["received"], stats["answered"], stats["paid_twice"]) == (20, 16, 0)
+    assert isinstance(stats["max_in_flight"], int)
+    assert 2 <= stats["max_in_flight"] <= 8
+    assert (again["received"], again["paid"]) == (21, 17)
+    assert (after["received"], after["usage"]) == (0, {})
+
+
+def outcome(models: BedrockModels, text: str) -> ModelErrorKind | None:
+    try:
+        models.converse(request(text))
+    except ModelError as error:
+        return error.kind
+    return None
+
+
+def test_rules_choose_by_model_and_stop_after_their_times(
+    models: BedrockModels, double: BedrockDouble
+) -> None:
+    double.faults([{"effect": "ThrottlingException", "model": MODEL, "times": 2}])
+
+    kinds = [outcome(models, f"Item {number}") for number in range(4)]
+    models.converse(request(model="us.amazon.nova-lite-v1:0"))
+
+    assert kinds == [K.THROTTLED, K.THROTTLED, None, None]
+    stats = double.stats()
+    assert stats["usage_by_model"].keys() == {MODEL, "us.amazon.nova-lite-v1:0"}
+    assert stats["in_flight"] == 0
+
+
+def test_a_client_that_hangs_up_leaves_no_call_in_flight(double: BedrockDouble) -> None:
+    double.faults([{"effect": "timeout", "times": 1}])
+    models = models_for(double.url, read_timeout=0.2)
+
+    failure(models)
+
+    assert models.converse(request()).text
+    # The hang-up came before the second call; the double has seen it when it answered that.
+    assert double.stats()["in_flight"] == 0
