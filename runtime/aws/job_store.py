@@ -99,6 +99,7 @@ class DynamoJobStore:
         outcome = self._table.update(
             {"job_id": job_id},
             set_="#budget_limit = :limit, #updated_at = :now",
+            # Excludes a job that was deleted meanwhile: the update would bring half of it back.
             condition="attribute_exists(#job_id)",
             values={":limit": Decimal(budget_limit), ":now": stamp(self._clock.now())},
         )

@@ -11,11 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from runtime.domain.job import Job, JobStatus, Progress, TemplateRef
-from runtime.domain.pricing import PriceTable
 from runtime.domain.template import Template
+
+if TYPE_CHECKING:  # pricing needs `Usage`
+    from runtime.domain.pricing import PriceTable
 
 
 class Clock(Protocol):
@@ -186,7 +188,8 @@ class WorkQueue(Protocol):
 
     def get_next_job(self, owner: str) -> Claim | None:
         """Claim the oldest QUEUED item; None when there is none. A lost race moves on to the
-        next item."""
+        next item.
+        """
         ...
 
     def claim(self, work_id: str, owner: str) -> Claim | None:
@@ -210,7 +213,9 @@ class WorkQueue(Protocol):
         ...
 
     def recover(self, lease: Lease) -> bool:
-        """RUNNING → QUEUED if fence and beat are still what `lease` saw. Never executes work."""
+        """RUNNING → QUEUED if fence and beat are still what `lease` saw, and the adapter has no
+        proof that the owner lives. Never executes work.
+        """
         ...
 
     def enqueue(self, work_id: str) -> None:
@@ -230,7 +235,9 @@ class JobStore(Protocol):
         ...
 
     def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
-        """Replace the counters of a RUNNING job. Raises `LeaseLostError` on a newer fence."""
+        """Replace the counters of a RUNNING job. Raises `LeaseLostError` on a newer fence,
+        `ConflictError` when the job isn't RUNNING any more, `NotFoundError`.
+        """
         ...
 
     def set_budget(self, job_id: str, budget_limit: str) -> None:
@@ -329,7 +336,7 @@ class BudgetStore(Protocol):
         commitment would grow past the limit it raises `BudgetExceededError`; a change that
         doesn't let it grow is always allowed. When the stored hold isn't `expected` it raises
         `ConflictError`, unless it equals `new` already (a lost reply, retried). A stored hold with
-        a newer fence than `new` raises `LeaseLostError`.
+        a newer fence than `new` raises `LeaseLostError`, no account `NotFoundError`.
         """
         ...
 
@@ -383,6 +390,6 @@ class Ports:
     models: ModelClient
     provider: str
     """Whose models `models` calls, as the price table names providers."""
-    prices: PriceTable
+    prices: "PriceTable"
     open_journal: Callable[[str], Journal] | None = None
     """Opens the journal of a work id; None where a lost machine takes its disk with it."""

@@ -104,7 +104,8 @@ class _Walk:
         try:
             tree = self.parse(source)
         except TemplateSyntaxError as exc:
-            raise TemplateError(f"{self.place}, line {exc.lineno}: {exc.message}") from exc
+            reason = " ".join((exc.message or "syntax error").split())
+            raise TemplateError(f"{self.place}, line {exc.lineno}: {reason}") from exc
         except (ValueError, OverflowError, RecursionError, MemoryError) as exc:
             # Jinja lets Python's own limits through: digits of a number, depth of an expression.
             raise TemplateError(
@@ -132,7 +133,8 @@ class _Walk:
         self.depth -= 1
 
     def refuse(self, node: nodes.Node, reason: str) -> NoReturn:
-        raise TemplateError(f"{self.place}, line {node.lineno}: {reason}")
+        place = " ".join(self.place.split())  # a fragment's name may hold anything
+        raise TemplateError(f"{place}, line {node.lineno}: {reason}")
 
     def _judge(self, node: nodes.Node, scope: _Scope) -> None:  # noqa: C901, PLR0912 - a table
         match node:
@@ -184,14 +186,18 @@ class _Walk:
 
     def _value(self, node: nodes.Node, scope: _Scope, *, guard: bool = False) -> None:
         """A name, attribute or item: note the seed path it reads, unless it has a fallback."""
-        part = node
+        part, parts = node, 0
         while isinstance(part, (nodes.Getattr, nodes.Getitem)):
+            parts += 1
+            if parts > policy.MAX_NESTING:
+                self.refuse(part, "nested too deeply: simplify the expression")
             name = part.attr if isinstance(part, nodes.Getattr) else text_of(part.arg)
             if name is not None and name.startswith("_"):
                 self.refuse(part, f'"{name}": names that begin with "_" are not allowed')
             if isinstance(part, nodes.Getitem):
                 self.visit(part.arg, scope)
             part = part.node
+        self.nodes_left -= parts
         path, base = path_of(node)
         if not isinstance(base, nodes.Name):
             self.visit(base, scope)
@@ -311,7 +317,7 @@ class _Walk:
             self.refuse(node, f"includes go {policy.MAX_INCLUDES} deep: {shown}")
         self.included.add(name)
         if name in self.fragments:
-            outer, depth = self.place, self.depth
-            self.place, self.depth = f'{outer}, fragment "{name}"', 0
+            outer = self.place
+            self.place = f'{outer}, fragment "{name}"'
             self.source(self.fragments[name], replace(scope.inner(), chain=chain))
-            self.place, self.depth = outer, depth
+            self.place = outer

@@ -8,9 +8,11 @@ from jinja2 import nodes
 
 def value_names(tree: nodes.Node) -> Iterator[tuple[int, str, str]]:
     """Line, last part and text (`author.name`) of every attribute or item that a tree reads."""
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        text = described(node)
-        yield node.lineno, text.rpartition(".")[2], text
+    found: Iterator[nodes.Node] = tree.find_all((nodes.Getattr, nodes.Getitem))
+    for node in found:
+        match node:
+            case nodes.Getattr(attr=last) | nodes.Getitem(arg=nodes.Const(value=last)):
+                yield node.lineno, str(last), described(node)
 
 
 def described(node: nodes.Node) -> str:

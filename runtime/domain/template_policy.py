@@ -74,6 +74,6 @@ MAX_LOOPS: Final = 8
 MAX_INCLUDES: Final = 5
 """Longest chain of includes."""
 MAX_NESTING: Final = 100
-"""Deepest syntax tree, included fragments apart."""
+"""Deepest syntax tree, included fragments and all; every level is four calls of the check."""
 MAX_NODES: Final = 20_000
 """Largest syntax tree of a whole template, with a fragment counted wherever it is included."""

@@ -198,7 +198,7 @@ def _start_engine(weights: Path, *, slots: int, context_tokens: int, threads: in
 
 def _body(request: ModelRequest) -> dict[str, object]:
     messages = [
-        {"role": message.role.value, "content": clean_text(message.text)}
+        {"role": message.role.value, "content": message.text}
         for message in request.messages
     ]
     if request.system:
@@ -212,7 +212,7 @@ def _body(request: ModelRequest) -> dict[str, object]:
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if request.output_schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"schema": dict(request.output_schema)}}
+        body["grammar"] = grammar_of(request.output_schema)
     return body
 
 

@@ -274,7 +274,7 @@ class Generation:
         engine = self._run.engine
         try:
             return engine.execute_template(requests)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged here, counted below
             _log.exception("rendering failed as a batch")
         texts: list[str | RenderError] = []
         for request in requests:

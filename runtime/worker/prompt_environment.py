@@ -43,6 +43,10 @@ class Missing(StrictUndefined):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        # A list that holds one would print it.
+        return str(self)
+
     @property
     def _undefined_message(self) -> str:
         return str(self._undefined_name or "")

@@ -131,10 +131,11 @@ class Renderer:
     def _missing_value(self, missing: str, name: str | None, line: int) -> str:
         """`author.name` where Jinja2 knows only `name`. A name that the seed chose isn't shown."""
         tree = self._environment.parse(self._sources.get(name or "", ""))
+        part = missing.rpartition(".")[2]
         found = [(node.lineno, node.name, node.name) for node in tree.find_all(nodes.Name)]
         for at, last, text in (*found, *value_names(tree)):
             plain = text.removesuffix(CALLED)
-            here = at == line and missing in (plain, last.removesuffix(CALLED))
+            here = at == line and part == last.removesuffix(CALLED)
             if here and self._is_absent(plain):
                 return f'"{plain}"'
         return "a value"
@@ -182,9 +183,13 @@ def limit_resources(memory_bytes: int) -> None:
 
 
 def watch_memory(memory_bytes: int) -> None:
-    """End the process when it has been larger than `memory_bytes`."""
+    """End the process when it has grown by `memory_bytes`.
+
+    By, not to: a peak may be inherited from the process that started this one.
+    """
     unit = 1 if sys.platform == "darwin" else 1024
-    while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit <= memory_bytes:
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    while (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin) * unit <= memory_bytes:
         time.sleep(WATCH_SECONDS)
     os._exit(1)
 

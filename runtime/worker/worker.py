@@ -192,7 +192,7 @@ class Worker:
         except SeedwrightError as error:
             self.jobs.mark_job_failed(claim, str(error))
             return ExitCode.JOB_FAILED
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
             _log.exception("job failed by a defect")
             self.jobs.mark_job_failed(claim, f"internal error: {type(error).__name__}")
             return ExitCode.JOB_FAILED

@@ -97,6 +97,22 @@ def test_a_job_that_is_not_there(ports: Storage) -> None:
         ports.jobs.get_job("nothing")
 
 
+def test_a_budget_is_replaced_and_nothing_else(ports: Storage, clock: ManualClock) -> None:
+    start(ports, clock)
+    before = ports.jobs.get_job("a")
+    clock.advance(5)
+    ports.jobs.set_budget("a", "25.5")
+    after = ports.jobs.get_job("a")
+    assert Decimal(str(after.budget_limit)) == Decimal("25.5")
+    assert after == replace(
+        before, budget_limit=after.budget_limit, updated_at=START + timedelta(seconds=5)
+    )
+    with pytest.raises(NotFoundError):
+        ports.jobs.set_budget("nothing", "1")
+    with pytest.raises(NotFoundError):
+        ports.jobs.get_job("nothing")
+
+
 @pytest.mark.parametrize("fence", [None, 2])
 def test_status_moves_along_the_transition_table(
     ports: Storage, clock: ManualClock, fence: int | None

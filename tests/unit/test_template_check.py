@@ -1,5 +1,7 @@
 """Rules on template source: what is refused, and which seed paths a template needs."""
 
+from itertools import pairwise
+
 import pytest
 
 from runtime.domain.errors import TemplateError
@@ -78,6 +80,7 @@ BOMBS = {
     "long sum": "{{ 1" + " + 1" * 200 + " }}",
     "parentheses": "{{ " + "(" * 5000 + " }}",
     "nested loops": "{% for a in x %}" * 9 + "{% endfor %}" * 9,
+    "long path": "{{ a" + ".b" * 50_000 + " }}",
     "many nodes": "{{ a.b }}" * 10_000,
 }
 
@@ -221,9 +224,7 @@ def test_a_cycle_of_includes_is_named() -> None:
 
 def test_includes_go_five_deep() -> None:
     names = ["a", "b", "c", "d", "e"]
-    fragments = {
-        name: f"{{% include '{after}' %}}" for name, after in zip(names, names[1:], strict=False)
-    }
+    fragments = {name: f"{{% include '{after}' %}}" for name, after in pairwise(names)}
     check("{% include 'a' %}", **fragments, e="x")
     assert "a → b → c → d → e → f" in refusal(
         "{% include 'a' %}", **fragments, e="{% include 'f' %}"
