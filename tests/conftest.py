@@ -7,6 +7,8 @@ import pytest
 from tests.fixtures.aws import FakeAws, emulated_aws, scrub_environment
 from tests.fixtures.clock import ManualClock
 
+pytest_plugins = ["tests.fixtures.worker_world"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:

@@ -116,24 +116,8 @@ class DynamoJobStore:
         # Excludes a transition decided on a status that has changed since: a user's cancellation
         # and a worker's end can't overwrite each other.
         condition = f"#status IN ({', '.join(allowed)})"
-        values: dict[str, Any] = {
-            ":status": status,
-            ":now": stamp(self._clock.now()),
-            **allowed,
-        }
-        set_ = ["#status = :status", "#updated_at = :now"]
-        remove = []
-        if status is JobStatus.RUNNING:
-            set_.append("#started_at = if_not_exists(#started_at, :now)")
-        if status in ENDED:
-            set_.append("#completed_at = :now")
-        else:
-            remove.append("#completed_at")
-        if error_message is None:
-            remove.append("#error_message")
-        else:
-            set_.append("#error_message = :error")
-            values[":error"] = error_message[:MAX_ERROR_MESSAGE_CHARACTERS]
+        set_, remove, values = _status_change(status, error_message)
+        values |= {":now": stamp(self._clock.now()), **allowed}
         if fence is not None:
             set_.append("#fence = :fence")
             values[":fence"] = fence
@@ -148,6 +132,27 @@ class DynamoJobStore:
         if isinstance(outcome, Refused):
             item = _existing(outcome, job_id, fence)
             raise ConflictError(f"job {job_id} is {item['status']}: it can't become {status}")
+
+
+def _status_change(
+    status: JobStatus, error_message: str | None
+) -> tuple[list[str], list[str], dict[str, Any]]:
+    """What to set and to remove, and the values; `:now` is the caller's."""
+    set_ = ["#status = :status", "#updated_at = :now"]
+    remove = []
+    values: dict[str, Any] = {":status": status}
+    if status is JobStatus.RUNNING:
+        set_.append("#started_at = if_not_exists(#started_at, :now)")
+    if status in ENDED:
+        set_.append("#completed_at = :now")
+    else:
+        remove.append("#completed_at")
+    if error_message is None:
+        remove.append("#error_message")
+    else:
+        set_.append("#error_message = :error")
+        values[":error"] = error_message[:MAX_ERROR_MESSAGE_CHARACTERS]
+    return set_, remove, values
 
 
 def _existing(refused: Refused, job_id: str, fence: int | None) -> Item:

@@ -11,11 +11,14 @@ import yaml
 
 from runtime.domain.errors import ConfigurationError, InputError, SeedError, TemplateError
 from runtime.domain.job import MAX_RECORDS, OutputFormat
-from runtime.domain.seed_data import Row, missing_paths, parse_seeds
+from runtime.domain.seed_data import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
 from runtime.domain.template import Template
 from runtime.domain.template_document import parse_template, resolve_includes
 
 FRAGMENT_SUFFIXES: Final = ("", ".txt", ".md", ".j2", ".yaml", ".yml", ".json")
+MAX_TEMPLATE_BYTES: Final = 512 * 1024
+"""Twice what a template may hold: the rest is YAML's own characters and comments."""
+MAX_YAML_DEPTH: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,17 +30,23 @@ class SeedFile:
     rows: list[Row]
 
 
-@contextmanager
-def reading(path: Path, error: type[InputError]) -> Iterator[None]:
-    """Turn every reason why a file can't be read into `error`."""
+def _read(path: Path, limit: int, error: type[InputError]) -> bytes:
+    """At most `limit` bytes, so that even an endless device is refused in constant memory."""
     try:
-        yield
+        with path.open("rb") as file:
+            body = file.read(limit + 1)
     except FileNotFoundError as exc:
         raise error(f"{path}: no such file") from exc
     except IsADirectoryError as exc:
         raise error(f"{path}: is a folder, not a file") from exc
     except OSError as exc:
         raise error(f"{path}: can't be read: {exc.strerror}") from exc
+    if len(body) > limit:
+        raise error(f"{path}: larger than {limit // 1024} KiB, which is the limit")
+    return body
+
+
+# ── templates ──────────────────────────────────────────────────────────────────────────────────
 
 
 def read_template(path: Path) -> Template:
@@ -46,7 +55,7 @@ def read_template(path: Path) -> Template:
     `{% include 'rules' %}` is `rules`, `rules.txt`, `rules.md`, `rules.j2`, or a template file
     with one step. Raises `TemplateError`.
     """
-    template = parse_template(_document(path))
+    document = _document(path)
 
     def fragment(name: str) -> str:
         folder = path.resolve().parent
@@ -54,9 +63,12 @@ def read_template(path: Path) -> Template:
             candidate = (folder / f"{name}{suffix}").resolve()
             if candidate.is_relative_to(folder) and candidate.is_file():
                 return _fragment(candidate)
-        raise TemplateError(f"{path}: no file for the include {name!r} beside the template")
+        raise TemplateError(f"no file for the include {name!r} beside the template")
 
-    return resolve_includes(template, fragment)
+    try:
+        return resolve_includes(parse_template(document), fragment)
+    except TemplateError as exc:
+        raise TemplateError(f"{path}: {exc}") from exc
 
 
 def _fragment(path: Path) -> str:
@@ -70,57 +82,69 @@ def _fragment(path: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    with reading(path, TemplateError):
-        body = path.read_bytes()
     try:
-        return body.decode("utf-8-sig")
+        return _read(path, MAX_TEMPLATE_BYTES, TemplateError).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise TemplateError(f"{path}: not UTF-8 text") from exc
 
 
 def _document(path: Path) -> Any:
     """YAML, of which JSON is a part, with the place of a syntax error."""
+    text = _text(path)
     try:
-        return yaml.load(_text(path), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        _check_events(text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise TemplateError(f"{path}{place}: not valid YAML: {exc.problem}") from exc
     except yaml.YAMLError as exc:
+        # The reader's errors: a character that YAML doesn't have.
         raise TemplateError(f"{path}: not valid YAML: {str(exc).splitlines()[0]}") from exc
-    except (ValueError, RecursionError) as exc:
-        raise TemplateError(f"{path}: not valid YAML") from exc
+    except ValueError as exc:  # such as a date in a month with fewer days
+        raise TemplateError(f"{path}: not valid YAML: {exc}") from exc
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without aliases, whose expansion is the classic bomb, and without silent
-    duplicates.
+def _check_events(text: str) -> None:
+    """Refuse aliases, whose expansion is the classic bomb, and deep nesting, which would exhaust
+    the stack, before anything is built.
     """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _problem("aliases (*name) are not allowed", event.start_mark)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_YAML_DEPTH:
+                raise _problem(f"nested deeper than {MAX_YAML_DEPTH} levels", event.start_mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not allowed", problem_mark=event.start_mark
-            )
-        return super().compose_node(parent, index)
+
+def _problem(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe YAML without silent duplicates, and with nothing but texts as keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _problem("a key has to be a plain text", key.start_mark)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark
-                )
-            if isinstance(key.value, str):
-                seen.add(key.value)
+                raise _problem(f"{key.value!r} stands here twice", key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+# ── seeds and options ──────────────────────────────────────────────────────────────────────────
 
 
 def read_seeds(path: Path, requirements: tuple[str, ...]) -> SeedFile:
     """A seed file whose every seed has what the template needs. Raises `SeedError`."""
-    with reading(path, SeedError):
-        body = path.read_bytes()
+    body = _read(path, MAX_SEED_BYTES, SeedError)
     rows = parse_seeds(body, path.name)
     missing = list(missing_paths(rows, requirements))
     if missing:
@@ -152,15 +176,31 @@ def parse_formats(names: list[str]) -> tuple[OutputFormat, ...]:
     return tuple(dict.fromkeys(formats))
 
 
+@contextmanager
+def out_errors(folder: Path) -> Iterator[None]:
+    """Turn every reason why `folder` can't be used into `ConfigurationError`."""
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(
+            f"--out {folder}: can't be used ({exc.strerror}): choose another folder"
+        ) from exc
+
+
 def check_writable(folder: Path) -> None:
     """Whether `folder` is, or could become, a folder to write into; creates nothing.
 
     Raises `ConfigurationError`.
     """
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ConfigurationError(f"--out {folder}: {existing} is not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"--out {folder}: no permission to write in {existing}")
+    with out_errors(folder):
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise ConfigurationError(
+                f"--out {folder}: {existing} is not a folder: choose another folder"
+            )
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"--out {folder}: no permission to write in {existing}: choose another folder"
+            )

@@ -1,14 +1,21 @@
-"""The `seedwright` command."""
+"""The `seedwright` command: options, help and exit codes. Each command imports what it needs when
+it runs, so that help and errors are quick.
 
+Exit codes: 0 done · 1 failed · 2 wrong input, nothing was started · 3 budget used up · 130 stopped.
+"""
+
+import gc
+import os
 import sys
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-import runtime
 from runtime.domain.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -17,14 +24,16 @@ from runtime.domain.errors import (
 )
 from runtime.domain.job import SeedStrategy
 
+EXIT_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
+EXIT_BUDGET: Final = 3
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Synthetic datasets from prompt templates and seed data, within a hard budget.",
+    epilog="Start with `seedwright demo`, which needs no account and no key.",
 )
 
 
@@ -58,7 +67,27 @@ RandomSeedOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 
 
-@app.command("generate")
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,  # noqa: FBT002 - Typer makes a flag of it
+) -> int:
+    """Show the version, or the help when no command is given."""
+    if version:
+        from importlib.metadata import version as version_of  # noqa: PLC0415
+
+        print(f"seedwright {version_of('seedwright')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+    return EXIT_BAD_INPUT
+
+
+@app.command(
+    "generate",
+    epilog="Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
+    " --backend bedrock --out datasets/reviews",
+)
 def generate_command(
     template: TemplateArgument,
     seeds: SeedsOption,
@@ -68,10 +97,12 @@ def generate_command(
     backend: BackendOption = Backend.LOCAL,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="jsonl, parquet, csv; repeat or separate by commas."),
+        typer.Option(
+            "--format", help="jsonl, parquet, csv; repeat or separate by commas. [jsonl,parquet]"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the dataset [default: datasets/<template>]")
+        Path | None, typer.Option(help="Folder of the dataset. [datasets/<template's name>]")
     ] = None,
     seed_strategy: StrategyOption = SeedStrategy.RANDOM,
     random_seed: RandomSeedOption = 0,
@@ -79,76 +110,54 @@ def generate_command(
         int | None, typer.Option(min=1, max=512, help="Model calls at a time.")
     ] = None,
     prices: PricesOption = None,
-    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
-) -> None:
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
     """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
-    from runtime.cli.dataset_folder import Dataset  # noqa: PLC0415 - --help stays quick
-    from runtime.cli.generate import Options, generate  # noqa: PLC0415
-    from runtime.cli.inputs import (  # noqa: PLC0415
-        check_count,
-        parse_formats,
-        read_seeds,
-        read_template,
-    )
-    from runtime.domain.money import parse_usd  # noqa: PLC0415
+    from runtime.cli.generate import Options, generate, read_dataset  # noqa: PLC0415
     from runtime.domain.pricing import load_prices  # noqa: PLC0415
 
-    checked = read_template(template)
-    dataset = Dataset(
-        template=checked,
-        seeds=read_seeds(seeds, checked.schema_requirements),
-        num_records=check_count(num_records),
-        seed_strategy=seed_strategy,
-        random_seed=random_seed,
+    dataset = read_dataset(
+        template,
+        seeds,
+        num_records=num_records,
+        budget=budget,
         model=model,
         backend=str(backend),
-        budget_nano=parse_usd(budget),
-        formats=parse_formats(formats or ["jsonl,parquet"]),
+        formats=formats or ["jsonl,parquet"],
+        seed_strategy=seed_strategy,
+        random_seed=random_seed,
     )
-    options = Options(
-        out=out or Path("datasets") / folder_name(checked.name),
-        concurrency=concurrency,
-        json=json,
-        show=3,
-    )
-    raise typer.Exit(generate(dataset, load_prices(prices), options))
+    folder = out or Path("datasets") / folder_name(dataset.template.name)
+    options = Options(out=folder, concurrency=concurrency, json=json, show=3)
+    return generate(dataset, load_prices(prices), options)
 
 
-@app.command("demo")
+@app.command("demo", epilog="Example: seedwright demo -n 5 --out datasets/first")
 def demo_command(
     num_records: Annotated[int, typer.Option("-n", help="Records to generate.")] = 12,
     out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("datasets/demo"),
-) -> None:
-    """Generate product reviews with the embedded model: no account, no key, no cost."""
-    from runtime.cli.dataset_folder import Dataset  # noqa: PLC0415
-    from runtime.cli.generate import Options, generate  # noqa: PLC0415
-    from runtime.cli.inputs import (  # noqa: PLC0415
-        check_count,
-        parse_formats,
-        read_seeds,
-        read_template,
-    )
-    from runtime.domain.money import NANO_PER_USD  # noqa: PLC0415
+) -> int:
+    """Generate product reviews with the embedded model. No account, no key, no cost."""
+    from runtime.cli.generate import Options, generate, read_dataset  # noqa: PLC0415
     from runtime.domain.pricing import load_prices  # noqa: PLC0415
 
     example = examples_folder() / "product-reviews"
-    template = read_template(example / "template.yaml")
-    dataset = Dataset(
-        template=template,
-        seeds=read_seeds(example / "seeds.csv", template.schema_requirements),
-        num_records=check_count(num_records),
-        seed_strategy=SeedStrategy.SEQUENTIAL,
-        random_seed=0,
+    dataset = read_dataset(
+        example / "template.yaml",
+        example / "seeds.csv",
+        num_records=num_records,
+        budget="1.00",
         model=None,
         backend=str(Backend.LOCAL),
-        budget_nano=NANO_PER_USD,
-        formats=parse_formats(["jsonl,parquet"]),
+        formats=["jsonl,parquet"],
+        seed_strategy=SeedStrategy.SEQUENTIAL,
+        random_seed=0,
     )
-    options = Options(out=out, concurrency=None, json=False, show=num_records)
-    raise typer.Exit(generate(dataset, load_prices(), options))
+    options = Options(out=out, concurrency=None, json=False, show=min(num_records, 20))
+    return generate(dataset, load_prices(), options)
 
 
-@app.command("validate")
+@app.command("validate", epilog="Example: seedwright validate template.yaml --seeds seeds.csv")
 def validate_command(
     template: TemplateArgument,
     seeds: Annotated[
@@ -158,35 +167,17 @@ def validate_command(
     model: ModelOption = None,
     prices: PricesOption = None,
 ) -> None:
-    """Check a template, and with seeds show the prompts of the first record. Calls no model."""
-    from runtime.cli.inputs import read_seeds, read_template  # noqa: PLC0415
-    from runtime.cli.preview import render_record  # noqa: PLC0415
+    """Check a template. With seeds, show the prompts of the first record. Calls no model."""
+    from runtime.cli.preview import show_prompts  # noqa: PLC0415
     from runtime.domain.pricing import load_prices  # noqa: PLC0415
-    from runtime.worker.plan import make_plan  # noqa: PLC0415
-    from runtime.worker.template_engine import TemplateEngine  # noqa: PLC0415
 
-    checked = read_template(template)
-    plan = make_plan(checked, load_prices(prices), provider=str(backend), model=model, on=today())
-    needs = ", ".join(checked.schema_requirements) or "nothing"
-    print(f"{template}: {len(plan.steps)} step(s), needs {needs} of every seed")
-    for step in plan.steps:
-        print(f"  {step.step.id}: {step.model}, at most {step.max_tokens} tokens")
-    if seeds is None:
-        return
-    file = read_seeds(seeds, checked.schema_requirements)
-    print(f"{seeds}: {len(file.rows)} seeds, each has what the template needs")
-    with TemplateEngine() as engine:
-        engine.load(checked)
-        rendered = render_record(
-            engine, checked, file.rows, job_id="", index=0, strategy=SeedStrategy.SEQUENTIAL
-        )
-    for step_, prompt, system in rendered:
-        if system:
-            print(f"\n── {step_.id}: system ──\n{system}")
-        print(f"\n── {step_.id}: prompt ──\n{prompt}")
+    show_prompts(template, seeds, load_prices(prices), backend=str(backend), model=model)
 
 
-@app.command("estimate")
+@app.command(
+    "estimate",
+    epilog="Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000",
+)
 def estimate_command(
     template: TemplateArgument,
     seeds: SeedsOption,
@@ -197,91 +188,88 @@ def estimate_command(
     prices: PricesOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Say what a dataset would cost, before a cent is spent. Calls no model."""
-    from runtime.cli.inputs import check_count, read_seeds, read_template  # noqa: PLC0415
-    from runtime.cli.preview import estimate_cost  # noqa: PLC0415
-    from runtime.domain.money import usd, usd_decimal  # noqa: PLC0415
+    """Say what a dataset would cost before a cent is spent. Calls no model."""
+    from runtime.cli.preview import show_estimate  # noqa: PLC0415
     from runtime.domain.pricing import load_prices  # noqa: PLC0415
-    from runtime.worker.plan import make_plan  # noqa: PLC0415
-    from runtime.worker.template_engine import TemplateEngine  # noqa: PLC0415
 
-    checked = read_template(template)
-    count = check_count(num_records)
-    file = read_seeds(seeds, checked.schema_requirements)
-    plan = make_plan(checked, load_prices(prices), provider=str(backend), model=model, on=today())
-    with TemplateEngine() as engine:
-        engine.load(checked)
-        result = estimate_cost(
-            engine, plan, file.rows, job_id="", records=count, strategy=seed_strategy
-        )
-    models = list(dict.fromkeys(step.model for step in plan.steps))
-    if json:
-        print_json(
-            {
-                "records": result.records,
-                "models": models,
-                "lowest_usd": usd_decimal(result.lowest_nano),
-                "likely_usd": usd_decimal(result.likely_nano),
-                "highest_usd": usd_decimal(result.highest_nano),
-                "likely_tokens": result.likely_tokens,
-            }
-        )
-        return
-    print(f"{result.records} records with {', '.join(models)}:")
-    print(f"  lowest   {usd(result.lowest_nano)}")
-    print(f"  likely   {usd(result.likely_nano)}   (about {result.likely_tokens} tokens)")
-    print(f"  highest  {usd(result.highest_nano)}   (a budget this large is always enough)")
+    show_estimate(
+        template,
+        seeds,
+        load_prices(prices),
+        records=num_records,
+        backend=str(backend),
+        model=model,
+        strategy=seed_strategy,
+        json=json,
+    )
 
 
-@app.command("models")
+@app.command("models", epilog="Example: seedwright models | grep nova")
 def models_command(prices: PricesOption = None, json: JsonOption = False) -> None:  # noqa: FBT002
     """List models with prices, tiers and the last day they can be used."""
-    from runtime.cli.tables import model_rows, show_models  # noqa: PLC0415
+    from runtime.cli.tables import show_models  # noqa: PLC0415
     from runtime.domain.pricing import load_prices  # noqa: PLC0415
 
-    table = load_prices(prices)
-    rows = model_rows(table, today())
-    if json:
-        print_json({"version": table.version, "models": rows})
-    else:
-        show_models(rows, table.version)
-
-
-def today() -> date:
-    """The date on which prices are judged."""
-    return datetime.now(UTC).date()
-
-
-def print_json(document: object) -> None:
-    """One document on standard output."""
-    import orjson  # noqa: PLC0415
-
-    print(orjson.dumps(document).decode())
+    show_models(load_prices(prices), json=json)
 
 
 def examples_folder() -> Path:
     """The examples: inside an installed package, or beside it in a checkout."""
-    package = Path(runtime.__file__).parent
+    package = Path(__file__).parent.parent
     installed = package / "examples"
     return installed if installed.is_dir() else package.parent / "examples"
 
 
 def folder_name(name: str) -> str:
-    """A template's name as a folder name."""
+    """A template's name as a folder name that every file system takes."""
     kept = "".join(char if char.isalnum() or char in "-_." else "-" for char in name.lower())
-    return kept.strip("-.") or "dataset"
+    return kept[:60].strip("-.") or "dataset"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; the exit code. Every expected failure is one line on standard error."""
+    try:
+        return int(app(arguments, prog_name="seedwright", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message()} See --help.", error.exit_code)
+    except (InputError, ConfigurationError) as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
+    except BudgetExceededError as error:
+        return _fail(str(error), EXIT_BUDGET)
+    except SeedwrightError as error:
+        return _fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        return _fail(f"{error.filename or 'disk'}: {error.strerror or error}", EXIT_FAILED)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
 def main() -> None:
-    """Run the command; every expected failure is one line on standard error."""
+    """The entry point of the process."""
+    # A tenth of the start-up time would go into looking at objects that all stay.
+    gc.disable()
+    _repair_streams()
+    code = run(sys.argv[1:])
     try:
-        app()
-    except (InputError, ConfigurationError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
-    except BudgetExceededError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(3)
-    except SeedwrightError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _repair_streams() -> None:
+    """Printing must never fail: descriptors that were closed would be given to other files, and a
+    terminal may have fewer characters than we use.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                while os.open(os.devnull, os.O_RDWR) < descriptor:
+                    pass
+            setattr(sys, name, open(descriptor, "r+", closefd=False))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")

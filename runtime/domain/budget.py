@@ -41,6 +41,7 @@ class Ledger:
 
     def __init__(self, hold: Hold) -> None:
         self._hold = hold
+        self._sequence = hold.sequence
         self._reserved: dict[int, int] = {}
         self._reserved_total = 0
         self._settled = 0
@@ -97,12 +98,18 @@ class Ledger:
         return sum(self.presume_spent(call) for call in list(self._reserved))
 
     def change(self, room: int) -> HoldChange:
-        """The write that books what is settled and leaves `room` beyond the calls in flight."""
+        """The write that books what is settled and leaves `room` beyond the calls in flight.
+
+        While nobody knows whether a change that shrinks the hold was made, reserve nothing.
+        """
+        # No two changes are alike: one whose reply was lost is never taken for the next one, which
+        # books another sum. To send a change again, send the very same one.
+        self._sequence += 1
         return HoldChange(
             expected=self._hold,
             new=Hold(
                 fence=self._hold.fence,
-                sequence=self._hold.sequence + 1,
+                sequence=self._sequence,
                 nano=self._reserved_total + room,
             ),
             spent_nano=self._settled,

@@ -6,9 +6,9 @@ that are not finished: results of earlier steps, and an output that still waits 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -16,6 +16,11 @@ from runtime.domain.errors import CorruptCheckpointError
 from runtime.domain.indices import IndexSet
 
 SCHEMA: Final = 1
+
+_COST_LIMIT: Final = 10**28
+"""Nano-USD that a Decimal of default precision holds exactly."""
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +95,10 @@ def decode(blob: bytes) -> Checkpoint:
     """Inverse of `encode`. Raises `CorruptCheckpointError` on damage or an unknown schema."""
     try:
         document = orjson.loads(blob)
-        if document["schema"] != SCHEMA:
+        schema = _natural(document["schema"])
+        if schema != SCHEMA:
             raise CorruptCheckpointError(
-                f"the checkpoint has schema {document['schema']}; this version reads {SCHEMA}"
+                f"the checkpoint has schema {schema}; this version reads {SCHEMA}"
             )
         return _parse(document)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
@@ -113,12 +119,12 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
         )
     }
     return Checkpoint(
-        job_id=str(document["job_id"]),
+        job_id=_typed(str, document["job_id"]),
         **counters,
-        pending=tuple(_natural(index) for index in document["pending"]),
-        cost_nano=int(Decimal(document["cost"]).scaleb(9)),
+        pending=tuple(_natural(index) for index in _typed(list, document["pending"])),
+        cost_nano=_nano(_typed(str, document["cost"])),
         partials={
-            _natural(int(index)): Partial(steps=dict(partial["steps"]), invalid=partial["invalid"])
+            _natural(int(index)): _partial(partial)
             for index, partial in document["partials"].items()
         },
         started_at=_time(document["started_at"]),
@@ -132,8 +138,34 @@ def _natural(value: object) -> int:
     return value
 
 
+def _typed(kind: type[_Kind], value: object) -> _Kind:
+    if not isinstance(value, kind):
+        raise ValueError("a value of another type")  # noqa: TRY004 - damage, whatever its form
+    return value
+
+
+def _nano(usd: str) -> int:
+    nano = Decimal(usd).scaleb(9)
+    if not 0 <= nano < _COST_LIMIT or nano != int(nano):
+        raise ValueError("not a cost")
+    return int(nano)
+
+
+def _partial(document: Mapping[str, Any]) -> Partial:
+    steps, invalid = _typed(dict, document["steps"]), document["invalid"]
+    return Partial(
+        steps={name: _typed(dict, step) for name, step in steps.items()},
+        invalid=None if invalid is None else _typed(str, invalid),
+    )
+
+
 def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return time.astimezone(UTC)
 
 
 def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:

@@ -36,6 +36,13 @@ def parse_config(document: Mapping[str, Any]) -> JobConfig:
     """Inverse of `config_document`; whole numbers may be Decimal. A single output format may be a
     bare string. Raises `KeyError` or `ValueError` on a document this project didn't write.
     """
+    try:
+        return _parse(document)
+    except (TypeError, AttributeError, OverflowError) as exc:
+        raise ValueError("not the configuration of a job") from exc
+
+
+def _parse(document: Mapping[str, Any]) -> JobConfig:
     formats = document["output_format"]
     return JobConfig(
         template=TemplateRef(

@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -84,8 +84,10 @@ def _text(body: bytes, name: str) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        line = body.count(b"\n", 0, exc.start) + 1
-        raise SeedError(f"{name}, line {line}: not UTF-8 text") from exc
+        # `exc.object` is what `exc.start` counts in: the body without its byte order mark.
+        before = exc.object[: exc.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise SeedError(f"{name}, line {line}, column {column}: not UTF-8 text") from exc
 
 
 def _document(text: str, name: str, line: int | None = None) -> Any:
@@ -123,30 +125,34 @@ def _jsonl(body: bytes, name: str) -> list[Row]:
 
 def _csv(body: bytes, name: str) -> list[Row]:
     reader = csv.reader(io.StringIO(_text(body, name), newline=""), strict=True)
+    header: Sequence[str] = ()
     rows: list[Row] = []
+    line = 1  # where the current row begins: quoted cells may hold line ends
     try:
-        header = next(reader, [])
-        _check_header(header, name)
         for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
+            if not header:
+                header = cells
+                _check_header(header, name, line)
+            elif cells and len(cells) != len(header):
                 raise SeedError(
-                    f"{name}, line {reader.line_num}: {len(cells)} cells where the header has "
-                    f"{len(header)}"
+                    f"{name}, line {line}: {len(cells)} cells where the header has {len(header)}"
                 )
-            rows.append(dict(zip(header, cells, strict=True)))
+            elif cells:
+                rows.append(dict(zip(header, cells, strict=True)))
+            line = reader.line_num + 1
     except csv.Error as exc:
-        raise SeedError(f"{name}, line {reader.line_num}, column 1: not valid CSV: {exc}") from exc
+        raise SeedError(f"{name}, line {line}, column 1: not a valid CSV row: {exc}") from exc
     return rows
 
 
-def _check_header(header: Sequence[str], name: str) -> None:
+def _check_header(header: Sequence[str], name: str, line: int) -> None:
+    seen: set[str] = set()
     for position, column in enumerate(header, start=1):
         if not column.strip():
-            raise SeedError(f"{name}, line 1: column {position} of the header has no name")
-        if column in header[: position - 1]:
-            raise SeedError(f"{name}, line 1: the header names {column!r} twice")
+            raise SeedError(f"{name}, line {line}: column {position} of the header has no name")
+        if column in seen:
+            raise SeedError(f"{name}, line {line}: the header names {column!r} twice")
+        seen.add(column)
 
 
 def _parquet(body: bytes, name: str) -> list[Row]:
@@ -158,11 +164,13 @@ def _parquet(body: bytes, name: str) -> list[Row]:
         rows = pq.read_table(pa.BufferReader(body)).to_pylist()
         # Prompts are rendered from JSON: times and decimals become text here, once.
         return list(orjson.loads(orjson.dumps(rows, default=_plain)))
-    except (pa.ArrowException, OSError, ValueError, TypeError) as exc:
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as exc:
         raise SeedError(f"{name}: not a Parquet file of texts, numbers, times and lists") from exc
 
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal | timedelta):
         return str(value)
+    if isinstance(value, date | time):  # subclasses: where pandas is installed, its Timestamp
+        return value.isoformat()
     raise TypeError

@@ -41,6 +41,9 @@ _STEP_FIELDS: Final = frozenset(
 def parse_template(document: object) -> Template:
     """Validate a document and check its prompts.
 
+    Without `schema_requirements` every seed path that a prompt reads is required, also in a branch
+    that not every record takes; an author who means less lists the paths.
+
     Raises `TemplateError`: every problem of shape at once, or else the first one of a prompt.
     """
     _measure(document)

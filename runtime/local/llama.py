@@ -198,7 +198,7 @@ def _start_engine(weights: Path, *, slots: int, context_tokens: int, threads: in
 
 def _body(request: ModelRequest) -> dict[str, object]:
     messages = [
-        {"role": message.role.value, "content": message.text}
+        {"role": message.role.value, "content": clean_text(message.text)}
         for message in request.messages
     ]
     if request.system:
@@ -220,13 +220,15 @@ def _reply(answer: dict[str, Any]) -> ModelReply:
     """Raises `ModelError` for an error of the engine, `LookupError` for anything unexpected."""
     if "error" in answer:
         raise _model_error(answer["error"])
-    choice = answer["choices"][0]
+    choice, usage = answer["choices"][0], answer["usage"]
     reason = choice["finish_reason"]
+    cached = usage["prompt_tokens_details"]["cached_tokens"]
     return ModelReply(
         text=clean_text(choice["message"]["content"] or ""),
         usage=Usage(
-            input_tokens=answer["usage"]["prompt_tokens"],
-            output_tokens=answer["usage"]["completion_tokens"],
+            input_tokens=usage["prompt_tokens"] - cached,
+            output_tokens=usage["completion_tokens"],
+            cache_read_tokens=cached,
         ),
         stop_reason=_STOP_REASONS.get(reason, reason),
     )

@@ -1,11 +1,17 @@
 """Keeps a worker's ledger covered by a hold on the job's account."""
 
 import logging
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Final
 
 from runtime.domain.budget import HoldChange, Ledger, take_over
-from runtime.domain.errors import BudgetExceededError, StorageUnavailableError
+from runtime.domain.errors import (
+    BudgetExceededError,
+    ConflictError,
+    LeaseLostError,
+    StorageUnavailableError,
+)
 from runtime.domain.ports import Account, BudgetStore, Claim, Clock
 from runtime.worker.logs import event
 
@@ -41,6 +47,7 @@ class BudgetGuard:
         self.presumed_nano = change.spent_nano
         """What a predecessor left in doubt, booked as spent."""
         self._ledger = Ledger(change.new)
+        self._doubt: HoldChange | None = None
         self._account = self._write(change)
 
     @property
@@ -84,6 +91,7 @@ class BudgetGuard:
     def book(self) -> None:
         """Write what is settled to the account and keep the room there is."""
         if self._ledger.settled_nano:
+            self._resolve_doubt()
             hold, settled = self._ledger.hold.nano, self._ledger.settled_nano
             room = max(hold - settled - self._ledger.reserved_nano, 0)
             self._apply(self._ledger.change(room))
@@ -91,6 +99,7 @@ class BudgetGuard:
     def close(self) -> None:
         """Book everything, calls in flight at their worst case, and give the rest back."""
         self._ledger.presume_all_spent()
+        self._resolve_doubt()
         self._apply(self._ledger.change(0))
 
     def _grow(self, nano: int) -> Cover:
@@ -101,6 +110,7 @@ class BudgetGuard:
         slice_nano = max(4 * nano, self._concurrency * nano // 8)
         for room in (slice_nano, nano):
             try:
+                self._resolve_doubt()
                 self._apply(self._ledger.change(room))
             except BudgetExceededError:
                 continue
@@ -112,8 +122,22 @@ class BudgetGuard:
         return Cover.EXHAUSTED
 
     def _apply(self, change: HoldChange) -> None:
-        self._account = self._write(change)
+        self._doubt = change
+        try:
+            self._account = self._write(change)
+        except (BudgetExceededError, ConflictError, LeaseLostError):
+            self._doubt = None  # refused, so certainly not made
+            raise
+        self._doubt = None
         self._ledger.changed(change)
+
+    def _resolve_doubt(self) -> None:
+        """Send a change again whose reply never came: it may have been made, and then every other
+        change would start from a hold that is gone.
+        """
+        if self._doubt is not None:
+            with suppress(BudgetExceededError):
+                self._apply(self._doubt)
 
     def _write(self, change: HoldChange) -> Account:
         return self._store.change_hold(

@@ -16,21 +16,23 @@ class StopReason(IntEnum):
 
 
 class Control:
-    """Holds the strongest reason so far. Assignments are atomic; a handler may call `stop`."""
+    """Holds the strongest reason so far. A handler may call `stop`, even inside another `stop`."""
 
     def __init__(self) -> None:
-        self._reason: StopReason | None = None
+        # Appending is atomic. To compare and then assign would let a weaker reason, told at the
+        # same moment, replace a stronger one.
+        self._reasons: list[StopReason] = []
         self._wake: Callable[[], None] | None = None
 
     @property
     def reason(self) -> StopReason | None:
         """The strongest reason to stop, if any."""
-        return self._reason
+        return max(self._reasons, default=None)
 
     def stop(self, reason: StopReason) -> None:
         """Ask the owner thread to stop; safe to call again."""
-        if self._reason is None or reason > self._reason:
-            self._reason = reason
+        if reason not in self._reasons:
+            self._reasons.append(reason)
         if self._wake is not None:
             self._wake()
 

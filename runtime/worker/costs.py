@@ -44,10 +44,12 @@ class Costs:
 
         Returns the cost, also when the write failed: that is logged, and the ledger has it.
         """
+        # Fences are counted per work item: two shards have the same ones.
+        shard = "" if claim.shard is None else f"shard-{claim.shard:04d}-"
         try:
             self._store.add(
                 claim.job_id,
-                entry_id=f"{claim.fence:08d}-{serial:08d}",
+                entry_id=f"{shard}{claim.fence:08d}-{serial:08d}",
                 cost_nano=cost_nano,
                 tokens=tokens,
             )

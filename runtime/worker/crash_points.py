@@ -1,7 +1,7 @@
 """Named places where a worker may die. Tests stop it at each; production passes straight through.
 
 after_claim · after_reserve · after_call · before_batch_put · after_batch_put · after_failures_put ·
-between_checkpoint_writes · after_checkpoint · before_export · before_status · before_finish
+between_checkpoint_writes · after_checkpoint · before_export · before_status
 """
 
 from collections.abc import Callable

@@ -13,12 +13,11 @@ import itertools
 import logging
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import (
     BudgetExceededError,
     LeaseLostError,
@@ -35,8 +34,7 @@ from runtime.domain.money import usd
 from runtime.domain.ports import Clock, ModelReply
 from runtime.domain.record import Failure, Record
 from runtime.domain.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
-from runtime.domain.sampling import draw
-from runtime.domain.seed_data import Row, seed_id
+from runtime.domain.seed_data import Row
 from runtime.worker.budget_guard import BudgetGuard, Cover
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
@@ -44,14 +42,15 @@ from runtime.worker.crash_points import CrashPoint
 from runtime.worker.logs import event
 from runtime.worker.plan import Plan
 from runtime.worker.pool import CallPool, Completion
+from runtime.worker.prompts import Prompts
 from runtime.worker.record_task import RecordTask
 from runtime.worker.saver import Saver
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.worker.template_engine import TemplateEngine
 
 _log = logging.getLogger(__name__)
 
-RENDER_BATCH: Final = 32
+MAX_AHEAD: Final = 32
 """Fresh records rendered in one round trip to the render child, and ahead of their calls."""
 
 MAX_WAIT_SECONDS: Final = 0.5
@@ -86,16 +85,21 @@ class Generation:
         self._saver = run.saver
         self._guard = run.guard
         self._control = run.control
+        self._prompts = Prompts(
+            job=run.job,
+            plan=run.plan,
+            seeds=run.seeds,
+            saver=run.saver,
+            engine=run.engine,
+            next_index=next_index,
+            admit=self._check_booked_cost,
+        )
         self._budget_usd = Decimal(run.guard.limit_nano).scaleb(-9)
-        self._indices: Iterator[int] | None = run.saver.finished.missing()
-        self._next_index = next_index
-        self._open: dict[int, RecordTask] = {}
-        self._to_render: list[RecordTask] = []
         self._ready: deque[RecordTask] = deque()
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._in_flight: dict[int, RecordTask] = {}
         self._in_flight_of: Counter[str] = Counter()
-        self._ahead = min(RENDER_BATCH, run.settings.concurrency)
+        self._ahead = min(MAX_AHEAD, run.settings.concurrency)
         self._calls = itertools.count(1)
         self._limiters = {
             step.model: AdaptiveLimiter(run.settings.concurrency) for step in run.plan.steps
@@ -125,7 +129,7 @@ class Generation:
         return None if self._complete() else self._control.reason
 
     def _complete(self) -> bool:
-        return self._indices is None and not self._open
+        return self._prompts.complete
 
     def _turn(self) -> None:
         due = self._saver.seconds_to_flush()
@@ -163,126 +167,34 @@ class Generation:
 
     def _flush(self, *, last: bool) -> None:
         self._check_lease()
-        self._saver.flush(self._unfinished, last=last)
+        self._saver.flush(self._prompts.unfinished, last=last)
         self._run.on_progress(self._saver.progress)
 
-    def _unfinished(self) -> tuple[int, Mapping[int, Partial | None]]:
-        finished = self._saver.finished
-        unfinished = {
-            index: task.partial for index, task in self._open.items() if index not in finished
-        }
-        for index, partial in self._saver.partials.items():
-            if index not in finished and index not in unfinished:
-                unfinished[index] = partial
-        # Indices that an earlier run left behind and this one has not reached yet.
-        for index in itertools.takewhile(
-            lambda index: index < self._next_index, finished.missing()
-        ):
-            unfinished.setdefault(index, None)
-        return self._next_index, unfinished
-
     # ── from index to prompt ───────────────────────────────────────────────────────────────────
-
-    def _take(self) -> RecordTask | None:
-        """The next index as a task. Raises `BudgetExceededError` when booked cost has reached the
-        limit (cost equal to the limit counts as exceeded, requirement S8.7).
-        """
-        if self._indices is None or self._saver.room <= len(self._open):
-            return None
-        index = next(self._indices, None)
-        if index is None:
-            self._indices = None
-            return None
-        if self._run.costs.calculate_current_cost(self._run.job.job_id) >= self._budget_usd:
-            raise self._over_budget()
-        job = self._run.job
-        chosen = draw(
-            job.job_id,
-            index,
-            rows=len(self._run.seeds),
-            strategy=job.config.seed_strategy,
-        )
-        seed = self._run.seeds[chosen.row]
-        task = RecordTask(
-            job_id=job.job_id,
-            index=index,
-            seed=seed,
-            seed_id=seed_id(seed, chosen.row),
-            draw=chosen,
-            plan=self._run.plan,
-        )
-        partial = self._saver.partials.get(index)
-        if partial is not None:
-            task.resume(partial)
-        self._open[index] = task
-        self._next_index = max(self._next_index, index + 1)
-        return task
 
     def _render_ahead(self) -> None:
         """Keep enough prompts ready that a reply is answered with the next call at once.
 
         Records that are on their way go first: a record ends sooner, and fewer are open at a time.
         """
-        if self._to_render:
-            tasks, self._to_render = self._to_render, []
-            self._render(tasks)
-        if len(self._ready) >= self._ahead:
-            return
-        fresh: list[RecordTask] = []
-        while len(fresh) < self._ahead and (task := self._take()) is not None:
-            if task.finished:
-                self._finish(task, tokens=0)
-            else:
-                fresh.append(task)
-        if fresh:
-            self._render(fresh)
+        for task, error in self._prompts.render_waiting():
+            self._take_prompt(task, error, self._ready.appendleft)
+        if len(self._ready) < self._ahead:
+            for task, error in self._prompts.render_fresh(self._ahead):
+                self._take_prompt(task, error, self._ready.append)
 
-    def _render(self, tasks: Sequence[RecordTask]) -> None:
-        requests: list[RenderRequest] = []
-        for task in tasks:
-            requests += self._render_requests(task)
-        texts = iter(self._execute(requests))
-        for task in tasks:
-            prompt = next(texts)
-            system = next(texts) if task.step.step.system is not None else None
-            error = next((each for each in (prompt, system) if isinstance(each, RenderError)), None)
-            if error is not None:
-                self._fail(task, task.failure(error.code, str(error)), tokens=0, paid=False)
-                continue
-            task.prompt, task.system = str(prompt), None if system is None else str(system)
-            if task.results:
-                self._ready.appendleft(task)
-            else:
-                self._ready.append(task)
-
-    def _render_requests(self, task: RecordTask) -> list[RenderRequest]:
-        prompt = RenderRequest(
-            step_id=task.step.step.id,
-            index=task.index,
-            seed=task.seed,
-            steps=task.results,
-            entropy=task.draw.filter_entropy,
-        )
-        if task.step.step.system is None:
-            return [prompt]
-        return [prompt, replace(prompt, part="system")]
-
-    def _execute(self, requests: Sequence[RenderRequest]) -> Sequence[str | RenderError]:
-        """Render in one round trip. If that fails as a whole, one by one, so that a defect costs
-        the records that meet it and not the job (requirement S5.7).
-        """
-        engine = self._run.engine
-        try:
-            return engine.execute_template(requests)
-        except Exception:  # noqa: BLE001 - logged here, counted below
-            _log.exception("rendering failed as a batch")
-        texts: list[str | RenderError] = []
-        for request in requests:
-            try:
-                texts += engine.execute_template([request])
-            except Exception as error:  # noqa: BLE001 - counted as a failed record
-                texts.append(RenderError(f"rendering failed: {type(error).__name__}"))
-        return texts
+    def _take_prompt(
+        self,
+        task: RecordTask,
+        error: RenderError | None,
+        queue: Callable[[RecordTask], None],
+    ) -> None:
+        if error is not None:
+            self._fail(task, task.failure(error.code, str(error)), tokens=0, paid=False)
+        elif task.finished:  # an earlier run paid for every step and was stopped before the record
+            self._finish(task, tokens=0)
+        else:
+            queue(task)
 
     # ── from prompt to reply ───────────────────────────────────────────────────────────────────
 
@@ -309,6 +221,13 @@ class Generation:
             self._in_flight[call] = task
             self._in_flight_of[model] += 1
             self._run.pool.submit(call, request)
+
+    def _check_booked_cost(self) -> None:
+        """Asked before each record. Cost equal to the limit counts as exceeded (requirement S8.7);
+        the ledger holds the limit in any case. Raises `BudgetExceededError`.
+        """
+        if self._run.costs.calculate_current_cost(self._run.job.job_id) >= self._budget_usd:
+            raise self._over_budget()
 
     def _over_budget(self) -> BudgetExceededError:
         return BudgetExceededError(
@@ -371,7 +290,7 @@ class Generation:
         else:
             self._saver.paid(task.index, task.partial, tokens)
             if task.prompt is None:
-                self._to_render.append(task)
+                self._prompts.render_later(task)
             else:
                 self._ready.appendleft(task)
 
@@ -442,8 +361,7 @@ class Generation:
             )
 
     def _close(self, task: RecordTask) -> None:
-        self._open.pop(task.index, None)
-        self._saver.partials.pop(task.index, None)
+        self._prompts.close(task)
 
     def _log_record(self, level: int, message: str, task: RecordTask, **fields: Any) -> None:
         step = None if task.finished else task.step.step.id

@@ -1,8 +1,9 @@
 """Renews the lease and watches for cancellation, on a thread of its own.
 
-`beat` is one round; the thread only repeats it. A worker that can't renew stops itself one
-heartbeat before an observer may take its work: refused (`LeaseLostError`) at once, unreachable when
-the time is up. A cancelled job is seen within one interval (requirement N9).
+`beat` is one round; the thread only repeats it. A worker that can't renew stops itself before an
+observer may take its work: refused (`LeaseLostError`) at once, unreachable when the time is up. A
+second thread keeps that time, because a renewal may hang for longer than a lease. A cancelled job
+is seen within one interval (requirement N9).
 """
 
 import logging
@@ -41,10 +42,14 @@ class Heartbeat:
         self._settings = settings
         self._renewed = clock.monotonic()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._threads = (
+            threading.Thread(target=self._run, name="heartbeat", daemon=True),
+            threading.Thread(target=self._keep_time, name="heartbeat-time", daemon=True),
+        )
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -54,7 +59,8 @@ class Heartbeat:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def beat(self) -> None:
         """Renew once and look at the job's status."""
@@ -76,20 +82,32 @@ class Heartbeat:
                 work_id=self._claim.work_id,
                 error=error.code,
             )
-            self._fence_off_if_late()
+            if self._seconds_trusted() <= 0:
+                self._fence_off()
 
-    def _fence_off_if_late(self) -> None:
+    def _seconds_trusted(self) -> float:
+        """How much longer nobody else can have taken the work, with a margin of one heartbeat."""
         trusted = self._settings.lease_seconds - self._settings.heartbeat_seconds
-        if self._clock.monotonic() - self._renewed >= trusted:
-            event(_log, logging.ERROR, "lease not renewed in time", work_id=self._claim.work_id)
-            self._control.stop(StopReason.LEASE_LOST)
+        return self._renewed + trusted - self._clock.monotonic()
+
+    def _fence_off(self) -> None:
+        event(_log, logging.ERROR, "lease not renewed in time", work_id=self._claim.work_id)
+        self._control.stop(StopReason.LEASE_LOST)
 
     def _run(self) -> None:
         try:
             while not self._done.wait(self._settings.heartbeat_seconds):
                 self.beat()
-        except BaseException:
-            # Without a heartbeat nobody may assume that the lease holds.
+        except Exception:  # noqa: BLE001 - without a heartbeat nobody may trust in the lease
             _log.exception("heartbeat died")
             self._control.stop(StopReason.LEASE_LOST)
-            raise
+
+    def _keep_time(self) -> None:
+        # The pause is for a process that was stopped for a while: it renews as soon as it goes on.
+        pause = self._settings.heartbeat_seconds / 4
+        while not self._done.wait(max(self._seconds_trusted(), 0.0)):
+            if self._done.wait(pause):
+                return
+            if self._seconds_trusted() <= 0:
+                self._fence_off()
+                return

@@ -2,8 +2,8 @@
 
 import logging
 
-from runtime.domain.errors import LeaseLostError, SeedwrightError
-from runtime.domain.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
+from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
+from runtime.domain.job import ENDED, MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
 from runtime.worker.logs import event
 
@@ -49,16 +49,41 @@ class Jobs:
         self._end(claim, JobStatus.BUDGET_EXCEEDED, message[:MAX_ERROR_MESSAGE_CHARACTERS])
 
     def mark_job_interrupted(self, claim: Claim) -> None:
-        """Hand unfinished work back, so that any worker may claim it at once."""
-        self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)
-        self._queue.release(claim)
+        """Hand unfinished work back, so that any worker may claim it at once. A failure is logged
+        and not raised: the lease runs out, and then the work is claimable all the same.
+        """
+        try:
+            status = self._store.get_job(claim.job_id).status
+            if status in ENDED:
+                # Cancelled while the worker was stopping: QUEUED would take that back.
+                self._queue.finish(claim, status)
+                return
+            self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)
+            self._queue.release(claim)
+        except LeaseLostError:
+            raise
+        except SeedwrightError as error:
+            event(
+                _log,
+                logging.WARNING,
+                "work not handed back",
+                job_id=claim.job_id,
+                work_id=claim.work_id,
+                error=error.code,
+            )
 
     def acknowledge_cancel(self, claim: Claim) -> None:
         """The job is CANCELLED already; end its work item."""
         self._finish_item(claim, JobStatus.CANCELLED)
 
     def _end(self, claim: Claim, status: JobStatus, message: str | None = None) -> None:
-        self._store.set_status(claim.job_id, status, fence=claim.fence, error_message=message)
+        try:
+            self._store.set_status(claim.job_id, status, fence=claim.fence, error_message=message)
+        except ConflictError:
+            # Somebody ended the job before, by cancelling it: that stands.
+            status = self._store.get_job(claim.job_id).status
+            if status not in ENDED:
+                raise
         event(_log, logging.INFO, "job ended", job_id=claim.job_id, status=str(status))
         self._finish_item(claim, status)
 

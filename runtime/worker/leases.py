@@ -29,21 +29,30 @@ def recover_abandoned(
     caller should give up. Owners that show a sign of life end the wait early.
     """
     watched = _running(queue, work_id)
-    dead = [lease for lease in watched.values() if lease.abandoned]
-    if dead:
-        return _recover_all(queue, dead)
     # Observers that start together don't take over together.
     patience = settings.lease_seconds + rng.random() * settings.heartbeat_seconds
     since = clock.monotonic()
     while watched:
+        dead = [lease for lease in watched.values() if lease.abandoned]
+        if dead:
+            return _recover_all(queue, dead)
         left = patience - (clock.monotonic() - since)
         if left <= 0:
             return _recover_all(queue, watched.values())
         if pause(min(left, settings.lease_seconds / _LOOKS_PER_LEASE)):
             return False
         now = _running(queue, work_id)
-        watched = {name: lease for name, lease in watched.items() if now.get(name) == lease}
+        watched = {
+            name: now[name]
+            for name, before in watched.items()
+            if name in now and _is_quiet(before, now[name])
+        }
     return False
+
+
+def _is_quiet(before: Lease, now: Lease) -> bool:
+    """Whether the owner gave no sign of life. It may have been found dead meanwhile."""
+    return (before.fence, before.beat) == (now.fence, now.beat)
 
 
 def _recover_all(queue: WorkQueue, leases: Iterable[Lease]) -> bool:

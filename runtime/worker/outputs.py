@@ -20,6 +20,11 @@ REFUSED_STOP_REASONS: Final = frozenset(
 """Converse's stop reasons after which there is no usable completion, though it was billed."""
 
 MAX_ERRORS_SHOWN: Final = 5
+MAX_ERROR_CHARACTERS: Final = 300
+"""Of one error. Errors quote the output, and a repair pays for every word of them."""
+
+MAX_DEPTH: Final = 100
+"""Levels of lists and objects in an output: what can be read deeper can't all be written."""
 
 
 class OutputReader:
@@ -38,10 +43,12 @@ class OutputReader:
         if self._validator is None:
             return text
         value = _parse_json(text)
+        if not _is_within(value, MAX_DEPTH):
+            raise OutputError(f"the value is nested deeper than {MAX_DEPTH} levels")
         errors = []
         for error in self._validator.iter_errors(value):
             path = "/".join(str(part) for part in error.instance_path)
-            errors.append(f"{path or 'the document'}: {error.message}")
+            errors.append(f"{path or 'the document'}: {error.message}"[:MAX_ERROR_CHARACTERS])
             if len(errors) == MAX_ERRORS_SHOWN:
                 break
         if errors:
@@ -67,16 +74,32 @@ def repair_instruction(error: OutputError) -> str:
 
 
 def _parse_json(text: str) -> object:
-    """JSON, alone or as the first value inside prose or a code fence, as chat models write it."""
+    """JSON, alone or as the first object or list inside prose or a code fence, as chat models write
+    it. One that is cut off is refused: a part of it would be wrong data.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as exc:
         whole = exc
     starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
-    end = max(text.rfind("}"), text.rfind("]"))
-    if starts and end > min(starts):
+    if starts:
+        rest = text[min(starts) :]
         try:
-            return orjson.loads(text[min(starts) : end + 1])
+            return orjson.loads(rest)
+        except orjson.JSONDecodeError as exc:
+            end = exc.pos
+        try:
+            # If the parser stopped behind a complete value, what it has read so far is one.
+            return orjson.loads(rest[:end])
         except orjson.JSONDecodeError:
             pass
     raise OutputError(f"not valid JSON: {whole.msg}")
+
+
+def _is_within(value: object, levels: int) -> bool:
+    """Whether lists and objects in `value` are nested at most `levels` deep."""
+    if isinstance(value, dict):
+        return levels > 0 and all(_is_within(each, levels - 1) for each in value.values())
+    if isinstance(value, list):
+        return levels > 0 and all(_is_within(each, levels - 1) for each in value)
+    return True

@@ -77,14 +77,14 @@ class Renderer:
     def _load(self, sources: Mapping[str, str], fragments: Mapping[str, str]) -> None:
         environment = PromptEnvironment(build_filters(self._current))
         environment.fragments.sources = fragments
-        self._environment = environment
-        self._sources = {**fragments, **{f"\0{key}": text for key, text in sources.items()}}
-        self._templates = {
+        templates = {
             key: Template.from_code(environment, environment.compile(source, f"\0{key}"), {})
             for key, source in sources.items()
         }
         for name in fragments:
             environment.get_template(name)
+        self._environment, self._templates = environment, templates
+        self._sources = {**fragments, **{f"\0{key}": text for key, text in sources.items()}}
 
     def _current(self) -> Random:
         """The generator of this render, made when something is drawn."""
@@ -172,14 +172,21 @@ def limit_resources(memory_bytes: int) -> None:
                 int(pages) * resource.getpagesize() for pages in statm.read().split()[:2]
             )
         limit = size + max(0, memory_bytes - resident)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _limit(resource.RLIMIT_AS, limit)
     else:
         # macOS accepts RLIMIT_AS and ignores it.
         threading.Thread(target=watch_memory, args=(memory_bytes,), daemon=True).start()
-    for name in ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NPROC"):
-        resource.setrlimit(getattr(resource, name), (0, 0))
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+        _limit(kind, 0)
     # Descriptor 0 is open already; no other can be opened.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
+    _limit(resource.RLIMIT_NOFILE, 1)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a limit for good; one that is lower already stays."""
+    _, hard = resource.getrlimit(kind)
+    lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (lowest, lowest))
 
 
 def watch_memory(memory_bytes: int) -> None:
@@ -197,7 +204,9 @@ def watch_memory(memory_bytes: int) -> None:
 def _allow_cpu() -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _serve(stream: BinaryIO, renderer: Renderer) -> None:

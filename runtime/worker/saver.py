@@ -286,7 +286,11 @@ class Saver:
             self._stores.journal.reset()
 
     def _publish(self) -> None:
-        self._guard.book()
+        try:
+            self._guard.book()
+        except StorageUnavailableError:
+            # The hold covers it; the next flush books it.
+            event(_log, logging.WARNING, "cost not booked", job_id=self._claim.job_id)
         progress = self.progress
         self._stores.jobs.update_job_progress(self._claim, progress)
         cost = progress.cost_nano - self._recorded_nano

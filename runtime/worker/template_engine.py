@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
@@ -162,20 +163,29 @@ class TemplateEngine:
     def _ready_child(self) -> "_Child":
         if self._document is None:
             raise TemplateError("no template is loaded: call load() first")
-        child = self._started_child()
-        if self._loaded == self._document:
-            return child
+        # An idle child may have been killed since it was last used.
+        with suppress(OSError, ValueError):
+            return self._loaded_child(self._document)
         try:
-            child.send(b"T" + self._document, START_SECONDS)
-            reply = _reply_of(child.receive(START_SECONDS))
+            return self._loaded_child(self._document)
         except (OSError, ValueError) as exc:
-            self.close()
             raise ConfigurationError(
                 "the render process did not start: is Seedwright installed completely?"
             ) from exc
+
+    def _loaded_child(self, document: bytes) -> "_Child":
+        child = self._started_child()
+        if self._loaded == document:
+            return child
+        try:
+            child.send(b"T" + document, START_SECONDS)
+            reply = _reply_of(child.receive(START_SECONDS))
+        except BaseException:
+            self.close()
+            raise
         if isinstance(reply, RenderError):
             raise TemplateError(str(reply)) from reply
-        self._loaded = self._document
+        self._loaded = document
         return child
 
 
@@ -250,7 +260,9 @@ def _template_body(template: Template) -> bytes:
     if missing:
         raise TemplateError(f'include "{missing[0]}" is not resolved: resolve the includes first')
     sources = {f"{step.id}/prompt": step.prompt for step in template.steps}
-    sources |= {f"{step.id}/system": step.system for step in template.steps if step.system}
+    sources |= {
+        f"{step.id}/system": step.system for step in template.steps if step.system is not None
+    }
     return orjson.dumps({"sources": sources, "fragments": dict(template.fragments)})
 
 

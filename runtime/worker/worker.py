@@ -92,9 +92,7 @@ class Worker:
         self.seeds = Seeds(ports.objects)
         self.batches = Batches(ports.objects)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
-        self.costs = Costs(
-            ports.costs, ports.clock, refresh_seconds=self.settings.heartbeat_seconds
-        )
+        self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
         self.jobs = Jobs(ports.jobs, ports.queue)
         self.exporter = Exporter(ports.objects)
         self.template_engine = template_engine or TemplateEngine()
@@ -166,7 +164,9 @@ class Worker:
                 control=self._control,
                 settings=self.settings,
             ):
-                return self._process(job, claim)
+                code, tell = self._work(job, claim)
+            self._crash_point("before_status")
+            tell()
         except NotFoundError:
             event(_log, logging.ERROR, "work item without a job", work_id=claim.work_id)
             self.queue.finish(claim, JobStatus.FAILED)
@@ -174,49 +174,58 @@ class Worker:
         except LeaseLostError:
             event(_log, logging.WARNING, "job left to its new owner", job_id=claim.job_id)
             return ExitCode.INTERRUPTED
+        return code
 
-    def _process(self, job: Job, claim: Claim) -> ExitCode:
+    def _work(self, job: Job, claim: Claim) -> tuple[ExitCode, Callable[[], None]]:
+        """Generate and export. The exit code, and what is left: to tell how the job ended, once
+        the heartbeat is silent and can't take the end of the lease for its loss.
+        """
         try:
             reason, progress = self.generate_data(job, claim)
-            if reason is StopReason.CANCELLED:
-                self.jobs.acknowledge_cancel(claim)
-                return ExitCode.DONE
-            if reason is StopReason.SHUTDOWN:
-                self.jobs.mark_job_interrupted(claim)
-                return ExitCode.INTERRUPTED
-            return self._complete(job, claim, progress)
+            if reason is None:
+                self._export(job, expected=progress.records_generated)
+            return self._ended(claim, reason, progress)
         except BudgetExceededError as error:
-            return self._end_over_budget(job, claim, error)
+            return self._over_budget(job, claim, error)
         except (LeaseLostError, StorageFullError):
             raise
         except SeedwrightError as error:
-            self.jobs.mark_job_failed(claim, str(error))
-            return ExitCode.JOB_FAILED
+            return self._failed(claim, str(error))
         except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
             _log.exception("job failed by a defect")
-            self.jobs.mark_job_failed(claim, f"internal error: {type(error).__name__}")
-            return ExitCode.JOB_FAILED
+            return self._failed(claim, f"internal error: {type(error).__name__}")
 
-    def _complete(self, job: Job, claim: Claim, progress: Progress) -> ExitCode:
-        self._crash_point("before_export")
-        self.exporter.export_data(job, expected=progress.records_generated)
-        self._crash_point("before_status")
+    def _ended(
+        self, claim: Claim, reason: StopReason | None, progress: Progress
+    ) -> tuple[ExitCode, Callable[[], None]]:
+        if reason is StopReason.CANCELLED:
+            return ExitCode.DONE, lambda: self.jobs.acknowledge_cancel(claim)
+        if reason is StopReason.SHUTDOWN:
+            return ExitCode.INTERRUPTED, lambda: self.jobs.mark_job_interrupted(claim)
         if progress.records_generated == 0:
-            self.jobs.mark_job_failed(claim, "every record failed: see failures.jsonl")
-            return ExitCode.JOB_FAILED
-        self.jobs.mark_job_complete(claim)
-        return ExitCode.DONE
+            return self._failed(claim, "every record failed: see failures.jsonl")
+        return ExitCode.DONE, lambda: self.jobs.mark_job_complete(claim)
 
-    def _end_over_budget(self, job: Job, claim: Claim, error: BudgetExceededError) -> ExitCode:
+    def _failed(self, claim: Claim, message: str) -> tuple[ExitCode, Callable[[], None]]:
+        return ExitCode.JOB_FAILED, lambda: self.jobs.mark_job_failed(claim, message)
+
+    def _over_budget(
+        self, job: Job, claim: Claim, error: BudgetExceededError
+    ) -> tuple[ExitCode, Callable[[], None]]:
         """What was generated is exported first: a budget that ran out is no reason to lose it."""
         try:
-            self.exporter.export_data(job, expected=None)
+            self._export(job, expected=None)
         except ExportError as export_error:
-            self.jobs.mark_job_failed(claim, f"{error}; {export_error}")
-            return ExitCode.JOB_FAILED
-        self._crash_point("before_status")
-        self.jobs.mark_job_budget_exceeded(claim, str(error))
-        return ExitCode.BUDGET_EXCEEDED
+            return self._failed(claim, f"{error}; {export_error}")
+        message = str(error)
+        return (
+            ExitCode.BUDGET_EXCEEDED,
+            lambda: self.jobs.mark_job_budget_exceeded(claim, message),
+        )
+
+    def _export(self, job: Job, *, expected: int | None) -> None:
+        self._crash_point("before_export")
+        self.exporter.export_data(job, expected=expected)
 
     def generate_data(self, job: Job, claim: Claim) -> tuple[StopReason | None, Progress]:
         """Generate every record that is not finished yet. Why it stopped early, or None, and the

@@ -29,7 +29,7 @@ REVIEW: Mapping[str, object] = {
     "properties": {
         "sentiment": {"type": "string", "enum": ["positive", "negative", "mixed"]},
         "rating": {"type": "integer", "minimum": 1, "maximum": 5},
-        "text": {"type": "string", "minLength": 10, "maxLength": 120},
+        "text": {"type": "string", "minLength": 10, "maxLength": 60},
     },
     "required": ["sentiment", "rating", "text"],
 }
@@ -102,7 +102,7 @@ def test_system_history_and_temperature_reach_the_model(models: LlamaModels) -> 
 
     prompt = "Name a colour."
     alone = input_tokens(ask(prompt, max_tokens=1))
-    assert input_tokens(ask(prompt, max_tokens=1, system="word " * 70)) > alone + 50
+    assert input_tokens(ask(prompt, max_tokens=1, system="word " * 40)) > alone
     history = (
         Message(role=Role.USER, text=prompt),
         Message(role=Role.ASSISTANT, text="Blue."),
@@ -115,7 +115,7 @@ def test_system_history_and_temperature_reach_the_model(models: LlamaModels) -> 
     def texts(temperature: float) -> set[str]:
         return {
             models.converse(ask(prompt, max_tokens=6, seed=seed, temperature=temperature)).text
-            for seed in range(3)
+            for seed in range(2)
         }
 
     assert len(texts(0.0)) == 1
@@ -123,16 +123,27 @@ def test_system_history_and_temperature_reach_the_model(models: LlamaModels) -> 
 
 
 def test_the_same_seed_gives_the_same_text(models: LlamaModels) -> None:
-    prompt = "Write one sentence about the sea."
-    first = models.converse(ask(prompt, seed=7))
-    other = models.converse(ask(prompt, seed=8))
-    models.converse(ask(prompt + " It is winter."))
-    again = models.converse(ask(prompt, seed=7))
-    assert again == first
-    assert other.text != first.text
-    # Seeds of any size are taken; llama.cpp's own "random" seed is never passed on.
-    assert models.converse(ask(prompt, seed=2**32 - 1)) == models.converse(ask(prompt, seed=0))
-    assert models.converse(ask(prompt, seed=2**64 + 7)).text
+    """Whatever was asked in between: prompts of one template share their beginning."""
+    paragraph = "The lighthouse was built in 1897 on the northern cliff of the island. " * 3
+    questions = ("Who keeps it?", "Write one sentence about the sea.")
+
+    def reply(question: str, seed: int) -> ModelReply:
+        request = ask(paragraph + question, seed=seed, max_tokens=24, temperature=0.8)
+        return models.converse(request)
+
+    first = [reply(question, 7) for question in questions]
+    again = [reply(question, 7) for question in reversed(questions)]
+    assert again[::-1] == first
+    assert reply(questions[0], 8).text != first[0].text
+
+
+def test_seeds_of_any_size_are_taken(models: LlamaModels) -> None:
+    def text(seed: int) -> str:
+        return models.converse(ask("Hi", seed=seed, max_tokens=8, temperature=1.5)).text
+
+    # llama.cpp draws a random seed for 2**32 - 1, so that number is never passed on.
+    assert text(2**32 - 1) == text(0)
+    assert text(2**64 + 7)
 
 
 def test_text_that_is_not_unicode_is_cleaned(models: LlamaModels) -> None:
@@ -266,7 +277,7 @@ def test_weights_that_cannot_be_loaded_are_fatal(tmp_path: Path) -> None:
 
 def test_two_calls_run_at_the_same_time(models: LlamaModels) -> None:
     with ThreadPoolExecutor(2) as pool:
-        long = pool.submit(models.converse, ask("Count.", max_tokens=100, schema=HUNDREDS))
+        long = pool.submit(models.converse, ask("Count.", max_tokens=60, schema=HUNDREDS))
         wait_until(lambda: models._running == 1)
         short = pool.submit(models.converse, ask("Hi", max_tokens=3))
         assert short.result(timeout=20).text
@@ -279,7 +290,7 @@ def test_more_callers_than_slots_wait_for_their_turn(models: LlamaModels) -> Non
 
     def call(seed: int) -> ModelReply:
         nonlocal most
-        reply = models.converse(ask("Say something nice.", max_tokens=5, seed=seed))
+        reply = models.converse(ask("Say something nice.", max_tokens=3, seed=seed))
         most = max(most, models._running)
         return reply
 
@@ -381,6 +392,9 @@ request = ModelRequest(
 thread = threading.Thread(target=models.converse, args=(request,), daemon=True)
 thread.start()
 while not models._running:
+    time.sleep(0.01)
+start = time.process_time()
+while time.process_time() - start < 0.2:  # llama.cpp's own threads count
     time.sleep(0.01)
 print("busy", flush=True)
 for _ in range(2):

@@ -171,6 +171,7 @@ def test_an_error_in_a_fragment_names_the_fragment(engine: TemplateEngine) -> No
         ("{{ hidden|float + [] }}", "unsupported operand"),
         ("{{ '\\ud800' }}", "Unicode"),
         ("{{ hidden * 100000 * 100000 * 100000 }}", "numbers only"),
+        ("{{ big * big * big * big" + " * big" * 20 + " }}", "grows too large"),
         ("{{ range(big) }}", "range() goes up to 10000"),
     ],
 )
@@ -409,6 +410,25 @@ def test_a_child_killed_between_renders_is_replaced(engine: TemplateEngine) -> N
     wait_until(lambda: killed.status() == psutil.STATUS_ZOMBIE)
     assert engine.execute_template([request(index=1), request(index=2)]) == ["1", "2"]
     assert child_of(engine).pid != killed.pid
+
+
+def test_a_child_killed_between_templates_is_replaced(engine: TemplateEngine) -> None:
+    engine.load(template("one"))
+    killed = child_of(engine)
+    killed.kill()
+    wait_until(lambda: killed.status() == psutil.STATUS_ZOMBIE)
+    engine.load(template("two"))
+    assert engine.execute_template([request()]) == ["two"]
+
+
+def test_a_template_that_does_not_compile_leaves_the_engine_usable(engine: TemplateEngine) -> None:
+    engine.load(template("{{ x.y }}"))
+    with pytest.raises(TemplateError, match="can't be compiled"):
+        engine.load(template("{{ x|nope }}"))
+    with pytest.raises(TemplateError, match="can't be compiled"):
+        engine.execute_template([request()])
+    engine.load(template("{{ x.y }}"))
+    assert '"x.y" is undefined' in str(engine.execute_template([request(x={})])[0])
 
 
 def test_a_request_that_kills_the_child_twice_fails_alone() -> None:

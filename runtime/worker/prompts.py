@@ -1,0 +1,163 @@
+"""From index to rendered prompt: which records are open, and what their next calls will say."""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from runtime.domain.checkpoint import Partial
+from runtime.domain.errors import RenderError
+from runtime.domain.job import Job
+from runtime.domain.sampling import draw
+from runtime.domain.seed_data import Row, seed_id
+from runtime.worker.plan import Plan
+from runtime.worker.record_task import RecordTask
+from runtime.worker.saver import Saver
+from runtime.worker.template_engine import RenderRequest, TemplateEngine
+
+_log = logging.getLogger(__name__)
+
+Rendered = tuple[RecordTask, RenderError | None]
+
+
+class Prompts:
+    """Takes indices in order, opens them as tasks and renders in batches.
+
+    `admit` is asked before each fresh record and raises what stops the job.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        plan: Plan,
+        seeds: Sequence[Row],
+        saver: Saver,
+        engine: TemplateEngine,
+        next_index: int,
+        admit: Callable[[], None],
+    ) -> None:
+        self._job = job
+        self._plan = plan
+        self._seeds = seeds
+        self._saver = saver
+        self._engine = engine
+        self._next_index = next_index
+        self._admit = admit
+        self._indices: Iterator[int] | None = saver.finished.missing()
+        self._open: dict[int, RecordTask] = {}
+        self._waiting: list[RecordTask] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether every index has been taken and closed."""
+        return self._indices is None and not self._open
+
+    def close(self, task: RecordTask) -> None:
+        """The task is a record or a failure now."""
+        self._open.pop(task.index, None)
+        self._saver.partials.pop(task.index, None)
+
+    def unfinished(self) -> tuple[int, Mapping[int, Partial | None]]:
+        """The next index to take, and every unfinished one below it with its paid steps."""
+        finished = self._saver.finished
+        # What an earlier run left behind and this one has not reached yet is missing as well.
+        missing = itertools.takewhile(lambda index: index < self._next_index, finished.missing())
+        unfinished: dict[int, Partial | None] = {}
+        for index in missing:
+            task = self._open.get(index)
+            unfinished[index] = task.partial if task else self._saver.partials.get(index)
+        return self._next_index, unfinished
+
+    def render_later(self, task: RecordTask) -> None:
+        """The task has a step behind it and needs its next prompt."""
+        self._waiting.append(task)
+
+    def render_waiting(self) -> list[Rendered]:
+        """All tasks on their way that need a prompt, each with its prompt or with an error."""
+        tasks, self._waiting = self._waiting, []
+        return self._render(tasks)
+
+    def render_fresh(self, count: int) -> list[Rendered]:
+        """Up to `count` records that nobody has begun; fewer at the end of the job.
+
+        A record whose steps are all paid for is `finished` already and has no prompt.
+        """
+        tasks: list[RecordTask] = []
+        while len(tasks) < count and (task := self._take()) is not None:
+            tasks.append(task)
+        done: list[Rendered] = [(task, None) for task in tasks if task.finished]
+        return done + self._render([task for task in tasks if not task.finished])
+
+    def _take(self) -> RecordTask | None:
+        if self._indices is None or self._saver.room <= len(self._open):
+            return None
+        index = next(self._indices, None)
+        if index is None:
+            self._indices = None
+            return None
+        self._admit()
+        chosen = draw(
+            self._job.job_id,
+            index,
+            rows=len(self._seeds),
+            strategy=self._job.config.seed_strategy,
+        )
+        seed = self._seeds[chosen.row]
+        task = RecordTask(
+            job_id=self._job.job_id,
+            index=index,
+            seed=seed,
+            seed_id=seed_id(seed, chosen.row),
+            draw=chosen,
+            plan=self._plan,
+        )
+        partial = self._saver.partials.get(index)
+        if partial is not None:
+            task.resume(partial)
+        self._open[index] = task
+        self._next_index = max(self._next_index, index + 1)
+        return task
+
+    def _render(self, tasks: Sequence[RecordTask]) -> list[Rendered]:
+        if not tasks:
+            return []
+        texts = iter(self._execute([each for task in tasks for each in _requests(task)]))
+        rendered: list[Rendered] = []
+        for task in tasks:
+            prompt = next(texts)
+            system = next(texts) if task.step.step.system is not None else None
+            error = next((each for each in (prompt, system) if isinstance(each, RenderError)), None)
+            if error is None:
+                task.prompt, task.system = str(prompt), None if system is None else str(system)
+            rendered.append((task, error))
+        return rendered
+
+    def _execute(self, requests: Sequence[RenderRequest]) -> Sequence[str | RenderError]:
+        """Render in one round trip. If that fails as a whole, one by one, so that a defect costs
+        the records that meet it and not the job (requirement S5.7).
+        """
+        try:
+            return self._engine.execute_template(requests)
+        except Exception:  # noqa: BLE001 - logged here, counted below
+            _log.exception("rendering failed as a batch")
+        texts: list[str | RenderError] = []
+        for request in requests:
+            try:
+                texts += self._engine.execute_template([request])
+            except Exception as error:  # noqa: BLE001 - counted as a failed record
+                texts.append(RenderError(f"rendering failed: {type(error).__name__}"))
+        return texts
+
+
+def _requests(task: RecordTask) -> list[RenderRequest]:
+    prompt = RenderRequest(
+        step_id=task.step.step.id,
+        index=task.index,
+        seed=task.seed,
+        steps=task.results,
+        entropy=task.draw.filter_entropy,
+    )
+    if task.step.step.system is None:
+        return [prompt]
+    return [prompt, replace(prompt, part="system")]

@@ -1,0 +1,60 @@
+"""The window of calls in flight (requirement S5.1): bounded, once a burst, and it comes back."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.domain.limiter import DECREASE, QUIET_SECONDS, AdaptiveLimiter
+
+maxima = st.integers(1, 200)
+steps = st.lists(st.none() | st.floats(0, 2), max_size=200)
+"""None is a success, a number a refusal that many seconds after the one before."""
+
+
+@given(maxima, steps)
+def test_the_window_stays_between_one_and_its_maximum(
+    maximum: int, steps: list[float | None]
+) -> None:
+    limiter, now = AdaptiveLimiter(maximum), 0.0
+    assert limiter.window == maximum
+    for step in steps:
+        before = limiter.window
+        if step is None:
+            limiter.succeeded()
+            assert before <= limiter.window <= before + 1
+        else:
+            now += step
+            limiter.refused(now)
+            assert limiter.window <= before
+        assert 1 <= limiter.window <= maximum
+
+
+@given(maxima, st.lists(st.floats(0, QUIET_SECONDS, exclude_max=True), min_size=1))
+def test_a_burst_decreases_once(maximum: int, offsets: list[float]) -> None:
+    limiter = AdaptiveLimiter(maximum)
+    limiter.refused(0.0)
+    once = limiter.window
+    assert once == max(1, int(maximum * DECREASE))
+    for offset in offsets:
+        limiter.refused(offset)
+    assert limiter.window == once
+
+
+@given(maxima)
+def test_bursts_apart_decrease_each(maximum: int) -> None:
+    limiter = AdaptiveLimiter(maximum)
+    for burst in range(40):
+        limiter.refused(burst * QUIET_SECONDS)
+    assert limiter.window == 1
+
+
+@given(maxima)
+def test_it_recovers_to_its_maximum_by_one_a_window(maximum: int) -> None:
+    limiter = AdaptiveLimiter(maximum)
+    for burst in range(40):
+        limiter.refused(burst * QUIET_SECONDS)
+    for _ in range(maximum):
+        window = limiter.window
+        for _ in range(window + 2):
+            limiter.succeeded()
+        assert window <= limiter.window <= window + 2
+    assert limiter.window == maximum

@@ -1,0 +1,140 @@
+"""What a user is told about a seed file that can't be used (S6.2, S1.9), and how values arrive."""
+
+import io
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from runtime.domain.errors import SeedError
+from runtime.domain.seed_data import MAX_SEED_BYTES, parse_seeds
+
+
+def parquet_of(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def error_of(body: bytes | str, name: str) -> str:
+    with pytest.raises(SeedError) as caught:
+        parse_seeds(body if isinstance(body, bytes) else body.encode(), name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("a.json", '[{"a": 1},\n {"a": }]', "a.json, line 2, column 8: not valid JSON: "),
+        ("a.json", '{"a": 1}', "a.json: expected an array of objects, or one object a line in "),
+        ("a.json", '[{"a": 1}, 2]', "a.json, record 2: expected an object"),
+        ("a.json", "", "a.json: there are no seeds in it"),
+        ("a.json", "\ufeff \n", "a.json: there are no seeds in it"),
+        ("a.json", "[]", "a.json: there are no seeds in it"),
+        ("a.jsonl", '{"a": 1}\n\n{"a"', "a.jsonl, line 3, column 5: not valid JSON: "),
+        ("a.jsonl", '{"a": 1}\r\n[1]', "a.jsonl, line 2: expected an object"),
+        ("a.jsonl", '{"a": NaN}', "a.jsonl, line 1, column 7: not valid JSON: "),
+        ("a.jsonl", '{"a": 1e999}', "a.jsonl, line 1, column 7: not valid JSON: "),
+        ("a.jsonl", "\n\r\n", "a.jsonl: there are no seeds in it"),
+        ("a.csv", "a,b\n1,2\n3\n", "a.csv, line 3: 1 cells where the header has 2"),
+        ("a.csv", "a,b\n1,2,3\n", "a.csv, line 2: 3 cells where the header has 2"),
+        ("a.csv", 'a,b\n"x\ny",2\n"1\n2\n3"\n', "a.csv, line 4: 1 cells where the header has 2"),
+        ("a.csv", 'a\n1\n"x\n2\n3\n', "a.csv, line 3, column 1: not a valid CSV row: "),
+        ("a.csv", 'a\n1\n"x"y\n', "a.csv, line 3, column 1: not a valid CSV row: "),
+        ("a.csv", "a, \n1,2\n", "a.csv, line 1: column 2 of the header has no name"),
+        ("a.csv", "a,b,a\n1,2,3\n", "a.csv, line 1: the header names 'a' twice"),
+        ("a.csv", "\n\na,a\n", "a.csv, line 3: the header names 'a' twice"),
+        ("a.csv", "a,b\n", "a.csv: there are no seeds in it"),
+        ("a.csv", "", "a.csv: there are no seeds in it"),
+        ("a.csv", b"a\nM\xfcller\n", "a.csv, line 2, column 2: not UTF-8 text"),
+        ("a.csv", "a\n1\n".encode("utf-16"), "a.csv, line 1, column 1: not UTF-8 text"),
+        ("a.parquet", b"PAR1 no PAR1", "a.parquet: not a Parquet file of texts, numbers, times "),
+        ("a.parquet", b"", "a.parquet: not a Parquet file of texts, numbers, times and lists"),
+        ("a.txt", "a", "a.txt: seeds are .json, .jsonl, .csv or .parquet files"),
+        ("seeds", "a", "seeds: seeds are .json, .jsonl, .csv or .parquet files"),
+    ],
+)
+def test_messages(name: str, body: bytes | str, message: str) -> None:
+    told = error_of(body, name)
+    assert told.startswith(message)
+    assert "\n" not in told
+
+
+def test_a_file_is_refused_by_its_size_before_it_is_read() -> None:
+    told = error_of(bytes(MAX_SEED_BYTES + 1), "a.json")
+    assert told == f"a.json: {MAX_SEED_BYTES + 1} bytes; the limit is {MAX_SEED_BYTES}"
+
+
+def test_json_nested_without_end_is_an_error() -> None:
+    assert "not valid JSON" in error_of("[" * 100_000, "a.json")
+    assert "not valid JSON" in error_of('[{"a":' * 100_000, "a.json")
+
+
+def test_a_wide_header_is_checked_in_one_pass() -> None:
+    """Looking back from each of many columns would take minutes."""
+    header = ",".join(map(str, range(200_000)))
+    assert error_of(f"{header},7\n", "a.csv").endswith("the header names '7' twice")
+
+
+def test_csv_cells_are_texts_and_may_hold_line_ends() -> None:
+    body = 'id,text\r\n\r\n7,"one\r\ntwo\u2028, ""three"""\r\n'.encode()
+    assert parse_seeds(body, "a.csv") == [{"id": "7", "text": 'one\r\ntwo\u2028, "three"'}]
+
+
+def test_old_line_ends_are_line_ends_in_csv() -> None:
+    assert parse_seeds(b"a,b\r1,2\r", "a.csv") == [{"a": "1", "b": "2"}]
+
+
+def test_a_line_separator_inside_a_json_string_ends_no_line() -> None:
+    assert parse_seeds('{"a": "x\u2028y\x85z"}'.encode(), "a.jsonl") == [{"a": "x\u2028y\x85z"}]
+
+
+def test_parquet_values_arrive_as_json_has_them() -> None:
+    """Prompts are rendered from JSON: there is one text for a time or a decimal."""
+    moment = datetime(2026, 11, 23, 12, 30, 1, tzinfo=UTC)
+    table = pa.table(
+        {
+            "micro": pa.array([moment], pa.timestamp("us", tz="UTC")),
+            "nano": pa.array([moment], pa.timestamp("ns", tz="UTC")),
+            "naive": pa.array([moment.replace(tzinfo=None)], pa.timestamp("s")),
+            "day": pa.array([date(2026, 11, 23)]),
+            "clock": pa.array([time(12, 30)]),
+            "wait": pa.array([timedelta(minutes=90)]),
+            "price": pa.array([Decimal("1.50")], pa.decimal128(10, 2)),
+            "nested": pa.array([{"a": [{"b": Decimal("0.1")}], "c": None}]),
+            "kind": pa.array(["x"]).dictionary_encode(),
+            "ratio": pa.array([float("nan")]),
+        }
+    )
+    [row] = parse_seeds(parquet_of(table), "a.parquet")
+    assert row == {
+        "micro": "2026-11-23T12:30:01+00:00",
+        "nano": "2026-11-23T12:30:01+00:00",
+        "naive": "2026-11-23T12:30:01",
+        "day": "2026-11-23",
+        "clock": "12:30:00",
+        "wait": "1:30:00",
+        "price": "1.50",
+        "nested": {"a": [{"b": "0.1"}], "c": None},
+        "kind": "x",
+        "ratio": None,
+    }
+    assert orjson.loads(orjson.dumps(row)) == row
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([b"\x00\xff"], pa.binary()),
+        pa.array([2**60], pa.timestamp("ms")),
+        pa.array([2**31 - 1], pa.date32()),
+    ],
+    ids=["bytes", "a time after all times", "a day after all days"],
+)
+def test_parquet_values_that_json_has_not_are_refused(column: "pa.Array[Any]") -> None:
+    told = error_of(parquet_of(pa.table({"a": column})), "a.parquet")
+    assert told == "a.parquet: not a Parquet file of texts, numbers, times and lists"
