@@ -119,8 +119,7 @@ class DynamoWorkQueue:
     def recover(self, lease: Lease) -> bool:
         outcome = self._table.update(
             {"work_id": lease.work_id},
-            # The fence moves too, so that the old owner can't release what it no longer has.
-            set_="#status = :queued, #fence = #fence + :one",
+            set_="#status = :queued",
             remove="#owner",
             # Excludes two races: the owner is alive and has beaten since `lease` was read, and
             # another observer has recovered the item, which may be RUNNING again by now.
@@ -130,7 +129,6 @@ class DynamoWorkQueue:
                 ":running": JobStatus.RUNNING,
                 ":fence": lease.fence,
                 ":beat": lease.beat,
-                ":one": 1,
             },
         )
         return not isinstance(outcome, Refused)

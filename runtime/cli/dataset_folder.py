@@ -3,6 +3,7 @@
     DIR/dataset.jsonl …          published when they are complete
     DIR/failures.jsonl           if there are any
     DIR/.seedwright/job.json     which dataset this is
+    DIR/.seedwright/lock         held by the process that generates
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
     DIR/.seedwright/log.jsonl    what the engine logged
 
@@ -10,11 +11,14 @@ The job's id follows from template, seeds, strategy and random seed, so the same
 draws the same seeds, on any machine.
 """
 
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,9 +26,9 @@ from typing import Final
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.cli.inputs import SeedFile
+from runtime.cli.inputs import SeedFile, out_errors
 from runtime.contract.keys import export_key, failures_key, seed_prefix
-from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
+from runtime.domain.errors import ConfigurationError, ConflictError, InputError, NotFoundError
 from runtime.domain.job import (
     ENDED,
     Job,
@@ -37,9 +41,11 @@ from runtime.domain.job import (
 from runtime.domain.money import usd_decimal
 from runtime.domain.template import Template
 from runtime.domain.template_document import document_of
+from runtime.local.database import disk_errors
 
 LOCAL_USER: Final = "local"
 _STATE: Final = ".seedwright"
+_FAILURES: Final = "failures.jsonl"
 _NAMESPACE: Final = uuid.UUID("6a1f1c0e-6d0f-4a43-9f0b-6a3c5f8a7c11")
 
 
@@ -87,9 +93,13 @@ class DatasetFolder:
         self._identity = self.state / "job.json"
 
     def check(self, dataset: Dataset) -> None:
-        """Refuse a folder that holds another dataset. Raises `InputError`."""
+        """Refuse a folder that holds another dataset, or files of somebody else.
+
+        Raises `InputError`, or `ConfigurationError` for a damaged folder.
+        """
         stored = self._stored_identity()
         if stored is None:
+            self._check_foreign()
             return
         wanted = dataset.identity()
         changed = [name for name in wanted if stored.get(name) != wanted[name]]
@@ -98,6 +108,41 @@ class DatasetFolder:
                 f"{self.path} holds another dataset (different {', '.join(changed)}): choose "
                 "another --out, or delete it"
             )
+
+    def _check_foreign(self) -> None:
+        for name in (*map(_file_name, OutputFormat), _FAILURES):
+            if (self.path / name).exists():
+                raise InputError(
+                    f"{self.path / name} exists and was not generated here: choose another --out"
+                )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Create the folder, and be the only process that generates into it.
+
+        The kernel gives the lock back when the process ends, however it ends. Raises
+        `ConfigurationError` at once when another process holds it.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            with disk_errors(f"create {self.state}"):
+                if exc.errno == errno.ENOSPC:
+                    raise
+            with out_errors(self.path):
+                raise
+        try:
+            with disk_errors(f"lock {self.state}"):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as exc:
+                    raise ConfigurationError(
+                        f"another process is generating into {self.path}: wait for it or stop it"
+                    ) from exc
+            yield
+        finally:
+            os.close(descriptor)
 
     def _stored_identity(self) -> Mapping[str, object] | None:
         try:
@@ -114,8 +159,9 @@ class DatasetFolder:
         """
         if self._stored_identity() is None:
             temporary = self._identity.with_suffix(".tmp")
-            temporary.write_bytes(orjson.dumps(dataset.identity()))
-            temporary.replace(self._identity)
+            with disk_errors(f"write {self._identity}"):
+                temporary.write_bytes(orjson.dumps(dataset.identity()))
+                temporary.replace(self._identity)
         job_id = dataset.job_id()
         ports = engine.ports
         try:
@@ -124,9 +170,13 @@ class DatasetFolder:
             self._create(engine, dataset, job_id)
             return ports.jobs.get_job(job_id)
         ports.jobs.set_budget(job_id, usd_decimal(dataset.budget_nano))
-        if job.status in ENDED and job.status is not JobStatus.COMPLETED:
-            ports.queue.enqueue(work_id_of(job_id))
-            ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
+        if job.status is not JobStatus.COMPLETED:
+            # Two tables, and a kill may come between them: each is put right for itself. Work that
+            # has not ended is queued already, or left behind by a dead process and recovered.
+            with suppress(ConflictError):
+                ports.queue.enqueue(work_id_of(job_id))
+            if job.status in ENDED:
+                ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
         return ports.jobs.get_job(job_id)
 
     def _create(self, engine: LocalEngine, dataset: Dataset, job_id: str) -> None:
@@ -155,25 +205,37 @@ class DatasetFolder:
             )
         )
 
+    def published(self) -> tuple[OutputFormat, ...]:
+        """The formats that the user finds in the folder now."""
+        return tuple(each for each in OutputFormat if (self.path / _file_name(each)).exists())
+
     def publish(
         self, engine: LocalEngine, job: Job, formats: tuple[OutputFormat, ...]
     ) -> list[Path]:
         """Put the exports where the user looks for them; their paths."""
         paths: list[Path] = []
-        wanted = [
-            (export_key(job.job_id, each.lower()), f"dataset.{each.lower()}") for each in formats
-        ]
-        for key, name in [*wanted, (failures_key(job.job_id), "failures.jsonl")]:
+        wanted = [(export_key(job.job_id, each.lower()), _file_name(each)) for each in formats]
+        for key, name in [*wanted, (failures_key(job.job_id), _FAILURES)]:
             source, target = engine.path_of(key), self.path / name
-            if not source.exists():
-                target.unlink(missing_ok=True)
-                continue
-            temporary = target.with_name(f".{name}.tmp")
-            temporary.unlink(missing_ok=True)
-            try:
-                os.link(source, temporary)
-            except OSError:  # a file system without links
-                shutil.copyfile(source, temporary)
-            temporary.replace(target)
-            paths.append(target)
+            with disk_errors(f"write {target}"):
+                if source.exists():
+                    _replace(source, target)
+                    paths.append(target)
+                else:
+                    target.unlink(missing_ok=True)
         return paths
+
+
+def _file_name(output_format: OutputFormat) -> str:
+    return f"dataset.{output_format.lower()}"
+
+
+def _replace(source: Path, target: Path) -> None:
+    """`target` becomes `source`, all at once and where it can be without a copy."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)

@@ -1,18 +1,17 @@
 """`seedwright generate`: check everything, then generate, export and show."""
 
+import gc
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from itertools import islice
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import Final
-
-import orjson
+from typing import Final, TextIO
 
 from runtime.bootstrap import (
     BEDROCK,
@@ -24,15 +23,21 @@ from runtime.bootstrap import (
     process_owner,
 )
 from runtime.cli.dataset_folder import Dataset, DatasetFolder
-from runtime.cli.inputs import check_writable
+from runtime.cli.inputs import (
+    check_count,
+    check_writable,
+    parse_formats,
+    read_seeds,
+    read_template,
+)
 from runtime.cli.preview import render_record
 from runtime.cli.progress import Goal, Meter, make_display
-from runtime.cli.tables import show_records
-from runtime.contract.keys import export_key
-from runtime.domain.errors import ConfigurationError
-from runtime.domain.job import Job, JobStatus, work_id_of
-from runtime.domain.money import usd, usd_decimal
+from runtime.cli.report import EXIT_INTERRUPTED, Outcome, report
+from runtime.domain.job import JobStatus, SeedStrategy, work_id_of
+from runtime.domain.money import parse_usd
+from runtime.domain.ports import ModelClient
 from runtime.domain.pricing import PriceTable
+from runtime.local.database import disk_errors
 from runtime.worker.logs import configure
 from runtime.worker.plan import make_plan
 from runtime.worker.settings import WorkerSettings
@@ -47,13 +52,10 @@ LOCAL_CHECKPOINT_INTERVAL: Final = 500
 LOCAL_FLUSH_SECONDS: Final = 5.0
 """The journal keeps every finished record at once, so batches may be larger than on AWS."""
 
-EXIT_CODES: Final = {
-    JobStatus.COMPLETED: 0,
-    JobStatus.FAILED: 1,
-    JobStatus.BUDGET_EXCEEDED: 3,
-}
-EXIT_INTERRUPTED: Final = 130
-"""What shells report for Ctrl-C."""
+_SAME_SIGNAL_SECONDS: Final = 0.3
+"""Launchers pass on a Ctrl-C that the terminal has sent to the whole group already."""
+
+_SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,28 +69,49 @@ class Options:
     """How many records to show at the end."""
 
 
+def read_dataset(
+    template: Path,
+    seeds: Path,
+    *,
+    num_records: int,
+    budget: str,
+    model: str | None,
+    backend: str,
+    formats: list[str],
+    seed_strategy: SeedStrategy,
+    random_seed: int,
+) -> Dataset:
+    """Everything the command line says, checked. Raises `InputError`."""
+    checked = read_template(template)
+    return Dataset(
+        template=checked,
+        num_records=check_count(num_records),
+        budget_nano=parse_usd(budget),
+        formats=parse_formats(formats),
+        seeds=read_seeds(seeds, checked.schema_requirements),
+        seed_strategy=seed_strategy,
+        random_seed=random_seed,
+        model=model,
+        backend=backend,
+    )
+
+
 def generate(dataset: Dataset, prices: PriceTable, options: Options) -> int:
     """Generate the dataset, or go on where an earlier run stopped. The exit code."""
     folder = DatasetFolder(options.out)
-    folder.check(dataset)
     check_writable(options.out)
+    folder.check(dataset)
+    make_plan(
+        dataset.template,
+        prices,
+        provider=dataset.backend,
+        model=dataset.model,
+        on=SystemClock().now().date(),
+    )
     with TemplateEngine() as templates:
-        templates.load(dataset.template)  # the render child starts while the model is set up
-        make_plan(
-            dataset.template,
-            prices,
-            provider=dataset.backend,
-            model=dataset.model,
-            on=SystemClock().now().date(),
-        )
-        concurrency = options.concurrency or (
-            BEDROCK_CONCURRENCY if dataset.backend == BEDROCK else LOCAL_CONCURRENCY
-        )
-        models = (
-            bedrock_models(concurrency)
-            if dataset.backend == BEDROCK
-            else embedded_model(concurrency)
-        )
+        templates.start()  # its process starts while the model's client is made
+        concurrency, models = _models(dataset, options)
+        templates.load(dataset.template)
         # What can't be rendered once is refused before it costs anything.
         render_record(
             templates,
@@ -98,9 +121,38 @@ def generate(dataset: Dataset, prices: PriceTable, options: Options) -> int:
             index=0,
             strategy=dataset.seed_strategy,
         )
-        engine = local_engine(folder.state, models=models, provider=dataset.backend, prices=prices)
-        with closing(engine):
-            return _run(dataset, folder, engine, templates, options, concurrency)
+        with folder.locked():
+            folder.check(dataset)  # another process may have come first
+            engine = local_engine(
+                folder.state, models=models, provider=dataset.backend, prices=prices
+            )
+            gc.freeze()  # what was imported stays: no collection has to look at it
+            gc.enable()
+            with closing(engine), _log_to(folder.log):
+                return _run(dataset, folder, engine, templates, options, concurrency)
+
+
+def _models(dataset: Dataset, options: Options) -> tuple[int, ModelClient]:
+    """How many calls at a time, and the client that makes them. Raises `ConfigurationError`."""
+    if dataset.backend == BEDROCK:
+        concurrency = options.concurrency or BEDROCK_CONCURRENCY
+        return concurrency, bedrock_models(concurrency)
+    concurrency = options.concurrency or LOCAL_CONCURRENCY
+    return concurrency, embedded_model(concurrency)
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    # On a full disk it is the error that counts, not that it could not be logged.
+    logging.raiseExceptions = False
+    with disk_errors(f"open {path}"):
+        stream: TextIO = path.open("a", encoding="utf-8")
+    try:
+        configure(stream)
+        yield
+    finally:
+        with suppress(OSError):
+            stream.close()
 
 
 def _run(
@@ -111,134 +163,83 @@ def _run(
     options: Options,
     concurrency: int,
 ) -> int:
-    with folder.log.open("a", encoding="utf-8") as log:
-        configure(log)
-        work_id = work_id_of(dataset.job_id())
-        if any(not lease.abandoned for lease in engine.ports.queue.leases()):
-            raise ConfigurationError(f"another process is generating into {folder.path}")
-        job = folder.prepare(engine, dataset)
-        goal = Goal(records=dataset.num_records, budget_nano=dataset.budget_nano)
-        meter = Meter(goal, monotonic)
-        meter.update(job.progress)
-        display = make_display(meter, goal, json=options.json)
-        worker = Worker(
-            engine.ports,
-            owner=process_owner(),
-            settings=WorkerSettings(
-                checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
-                flush_seconds=LOCAL_FLUSH_SECONDS,
-                concurrency=concurrency,
-            ),
-            template_engine=templates,
-            on_progress=display.update,
-        )
-        if job.status is not JobStatus.COMPLETED:
-            with display, _signals(worker):
-                worker.run(work_id)
-            job = engine.ports.jobs.get_job(job.job_id)
-        return _report(dataset, folder, engine, worker, job, meter, options)
+    job = folder.prepare(engine, dataset)
+    goal = Goal(records=dataset.num_records, budget_nano=dataset.budget_nano)
+    meter = Meter(goal, monotonic)
+    meter.update(job.progress)
+    display = make_display(meter, json=options.json)
+    worker = Worker(
+        engine.ports,
+        owner=process_owner(),
+        settings=WorkerSettings(
+            checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
+            flush_seconds=LOCAL_FLUSH_SECONDS,
+            concurrency=concurrency,
+        ),
+        template_engine=templates,
+        on_progress=display.update,
+    )
+    was_complete = job.status is JobStatus.COMPLETED
+    if not was_complete:
+        with display, _signals(worker):
+            worker.run(work_id_of(job.job_id))
+        job = engine.ports.jobs.get_job(job.job_id)
+    meter.stop()
+    return report(
+        Outcome(
+            dataset=dataset,
+            folder=folder,
+            engine=engine,
+            worker=worker,
+            job=job,
+            meter=meter,
+            was_complete=was_complete,
+        ),
+        json=options.json,
+        show=options.show,
+    )
 
 
 @contextmanager
 def _signals(worker: Worker) -> Iterator[None]:
-    """Ctrl-C drains; a second one leaves at once, which loses only the calls in flight."""
+    """Ctrl-C and polite kills drain; a second one leaves at once, which loses only the calls in
+    flight. A signal that is ignored, as under nohup, stays ignored.
+    """
+    first: float | None = None
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if worker.shutdown_requested:
-            os.write(2, b"\nStopped at once. Finished records are safe: run the same command.\n")
+        nonlocal first
+        now = monotonic()
+        if first is not None:
+            if now - first < _SAME_SIGNAL_SECONDS:
+                return
+            _say("\nStopped at once. Finished records are saved. To go on, run the same command.\n")
+            if sys.stderr.isatty():
+                _write(_SHOW_CURSOR)
             os._exit(EXIT_INTERRUPTED)
-        os.write(2, b"\nStopping: keeping the answers that are on their way (again to leave now)\n")
+        first = now
+        _say("\nStopping: waiting for the answers on their way. Again leaves at once.\n")
         worker.handle_shutdown(signum, frame)
 
-    previous = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    asked = [
+        each
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(each) is not signal.SIG_IGN
+    ]
+    previous = {each: signal.signal(each, handle) for each in asked}
     try:
         yield
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
+        signal.alarm(0)  # what the worker set against a drain that hangs
 
 
-def _report(
-    dataset: Dataset,
-    folder: DatasetFolder,
-    engine: LocalEngine,
-    worker: Worker,
-    job: Job,
-    meter: Meter,
-    options: Options,
-) -> int:
-    """Publish what there is and say how it went."""
-    files: list[Path] = []
-    if job.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}:
-        absent = tuple(
-            each
-            for each in dataset.formats
-            if not engine.path_of(export_key(job.job_id, each.lower())).exists()
-        )
-        if absent:  # formats asked for only now
-            asked = replace(job, config=replace(job.config, output_formats=absent))
-            worker.exporter.export_data(asked, expected=None)
-        files = folder.publish(engine, job, dataset.formats)
-    code = EXIT_CODES.get(job.status, EXIT_INTERRUPTED)
-    if options.json:
-        _print_json(dataset, job, meter, files)
-        return code
-    if files and options.show:
-        show_records(_first_lines(worker, job, options.show))
-    for path in files:
-        print(path)
-    _print_summary(dataset, folder, job, meter)
-    return code
+def _say(text: str) -> None:
+    _write(text.encode())
 
 
-def _first_lines(worker: Worker, job: Job, count: int) -> Iterator[bytes]:
-    lines = (line for batch in worker.batches.load_all_batches(job.job_id) for line in batch.lines)
-    return islice(lines, count)
-
-
-def _print_summary(dataset: Dataset, folder: DatasetFolder, job: Job, meter: Meter) -> None:
-    progress = job.progress
-    saved = f"{progress.records_generated} of {dataset.num_records} records"
-    print(
-        f"{saved}, {progress.failed_records} failed · "
-        f"{usd(progress.cost_nano)} of {usd(dataset.budget_nano)} · "
-        f"{progress.tokens_used} tokens"
-    )
-    if meter.generated_now:
-        print(
-            f"this run: {meter.generated_now} records in {meter.seconds:.1f} s "
-            f"({meter.rate:.1f} records/s, {meter.tokens_now / meter.seconds:.0f} tokens/s)"
-        )
-    again = "run the same command"
-    if job.status is JobStatus.COMPLETED:
-        if progress.failed_records:
-            print(f"why records failed: {folder.path / 'failures.jsonl'}", file=sys.stderr)
-    elif job.status is JobStatus.BUDGET_EXCEEDED:
-        print(f"{job.error_message}\nTo go on, {again} with a larger --budget.", file=sys.stderr)
-    elif job.status is JobStatus.FAILED:
-        print(
-            f"error: {job.error_message}\n{saved} are kept in {folder.path}. "
-            f"To try again, {again}.",
-            file=sys.stderr,
-        )
-    else:
-        print(f"Stopped. {saved} are saved in {folder.path}. To go on, {again}.", file=sys.stderr)
-
-
-def _print_json(dataset: Dataset, job: Job, meter: Meter, files: list[Path]) -> None:
-    progress = job.progress
-    document = {
-        "status": job.status,
-        "job_id": job.job_id,
-        "records": progress.records_generated,
-        "failed": progress.failed_records,
-        "requested": dataset.num_records,
-        "files": [str(path) for path in files],
-        "cost_usd": usd_decimal(progress.cost_nano),
-        "budget_usd": usd_decimal(dataset.budget_nano),
-        "tokens": progress.tokens_used,
-        "seconds": round(meter.seconds, 3),
-        "records_per_second": round(meter.rate, 3),
-        "error": job.error_message,
-    }
-    print(orjson.dumps(document).decode())
+def _write(data: bytes) -> None:
+    """To standard error without its buffer, which the interrupted code may hold."""
+    with suppress(OSError):  # the terminal is gone
+        os.write(2, data)

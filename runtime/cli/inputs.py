@@ -97,7 +97,8 @@ def _document(path: Path) -> Any:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise TemplateError(f"{path}{place}: not valid YAML: {exc.problem}") from exc
+        problem = ", ".join(part for part in (exc.context, exc.problem) if part)
+        raise TemplateError(f"{path}{place}: not valid YAML: {problem}") from exc
     except yaml.YAMLError as exc:
         # The reader's errors: a character that YAML doesn't have.
         raise TemplateError(f"{path}: not valid YAML: {str(exc).splitlines()[0]}") from exc
@@ -121,7 +122,7 @@ def _check_events(text: str) -> None:
             depth -= 1
 
 
-def _problem(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+def _problem(problem: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 

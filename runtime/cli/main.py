@@ -231,7 +231,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(app(arguments, prog_name="seedwright", standalone_mode=False) or 0)
     except typer.TyperException as error:
-        return _fail(f"{error.format_message()} See --help.", error.exit_code)
+        return _fail(f"{error.format_message().rstrip('.')} (see --help)", error.exit_code)
     except (InputError, ConfigurationError) as error:
         return _fail(str(error), EXIT_BAD_INPUT)
     except BudgetExceededError as error:
@@ -269,7 +269,7 @@ def _repair_streams() -> None:
             with suppress(OSError):
                 while os.open(os.devnull, os.O_RDWR) < descriptor:
                     pass
-            setattr(sys, name, open(descriptor, "r+", closefd=False))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(descriptor, "r+", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

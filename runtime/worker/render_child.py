@@ -66,8 +66,9 @@ class Renderer:
             return {"error": f"the template can't be compiled: {type(exc).__name__}"}
         return {"text": ""}
 
-    def render(self, body: bytes) -> dict[str, str]:
+    def render(self, body: bytes | memoryview) -> dict[str, str]:
         """Render one request."""
+        self._namespace = {}  # frees the seed before
         try:
             request = orjson.loads(body)
             return {"text": self._render(request)}
@@ -121,7 +122,7 @@ class Renderer:
         if isinstance(exc, UndefinedError):
             value = self._missing_value(str(exc), name, line)
             return f"{place}{value} is undefined; add it to the seed or use | default(…)"
-        if isinstance(exc, MemoryError):
+        if isinstance(exc, (MemoryError, orjson.JSONDecodeError)):  # of JSON that the parent wrote
             return f"{place}rendering needs too much memory"
         # Python's TypeErrors name types, never values.
         if isinstance(exc, (RefusedError, FilterArgumentError, TypeError)):
@@ -215,7 +216,7 @@ def _serve(stream: BinaryIO, renderer: Renderer) -> None:
         if body[:1] == b"T":
             _reply(renderer.load(body[1:]))
         else:
-            for request in _split(body[1:]):
+            for request in _split(memoryview(body)[1:]):
                 _reply(renderer.render(request))
 
 
@@ -225,7 +226,7 @@ def _read_frame(stream: BinaryIO) -> bytes:
     return stream.read(int.from_bytes(header)) if len(header) == LENGTH_BYTES else b""
 
 
-def _split(body: bytes) -> Iterator[bytes]:
+def _split(body: memoryview) -> Iterator[memoryview]:
     start = 0
     while start < len(body):
         end = start + LENGTH_BYTES

@@ -72,6 +72,8 @@ class Worker:
         rng: random.Random | None = None,
         crash_point: CrashPoint = pass_through,
         make_pool: Callable[[], CallPool] | None = None,
+        make_heartbeat: Callable[..., Heartbeat] = Heartbeat,
+        pause: Callable[[float], bool] | None = None,
         template_engine: TemplateEngine | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -79,14 +81,16 @@ class Worker:
         self.owner = owner
         self.shutdown_requested = False
         self._ports = ports
+        self._control = Control()
+        self._stopped = threading.Event()
         self._rng = rng or random.Random()  # noqa: S311 - jitter only
         self._crash_point = crash_point
         self._make_pool = make_pool or (
             lambda: ThreadCallPool(ports.models, self.settings.concurrency)
         )
+        self._make_heartbeat = make_heartbeat
+        self._pause = pause or self._stopped.wait
         self._on_progress = on_progress or (lambda _progress: None)
-        self._control = Control()
-        self._stopped = threading.Event()
         self.queue = ports.queue
         self.templates = Templates(ports.templates)
         self.seeds = Seeds(ports.objects)
@@ -104,12 +108,16 @@ class Worker:
         """
         if self.shutdown_requested:
             return
-        self.shutdown_requested = True
         signal.signal(signal.SIGALRM, lambda _signum, _frame: os._exit(ExitCode.INTERRUPTED))
         signal.alarm(ALARM_SECONDS)
+        self.request_shutdown()
+        event(_log, logging.INFO, "shutdown requested", signal=signum)
+
+    def request_shutdown(self) -> None:
+        """What the signal means; safe from any thread and when repeated."""
+        self.shutdown_requested = True
         self._stopped.set()
         self._control.stop(StopReason.SHUTDOWN)
-        event(_log, logging.INFO, "shutdown requested", signal=signum)
 
     def run(self, work_id: str | None = None) -> ExitCode:
         """Work on `work_id`, or on the queue until it is empty. The first code that is not DONE
@@ -138,7 +146,7 @@ class Worker:
             self.settings,
             work_id=work_id,
             rng=self._rng,
-            pause=self._stopped.wait,
+            pause=self._pause,
         ):
             claimed = claim()
         return claimed
@@ -156,7 +164,7 @@ class Worker:
                 self.queue.finish(claim, job.status)
                 return ExitCode.DONE
             self.jobs.mark_job_running(claim)
-            with Heartbeat(
+            with self._make_heartbeat(
                 claim,
                 queue=self.queue,
                 jobs=self._ports.jobs,

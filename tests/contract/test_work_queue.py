@@ -1,5 +1,7 @@
 """What every `WorkQueue` promises. Requirement S7.1: a lost claim race is no error."""
 
+from dataclasses import replace
+
 import pytest
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
@@ -36,7 +38,7 @@ def test_first_in_first_out(ports: Storage, clock: ManualClock) -> None:
     assert ports.queue.get_next_job("first") is None
 
 
-def test_more_jobs_than_a_page_come_in_order(ports: Storage, clock: ManualClock) -> None:
+def test_many_jobs_come_in_order(ports: Storage, clock: ManualClock) -> None:
     ids = [f"job-{number:02d}" for number in range(30)]
     queue_jobs(ports, clock, *ids)
     assert [claimed(ports).job_id for _ in ids] == ids
@@ -156,6 +158,19 @@ def test_a_living_owner_is_not_recovered(ports: Storage, clock: ManualClock) -> 
     seen = only_lease(ports)
     ports.queue.heartbeat(claim)
     assert not ports.queue.recover(seen)
+    ports.queue.heartbeat(claim)
+
+
+@pytest.mark.parametrize(("fence", "beat"), [(1, 0), (-1, 0), (0, 1), (0, -1)])
+def test_only_what_was_seen_is_recovered(
+    ports: Storage, clock: ManualClock, fence: int, beat: int
+) -> None:
+    queue_jobs(ports, clock, "a")
+    claim = claimed(ports)
+    seen = only_lease(ports)
+    assert not ports.queue.recover(
+        replace(seen, fence=seen.fence + fence, beat=seen.beat + beat, abandoned=False)
+    )
     ports.queue.heartbeat(claim)
 
 

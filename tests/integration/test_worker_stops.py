@@ -273,9 +273,6 @@ def test_a_worker_that_has_not_noticed_its_successor_changes_nothing_of_its(
     # The heartbeat is slow: only the conditions of its writes stand in the worker's way.
     assert world.run(crash_point=crash_point) is ExitCode.INTERRUPTED
 
-    stored = world.ports.checkpoints.get(job_id)
-    assert stored is not None
-    assert stored.fence == claims[0].fence - 2  # a recovery and a claim
     assert world.job(job_id).progress.records_generated == 5
     assert world.job(job_id).status is JobStatus.RUNNING
 

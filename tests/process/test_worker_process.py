@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     pass
 
 ROOT: Final = Path(__file__).parents[2]
-SECRET: Final = "saffron"
+TOPIC: Final = "saffron"
 """A word of every prompt. The double's replies have "harbour" and other words of their own."""
 REPLY_WORDS: Final = ("harbour", "gulls", "ferry", "captain", "festival")
 
@@ -44,6 +44,7 @@ class Cloud:
         self.aws = aws
         self.storage: Storage = open_aws(aws, SystemClock())
         self._models_url = models_url
+        self._processes: list[subprocess.Popen[str]] = []
         self.environment: Mapping[str, str] = {
             "PATH": os.environ["PATH"],
             **CLEAN_ENVIRONMENT,
@@ -53,7 +54,7 @@ class Cloud:
         }
 
     def create_job(self, job_id: str, *, num_records: int) -> None:
-        template = make_template(step(prompt=f"Review {SECRET} {{{{ product }}}}."))
+        template = make_template(step(prompt=f"Review {TOPIC} {{{{ product }}}}."))
         ref = self.storage.templates.save_template("ada", f"template-{job_id}", template)
         path = f"{keys.seed_prefix('ada')}{job_id}.csv"
         rows = "\n".join(f"item {number}" for number in range(num_records))
@@ -81,7 +82,7 @@ class Cloud:
         environment = {
             name: value for name, value in {**self.environment, **variables}.items() if value
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "runtime.worker"],
             cwd=ROOT,
             env=environment,
@@ -89,6 +90,16 @@ class Cloud:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+        self.aws.dynamodb.close()
+        self.aws.s3.close()
 
     def run(self, **variables: str) -> tuple[int, list[dict[str, Any]]]:
         """The exit code of a worker that runs to its end, and what it logged."""
@@ -108,7 +119,7 @@ def end_of(process: "subprocess.Popen[str]") -> tuple[int, list[dict[str, Any]]]
     """The exit code, and the log: lines of JSON, and nothing on stderr."""
     out, err = process.communicate(timeout=60)
     assert err == ""
-    for word in (SECRET, *REPLY_WORDS):
+    for word in (TOPIC, *REPLY_WORDS):
         assert word not in out
     return process.returncode, [json.loads(line) for line in out.splitlines()]
 
@@ -149,9 +160,9 @@ def cloud(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     aws.s3.create_bucket(Bucket=BUCKET)
     aws.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     with model_process(latency_ms=20) as models_url:
-        yield Cloud(aws, server, models_url)
-    aws.dynamodb.close()
-    aws.s3.close()
+        cloud = Cloud(aws, server, models_url)
+        yield cloud
+        cloud.close()
 
 
 def test_a_job_of_500_records(cloud: Cloud) -> None:
@@ -210,7 +221,7 @@ def test_job_id_picks_the_job(cloud: Cloud) -> None:
 def test_a_stopped_worker_hands_its_job_to_the_next_one(cloud: Cloud, number: int) -> None:
     cloud.create_job("big", num_records=500)
     process = cloud.start(WORKER_CONCURRENCY="8")
-    wait_until(lambda: cloud.stats()["received"] >= 100)
+    wait_until(lambda: cloud.stats()["received"] >= 100 or process.poll() is not None)
 
     process.send_signal(number)
     told = time.monotonic()

@@ -155,8 +155,33 @@ def test_another_schema_is_named(schema: int) -> None:
         decode(orjson.dumps(document))
 
 
-def test_a_time_without_its_zone_is_corrupt() -> None:
-    document = orjson.loads(encode(Checkpoint(job_id="j"))) | {"started_at": "2026-01-01T00:00:00"}
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schema", True),
+        ("job_id", 1),
+        ("next_index", -1),
+        ("records_generated", 1.0),
+        ("pending", {"0": 1}),
+        ("pending", [-1]),
+        ("cost", 1),
+        ("cost", "-1"),
+        ("cost", "NaN"),
+        ("cost", "Infinity"),
+        ("cost", "0.0000000001"),
+        ("cost", "1e900000"),
+        ("cost", "1e999999999999"),
+        ("partials", []),
+        ("partials", {"0": {"steps": [["a", {}]], "invalid": None}}),
+        ("partials", {"0": {"steps": {"a": 1}, "invalid": None}}),
+        ("partials", {"0": {"steps": {}, "invalid": 3}}),
+        ("started_at", 0),
+        ("started_at", "2026-01-01T00:00:00"),
+        ("updated_at", "0001-01-01T00:00:00+23:59"),
+    ],
+)
+def test_damage_inside_is_corrupt(name: str, value: object) -> None:
+    document = orjson.loads(encode(Checkpoint(job_id="j"))) | {name: value}
     assert outcome(orjson.dumps(document)) is None
 
 

@@ -71,6 +71,16 @@ def test_what_may_be_billed_is_presumed_spent() -> None:
     }
 
 
+@given(st.permutations([Kind.SERVER_FAULT, Kind.IN_DOUBT, Kind.MODEL_FAILED]))
+def test_what_is_presumed_spent_is_bounded_over_all_kinds(kinds: list[ModelErrorKind]) -> None:
+    """Each of them would be tried again if it came alone."""
+    attempts = Attempts()
+    *first, last = [decide(kind, attempts, jitter=0.5) for kind in kinds]
+    assert None not in first
+    assert len(kinds) == MAX_PRESUMED_ATTEMPTS
+    assert last is None
+
+
 def test_what_is_presumed_spent_is_bounded_by_kind() -> None:
     assert all(rule.max_attempts is not None for rule in RULES.values() if rule.presume_spent)
 

@@ -264,6 +264,24 @@ def test_a_lagging_index_costs_a_try_and_nothing_else(
     assert ports.queue.get_next_job("first") is None
 
 
+def test_a_page_of_taken_work_leads_to_the_next_page(
+    aws: FakeAws, ports: Storage, clock: ManualClock
+) -> None:
+    for number in range(28):
+        ports.jobs.create_job(new_job(f"job-{number:02d}", clock))
+        clock.advance(1)
+    other = open_aws(aws, clock)
+
+    def overtake() -> None:
+        for number in range(26):
+            assert other.queue.claim(f"job-{number:02d}", "other") is not None
+
+    with meanwhile(aws.dynamodb, "UpdateItem", overtake):
+        claim = ports.queue.get_next_job("first")
+    assert claim is not None
+    assert claim.job_id == "job-26"
+
+
 def test_a_deleted_work_item_is_not_brought_back(
     aws: FakeAws, ports: Storage, clock: ManualClock
 ) -> None:

@@ -202,9 +202,9 @@ def test_a_wake_from_a_signal_handler_ends_a_wait() -> None:
 
 def test_a_wake_hides_no_completion() -> None:
     pool = ThreadCallPool(Model(reply), 1)
-    pool.submit(1, request())
-    until(lambda: pool._ended.qsize() == 1)
     pool.wake()
+    pool.submit(1, request())
+    until(lambda: pool._ended.qsize() == 2)
     pool.wake()
     assert [each.call for each in pool.wait(0)] == [1]
     pool.close()

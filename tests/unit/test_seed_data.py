@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.domain.errors import SeedError
-from runtime.domain.seed_data import MAX_SEED_BYTES, parse_seeds
+from runtime.domain.seed_data import (
+    MAX_SEED_BYTES,
+    Missing,
+    Row,
+    missing_paths,
+    parse_seeds,
+    seed_id,
+)
 
 
 def parquet_of(table: pa.Table) -> bytes:
@@ -138,3 +145,31 @@ def test_parquet_values_arrive_as_json_has_them() -> None:
 def test_parquet_values_that_json_has_not_are_refused(column: "pa.Array[Any]") -> None:
     told = error_of(parquet_of(pa.table({"a": column})), "a.parquet")
     assert told == "a.parquet: not a Parquet file of texts, numbers, times and lists"
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ("a-7", "a-7"),
+        (7, "7"),
+        (0, "0"),
+        (-1, "-1"),
+        ("", "row-3"),
+        (None, "row-3"),
+        (True, "row-3"),
+        (1.0, "row-3"),
+        (["a"], "row-3"),
+    ],
+)
+def test_a_seed_is_named_by_its_own_id_or_by_its_row(own: object, name: str) -> None:
+    assert seed_id({"id": own}, 2) == name
+
+
+def test_a_missing_path_is_told_with_its_row() -> None:
+    rows: list[Row] = [{"a": {"b": ""}}, {"a": {"b": None}}, {"a": "b"}, {"a": {}}, {"a.b": 1}]
+    assert list(missing_paths(rows, ["a.b", "a"])) == [
+        Missing(3, "a.b"),
+        Missing(4, "a.b"),
+        Missing(5, "a.b"),
+        Missing(5, "a"),
+    ]

@@ -153,6 +153,13 @@ def test_an_undefined_value_is_named(engine: TemplateEngine, prompt: str, path: 
     assert "hidden" not in message
 
 
+def test_the_missing_one_of_several_alike_is_named(engine: TemplateEngine) -> None:
+    same_line = failure(engine, "{{ a.x }} {{ b.x }}", a={"x": 1}, b={})
+    assert same_line.startswith('line 1: "b.x" is undefined')
+    other_line = "{% if false %}{{ a.x }}{% endif %}\n{{ b.x }}"
+    assert failure(engine, other_line, a={}, b={}).startswith('line 2: "b.x" is undefined')
+
+
 def test_an_error_in_a_fragment_names_the_fragment(engine: TemplateEngine) -> None:
     engine.load(template("\n{% include 'f' %}", f="\n\n{{ x.y }}"))
     (result,) = engine.execute_template([request(x={})])
@@ -225,6 +232,7 @@ ESCAPES = [
     "{% for a in [1] %}{{ loop }}{% endfor %}",
     "{% set l = [1] %}{{ l.append(2) }}",
     "{{ seed.update({'x': 1}) }}",
+    "{% set f = 'a'['upper'] %}{{ f() }}",
     "{{ seed.get }}",
     "{{ ''.join }}",
     "{% include 'a/prompt' %}",
@@ -347,16 +355,19 @@ def test_only_the_guilty_record_fails_by_memory_and_length() -> None:
 # ── requests ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_large_seeds_go_in_several_frames_and_too_large_ones_fail(engine: TemplateEngine) -> None:
-    engine.load(template("{{ t|length }}{{ index }}"))
-    large = "x" * (MAX_REQUEST_BYTES // 2)
-    batch = [request(index=index, t=large) for index in range(5)]
-    batch.insert(3, request(t=large + large))
+def test_large_seeds_go_in_several_frames_and_too_large_ones_fail() -> None:
+    # Given a child that can't hold the whole batch at once
+    large = "x" * (MAX_REQUEST_BYTES // 4)
+    batch = [request(index=index, t=large) for index in range(40)]
+    batch.insert(3, request(t=large * 4))
     batch.insert(1, request(t={1, 2}))
-    results = engine.execute_template(batch)
+    # When
+    with TemplateEngine(template("{{ t|length }}{{ index }}"), memory_bytes=56 << 20) as engine:
+        results = engine.execute_template(batch)
+    # Then
     assert "JSON" in str(results.pop(1))
     assert "larger than 4 MiB" in str(results.pop(3))
-    assert results == [f"{len(large)}{index}" for index in range(5)]
+    assert results == [f"{len(large)}{index}" for index in range(40)]
 
 
 def test_an_empty_batch_gives_nothing(engine: TemplateEngine) -> None:

@@ -1,0 +1,148 @@
+"""SIGKILL at random moments, and a full disk: nothing lost, nothing done twice (N1, N2)."""
+
+import importlib.util
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.command import PROGRAM, environment, generate_arguments, run, write_inputs
+
+CONCURRENCY = 4
+
+
+@pytest.mark.parametrize(("steps", "records", "seed"), [(1, 60, 5), (2, 40, 8)])
+def test_killed_again_and_again_it_keeps_every_promise(
+    steps: int, records: int, seed: int, tmp_path: Path
+) -> None:
+    module = script()
+    plan = module.Plan(
+        records=records,
+        kills=3,
+        seed=seed,
+        backend="bedrock",
+        steps=steps,
+        concurrency=CONCURRENCY,
+        latency_ms=20,
+    )
+
+    result: Any = module.kill_and_resume(plan, tmp_path)
+
+    assert result.problems == []
+    assert result.kills == 3
+    assert result.distinct == records
+    assert result.calls - result.paid_twice == records * steps
+    assert result.paid_twice <= 3 * CONCURRENCY
+    assert 0 < result.billed_nano <= result.spent_nano
+
+
+def script() -> ModuleType:
+    """The script that people run by hand."""
+    path = Path(__file__).with_name("kill_and_resume.py")
+    spec = importlib.util.spec_from_file_location("kill_and_resume", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["kill_and_resume"] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+def shell_quoted(arguments: list[str]) -> str:
+    return shlex.join([*PROGRAM, *arguments])
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=2m tmpfs small || exit 99
+head -c {filler} /dev/zero > small/filler
+{command} > full.out 2> full.err; echo $? > full.code
+rm small/filler
+{command} > done.out 2> done.err; echo $? > done.code
+cp small/out/dataset.jsonl .
+"""
+
+
+@pytest.mark.parametrize("free_kib", [100, 200, 500])
+def test_on_a_full_disk_it_stops_and_with_space_the_same_command_goes_on(
+    free_kib: int, tmp_path: Path
+) -> None:
+    """Which write fails depends on the space: the tables', the journal's or the batch's."""
+    records = 400
+    write_inputs(tmp_path)
+    (tmp_path / "small").mkdir()
+    arguments = generate_arguments(
+        records, "--concurrency", str(CONCURRENCY), "--format", "jsonl", out="small/out"
+    )
+    script = FULL_DISK.format(filler=(2048 - free_kib) * 1024, command=shell_quoted(arguments))
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("only Linux can mount a small disk without asking")
+    with BedrockDouble() as double:
+        done = subprocess.run(
+            [unshare, "--map-root-user", "--mount", "sh", "-c", script],
+            cwd=tmp_path,
+            env=environment(double.url),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if not (tmp_path / "full.code").exists():
+            pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+        stats = double.stats()
+
+    def read(name: str) -> str:
+        return (tmp_path / name).read_text().strip()
+
+    errors = [line for line in read("full.err").splitlines() if " records/s " not in line]
+    assert (read("full.code"), read("full.out"), len(errors)) == ("1", "", 1)
+    assert errors[0].startswith("error: ")
+    assert "no space left" in errors[0]
+    assert "free some" in errors[0]
+    assert read("done.code") == "0", read("done.err")
+    assert indices(tmp_path / "dataset.jsonl") == list(range(records))
+    assert stats["paid"] - stats["paid_twice"] == records
+    assert stats["paid_twice"] <= CONCURRENCY
+
+
+def test_a_disk_that_fails_is_an_error_and_what_was_finished_is_kept(tmp_path: Path) -> None:
+    """A limit of the file size stands for the fault: the tables' log is the first to meet it."""
+    records = 200
+    write_inputs(tmp_path)
+    code = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (120 * 1024,) * 2);"
+        "os.execv(sys.executable, [sys.executable, '-m', 'runtime.cli', *sys.argv[1:]])"
+    )
+    arguments = generate_arguments(records, "--concurrency", str(CONCURRENCY), "--format", "jsonl")
+    with BedrockDouble() as double:
+        env = environment(double.url)
+        failed = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        done = run(arguments, cwd=tmp_path, env=env)
+        stats = double.stats()
+
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    errors = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert done.returncode == 0, done.stderr
+    assert indices(tmp_path / "out" / "dataset.jsonl") == list(range(records))
+    assert stats["paid_twice"] <= CONCURRENCY
+
+
+def indices(path: Path) -> list[int]:
+    return sorted(orjson.loads(line)["index"] for line in path.read_bytes().splitlines())

@@ -1,0 +1,316 @@
+"""Fault campaign: seeded schedules of the production worker among crashes, lost replies, throttles,
+stale owners, slow calls and cancellations, in virtual time.
+
+    python -m tests.simulation.campaign --schedules 10000      (make campaign)
+    python -m tests.simulation.campaign --seed 1234            replays one schedule
+
+Invariants of every schedule: each index at most once and, in a completed job, exactly once in the
+dataset or among the failures; true spend ≤ ledger ≤ limit at every moment; replies paid twice only
+as many as processes took with them, none on a graceful stop; a terminal state in bounded time.
+"""
+
+import argparse
+import logging
+import random
+import sys
+import time
+from dataclasses import dataclass
+from datetime import date
+from multiprocessing import Pool
+from typing import Final
+
+import orjson
+
+from runtime.contract.keys import export_key, failures_key
+from runtime.domain.job import ENDED, Job, JobConfig, JobStatus, TemplateRef
+from runtime.domain.ports import Ports
+from runtime.domain.pricing import load_prices
+from runtime.domain.requeue import queue_again
+from runtime.domain.template import Step, Template
+from runtime.worker.settings import WorkerSettings
+from tests.fixtures.memory_objects import MemoryObjects
+from tests.fixtures.memory_ports import (
+    MemoryBudgets,
+    MemoryCosts,
+    MemoryJobs,
+    MemoryQueue,
+    MemoryVersions,
+)
+from tests.simulation.process import Process, Rates
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.truth import InvariantError, Truth
+
+JOB_ID: Final = "job"
+MODEL: Final = "amazon.nova-micro-v1:0"
+SEEDS_KEY: Final = "seed-data/user/seeds.jsonl"
+ON: Final = date(2026, 11, 23)
+MAX_ROUNDS: Final = 60
+CALM_AFTER: Final = 12
+"""Rounds after which nothing goes wrong any more, so that every schedule can end."""
+MAX_RETRIES: Final = 3
+"""How often the user queues a failed job again."""
+
+
+class OneTemplate:
+    """A template store with one template in it."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+
+    def load_template(self, ref: TemplateRef) -> Template:
+        del ref
+        return self._template
+
+    def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:
+        raise NotImplementedError
+
+
+class NoModels:
+    """Never called: the simulated pool stands before it."""
+
+    def converse(self, request: object) -> object:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one schedule did."""
+
+    seed: int
+    status: JobStatus
+    records: int
+    failures: int
+    processes: int
+    paid_twice: int
+    virtual_seconds: float
+
+
+def template(steps: int) -> Template:
+    """One or two steps; the second answers in JSON."""
+    schema = {"type": "object", "required": ["answer"]}
+    two = Step(id="two", prompt="{{ steps.one.output }}", output_schema=schema, max_tokens=20)
+    return Template(name="t", steps=(Step(id="one", prompt="x", max_tokens=20), two)[:steps])
+
+
+class Schedule:
+    """One seeded run from a queued job to its terminal state."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)  # noqa: S311 - a schedule has to be repeatable
+        rng = self.rng
+        self.scheduler = Scheduler(random.Random(rng.getrandbits(64)))  # noqa: S311
+        self.queue = MemoryQueue()
+        self.jobs = MemoryJobs(self.queue, self.scheduler.clock)
+        self.objects = MemoryObjects()
+        self.budgets = MemoryBudgets()
+        prices = load_prices()
+        self.price = prices.price(MODEL, ON)
+        self.records = rng.randint(1, 40)
+        self.ports = Ports(
+            clock=self.scheduler.clock,
+            queue=self.queue,
+            jobs=self.jobs,
+            templates=OneTemplate(template(rng.choice((1, 1, 2)))),
+            checkpoints=MemoryVersions(),
+            costs=MemoryCosts(),
+            budgets=self.budgets,
+            objects=self.objects,
+            models=NoModels(),  # type: ignore[arg-type]
+            provider="bedrock",
+            prices=prices,
+        )
+        self.truth = Truth(JOB_ID, self.budgets)
+        self.settings = WorkerSettings(
+            checkpoint_interval=rng.choice((1, 3, 5, 10)),
+            concurrency=rng.choice((1, 2, 4, 8)),
+            flush_seconds=rng.choice((2.0, 30.0)),
+        )
+        self.rates = self._draw_rates()
+        self.processes: list[Process] = []
+        self._create_job()
+
+    def _draw_rates(self) -> Rates:
+        """Three to six kinds of faults at once, each at its own strength."""
+        limits = {
+            "store_down": 0.05,
+            "reply_lost": 0.05,
+            "crash": 0.02,
+            "stall": 0.02,
+            "throttled": 0.5,
+            "in_doubt": 0.1,
+            "server_fault": 0.1,
+            "not_sent": 0.1,
+            "rejected": 0.05,
+            "fatal": 0.005,
+            "slow": 0.05,
+            "invalid": 0.2,
+            "shutdown": 0.03,
+        }
+        kinds = self.rng.sample(sorted(limits), self.rng.randint(3, 6))
+        return Rates(**{kind: limits[kind] * self.rng.random() for kind in kinds})
+
+    def _create_job(self) -> None:
+        self.objects.put(SEEDS_KEY, b'{"name": "a"}\n{"name": "b"}\n', content_type="text/plain")
+        worst = self.price.worst_case(prompt_bytes=200, max_tokens=20)
+        enough = 60 * self.records * worst
+        budget = enough if self.rng.random() < 0.8 else self.rng.randint(worst, enough // 20)  # noqa: PLR2004
+        now = self.scheduler.clock.now()
+        self.jobs.create_job(
+            Job(
+                job_id=JOB_ID,
+                user_id="user",
+                status=JobStatus.QUEUED,
+                config=JobConfig(
+                    template=TemplateRef(template_id="t", version=1),
+                    seed_data_path=SEEDS_KEY,
+                    seed_version=None,
+                    num_records=self.records,
+                    model=MODEL,
+                ),
+                budget_limit=f"{budget / 1e9:.9f}",
+                created_at=now,
+                updated_at=now,
+            )
+        )
+
+    def run(self) -> Outcome:
+        """Start workers until the job has ended. Raises `InvariantError`."""
+        retries = 0
+        for turn in range(MAX_ROUNDS):
+            status = self.jobs.get_job(JOB_ID).status
+            if status in ENDED:
+                if status is not JobStatus.FAILED or retries == MAX_RETRIES:
+                    break
+                retries += 1
+                queue_again(self.jobs, self.queue, JOB_ID)
+            self._start(self.rates.calm(max(1 - turn / CALM_AFTER, 0.0)))
+            if self.rng.random() < 0.3:  # noqa: PLR2004 - a second one, by mistake or impatience
+                self._start(self.rates.calm(max(1 - turn / CALM_AFTER, 0.0)))
+            if self.rng.random() < 0.05:  # noqa: PLR2004 - the user changes their mind
+                self._cancel_later()
+            self.scheduler.run_for(20_000.0)
+            self._raise_errors()
+        return self._judge()
+
+    def _start(self, rates: Rates) -> None:
+        process = Process(
+            f"worker-{len(self.processes)}",
+            ports=self.ports,
+            objects=self.objects,
+            scheduler=self.scheduler,
+            truth=self.truth,
+            rates=rates,
+            rng=random.Random(self.rng.getrandbits(64)),  # noqa: S311
+            settings=self.settings,
+            price=self.price,
+        )
+        self.processes.append(process)
+        actor = self.scheduler.spawn(process.name, lambda: process.run(JOB_ID))
+        self._actors = [*getattr(self, "_actors", []), actor]
+
+    def _cancel_later(self) -> None:
+        def cancel() -> None:
+            self.scheduler.pause(self.rng.random() * 60)
+            status = self.jobs.get_job(JOB_ID).status
+            if status in {JobStatus.QUEUED, JobStatus.RUNNING}:
+                self.jobs.set_status(JOB_ID, JobStatus.CANCELLED, fence=None)
+
+        self._actors = [*getattr(self, "_actors", []), self.scheduler.spawn("user", cancel)]
+
+    def _raise_errors(self) -> None:
+        for actor in self._actors:
+            if not actor.ended:
+                raise InvariantError(f"{actor.name} never ended")
+            if actor.error is not None and not _expected(actor.error):
+                raise actor.error
+        self._actors = []
+
+    def _judge(self) -> Outcome:
+        job = self.jobs.get_job(JOB_ID)
+        if job.status not in ENDED:
+            raise InvariantError(f"no terminal state: {job.status}")
+        dataset = self._indices(export_key(JOB_ID, "jsonl"))
+        failed = self._indices(failures_key(JOB_ID))
+        if len(set(dataset)) != len(dataset) or len(set(failed)) != len(failed):
+            raise InvariantError("an index stands twice in an export")
+        if set(dataset) & set(failed):
+            raise InvariantError("an index is a record and a failure")
+        if job.status is JobStatus.COMPLETED and set(dataset) | set(failed) != set(
+            range(self.records)
+        ):
+            raise InvariantError("an index is lost")
+        if self.truth.paid_twice > self.truth.lost:
+            raise InvariantError(
+                f"{self.truth.paid_twice} replies paid twice, {self.truth.lost} were lost"
+            )
+        self.truth.check_money()
+        return Outcome(
+            seed=self.seed,
+            status=job.status,
+            records=len(dataset),
+            failures=len(failed),
+            processes=len(self.processes),
+            paid_twice=self.truth.paid_twice,
+            virtual_seconds=self.scheduler.clock.monotonic(),
+        )
+
+    def _indices(self, key: str) -> list[int]:
+        body = self.objects.bodies.get(key, b"")
+        return [orjson.loads(line)["index"] for line in body.splitlines()]
+
+
+def _expected(error: BaseException) -> bool:
+    """What `__main__` turns into exit code 75: the process is over, its work is not."""
+    from runtime.domain.errors import SeedwrightError  # noqa: PLC0415
+
+    return isinstance(error, SeedwrightError)
+
+
+def run_schedule(seed: int) -> Outcome | str:
+    """The outcome, or why the seed failed."""
+    try:
+        return Schedule(seed).run()
+    except Exception as error:  # noqa: BLE001 - reported with its seed
+        return f"seed {seed}: {type(error).__name__}: {error}"
+
+
+def main() -> int:
+    """Run schedules, print what they did, and every seed that broke a promise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--schedules", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--seed", type=int, help="replay this one, with its error")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    if options.seed is not None:
+        print(Schedule(options.seed).run())
+        return 0
+    began = time.monotonic()
+    seeds = range(options.first, options.first + options.schedules)
+    with Pool(options.processes) as pool:
+        results = list(pool.imap_unordered(run_schedule, seeds, chunksize=16))
+    outcomes = [each for each in results if isinstance(each, Outcome)]
+    violations = [each for each in results if isinstance(each, str)]
+    by_status = {
+        str(status): sum(outcome.status is status for outcome in outcomes) for status in ENDED
+    }
+    print(
+        f"{len(results)} schedules in {time.monotonic() - began:.0f} s, "
+        f"{sum(outcome.processes for outcome in outcomes)} processes, "
+        f"{sum(outcome.records for outcome in outcomes)} records, "
+        f"{sum(outcome.failures for outcome in outcomes)} failures, "
+        f"{sum(outcome.paid_twice for outcome in outcomes)} replies paid twice after kills, "
+        f"{by_status}, {len(violations)} violations"
+    )
+    for violation in violations[:20]:
+        print(violation)
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,356 @@
+"""One simulated worker process: the production worker between faulty stores and faulty models."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Self
+
+import orjson
+
+from runtime.contract.keys import batches_prefix, checkpoint_key, failure_parts_prefix
+from runtime.domain.errors import (
+    ModelError,
+    ModelErrorKind,
+    RenderError,
+    StorageUnavailableError,
+)
+from runtime.domain.ports import ModelReply, ModelRequest, ObjectStat, Ports, Usage
+from runtime.domain.price import Price
+from runtime.domain.record import index_of
+from runtime.domain.template import Template
+from runtime.worker.control import StopReason
+from runtime.worker.heartbeat import Heartbeat
+from runtime.worker.pool import Completion
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.worker.worker import ExitCode, Worker
+from tests.fixtures.memory_objects import MemoryObjects
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.truth import Call, InvariantError, Truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Probabilities: of each store call, of each model call, and of each process."""
+
+    store_down: float = 0.0
+    reply_lost: float = 0.0
+    crash: float = 0.0
+    stall: float = 0.0
+    """A pause longer than the lease, as by SIGSTOP, somewhere around a store call."""
+    throttled: float = 0.0
+    in_doubt: float = 0.0
+    server_fault: float = 0.0
+    not_sent: float = 0.0
+    rejected: float = 0.0
+    fatal: float = 0.0
+    slow: float = 0.0
+    invalid: float = 0.0
+    shutdown: float = 0.0
+
+    def calm(self, factor: float) -> "Rates":
+        """All of them scaled down."""
+        return Rates(**{name: value * factor for name, value in vars(self).items()})
+
+
+class Process:
+    """Everything that dies with one worker."""
+
+    def __init__(  # noqa: PLR0913 - a stage has many props
+        self,
+        name: str,
+        *,
+        ports: Ports,
+        objects: MemoryObjects,
+        scheduler: Scheduler,
+        truth: Truth,
+        rates: Rates,
+        rng: random.Random,
+        settings: WorkerSettings,
+        price: Price,
+    ) -> None:
+        self.name = name
+        self.scheduler = scheduler
+        self.truth = truth
+        self.rates = rates
+        self.rng = rng
+        self.price = price
+        self.beats: Heartbeat | None = None
+        self._next_beat = 0.0
+        self._beat_seconds = settings.heartbeat_seconds
+        self.paid: set[Call] = set()
+        self.saved: set[int] = set()
+        self.partials: set[Call] = set()
+        self.code: ExitCode | None = None
+        self.presumed_slow = False
+        self.pool = SimulatedPool(self)
+        guarded = {
+            each: _Guarded(getattr(ports, each), self)
+            for each in ("queue", "jobs", "templates", "checkpoints", "costs", "budgets")
+        }
+        self.worker = Worker(
+            replace(ports, objects=_GuardedObjects(objects, self), **guarded),  # type: ignore[arg-type]
+            owner=name,
+            settings=settings,
+            rng=random.Random(rng.getrandbits(64)),  # noqa: S311
+            crash_point=self._crash_point,
+            make_pool=lambda: self.pool,
+            make_heartbeat=self._make_heartbeat,
+            pause=self._pause,
+            template_engine=PlainEngine(),
+        )
+
+    # ── living ─────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, work_id: str) -> None:
+        """The body of the process."""
+        try:
+            self.code = self.worker.run(work_id)
+        finally:
+            self.pool.die()
+            self._count_losses()
+        if (
+            self.code is ExitCode.INTERRUPTED
+            and self.worker._control.reason is StopReason.SHUTDOWN
+            and not self.presumed_slow
+        ):
+            lost = self.paid - self.partials - {c for c in self.paid if c[0] in self.saved}
+            if lost:
+                raise InvariantError(f"a graceful stop lost {len(lost)} paid replies")
+
+    def _count_losses(self) -> None:
+        kept = {call for call in self.paid if call[0] in self.saved or call in self.partials}
+        self.truth.lost += len(self.paid - kept)
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass while the heartbeat thread goes on."""
+        clock = self.scheduler.clock
+        end = clock.monotonic() + seconds
+        while True:
+            left = end - clock.monotonic()
+            if self.beats is None or left < self._next_beat - clock.monotonic():
+                self.scheduler.pause(max(left, 0.0))
+                return
+            self.scheduler.pause(max(self._next_beat - clock.monotonic(), 0.0))
+            self._next_beat = clock.monotonic() + self._beat_seconds
+            self.beats.beat()
+
+    def _pause(self, seconds: float) -> bool:
+        self.scheduler.pause(seconds)
+        return self.worker.shutdown_requested
+
+    def _make_heartbeat(self, *args: Any, **kwargs: Any) -> Heartbeat:
+        process = self
+
+        class VirtualHeartbeat(Heartbeat):
+            def __enter__(self) -> Self:
+                process.beats = self
+                process._next_beat = process.scheduler.clock.monotonic() + process._beat_seconds
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                process.beats = None
+
+        return VirtualHeartbeat(*args, **kwargs)
+
+    def _crash_point(self, _name: str) -> None:
+        self.scheduler.check_alive()
+        if self.rng.random() < self.rates.crash:
+            self.scheduler.crash()
+
+    @contextmanager
+    def touching_store(self) -> Iterator[None]:
+        """Around the effect of one store call: before it, after it, or never."""
+        self.scheduler.check_alive()
+        dice = self.rng.random
+        if dice() < self.rates.crash:
+            self.scheduler.crash()
+        if dice() < self.rates.stall:
+            self.scheduler.pause(60 + 120 * dice())
+        elif dice() < 0.2:  # noqa: PLR2004 - others get a word in between
+            self.scheduler.pause(0.01 * dice())
+        if dice() < self.rates.store_down:
+            raise StorageUnavailableError("simulated: no effect")
+        yield
+        self.truth.check_money()
+        if dice() < self.rates.crash:
+            self.scheduler.crash()
+        if dice() < self.rates.reply_lost:
+            raise StorageUnavailableError("simulated: the reply was lost")
+
+
+class _Guarded:
+    """A port of one process."""
+
+    def __init__(self, target: object, process: Process) -> None:
+        self._target = target
+        self._process = process
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._target, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._process.touching_store():
+                return method(*args, **kwargs)
+
+        return call
+
+
+class _GuardedObjects:
+    """The object store of one process; notes what this very process has made durable."""
+
+    def __init__(self, target: MemoryObjects, process: Process) -> None:
+        self._target = target
+        self._process = process
+
+    def get(self, key: str, *, version: str | None = None) -> bytes:
+        with self._process.touching_store():
+            return self._target.get(key, version=version)
+
+    def stat(self, key: str) -> ObjectStat:
+        with self._process.touching_store():
+            return self._target.stat(key)
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        if batches_prefix("job") in key:
+            raise InvariantError("a batch may be overwritten")
+        with self._process.touching_store():
+            self._target.put(key, body, content_type=content_type)
+            if key == checkpoint_key("job"):
+                self._note_partials(body)
+
+    def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:
+        with self._process.touching_store():
+            self._target.put_if_absent(key, body, content_type=content_type)
+            if key.startswith((batches_prefix("job"), failure_parts_prefix("job"))):
+                self._process.saved |= {index_of(line) for line in body.splitlines()}
+
+    def _note_partials(self, body: bytes) -> None:
+        for index, partial in orjson.loads(body)["partials"].items():
+            steps = list(partial["steps"])
+            done: set[Call] = {(int(index), step, False) for step in steps}
+            # Of a repaired step both calls are behind it; of an invalid one the first is.
+            done |= {(int(index), step, True) for step in steps}
+            if partial["invalid"] is not None:
+                done.add((int(index), "two" if steps else "one", False))
+            self._process.partials |= done
+
+    def list(self, prefix: str) -> Iterator[ObjectStat]:
+        with self._process.touching_store():
+            return self._target.list(prefix)
+
+    def open_reader(self, key: str) -> AbstractContextManager[BinaryIO]:
+        with self._process.touching_store():
+            return self._target.open_reader(key)
+
+    @contextmanager
+    def open_writer(self, key: str, *, content_type: str) -> Iterator[BinaryIO]:
+        with self._process.touching_store(), self._target.open_writer(
+            key, content_type=content_type
+        ) as stream:
+            yield stream
+
+    def delete(self, keys: Iterable[str]) -> None:
+        with self._process.touching_store():
+            self._target.delete(keys)
+
+
+class PlainEngine(TemplateEngine):
+    """Prompts that name their record and step; rendering itself is tested elsewhere."""
+
+    def load(self, template: Template) -> None:
+        del template
+
+    def execute_template(
+        self, requests: Iterable[RenderRequest]
+    ) -> list[str | RenderError]:
+        return [f"{request.index}/{request.step_id}" for request in requests]
+
+    def close(self) -> None:
+        return None
+
+
+class SimulatedPool:
+    """Model calls whose fate is drawn when they are made and known when they end."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._in_flight: dict[int, tuple[float, Call, ModelReply | ModelError, int]] = {}
+
+    def submit(self, call: int, request: ModelRequest) -> None:
+        self._process.scheduler.check_alive()
+        index, step = request.messages[0].text.split("/")[:2]
+        key = (int(index), step.split("\n")[0], len(request.messages) > 1)
+        clock = self._process.scheduler.clock
+        delay, result, nano = self._fate(request, key)
+        self._in_flight[call] = (clock.monotonic() + delay, key, result, nano)
+
+    def _fate(self, request: ModelRequest, key: Call) -> tuple[float, ModelReply | ModelError, int]:
+        rng, rates = self._process.rng, self._process.rates
+        delay = 0.2 + rng.random() * 3
+        usage = Usage(
+            input_tokens=rng.randint(1, 20), output_tokens=rng.randint(1, request.max_tokens)
+        )
+        nano = self._process.price.cost(usage)
+        maybe = nano if rng.random() < 0.5 else 0  # noqa: PLR2004 - nobody knows
+        draws: list[tuple[float, ModelErrorKind, int]] = [
+            (rates.throttled, ModelErrorKind.THROTTLED, 0),
+            (rates.in_doubt, ModelErrorKind.IN_DOUBT, maybe),
+            (rates.server_fault, ModelErrorKind.SERVER_FAULT, maybe),
+            (rates.not_sent, ModelErrorKind.NOT_SENT, 0),
+            (rates.rejected, ModelErrorKind.REJECTED, 0),
+            (rates.fatal, ModelErrorKind.FATAL, 0),
+        ]
+        for rate, kind, cost in draws:
+            if rng.random() < rate:
+                return delay, ModelError(kind, "simulated"), cost
+        if rng.random() < rates.slow:
+            delay += 200 * rng.random()
+        text = '{"answer": 1}' if request.output_schema or key[1] == "two" else "text"
+        if key[1] == "two" and rng.random() < rates.invalid:
+            text = "not what was asked for"
+        return delay, ModelReply(text=text, usage=usage), nano
+
+    def wait(self, timeout: float) -> list[Completion]:
+        process = self._process
+        clock = process.scheduler.clock
+        if process.rng.random() < process.rates.shutdown:
+            process.worker.request_shutdown()
+        # Shorter waits would not move a clock of this size, and the worker would ask for ever.
+        end = clock.monotonic() + (max(timeout, 1e-6) if timeout > 0 else 0.0)
+        while True:
+            now = clock.monotonic()
+            ended = [call for call, fate in self._in_flight.items() if fate[0] <= now]
+            if ended or now >= end:
+                break
+            due = min([fate[0] for fate in self._in_flight.values()] + [end])
+            process.advance(due - now)
+        return [self._end(call) for call in ended]
+
+    def _end(self, call: int) -> Completion:
+        _, key, result, nano = self._in_flight.pop(call)
+        self._bill(key, nano, replied=isinstance(result, ModelReply))
+        return Completion(call=call, result=result)
+
+    def _bill(self, key: Call, nano: int, *, replied: bool) -> None:
+        if nano:
+            self._process.truth.pay(key, nano, replied=replied)
+            if replied:
+                self._process.paid.add(key)
+
+    def withdraw(self) -> list[int]:
+        return []
+
+    def wake(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+    def die(self) -> None:
+        """The process has ended: the provider goes on with what it has received, and bills it."""
+        self._process.presumed_slow = bool(self._in_flight)
+        for _, key, result, nano in self._in_flight.values():
+            self._bill(key, nano, replied=isinstance(result, ModelReply))
+        self._in_flight.clear()

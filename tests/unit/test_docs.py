@@ -1,0 +1,219 @@
+"""The documentation says what is true: links, paths, targets, commands, templates and results."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import orjson
+import pytest
+import yaml
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from runtime.cli.main import app
+from runtime.contract import environment
+from runtime.domain import template_document, template_policy
+from runtime.domain.errors import RenderError, TemplateError
+from runtime.domain.template_document import parse_template
+from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.worker.worker import ExitCode
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+TEMPLATES: Final = "docs/templates.md"
+
+_FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_PATH: Final = re.compile(
+    r"(?<![\w./-])(?:runtime|tests|docs|examples|requirements)/[\w./-]*[\w/]|\b\w+\.py\b"
+)
+_TARGET: Final = re.compile(r"(?:\$ )?make(?: [A-Z]+=\S+)* ([a-z-]+)")
+_RECORD: Final = 3
+"""The record that the examples are rendered as."""
+
+
+@cache
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def fences(page: str, *kinds: str) -> Iterator[str]:
+    """Bodies of fenced blocks of these kinds; of every kind if none is named."""
+    for kind, body in _FENCE.findall(text_of(page)):
+        if not kinds or kind in kinds:
+            yield body
+
+
+def spans(page: str) -> list[str]:
+    """Inline code; in a table a bar is escaped."""
+    prose = _FENCE.sub("", text_of(page))
+    return [code.replace("\\|", "|") for code in _CODE.findall(prose)]
+
+
+def code_lines(page: str) -> list[str]:
+    return [*spans(page), *(line for body in fences(page) for line in body.splitlines())]
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """The code in the first cells of the table under a heading."""
+    section = text_of(page).split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    return [code for cell in rows for code in _CODE.findall(cell)]
+
+
+# ── every page ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_relative_link_leads_somewhere(page: str) -> None:
+    for link in _LINK.findall(_FENCE.sub("", text_of(page))):
+        if ":" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors_of(target.resolve().relative_to(ROOT).as_posix()), link
+
+
+def anchors_of(page: str) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", text_of(page)), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_in_code_exists(page: str) -> None:
+    for line in code_lines(page):
+        for path in _PATH.findall(line):
+            if "/" in path:
+                assert (ROOT / path).exists(), path
+            else:
+                assert any(ROOT.glob(f"[rt]*/**/{path}")) or (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_exists(page: str) -> None:
+    known = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    named = {match[1] for line in code_lines(page) if (match := _TARGET.match(line))}
+    assert named <= known
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_in_a_block_parses(page: str) -> None:
+    for command in re.findall(r"^(?: {4}|\$ )?seedwright (.+)$", text_of(page), re.MULTILINE):
+        name, *arguments = shlex.split(command)
+        command_of(name).make_context(name, arguments)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_in_a_sentence_exists(page: str) -> None:
+    for code in spans(page):
+        match code.split():
+            case ["seedwright", name, *arguments] if name.islower() and not name.startswith("-"):
+                known = {option for each in command_of(name).params for option in each.opts}
+                assert {each for each in arguments if each.startswith("-")} <= known, code
+
+
+def command_of(name: str) -> TyperCommand:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    command = group.commands[name]
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_template_shown_is_accepted(page: str) -> None:
+    for body in fences(page, "yaml"):
+        parse_template(yaml.safe_load(body))
+
+
+def test_templates_are_shown() -> None:
+    assert len(list(fences(TEMPLATES, "yaml"))) >= 3
+    assert list(fences("README.md", "yaml"))
+
+
+# ── the reference is complete ──────────────────────────────────────────────────────────────────
+
+
+def test_every_field_of_a_template_is_described() -> None:
+    assert (
+        set(first_column(TEMPLATES, "Fields of a template")) == template_document._TEMPLATE_FIELDS
+    )
+    assert set(first_column(TEMPLATES, "Fields of a step")) == template_document._STEP_FIELDS
+
+
+def test_every_filter_test_and_method_is_named() -> None:
+    shown = {name for line in example_lines() for name in re.findall(r"\| (\w+)", line)}
+    assert shown >= template_policy.ALLOWED_FILTERS
+    page = text_of(TEMPLATES)
+    tests = set(_CODE.findall(re.findall(r"^Tests after .*$", page, re.MULTILINE)[0])) - {"is"}
+    assert tests == {name for name in template_policy.ALLOWED_TESTS if name.isidentifier()}
+    methods = re.findall(r"^Methods of .*$", page, re.MULTILINE)[0]
+    assert set(_CODE.findall(methods)) == template_policy.ALLOWED_METHODS
+
+
+def test_every_option_of_the_command_is_described() -> None:
+    described = {word for code in spans("docs/cli.md") for word in re.split(r"[ ,]+", code)}
+    for name in ("generate", "validate", "estimate", "models", "demo"):
+        options = {option for each in command_of(name).params for option in each.opts}
+        assert {option for option in options if option.startswith("-")} <= described
+
+
+def test_the_process_contract_is_complete() -> None:
+    cells = first_column("docs/architecture.md", "The worker process")
+    assert {*environment.WORKER_REQUIRED, *environment.WORKER_OPTIONAL} <= set(cells)
+    codes = re.findall(r"^\| (\d+) \|", text_of("docs/architecture.md"), re.MULTILINE)
+    assert {int(code) for code in codes} == {int(code) for code in ExitCode}
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = "docs/adr/README.md"
+    linked = set(_LINK.findall(text_of(index)))
+    assert linked == {path.name for path in (ROOT / "docs/adr").glob("0*.md")}
+
+
+# ── examples of prompts ────────────────────────────────────────────────────────────────────────
+
+
+def example_lines() -> list[str]:
+    return [line for body in fences(TEMPLATES, "text") for line in body.splitlines()]
+
+
+def test_every_example_renders_as_shown() -> None:
+    examples = [line.partition(" → ") for line in example_lines() if " → " in line]
+    assert len(examples) >= len(template_policy.ALLOWED_FILTERS)
+    with TemplateEngine() as engine:
+        for prompt, _, shown in examples:
+            assert render(engine, prompt.rstrip()).rstrip() == shown, prompt
+
+
+def test_every_mistake_gives_the_message_shown() -> None:
+    mistakes = [line.partition(" ✗ ") for line in example_lines() if " ✗ " in line]
+    assert len(mistakes) > 1
+    with TemplateEngine() as engine:
+        for prompt, _, shown in mistakes:
+            with pytest.raises((TemplateError, RenderError)) as caught:
+                render(engine, prompt.rstrip())
+            assert f"line 1: {shown}" in str(caught.value), prompt
+
+
+def render(engine: TemplateEngine, prompt: str) -> str:
+    """`prompt` for the seed that the page shows. Raises what it fails with."""
+    engine.load(parse_template({"name": "example", "steps": [{"id": "step", "prompt": prompt}]}))
+    seed = orjson.loads(next(fences(TEMPLATES, "json")))
+    request = RenderRequest(step_id="step", index=_RECORD, seed=seed, entropy=_RECORD)
+    text = engine.execute_template([request])[0]
+    if isinstance(text, RenderError):
+        raise text
+    return text

@@ -1,0 +1,177 @@
+"""The examples are what newcomers run first: all of them must fit the engine as they stand."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from runtime.domain.seed_data import Row, missing_paths, parse_seeds
+from runtime.domain.template import Template
+from runtime.domain.template_document import parse_template, resolve_includes
+from runtime.worker.template_engine import RenderRequest, TemplateEngine
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/template.yaml"))
+QUOTED = {"question-answer": "passage", "keywords-summary": "text"}
+"""Examples whose seeds quote published texts, and the field that holds the quote."""
+
+OUTPUTS: dict[str, dict[str, object]] = {
+    "question-answer": {"question": {"question": "What did Alice read?"}},
+}
+"""Outputs as their schemas allow them, where a later step reads more than plain text."""
+
+
+def load_template(name: str) -> Template:
+    folder = EXAMPLES / name
+    document = yaml.safe_load((folder / "template.yaml").read_text(encoding="utf-8"))
+    return resolve_includes(
+        parse_template(document),
+        lambda fragment: (folder / f"{fragment}.txt").read_text(encoding="utf-8"),
+    )
+
+
+def seed_file(name: str) -> Path:
+    [path] = (EXAMPLES / name).glob("seeds.*")
+    return path
+
+
+def load_seeds(name: str) -> list[Row]:
+    path = seed_file(name)
+    return parse_seeds(path.read_bytes(), path.name)
+
+
+def test_there_are_seven_examples_with_seeds_in_three_formats() -> None:
+    assert len(NAMES) >= 7
+    assert {seed_file(name).suffix for name in NAMES} == {".csv", ".json", ".jsonl"}
+    assert max(len(load_seeds(name)) for name in NAMES) >= 40
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_template_is_named_like_its_folder_and_described(name: str) -> None:
+    template = load_template(name)
+
+    assert template.name == name
+    assert template.description
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_seed_has_every_required_path(name: str) -> None:
+    template, seeds = load_template(name), load_seeds(name)
+
+    assert template.schema_requirements
+    assert list(missing_paths(seeds, template.schema_requirements)) == []
+    assert len(seeds) >= 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_are_unique_and_have_no_empty_field(name: str) -> None:
+    seeds = load_seeds(name)
+    ids = [seed["id"] for seed in seeds if "id" in seed]
+    contents = [json.dumps({**seed, "id": None}, sort_keys=True) for seed in seeds]
+
+    assert len(set(ids)) == len(ids)
+    assert len(set(contents)) == len(contents)
+    assert not [seed for seed in seeds if any(value in ("", None, []) for value in seed.values())]
+
+
+@pytest.mark.parametrize(("name", "field"), QUOTED.items())
+def test_every_quoted_text_has_a_source_that_the_readme_lists(name: str, field: str) -> None:
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+    for seed in load_seeds(name):
+        source = seed["source"]
+        assert len(seed[field]) > 100
+        assert source["year"] < 1927
+        row = rf"\| {re.escape(source['author'])} \| {re.escape(source['title'])} "
+        assert re.search(rf"{row}\| {source['year']} \| [^|]*{name}", readme), seed["id"]
+
+
+def test_only_the_known_examples_quote() -> None:
+    assert {name for name in NAMES if "source" in load_seeds(name)[0]} == set(QUOTED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_has_the_command_and_the_number_of_seeds(name: str) -> None:
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    path = seed_file(name)
+
+    assert f"generate examples/{name}/template.yaml --seeds examples/{name}/{path.name} " in readme
+    assert re.search(
+        rf"^\| \[{name}\].*\| {len(load_seeds(name))}, `{path.name}` \|$", readme, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_seed_renders_to_a_short_prompt_in_every_step(name: str) -> None:
+    template, seeds = load_template(name), load_seeds(name)
+    steps = {
+        step.id: {"output": OUTPUTS.get(name, {}).get(step.id, "An output.")}
+        for step in template.steps
+    }
+    requests = [
+        RenderRequest(
+            step_id=step.id, part="prompt", index=index, seed=seed, steps=steps, entropy=index
+        )
+        for step in template.steps
+        for index, seed in enumerate(seeds)
+    ]
+
+    with TemplateEngine(template) as engine:
+        prompts = engine.execute_template(requests)
+
+    assert len(prompts) == len(requests)
+    for prompt in prompts:
+        assert isinstance(prompt, str), prompt
+        # The embedded model has 2048 tokens for prompt and reply.
+        assert 40 < len(prompt) < 2000
+        assert "\n\n\n" not in prompt
+        assert "{{" not in prompt
+        assert "{%" not in prompt
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_replies_are_short(name: str) -> None:
+    assert all(step.max_tokens <= 160 for step in load_template(name).steps)
+
+
+def test_topics_go_round_the_labels_of_the_schema() -> None:
+    [step] = load_template("topic-classification").steps
+    assert step.output_schema is not None
+    labels = [seed["label"] for seed in load_seeds("topic-classification")]
+    cycle = labels[:4]
+
+    assert labels == cycle * (len(labels) // 4)
+    assert Counter(labels) == dict.fromkeys(cycle, 5)
+    for label in cycle:
+        jsonschema_rs.validate(dict(step.output_schema), {"label": label, "text": "x" * 60})
+    with pytest.raises(jsonschema_rs.ValidationError):
+        jsonschema_rs.validate(dict(step.output_schema), {"label": "other", "text": "x" * 60})
+
+
+def test_reviews_ask_for_each_rating_equally_often_and_with_its_sentiment() -> None:
+    template, seeds = load_template("product-reviews"), load_seeds("product-reviews")
+    requests = [
+        RenderRequest(
+            step_id="review", part="prompt", index=index, seed=seeds[0], steps={}, entropy=0
+        )
+        for index in range(10)
+    ]
+
+    with TemplateEngine(template) as engine:
+        prompts = [str(prompt) for prompt in engine.execute_template(requests)]
+
+    asked = [re.findall(r'"sentiment": "(\w+)", "rating": (\d)', prompt) for prompt in prompts]
+    assert Counter(pair for [pair] in asked) == {
+        ("positive", "5"): 2,
+        ("positive", "4"): 2,
+        ("neutral", "3"): 2,
+        ("negative", "2"): 2,
+        ("negative", "1"): 2,
+    }
+    for prompt, [(_, rating)] in zip(prompts, asked, strict=True):
+        assert (seeds[0]["strength"] in prompt) == (int(rating) >= 3)
+        assert (seeds[0]["weakness"] in prompt) == (int(rating) <= 3)
