@@ -20,6 +20,7 @@ from runtime.domain.errors import (
     NotFoundError,
     SeedwrightError,
     StorageFullError,
+    StorageUnavailableError,
 )
 from runtime.domain.job import ENDED, Job, JobStatus, Progress
 from runtime.domain.money import parse_budget
@@ -123,15 +124,15 @@ class Worker:
         """Work on `work_id`, or on the queue until it is empty. The first code that is not DONE
         is what the process ends with, and an interruption ends it at once.
         """
-        code = ExitCode.DONE
+        code: ExitCode | None = None
         while not self.shutdown_requested and (claim := self._claim(work_id)) is not None:
             outcome = self.process_job(claim)
-            if outcome is ExitCode.INTERRUPTED:
-                return outcome
             code = code or outcome
-            if work_id is not None:
-                break
-        return ExitCode.INTERRUPTED if self.shutdown_requested else code
+            if outcome is ExitCode.INTERRUPTED or work_id is not None:
+                return code
+        if code is None and self.shutdown_requested:
+            return ExitCode.INTERRUPTED  # stopped before it could begin
+        return code or ExitCode.DONE
 
     def _claim(self, work_id: str | None) -> Claim | None:
         def claim() -> Claim | None:
@@ -197,6 +198,11 @@ class Worker:
             return self._over_budget(job, claim, error)
         except (LeaseLostError, StorageFullError):
             raise
+        except StorageUnavailableError as error:
+            if self._control.reason is StopReason.SHUTDOWN:
+                # The machine goes; a store that is down now is the next worker's to ask.
+                return ExitCode.INTERRUPTED, lambda: self.jobs.mark_job_interrupted(claim)
+            return self._failed(claim, str(error))
         except SeedwrightError as error:
             return self._failed(claim, str(error))
         except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever

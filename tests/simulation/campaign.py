@@ -207,6 +207,7 @@ class Schedule:
             rng=random.Random(self.rng.getrandbits(64)),  # noqa: S311
             settings=self.settings,
             price=self.price,
+            owner_of=self.queue.owner,
         )
         self.processes.append(process)
         actor = self.scheduler.spawn(process.name, lambda: process.run(JOB_ID))
@@ -280,7 +281,9 @@ def run_schedule(seed: int) -> Outcome | str:
 
 def main() -> int:
     """Run schedules, print what they did, and every seed that broke a promise."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--schedules", type=int, default=300)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seed", type=int, help="replay this one, with its error")

@@ -69,8 +69,10 @@ class Process:
         rng: random.Random,
         settings: WorkerSettings,
         price: Price,
+        owner_of: Callable[[str], str],
     ) -> None:
         self.name = name
+        self._owner_of = owner_of
         self.scheduler = scheduler
         self.truth = truth
         self.rates = rates
@@ -114,10 +116,15 @@ class Process:
             self.code is ExitCode.INTERRUPTED
             and self.worker._control.reason is StopReason.SHUTDOWN
             and not self.presumed_slow
+            and self.rates.store_down == self.rates.reply_lost == 0
         ):
             lost = self.paid - self.partials - {c for c in self.paid if c[0] in self.saved}
             if lost:
                 raise InvariantError(f"a graceful stop lost {len(lost)} paid replies")
+
+    def owns(self) -> bool:
+        """Whether the queue says so."""
+        return self._owner_of("job") == self.name
 
     def _count_losses(self) -> None:
         kept = {call for call in self.paid if call[0] in self.saved or call in self.partials}
@@ -217,13 +224,16 @@ class _GuardedObjects:
             raise InvariantError("a batch may be overwritten")
         with self._process.touching_store():
             self._target.put(key, body, content_type=content_type)
-            if key == checkpoint_key("job"):
+            if key == checkpoint_key("job") and self._process.owns():
                 self._note_partials(body)
 
     def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:
         with self._process.touching_store():
             self._target.put_if_absent(key, body, content_type=content_type)
-            if key.startswith((batches_prefix("job"), failure_parts_prefix("job"))):
+            # What a stale owner still writes does not count: its successor has paid again.
+            if self._process.owns() and key.startswith(
+                (batches_prefix("job"), failure_parts_prefix("job"))
+            ):
                 self._process.saved |= {index_of(line) for line in body.splitlines()}
 
     def _note_partials(self, body: bytes) -> None:
@@ -246,9 +256,10 @@ class _GuardedObjects:
 
     @contextmanager
     def open_writer(self, key: str, *, content_type: str) -> Iterator[BinaryIO]:
-        with self._process.touching_store(), self._target.open_writer(
-            key, content_type=content_type
-        ) as stream:
+        with (
+            self._process.touching_store(),
+            self._target.open_writer(key, content_type=content_type) as stream,
+        ):
             yield stream
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -262,9 +273,7 @@ class PlainEngine(TemplateEngine):
     def load(self, template: Template) -> None:
         del template
 
-    def execute_template(
-        self, requests: Iterable[RenderRequest]
-    ) -> list[str | RenderError]:
+    def execute_template(self, requests: Iterable[RenderRequest]) -> list[str | RenderError]:
         return [f"{request.index}/{request.step_id}" for request in requests]
 
     def close(self) -> None:
