@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static fmt bench lock clean
+.PHONY: help demo test check static fmt bench campaign lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ test: $(VENV)/.dev ## run all tests (quick settings)
 
 check: static test ## format, lint, types, import contracts, tests: what CI runs
 
-static: $(VENV)/.dev
+static: $(VENV)/.dev ## everything of check but the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -38,6 +38,9 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 bench: $(VENV)/.dev ## measure the engine beside plain boto3, and the export (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
+
+campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
+	$(BIN)/python -m tests.simulation.campaign --schedules 20000
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \

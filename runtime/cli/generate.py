@@ -143,14 +143,15 @@ def _models(dataset: Dataset, options: Options) -> tuple[int, ModelClient]:
 
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
-    # On a full disk it is the error that counts, not that it could not be logged.
-    logging.raiseExceptions = False
     with disk_errors(f"open {path}"):
         stream: TextIO = path.open("a", encoding="utf-8")
+    # On a full disk it is the error that counts, not that it could not be logged.
+    shown, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         configure(stream)
         yield
     finally:
+        logging.raiseExceptions = shown
         with suppress(OSError):
             stream.close()
 

@@ -30,7 +30,7 @@ def test_killed_again_and_again_it_keeps_every_promise(
         backend="bedrock",
         steps=steps,
         concurrency=CONCURRENCY,
-        latency_ms=20,
+        latency_ms=80,
     )
 
     result: Any = module.kill_and_resume(plan, tmp_path)

@@ -16,6 +16,7 @@ from runtime.local.storage import open_storage
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import (
     TWO_STEPS,
+    billed_nano,
     environment,
     generate_arguments,
     run,
@@ -243,3 +244,4 @@ def test_the_true_cost_lies_within_the_estimate(
     )
     assert low <= likely <= high
     assert low <= Decimal(done["cost_usd"]) <= high
+    assert int(Decimal(done["cost_usd"]).scaleb(9)) == billed_nano(double)

@@ -157,7 +157,7 @@ class Schedule:
         self.objects.put(SEEDS_KEY, b'{"name": "a"}\n{"name": "b"}\n', content_type="text/plain")
         worst = self.price.worst_case(prompt_bytes=200, max_tokens=20)
         enough = 60 * self.records * worst
-        budget = enough if self.rng.random() < 0.8 else self.rng.randint(worst, enough // 20)  # noqa: PLR2004
+        budget = enough if self.rng.random() < 0.8 else self.rng.randint(worst, enough // 20)
         now = self.scheduler.clock.now()
         self.jobs.create_job(
             Job(
@@ -188,9 +188,9 @@ class Schedule:
                 retries += 1
                 queue_again(self.jobs, self.queue, JOB_ID)
             self._start(self.rates.calm(max(1 - turn / CALM_AFTER, 0.0)))
-            if self.rng.random() < 0.3:  # noqa: PLR2004 - a second one, by mistake or impatience
+            if self.rng.random() < 0.3:
                 self._start(self.rates.calm(max(1 - turn / CALM_AFTER, 0.0)))
-            if self.rng.random() < 0.05:  # noqa: PLR2004 - the user changes their mind
+            if self.rng.random() < 0.05:
                 self._cancel_later()
             self.scheduler.run_for(20_000.0)
             self._raise_errors()

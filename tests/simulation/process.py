@@ -57,7 +57,7 @@ class Rates:
 class Process:
     """Everything that dies with one worker."""
 
-    def __init__(  # noqa: PLR0913 - a stage has many props
+    def __init__(
         self,
         name: str,
         *,
@@ -175,7 +175,7 @@ class Process:
             self.scheduler.crash()
         if dice() < self.rates.stall:
             self.scheduler.pause(60 + 120 * dice())
-        elif dice() < 0.2:  # noqa: PLR2004 - others get a word in between
+        elif dice() < 0.2:
             self.scheduler.pause(0.01 * dice())
         if dice() < self.rates.store_down:
             raise StorageUnavailableError("simulated: no effect")
@@ -223,9 +223,14 @@ class _GuardedObjects:
         if batches_prefix("job") in key:
             raise InvariantError("a batch may be overwritten")
         with self._process.touching_store():
+            if key == checkpoint_key("job"):
+                if self._process.owns():
+                    self._process.partials |= _paid_in(body)
+                else:
+                    # A stale owner may still replace the blob, though not its version. Batches are
+                    # beyond its reach; paid steps of unfinished records are what it can cost.
+                    self._process.truth.lost += len(_paid_in(self._target.bodies.get(key)))
             self._target.put(key, body, content_type=content_type)
-            if key == checkpoint_key("job") and self._process.owns():
-                self._note_partials(body)
 
     def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:
         with self._process.touching_store():
@@ -235,16 +240,6 @@ class _GuardedObjects:
                 (batches_prefix("job"), failure_parts_prefix("job"))
             ):
                 self._process.saved |= {index_of(line) for line in body.splitlines()}
-
-    def _note_partials(self, body: bytes) -> None:
-        for index, partial in orjson.loads(body)["partials"].items():
-            steps = list(partial["steps"])
-            done: set[Call] = {(int(index), step, False) for step in steps}
-            # Of a repaired step both calls are behind it; of an invalid one the first is.
-            done |= {(int(index), step, True) for step in steps}
-            if partial["invalid"] is not None:
-                done.add((int(index), "two" if steps else "one", False))
-            self._process.partials |= done
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         with self._process.touching_store():
@@ -265,6 +260,19 @@ class _GuardedObjects:
     def delete(self, keys: Iterable[str]) -> None:
         with self._process.touching_store():
             self._target.delete(keys)
+
+
+def _paid_in(checkpoint: bytes | None) -> set[Call]:
+    """The paid calls of unfinished records that a checkpoint keeps."""
+    paid: set[Call] = set()
+    document = orjson.loads(checkpoint) if checkpoint else {"partials": {}}
+    for index, partial in document["partials"].items():
+        steps = list(partial["steps"])
+        # Of a repaired step both calls are behind it; of an invalid one the first is.
+        paid |= {(int(index), step, repair) for step in steps for repair in (False, True)}
+        if partial["invalid"] is not None:
+            paid.add((int(index), "two" if steps else "one", False))
+    return paid
 
 
 class PlainEngine(TemplateEngine):
@@ -302,7 +310,7 @@ class SimulatedPool:
             input_tokens=rng.randint(1, 20), output_tokens=rng.randint(1, request.max_tokens)
         )
         nano = self._process.price.cost(usage)
-        maybe = nano if rng.random() < 0.5 else 0  # noqa: PLR2004 - nobody knows
+        maybe = nano if rng.random() < 0.5 else 0
         draws: list[tuple[float, ModelErrorKind, int]] = [
             (rates.throttled, ModelErrorKind.THROTTLED, 0),
             (rates.in_doubt, ModelErrorKind.IN_DOUBT, maybe),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.fixtures.clock import ManualClock
 
 
-class Crashed(BaseException):  # noqa: N818 - no error of the program, so no handler may catch it
+class Crashed(BaseException):
     """The process is gone: nothing it would still do may happen."""
 
 

@@ -1,4 +1,4 @@
-"""What really happened, beside what the engine believes: calls that were paid, and what was lost."""
+"""What really happened, beside what the engine believes: calls paid for, and replies lost."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -21,7 +21,7 @@ def test_a_model_call_is_one_request_within_the_time_limit() -> None:
     assert config.max_pool_connections == 64
     assert config.tcp_keepalive
     assert not isinstance(client._serializer, ParamValidationDecorator)
-    assert config.user_agent.startswith("seedwright ")
+    assert config.user_agent == "seedwright"
     client.close()
 
 

@@ -1,12 +1,14 @@
 """What the command shows: rates, lines, tables and figures."""
 
 import io
+import logging
 from datetime import date
 from pathlib import Path
 
 import orjson
 import pytest
 
+from runtime.cli.generate import _log_to
 from runtime.cli.main import run
 from runtime.cli.preview import example_of
 from runtime.cli.progress import Goal, Meter, Plain
@@ -81,6 +83,19 @@ def test_plain_lines_come_at_the_start_every_five_seconds_and_at_the_end(
 
     counts = [line.split("/")[0] for line in stream.getvalue().splitlines()]
     assert counts == ["0", "5", "10", "11"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk without space")
+def test_a_log_that_can_not_be_written_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("runtime")
+    before = logger.handlers, logger.level, logger.propagate
+    try:
+        with _log_to(Path("/dev/full")):
+            logger.warning("something")
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+
+    assert capsys.readouterr().err == ""
 
 
 def record(output: object) -> bytes:
