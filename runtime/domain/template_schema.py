@@ -5,7 +5,10 @@ back-references), and references stay inside the schema: nothing is ever downloa
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 MAX_REASON_CHARACTERS: Final = 300
 
@@ -18,16 +21,25 @@ def schema_problem(schema: object) -> str | None:
         return "must be a JSON Schema object"
     if any(not reference.startswith("#") for reference in _references(schema)):
         return "may refer to itself only: begin every $ref with #"
-    import jsonschema_rs  # noqa: PLC0415 - few templates have a schema, and every start would pay
+    import jsonschema_rs  # noqa: PLC0415 - as below
 
     try:
-        jsonschema_rs.validator_for(
-            dict(schema), retriever=_refuse_download, pattern_options=jsonschema_rs.RegexOptions()
-        )
+        compile_schema(schema)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as exc:
         reason = exc.message if isinstance(exc, jsonschema_rs.ValidationError) else str(exc)
         return f"is not a valid JSON Schema: {' '.join(reason.split())[:MAX_REASON_CHARACTERS]}"
     return None
+
+
+def compile_schema(schema: Mapping[str, object]) -> "jsonschema_rs.Validator":
+    """A validator that runs in linear time and downloads nothing. Raises what jsonschema_rs
+    raises for a schema that `schema_problem` would refuse.
+    """
+    import jsonschema_rs  # noqa: PLC0415 - few templates have a schema, and every start would pay
+
+    return jsonschema_rs.validator_for(
+        dict(schema), retriever=_refuse_download, pattern_options=jsonschema_rs.RegexOptions()
+    )
 
 
 def _references(schema: object) -> Iterator[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-import jsonschema_rs
 import orjson
 
 from runtime.domain.errors import OutputError
+from runtime.domain.template_schema import compile_schema
 
 REFUSED_STOP_REASONS: Final = frozenset(
     {
@@ -32,7 +32,7 @@ class OutputReader:
 
     def __init__(self, schema: Mapping[str, object] | None) -> None:
         self._schema = schema
-        self._validator = None if schema is None else jsonschema_rs.validator_for(dict(schema))
+        self._validator = None if schema is None else compile_schema(schema)
 
     def read(self, text: str) -> object:
         """The output to store. Raises `OutputError`, whose message tells the model what is wrong.

@@ -187,12 +187,12 @@ def _wait_for_moment(
     plan: Plan, rng: random.Random, folder: Folder, process: subprocess.Popen[str]
 ) -> str:
     """Until the moment to kill has come, or the process has ended; which moment it is."""
-    jitter = rng.uniform(0, 0.05)
+    jitter = rng.uniform(0, 2 * plan.latency_ms / 1000)
     if rng.random() < START_SHARE:
         seconds = rng.uniform(0, MAX_START_SECONDS)
         _ended(process, seconds)
         return f"after {seconds:.3f} s"
-    wanted = rng.randint(1, max(plan.records // (plan.kills + 1), 1))
+    wanted = rng.randint(1, max(plan.records // (2 * plan.kills + 2), 1))
     goal = len(folder.finished()) + wanted
     deadline = time.monotonic() + DEADLINE_SECONDS
     while len(folder.finished()) < goal and time.monotonic() < deadline:
