@@ -1,11 +1,22 @@
-"""What every test relies on: a clean environment, a clock that stands still, an emulated AWS."""
+"""What every test relies on: a clean environment, a clock that stands still, an emulated AWS.
 
+Property tests try few examples. `HYPOTHESIS_PROFILE=long` tries many, and the emulated AWS too
+where a machine of states runs against every family of adapters.
+"""
+
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.fixtures.aws import FakeAws, emulated_aws, scrub_environment
 from tests.fixtures.clock import ManualClock
+
+# No deadlines: a machine that is busy is no defect.
+settings.register_profile("quick", deadline=None, max_examples=50, stateful_step_count=30)
+settings.register_profile("long", deadline=None, max_examples=1000, stateful_step_count=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 pytest_plugins = ["tests.fixtures.worker_world"]
 

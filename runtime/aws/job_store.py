@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 MAX_SHARDS: Final = 99
 """A DynamoDB transaction takes 100 items, and one of them is the job."""
 
+_WORKER_SOURCES: Final = {
+    # A successor takes over what its predecessor left RUNNING.
+    JobStatus.RUNNING: sources_of(JobStatus.RUNNING) | {JobStatus.RUNNING},
+    # An interrupted worker hands back what runs; a job that has ended meanwhile stays ended.
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),
+}
+"""Where a worker's transitions differ from `sources_of`."""
+
 # Excludes a worker that lost its lease: its successor has stored a higher fence.
 _FENCE_HOLDS: Final = "(attribute_not_exists(#fence) OR #fence <= :fence)"
 
@@ -110,8 +118,8 @@ class DynamoJobStore:
         self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
     ) -> None:
         sources = sources_of(status)
-        if fence is not None and status is JobStatus.RUNNING:
-            sources |= {JobStatus.RUNNING}
+        if fence is not None:
+            sources = _WORKER_SOURCES.get(status, sources)
         allowed = {f":from{number}": source for number, source in enumerate(sorted(sources))}
         # Excludes a transition decided on a status that has changed since: a user's cancellation
         # and a worker's end can't overwrite each other.

@@ -18,7 +18,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,17 +28,16 @@ import orjson
 from runtime.bootstrap import LocalEngine
 from runtime.cli.inputs import SeedFile, out_errors
 from runtime.contract.keys import export_key, failures_key, seed_prefix
-from runtime.domain.errors import ConfigurationError, ConflictError, InputError, NotFoundError
+from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
 from runtime.domain.job import (
-    ENDED,
     Job,
     JobConfig,
     JobStatus,
     OutputFormat,
     SeedStrategy,
-    work_id_of,
 )
 from runtime.domain.money import usd_decimal
+from runtime.domain.requeue import queue_again
 from runtime.domain.template import Template
 from runtime.domain.template_document import document_of
 from runtime.local.database import disk_errors
@@ -165,18 +164,12 @@ class DatasetFolder:
         job_id = dataset.job_id()
         ports = engine.ports
         try:
-            job = ports.jobs.get_job(job_id)
+            ports.jobs.get_job(job_id)
         except NotFoundError:
             self._create(engine, dataset, job_id)
             return ports.jobs.get_job(job_id)
         ports.jobs.set_budget(job_id, usd_decimal(dataset.budget_nano))
-        if job.status is not JobStatus.COMPLETED:
-            # Two tables, and a kill may come between them: each is put right for itself. Work that
-            # has not ended is queued already, or left behind by a dead process and recovered.
-            with suppress(ConflictError):
-                ports.queue.enqueue(work_id_of(job_id))
-            if job.status in ENDED:
-                ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
+        queue_again(ports.jobs, ports.queue, job_id)
         return ports.jobs.get_job(job_id)
 
     def _create(self, engine: LocalEngine, dataset: Dataset, job_id: str) -> None:

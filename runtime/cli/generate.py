@@ -167,7 +167,6 @@ def _run(
     job = folder.prepare(engine, dataset)
     goal = Goal(records=dataset.num_records, budget_nano=dataset.budget_nano)
     meter = Meter(goal, monotonic)
-    meter.update(job.progress)
     display = make_display(meter, json=options.json)
     worker = Worker(
         engine.ports,

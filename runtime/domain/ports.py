@@ -252,8 +252,9 @@ class JobStore(Protocol):
         """Move along `job.TRANSITIONS`, stamping started_at or completed_at.
 
         With a fence, a newer stored fence raises `LeaseLostError` and the fence is stored; RUNNING
-        → RUNNING is then allowed (a successor takes over). Leaving FAILED clears error_message.
-        Raises `ConflictError` when the table doesn't allow the transition, `NotFoundError`.
+        → RUNNING is then allowed (a successor takes over), and QUEUED only from RUNNING (a worker
+        that hands work back brings no ended job back). Leaving FAILED clears error_message.
+        Raises `ConflictError` when the transition isn't allowed, `NotFoundError`.
         """
         ...
 

@@ -102,8 +102,7 @@ class SqliteJobStore:
             row = _status_and_fence(connection, job_id)
             _check_fence(job_id, row["fence"], fence)
             old = JobStatus(row["status"])
-            takeover = fence is not None and old is status is JobStatus.RUNNING
-            if not takeover and not may_become(old, status):
+            if not _is_allowed(old, status, fence):
                 raise ConflictError(f"job {job_id} is {old} and can't become {status}")
             connection.execute(
                 _SET_STATUS,
@@ -151,6 +150,16 @@ def _status_and_fence(connection: sqlite3.Connection, job_id: str) -> sqlite3.Ro
 def _check_fence(job_id: str, stored: int, fence: int | None) -> None:
     if fence is not None and stored > fence:
         raise LeaseLostError(f"another worker took job {job_id}: stop writing")
+
+
+def _is_allowed(old: JobStatus, new: JobStatus, fence: int | None) -> bool:
+    if fence is None:
+        return may_become(old, new)
+    if new is JobStatus.QUEUED:
+        # A worker hands back what runs; a job that has ended meanwhile stays ended.
+        return old is JobStatus.RUNNING
+    takeover = old is new is JobStatus.RUNNING
+    return takeover or may_become(old, new)
 
 
 def _job_of(row: sqlite3.Row) -> Job:

@@ -40,6 +40,7 @@ class BudgetGuard:
         self._store = store
         self._claim = claim
         self._clock = clock
+        self._limit_nano = limit_nano
         self._concurrency = concurrency
         self._retry_at = float("-inf")
         account = store.open_account(claim.job_id, limit_nano)
@@ -53,7 +54,7 @@ class BudgetGuard:
     @property
     def limit_nano(self) -> int:
         """The job's budget."""
-        return self._account.limit_nano
+        return self._limit_nano
 
     @property
     def spent_nano(self) -> int:
@@ -94,13 +95,13 @@ class BudgetGuard:
             self._resolve_doubt()
             hold, settled = self._ledger.hold.nano, self._ledger.settled_nano
             room = max(hold - settled - self._ledger.reserved_nano, 0)
-            self._apply(self._ledger.change(room))
+            self._book(self._ledger.change(room))
 
     def close(self) -> None:
         """Book everything, calls in flight at their worst case, and give the rest back."""
         self._ledger.presume_all_spent()
         self._resolve_doubt()
-        self._apply(self._ledger.change(0))
+        self._book(self._ledger.change(0))
 
     def _grow(self, nano: int) -> Cover:
         if self._clock.monotonic() < self._retry_at:
@@ -120,6 +121,21 @@ class BudgetGuard:
                 return Cover.UNREACHABLE
             return Cover.GRANTED
         return Cover.EXHAUSTED
+
+    def _book(self, change: HoldChange) -> None:
+        try:
+            self._apply(change)
+        except BudgetExceededError:
+            # Only a bill above its worst case needs more than the hold. It is owed all the same:
+            # the account lets it in, stands above the limit then, and nothing more starts.
+            job_id = self._claim.job_id
+            held = change.expected.nano if change.expected else 0
+            owed = change.spent_nano + change.new.nano - held
+            self._store.open_account(job_id, self._store.get_account(job_id).committed_nano + owed)
+            try:
+                self._apply(change)
+            finally:
+                self._store.open_account(job_id, self._limit_nano)
 
     def _apply(self, change: HoldChange) -> None:
         self._doubt = change

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from runtime.domain.checkpoint import Partial
-from runtime.domain.errors import RenderError
+from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.job import Job
 from runtime.domain.sampling import draw
 from runtime.domain.seed_data import Row, seed_id
@@ -23,7 +23,8 @@ Rendered = tuple[RecordTask, RenderError | None]
 class Prompts:
     """Takes indices in order, opens them as tasks and renders in batches.
 
-    `admit` is asked before each fresh record and raises what stops the job.
+    `admit` is asked before each fresh record. A `BudgetExceededError` of its is raised when the
+    records that were admitted before are closed, whatever else it raises at once.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Prompts:
         self._next_index = next_index
         self._admit = admit
         self._indices: Iterator[int] | None = saver.finished.missing()
+        self._refused: int | None = None
         self._open: dict[int, RecordTask] = {}
         self._waiting: list[RecordTask] = []
 
@@ -95,11 +97,18 @@ class Prompts:
     def _take(self) -> RecordTask | None:
         if self._indices is None or self._saver.room <= len(self._open):
             return None
-        index = next(self._indices, None)
+        index = next(self._indices, None) if self._refused is None else self._refused
         if index is None:
             self._indices = None
             return None
-        self._admit()
+        try:
+            self._admit()
+        except BudgetExceededError:
+            if not self._open:
+                raise
+            self._refused = index
+            return None
+        self._refused = None
         chosen = draw(
             self._job.job_id,
             index,

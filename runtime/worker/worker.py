@@ -271,6 +271,7 @@ class Worker:
         )
         saver = self._saver(job, claim, guard)
         checkpoint = saver.recover()
+        self._on_progress(saver.progress)
         self.template_engine.load(template)
         pool = self._make_pool()
         run = Run(

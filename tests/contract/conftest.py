@@ -1,32 +1,26 @@
-"""The same promises for both families of adapters."""
+"""The same promises for both families of adapters, and for the fakes that stand in for them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from typing import cast
 
 import pytest
 
+from tests.fixtures.aws import FakeAws
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.storage import OpenPorts, Storage, open_aws, open_local
+from tests.fixtures.families import FAMILIES, open_family
+from tests.fixtures.storage import OpenPorts, Storage
 
 
-@pytest.fixture(params=["aws", "local"])
-def open_ports(
-    request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path
-) -> Iterator[OpenPorts]:
+@pytest.fixture(params=FAMILIES)
+def open_ports(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[OpenPorts]:
     """Each call opens new adapters on the same storage, as another process would."""
-    if request.param == "aws":
-        account = request.getfixturevalue("aws")
-        yield lambda: open_aws(account, clock)
-        return
-    with ExitStack() as opened:
 
-        def open_another() -> Storage:
-            storage = open_local(tmp_path / "data", clock)
-            opened.callback(storage.close)
-            return storage
+    def get_aws() -> FakeAws:
+        return cast("FakeAws", request.getfixturevalue("aws"))
 
-        yield open_another
+    with ExitStack() as stack:
+        yield open_family(request.param, clock, stack, get_aws=get_aws)
 
 
 @pytest.fixture

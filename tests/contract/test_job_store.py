@@ -125,8 +125,11 @@ def test_status_moves_along_the_transition_table(
                 ports.jobs.set_status(job_id, JobStatus.RUNNING, fence=1)
             if old in ENDED:
                 ports.jobs.set_status(job_id, old, fence=1)
-            takeover = fence is not None and old is new is JobStatus.RUNNING
-            if takeover or may_become(old, new):
+            allowed = may_become(old, new)
+            if fence is not None and new in {JobStatus.RUNNING, JobStatus.QUEUED}:
+                # A worker takes over what is running, and hands back nothing else.
+                allowed = old is JobStatus.RUNNING or (allowed and new is JobStatus.RUNNING)
+            if allowed:
                 ports.jobs.set_status(job_id, new, fence=fence)
                 assert ports.jobs.get_job(job_id).status is new
             else:
@@ -195,6 +198,26 @@ def test_a_successor_takes_over_and_the_old_owner_is_fenced_off(
     assert (job.status, job.progress) == (JobStatus.RUNNING, Progress())
     successor.jobs.set_progress("a", 2, Progress(records_generated=2))
     successor.jobs.set_status("a", JobStatus.COMPLETED, fence=2)
+
+
+@pytest.mark.parametrize("end", sorted(ENDED))
+def test_an_interrupted_worker_brings_no_ended_job_back(
+    ports: Storage, clock: ManualClock, end: JobStatus
+) -> None:
+    start(ports, clock)
+    ports.jobs.set_status("a", end, fence=None, error_message="as the user wished")
+    ended = ports.jobs.get_job("a")
+    clock.advance(1)
+    for fence in (1, 2):
+        with pytest.raises(ConflictError):
+            ports.jobs.set_status("a", JobStatus.QUEUED, fence=fence)
+    assert ports.jobs.get_job("a") == ended
+
+
+def test_an_interrupted_worker_hands_a_running_job_back(ports: Storage, clock: ManualClock) -> None:
+    start(ports, clock)
+    ports.jobs.set_status("a", JobStatus.QUEUED, fence=1)
+    assert ports.jobs.get_job("a").status is JobStatus.QUEUED
 
 
 def test_a_change_without_a_fence_leaves_the_stored_one(ports: Storage, clock: ManualClock) -> None:

@@ -1,10 +1,13 @@
 """SIGKILL at random moments, and a full disk: nothing lost, nothing done twice (N1, N2)."""
 
 import importlib.util
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +16,20 @@ import orjson
 import pytest
 
 from tests.fixtures.bedrock_double import BedrockDouble
-from tests.fixtures.command import PROGRAM, environment, generate_arguments, run, write_inputs
+from tests.fixtures.command import (
+    PROGRAM,
+    TWO_STEPS,
+    environment,
+    generate_arguments,
+    run,
+    start,
+    write_inputs,
+)
 
 CONCURRENCY = 4
 
 
-@pytest.mark.parametrize(("steps", "records", "seed"), [(1, 60, 5), (2, 40, 8)])
+@pytest.mark.parametrize(("steps", "records", "seed"), [(1, 60, 5), (2, 40, 2)])
 def test_killed_again_and_again_it_keeps_every_promise(
     steps: int, records: int, seed: int, tmp_path: Path
 ) -> None:
@@ -53,6 +64,29 @@ def script() -> ModuleType:
     sys.modules["kill_and_resume"] = module  # dataclasses look it up
     spec.loader.exec_module(module)
     return module
+
+
+def test_paid_steps_of_a_killed_record_are_not_paid_again(tmp_path: Path) -> None:
+    """Every record has its first step when the kill comes, and waits for its second."""
+    write_inputs(tmp_path, TWO_STEPS)
+    arguments = generate_arguments(CONCURRENCY, "--concurrency", str(CONCURRENCY))
+    with BedrockDouble() as double:
+        double.faults([{"prompt": "from this plan", "effect": "timeout"}])
+        env = environment(double.url)
+        with start(arguments, cwd=tmp_path, env=env) as process:
+            deadline = time.monotonic() + 30
+            while double.calls < 2 * CONCURRENCY:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.killpg(process.pid, signal.SIGKILL)
+        double.faults([])
+        done = run(arguments, cwd=tmp_path, env=env)
+        stats = double.stats()
+
+    assert done.returncode == 0, done.stderr
+    assert indices(tmp_path / "out" / "dataset.jsonl") == list(range(CONCURRENCY))
+    assert stats["received"] == 3 * CONCURRENCY
+    assert stats["paid_twice"] == CONCURRENCY
 
 
 def shell_quoted(arguments: list[str]) -> str:

@@ -216,9 +216,7 @@ def test_a_reply_that_is_lost_is_one_http_request_and_presumed_paid(
     stats = world.double.stats()
     assert stats["paid"] == 12  # all but the call that was never read
     assert max(stats["prompts"].values()) == 2
-    lost = 12 - stats["answered"] + 1  # an answer that is no completion counts as answered
     assert world.account(job_id).spent_nano > billed(world)
-    assert lost >= 7
 
 
 def test_no_step_is_paid_more_than_three_times_without_a_reply(world: WorkerWorld) -> None:
