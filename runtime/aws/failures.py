@@ -41,6 +41,8 @@ CONDITIONAL_CONFLICT: Final = "ConditionalRequestConflict"
 _CONDITION_REASON: Final = "ConditionalCheckFailed"
 _PASSING_CODES: Final = frozenset(
     {
+        "BadDigest",  # what arrived is not what was sent; so is XAmzContentChecksumMismatch
+        "IncompleteBody",
         "LimitExceededException",
         "OperationAborted",
         "ProvisionedThroughputExceededException",
@@ -52,6 +54,7 @@ _PASSING_CODES: Final = frozenset(
         "ThrottlingException",
         "TransactionConflictException",
         "TransactionInProgressException",
+        "XAmzContentChecksumMismatch",
         CONDITIONAL_CONFLICT,
     }
 )

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from typing import Final
 
 from runtime.bootstrap import aws_ports, process_owner
 from runtime.contract import environment as names
@@ -18,6 +19,8 @@ from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker
 
 _log = logging.getLogger("runtime.worker")  # `__main__` would not reach the handler of `configure`
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def settings_of(environment: Mapping[str, str]) -> WorkerSettings:
@@ -55,6 +58,9 @@ def work_id_from(environment: Mapping[str, str]) -> str | None:
 
 def main() -> int:
     """Run one worker process."""
+    # A signal that comes too early waits for its handler. Without one it would kill, or be lost:
+    # the kernel gives the first process of a container only the signals it handles.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     configure(sys.stdout)
     try:
         settings = settings_of(os.environ)
@@ -63,8 +69,9 @@ def main() -> int:
         event(_log, logging.ERROR, "not started", error=str(error))
         return ExitCode.BAD_CONFIGURATION
     worker = Worker(ports, owner=process_owner(), settings=settings)
-    signal.signal(signal.SIGTERM, worker.handle_shutdown)
-    signal.signal(signal.SIGINT, worker.handle_shutdown)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, worker.handle_shutdown)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     try:
         return worker.run(work_id_from(os.environ))
     except SeedwrightError as error:

@@ -23,6 +23,8 @@ class Control:
         # same moment, replace a stronger one.
         self._reasons: list[StopReason] = []
         self._wake: Callable[[], None] | None = None
+        self.lease_trusted: Callable[[], bool] = lambda: True
+        """Whether nobody else can have taken the work by now; set by whoever renews the lease."""
 
     @property
     def reason(self) -> StopReason | None:

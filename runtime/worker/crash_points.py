@@ -1,10 +1,24 @@
-"""Named places where a worker may die. Tests stop it at each; production passes straight through.
-
-after_claim · after_reserve · after_call · before_batch_put · after_batch_put · after_failures_put ·
-between_checkpoint_writes · after_checkpoint · before_export · before_status
-"""
+"""Named places where a worker may die. Tests stop it there; production passes straight through."""
 
 from collections.abc import Callable
+from typing import Final
+
+CRASH_POINTS: Final = (
+    "after_claim",
+    "after_recover",
+    "after_reserve",
+    "after_call",
+    "before_batch_put",
+    "after_batch_put",
+    "after_failures_put",
+    "between_checkpoint_writes",
+    "after_checkpoint",
+    "before_export",
+    "mid_export",  # all records are written, nothing is published; more often in a long export
+    "before_status",
+    "between_status_writes",
+)
+"""In the order in which a job first comes by; a failure list is saved before its batch."""
 
 CrashPoint = Callable[[str], None]
 

@@ -99,6 +99,7 @@ class Generation:
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._in_flight: dict[int, RecordTask] = {}
         self._in_flight_of: Counter[str] = Counter()
+        self._arrived: deque[Completion] = deque()
         self._ahead = min(MAX_AHEAD, run.settings.concurrency)
         self._calls = itertools.count(1)
         self._limiters = {
@@ -202,7 +203,13 @@ class Generation:
     # ── from prompt to reply ───────────────────────────────────────────────────────────────────
 
     def _dispatch(self) -> None:
+        if not self._control.lease_trusted():
+            # A process that was stopped for longer than its lease: a successor may be paying for
+            # the same records. The heartbeat finds out at once whether there is one.
+            return
         for _ in range(len(self._ready)):
+            if len(self._in_flight) >= self._saver.room:
+                return  # a batch can't be saved: what is paid for beyond it is limited
             task = self._ready[0]
             model = task.step.model
             if self._in_flight_of[model] >= self._limiters[model].window:
@@ -262,11 +269,13 @@ class Generation:
             self._ready.appendleft(heapq.heappop(self._waiting)[2])
 
     def _receive(self, timeout: float) -> None:
-        completions = self._run.pool.wait(timeout)
-        for completion in completions:
-            self._completed(completion)
+        # Kept here, so that a flush that fails between two replies doesn't lose the others.
+        self._arrived += self._run.pool.wait(0.0 if self._arrived else timeout)
+        told = bool(self._arrived)
+        while self._arrived:
+            self._completed(self._arrived.popleft())
             self._flush_if_due()  # however many replies come at once, a batch has its size
-        if completions:
+        if told:
             self._run.on_progress(self._saver.progress)
 
     def _completed(self, completion: Completion) -> None:

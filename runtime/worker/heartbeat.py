@@ -41,6 +41,7 @@ class Heartbeat:
         self._control = control
         self._settings = settings
         self._renewed = clock.monotonic()
+        control.lease_trusted = lambda: self._seconds_trusted() > 0
         self._done = threading.Event()
         self._threads = (
             threading.Thread(target=self._run, name="heartbeat", daemon=True),

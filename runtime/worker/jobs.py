@@ -5,6 +5,7 @@ import logging
 from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
 from runtime.domain.job import ENDED, MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
+from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.logs import event
 
 _log = logging.getLogger(__name__)
@@ -13,17 +14,26 @@ _log = logging.getLogger(__name__)
 class Jobs:
     """Writes to the jobs table first, since that is what users see, then to the queue."""
 
-    def __init__(self, store: JobStore, queue: WorkQueue) -> None:
+    def __init__(
+        self, store: JobStore, queue: WorkQueue, crash_point: CrashPoint = pass_through
+    ) -> None:
         self._store = store
         self._queue = queue
+        self._crash_point = crash_point
+        self._unpublished: tuple[Claim, Progress] | None = None
 
     def update_job_progress(self, claim: Claim, progress: Progress) -> None:
-        """Publish counters. A failure is logged and not raised: the next flush says it again."""
+        """Publish counters. A failure is logged and not raised: the next flush says it again, or
+        the end of the job does.
+        """
+        self._unpublished = None
         try:
             self._store.set_progress(claim.job_id, claim.fence, progress)
         except LeaseLostError:
             raise
         except SeedwrightError as error:
+            if error.retryable:
+                self._unpublished = (claim, progress)
             event(
                 _log,
                 logging.WARNING,
@@ -31,6 +41,11 @@ class Jobs:
                 job_id=claim.job_id,
                 error=error.code,
             )
+
+    def _publish_again(self, claim: Claim) -> None:
+        """After the last flush nobody else would correct counters that were not published."""
+        if self._unpublished is not None and self._unpublished[0] == claim:
+            self.update_job_progress(*self._unpublished)
 
     def mark_job_running(self, claim: Claim) -> None:
         """Take the job under this claim's fence."""
@@ -58,6 +73,7 @@ class Jobs:
                 # Cancelled while the worker was stopping: QUEUED would take that back.
                 self._queue.finish(claim, status)
                 return
+            self._publish_again(claim)
             self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)
             self._queue.release(claim)
         except LeaseLostError:
@@ -77,6 +93,7 @@ class Jobs:
         self._finish_item(claim, JobStatus.CANCELLED)
 
     def _end(self, claim: Claim, status: JobStatus, message: str | None = None) -> None:
+        self._publish_again(claim)
         try:
             self._store.set_status(claim.job_id, status, fence=claim.fence, error_message=message)
         except ConflictError:
@@ -85,6 +102,7 @@ class Jobs:
             if status not in ENDED:
                 raise
         event(_log, logging.INFO, "job ended", job_id=claim.job_id, status=str(status))
+        self._crash_point("between_status_writes")
         self._finish_item(claim, status)
 
     def _finish_item(self, claim: Claim, status: JobStatus) -> None:

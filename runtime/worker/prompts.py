@@ -23,8 +23,8 @@ Rendered = tuple[RecordTask, RenderError | None]
 class Prompts:
     """Takes indices in order, opens them as tasks and renders in batches.
 
-    `admit` is asked before each fresh record. A `BudgetExceededError` of its is raised when the
-    records that were admitted before are closed, whatever else it raises at once.
+    `admit` is asked before each fresh record and raises what stops the job. If that is the budget,
+    records that were admitted before are finished first.
     """
 
     def __init__(

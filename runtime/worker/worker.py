@@ -98,7 +98,7 @@ class Worker:
         self.batches = Batches(ports.objects)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
         self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
-        self.jobs = Jobs(ports.jobs, ports.queue)
+        self.jobs = Jobs(ports.jobs, ports.queue, crash_point)
         self.exporter = Exporter(ports.objects)
         self.template_engine = template_engine or TemplateEngine()
 
@@ -239,7 +239,14 @@ class Worker:
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self._crash_point("before_export")
-        self.exporter.export_data(job, expected=expected)
+        self.exporter.export_data(job, expected=expected, progress=self._during_export)
+
+    def _during_export(self, _records: int) -> None:
+        """Asked as the export goes, at last when all records are written and none is published."""
+        self._crash_point("mid_export")
+        if self._control.reason is StopReason.LEASE_LOST:
+            # A late owner may know fewer records than its successor has published.
+            raise LeaseLostError("another worker owns this work now")
 
     def generate_data(self, job: Job, claim: Claim) -> tuple[StopReason | None, Progress]:
         """Generate every record that is not finished yet. Why it stopped early, or None, and the
@@ -271,6 +278,7 @@ class Worker:
         )
         saver = self._saver(job, claim, guard)
         checkpoint = saver.recover()
+        self._crash_point("after_recover")
         self._on_progress(saver.progress)
         self.template_engine.load(template)
         pool = self._make_pool()

@@ -4,17 +4,20 @@ Every test ends with the same promises: each index once (N1), little paid twice 
 between the bill and the limit (N3).
 """
 
+import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import psutil
 import pytest
 
 from runtime.domain.job import JobStatus
 from runtime.domain.money import parse_usd
+from runtime.domain.ports import Lease
 from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_world import wait_until
 from tests.process.worker_processes import (
@@ -34,10 +37,11 @@ TUNING: Final = {
     "HEARTBEAT_SECONDS": "1",
 }
 SHORT: Final = {**TUNING, "LEASE_SECONDS": "3"}
-LONG: Final = {**TUNING, "LEASE_SECONDS": "60"}
+LONG: Final = {**TUNING, "LEASE_SECONDS": "20"}
 """For tests in which nobody may lose a lease, however busy the machine is."""
+LATENCY_MS: Final = 40
 QUIET_SECONDS: Final = 1.0
-"""So long without a call, with 20 ms to a call, that nothing is being dispatched."""
+"""So long without a call that nothing is being dispatched: a call takes `LATENCY_MS`."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def aws_url() -> Iterator[str]:
 
 @pytest.fixture
 def cloud(aws_url: str) -> Iterator[Cloud]:
-    with cloud_at(aws_url) as cloud:
+    with cloud_at(aws_url, latency_ms=LATENCY_MS) as cloud:
         yield cloud
 
 
@@ -117,7 +121,7 @@ def test_a_worker_that_was_stopped_wakes_up_when(cloud: Cloud, moment: str) -> N
     zombie.signal(signal.SIGCONT)
 
     assert zombie.end() == ExitCode.INTERRUPTED
-    assert {"lease lost", "job left to its new owner"} <= set(zombie.messages())
+    assert "job left to its new owner" in zombie.messages()
     assert successor.end() == ExitCode.DONE
     check_completed(cloud, "paused", num_records=160)
 
@@ -125,7 +129,7 @@ def test_a_worker_that_was_stopped_wakes_up_when(cloud: Cloud, moment: str) -> N
 def test_of_two_workers_on_one_job_one_works_and_the_other_leaves(cloud: Cloud) -> None:
     """N1, S7.1: a sign of life of the owner is enough to leave."""
     cloud.create_job("single", num_records=160)
-    cloud.faults([{"delay_ms": 80}])  # the job outlasts several heartbeats
+    cloud.faults([{"delay_ms": 60}])  # the job outlasts several heartbeats
     both = [cloud.start(**LONG), cloud.start(**LONG)]
 
     wait_until(lambda: not all(worker.running for worker in both))
@@ -290,27 +294,56 @@ def test_a_second_sigterm_is_harmless(cloud: Cloud) -> None:
     assert cloud.stats()["paid_twice"] == 0
 
 
-@pytest.mark.parametrize("field", ["SigBlk", "SigCgt"])
-def test_a_sigterm_before_a_claim_leaves_no_trace(cloud: Cloud, field: str) -> None:
-    """S4.5: from the first moment on the signal is kept, and then obeyed."""
-    cloud.create_job("untouched", num_records=5)
-    assert cloud.storage.queue.claim("untouched", "somebody else") is not None
-    (before,) = cloud.storage.queue.leases()
+def test_a_sigterm_before_a_claim_leaves_no_trace(cloud: Cloud) -> None:
+    """S4.5: it watches the lease of somebody else, who shows no sign of life."""
+    before = held_by_somebody_else(cloud, "untouched")
     worker = cloud.start(**LONG)
+    wait_until(lambda: catches_sigterm(worker.process.pid) or not worker.running)
 
-    wait_until(lambda: minds_sigterm(worker, field) or not worker.running)
     worker.signal(signal.SIGTERM)
 
+    check_untouched(cloud, worker, before)
+
+
+def test_a_sigterm_while_it_starts_is_not_lost(cloud: Cloud, tmp_path: Path) -> None:
+    """S4.5: a signal without a handler kills, and as the first process of a container is lost."""
+    before = held_by_somebody_else(cloud, "untouched")
+    prices = tmp_path / "prices.json"
+    os.mkfifo(prices)
+    worker = cloud.start(**LONG, SEEDWRIGHT_PRICES=str(prices))
+    with open_for(worker, prices) as start:  # now the worker reads, and waits for us
+        worker.signal(signal.SIGTERM)
+        start.write(b"{}")
+
+    check_untouched(cloud, worker, before)
+
+
+def held_by_somebody_else(cloud: Cloud, job_id: str) -> Lease:
+    cloud.create_job(job_id, num_records=5)
+    assert cloud.storage.queue.claim(job_id, "somebody else") is not None
+    (lease,) = cloud.storage.queue.leases()
+    return lease
+
+
+def check_untouched(cloud: Cloud, worker: WorkerProcess, lease: Lease) -> None:
     assert worker.end() == ExitCode.INTERRUPTED
     assert worker.messages() == ["shutdown requested"]
-    assert list(cloud.storage.queue.leases()) == [before]
-    assert cloud.job("untouched").status is JobStatus.QUEUED
+    assert list(cloud.storage.queue.leases()) == [lease]
+    assert cloud.job(lease.job_id).status is JobStatus.QUEUED
     assert cloud.stats()["received"] == 0
 
 
-def minds_sigterm(worker: WorkerProcess, field: str) -> bool:
-    """Whether the kernel sees SIGTERM blocked, or caught. Blocked lasts for an instant only."""
-    status = Path(f"/proc/{worker.process.pid}/status").read_text(encoding="ascii")
-    masks = dict(line.split(":\t", 1) for line in status.splitlines() if line.startswith("Sig"))
-    bit = 1 << (signal.SIGTERM - 1)
-    return any(int(masks[name], 16) & bit for name in {field, "SigCgt"})
+def open_for(reader: WorkerProcess, fifo: Path) -> BinaryIO:
+    """The other end of `fifo`, once the worker has opened its own."""
+    while reader.running:
+        with suppress(OSError):  # nobody reads yet
+            return os.fdopen(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        time.sleep(0.005)
+    raise AssertionError("the worker has not opened the file")
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Whether the process has a handler, as the kernel tells."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))

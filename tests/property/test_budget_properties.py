@@ -1,20 +1,26 @@
 """The hard budget (requirement N3): true spend <= spent + holds <= limit, whatever happens.
 
-The machine below is a job with two shards. Workers claim, reserve, settle, grow and shrink their
-holds, lose replies and die; an adversary bills every call the moment it is dispatched.
+The machine below is a job with two shards, over every family of accounts. Workers claim, reserve,
+settle, grow and shrink their holds, lose replies and die; late ones go on writing; an adversary
+bills every call the moment it is dispatched.
 """
 
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runtime.domain.budget import HoldChange, Ledger, take_over
-from runtime.domain.errors import BudgetExceededError, StorageUnavailableError
+from runtime.domain.errors import BudgetExceededError, LeaseLostError
 from runtime.domain.ports import Account, Hold
-from tests.fixtures.memory_ports import MemoryBudgets
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.families import open_family
+from tests.fixtures.storage import new_job
 
 JOB = "job"
 SHARDS = ("job#0", "job#1")
@@ -44,15 +50,26 @@ class Worker:
 
 
 class BudgetMachine(RuleBasedStateMachine):
+    family: ClassVar[str]
+
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryBudgets()
+        self.stack = ExitStack()
+        clock = ManualClock()
+        storage = open_family(self.family, clock, self.stack)()
+        storage.jobs.create_job(new_job(JOB, clock))
+        self.store = storage.budgets
+        self.late: dict[str, Worker] = {}
+        self.last: dict[str, HoldChange] = {}
         self.workers: dict[str, Worker] = {}
         self.fence = 0
         self.calls = 0
         self.bound = 0
         self.billed = 0
         self.booked = 0
+
+    def teardown(self) -> None:
+        self.stack.close()
 
     @property
     def account(self) -> Account:
@@ -70,24 +87,19 @@ class BudgetMachine(RuleBasedStateMachine):
 
     def _send(self, shard: str, change: HoldChange, arrival: str) -> bool:
         """Whether the worker learns that the change was made."""
+        if arrival == "request lost":
+            return False
         before = self.account
-        if arrival != "arrives":
-            self.store.script.fail(
-                "budgets.change_hold",
-                StorageUnavailableError("timeout"),
-                reply_lost=arrival == "reply lost",
-            )
-        try:
-            self.store.change_hold(
-                JOB, shard, expected=change.expected, new=change.new, spent_nano=change.spent_nano
-            )
-        except StorageUnavailableError:
-            learned = False
-        else:
-            learned = True
+        self._write(shard, change)
         if before.holds.get(shard) != self.account.holds.get(shard):
             self.booked += change.spent_nano
-        return learned
+            self.last[shard] = change
+        return arrival == "arrives"
+
+    def _write(self, shard: str, change: HoldChange) -> Account:
+        return self.store.change_hold(
+            JOB, shard, expected=change.expected, new=change.new, spent_nano=change.spent_nano
+        )
 
     @rule(shard=shards, arrival=arrivals)
     def claim(self, shard: str, arrival: str) -> None:
@@ -96,13 +108,37 @@ class BudgetMachine(RuleBasedStateMachine):
         left_behind = self.account.holds.get(shard)
         change = take_over(left_behind, fence=self.fence)
         assert change.spent_nano == (left_behind.nano if left_behind else 0)
-        self.workers.pop(shard, None)
+        self._retire(shard)
         if self._send(shard, change, arrival) or self._send(shard, change, "arrives"):
             self.workers[shard] = Worker(Ledger(change.new))
 
+    def _retire(self, shard: str) -> None:
+        if worker := self.workers.pop(shard, None):
+            self.late[shard] = worker
+
     @rule(shard=shards)
     def die(self, shard: str) -> None:
-        self.workers.pop(shard, None)
+        self._retire(shard)
+
+    @precondition(lambda self: self.late)
+    @rule(shard=shards, room=amounts)
+    def a_late_worker_changes_nothing(self, shard: str, room: int) -> None:
+        late, worker = self.late.get(shard), self.workers.get(shard)
+        if late is None or worker is None:
+            return
+        before = self.account
+        for change in (late.unsure, late.ledger.change(room)):
+            if change is not None:
+                with pytest.raises(LeaseLostError):
+                    self._write(shard, change)
+        assert self.account == before
+
+    @precondition(lambda self: self.last)
+    @rule(shard=shards)
+    def a_change_that_was_made_is_sent_again(self, shard: str) -> None:
+        if change := self.last.get(shard):
+            before = self.account
+            assert self._write(shard, change) == before == self.account
 
     @precondition(lambda self: self.workers)
     @rule(shard=shards, worst=amounts, part=st.integers(0, 4))
@@ -197,8 +233,22 @@ class BudgetMachine(RuleBasedStateMachine):
             assert self.billed <= self.account.committed_nano <= self.bound
 
 
-TestBudget = BudgetMachine.TestCase
-TestBudget.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+class MemoryBudget(BudgetMachine):
+    family = "memory"
+
+
+class LocalBudget(BudgetMachine):
+    family = "local"
+
+
+class AwsBudget(BudgetMachine):
+    family = "aws"
+
+
+TestMemoryBudget = MemoryBudget.TestCase
+TestLocalBudget = LocalBudget.TestCase
+if os.environ.get("HYPOTHESIS_PROFILE") == "long":
+    TestAwsBudget = AwsBudget.TestCase
 
 
 def ledger_of(nano: int) -> Ledger:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -74,7 +75,7 @@ class Watched:
     pauses: int = field(default=0)
 
     def pause(self, seconds: float) -> bool:
-        self.clock.advance(seconds)
+        self.clock.advance(max(seconds, 0.001))  # a clock never stands still
         if self.pauses == 0:
             self.beat()
         self.pauses += 1
@@ -143,7 +144,7 @@ class LeaseMachine(RuleBasedStateMachine):
         return claim
 
     @rule(target=claims, place=places)
-    def claim_the_oldest(self, place: str) -> object:
+    def claim_the_oldest(self, place: str) -> Claim | MultipleResults[Claim]:
         owner, ports = self.owners[place]
         line = self._line()
         claim = ports.queue.get_next_job(owner)
@@ -151,7 +152,7 @@ class LeaseMachine(RuleBasedStateMachine):
         return self._took(claim, owner) if claim else multiple()
 
     @rule(target=claims, place=places, job_id=jobs)
-    def claim_one(self, place: str, job_id: str) -> object:
+    def claim_one(self, place: str, job_id: str) -> Claim | MultipleResults[Claim]:
         owner, ports = self.owners[place]
         claim = ports.queue.claim(job_id, owner)
         assert (claim is not None) is (self.items[job_id].status is QUEUED)
@@ -203,7 +204,7 @@ class LeaseMachine(RuleBasedStateMachine):
     # ── the watcher ────────────────────────────────────────────────────────────────────────────
 
     @rule(target=sightings)
-    def look(self) -> object:
+    def look(self) -> MultipleResults[Sighting]:
         seen = [
             Sighting(lease, self.items[lease.work_id].beats) for lease in self.user.queue.leases()
         ]
@@ -319,7 +320,9 @@ class LeaseMachine(RuleBasedStateMachine):
     @invariant()
     def the_stores_hold_what_they_should(self) -> None:
         leases = [(lease.work_id, lease.fence) for lease in self.user.queue.leases()]
-        running = [(name, item.fence) for name, item in self.items.items() if item.status is RUNNING]
+        running = [
+            (name, item.fence) for name, item in self.items.items() if item.status is RUNNING
+        ]
         assert sorted(leases) == sorted(running)
         for job_id, item in self.items.items():
             job = self.user.jobs.get_job(job_id)

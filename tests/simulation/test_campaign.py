@@ -8,7 +8,7 @@ import pytest
 
 from runtime.domain import budget
 from runtime.domain.ports import Hold
-from runtime.worker import budget_guard, prompts, saver
+from runtime.worker import budget_guard, saver
 from tests.simulation.campaign import Outcome, run_schedule
 
 QUICK = range(150)
@@ -21,8 +21,12 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def violations(seeds: range) -> list[str]:
-    return [each for each in map(run_schedule, seeds) if isinstance(each, str)]
+MANY = range(3000)
+"""More than a broken promise has ever taken to show."""
+
+
+def violations() -> Iterator[str]:
+    return (each for each in map(run_schedule, MANY) if isinstance(each, str))
 
 
 def test_no_schedule_breaks_a_promise() -> None:
@@ -45,7 +49,7 @@ def test_releasing_what_a_dead_worker_held_is_seen(monkeypatch: pytest.MonkeyPat
         return replace(budget.take_over(left_behind, fence=fence), spent_nano=0)
 
     monkeypatch.setattr(budget_guard, "take_over", release)
-    assert any("above the ledger" in each for each in violations(QUICK))
+    assert any("above the ledger" in each for each in violations())
 
 
 def test_ignoring_what_was_saved_after_the_checkpoint_is_seen(
@@ -53,17 +57,4 @@ def test_ignoring_what_was_saved_after_the_checkpoint_is_seen(
 ) -> None:
     """N1: batches written after the last checkpoint have to be adopted."""
     monkeypatch.setattr(saver.Saver, "_adopt", lambda _self, _batch: 0)
-    assert violations(QUICK) != []
-
-
-def test_a_checkpoint_that_passes_adopted_indices_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """N2: the next index has to lie beyond everything that adopted batches hold."""
-    honest = prompts.Prompts.unfinished
-
-    def short(self: prompts.Prompts) -> object:
-        _, unfinished = honest(self)
-        below = {index: each for index, each in unfinished.items() if index < self._next_index}
-        return self._next_index, below
-
-    monkeypatch.setattr(prompts.Prompts, "unfinished", short)
-    assert any("paid twice" in each for each in violations(range(60)))
+    assert next(violations(), None) is not None

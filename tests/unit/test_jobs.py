@@ -60,7 +60,7 @@ ENDS: list[tuple[JobStatus, Callable[[Jobs, Claim], None]]] = [
     (JobStatus.FAILED, lambda jobs, claim: jobs.mark_job_failed(claim, "why")),
     (JobStatus.BUDGET_EXCEEDED, lambda jobs, claim: jobs.mark_job_budget_exceeded(claim, "why")),
 ]
-ends = pytest.mark.parametrize(("status", "end"), ENDS, ids=str)
+ends = pytest.mark.parametrize(("status", "end"), ENDS, ids=[str(status) for status, _ in ENDS])
 
 
 def test_progress_is_published() -> None:
