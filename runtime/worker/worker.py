@@ -190,12 +190,7 @@ class Worker:
         the heartbeat is silent and can't take the end of the lease for its loss.
         """
         try:
-            reason, progress = self.generate_data(job, claim)
-            if reason is None:
-                self._export(job, expected=progress.records_generated)
-            return self._ended(claim, reason, progress)
-        except BudgetExceededError as error:
-            return self._over_budget(job, claim, error)
+            return self._generate_and_export(job, claim)
         except (LeaseLostError, StorageFullError):
             raise
         except StorageUnavailableError as error:
@@ -208,6 +203,15 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
             _log.exception("job failed by a defect")
             return self._failed(claim, f"internal error: {type(error).__name__}")
+
+    def _generate_and_export(self, job: Job, claim: Claim) -> tuple[ExitCode, Callable[[], None]]:
+        try:
+            reason, progress = self.generate_data(job, claim)
+        except BudgetExceededError as error:
+            return self._over_budget(job, claim, error)
+        if reason is None:
+            self._export(job, expected=progress.records_generated)
+        return self._ended(claim, reason, progress)
 
     def _ended(
         self, claim: Claim, reason: StopReason | None, progress: Progress

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -25,6 +25,7 @@ from tests.fixtures.storage import new_job
 JOB = "job"
 SHARDS = ("job#0", "job#1")
 amounts = st.integers(0, 60)
+THOROUGH = settings(max_examples=200, stateful_step_count=60)
 shards = st.sampled_from(SHARDS)
 arrivals = st.sampled_from(["arrives", "reply lost", "request lost"])
 
@@ -75,12 +76,12 @@ class BudgetMachine(RuleBasedStateMachine):
     def account(self) -> Account:
         return self.store.get_account(JOB)
 
-    @initialize(limit=st.integers(0, 300))
+    @initialize(limit=st.integers(0, 150))
     def open_account(self, limit: int) -> None:
         self.bound = limit
         self.store.open_account(JOB, limit)
 
-    @rule(limit=st.integers(0, 300))
+    @rule(limit=st.integers(0, 150))
     def user_changes_the_limit(self, limit: int) -> None:
         self.bound = max(limit, self.account.committed_nano)
         self.store.open_account(JOB, limit)
@@ -246,6 +247,7 @@ class AwsBudget(BudgetMachine):
 
 
 TestMemoryBudget = MemoryBudget.TestCase
+TestMemoryBudget.settings = THOROUGH  # in memory it costs next to nothing
 TestLocalBudget = LocalBudget.TestCase
 if os.environ.get("HYPOTHESIS_PROFILE") == "long":
     TestAwsBudget = AwsBudget.TestCase

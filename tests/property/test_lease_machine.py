@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -41,6 +42,7 @@ PLACES = ("first", "second")
 """Where owners live: one process at a time each."""
 jobs = st.sampled_from(JOBS)
 places = st.sampled_from(PLACES)
+THOROUGH = settings(max_examples=300, stateful_step_count=60)
 SETTINGS = WorkerSettings(heartbeat_seconds=1, lease_seconds=4)
 
 
@@ -353,6 +355,7 @@ class AwsLeases(LeaseMachine):
 
 
 TestMemoryLeases = MemoryLeases.TestCase
+TestMemoryLeases.settings = THOROUGH  # in memory it costs next to nothing
 TestLocalLeases = LocalLeases.TestCase
 if os.environ.get("HYPOTHESIS_PROFILE") == "long":
     TestAwsLeases = AwsLeases.TestCase

@@ -1,5 +1,4 @@
-"""S5: Bedrock throttles, fails, answers nonsense or not at all. Numbers of fault rows are in the
-docstrings.
+"""S5: Bedrock throttles, fails, answers nonsense or not at all.
 
 Retries have no jitter here, so none of them waits.
 """
@@ -109,7 +108,7 @@ def always(effect: str, product: int, **fields: object) -> RuleDocument:
 def test_throttled_calls_are_made_again_whatever_the_refusal_looks_like(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S5.1, fault 68: nothing is charged, no record fails, the log says what happened."""
+    """S5.1: nothing is charged, no record fails, the log says what happened."""
     codes = ["ThrottlingException", "ModelNotReadyException", "ServiceQuotaExceededException"]
     rules = [always(code, product, times=2) for product, code in enumerate(codes)]
     rules += [
@@ -135,7 +134,7 @@ def test_throttled_calls_are_made_again_whatever_the_refusal_looks_like(
 def test_a_storm_of_throttling_narrows_the_window_and_calm_opens_it_again(
     world: WorkerWorld,
 ) -> None:
-    """S5.1, fault 56: 90 % of all calls are refused, for a while."""
+    """S5.1: 90 % of all calls are refused, for a while."""
     world.double.faults(
         [{"effect": "reply", "every": 10}, {"effect": "ThrottlingException", "times": 60}]
     )
@@ -167,7 +166,7 @@ def test_a_storm_of_throttling_narrows_the_window_and_calm_opens_it_again(
 def test_a_model_that_errors_gets_one_more_try_and_then_the_record_has_failed(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S5.2, fault 58: each try is charged at its worst case."""
+    """S5.2: each try is charged at its worst case."""
     world.double.faults(
         [
             always("ModelErrorException", 1),
@@ -193,7 +192,7 @@ def test_a_model_that_errors_gets_one_more_try_and_then_the_record_has_failed(
 def test_a_reply_that_is_lost_is_one_http_request_and_presumed_paid(
     world: WorkerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S5.3, fault 59: the SDK retries nothing, the worker once."""
+    """S5.3: the SDK retries nothing, the worker once."""
     monkeypatch.setattr(clients, "MODEL_READ_SECONDS", 0.2)
     world.double.faults(
         [
@@ -220,7 +219,7 @@ def test_a_reply_that_is_lost_is_one_http_request_and_presumed_paid(
 
 
 def test_no_step_is_paid_more_than_three_times_without_a_reply(world: WorkerWorld) -> None:
-    """S5.2, S5.3 (fault invariant I4): whatever the mix of failures."""
+    """S5.2, S5.3: whatever the mix of failures."""
     codes = ["ModelErrorException", "InternalServerException", "reset_before_reply"]
     world.double.faults([always(code, 1, times=1, paid=True) for code in codes])
     job_id = world.create_job(num_records=3)
@@ -233,7 +232,7 @@ def test_no_step_is_paid_more_than_three_times_without_a_reply(world: WorkerWorl
 
 
 def test_bursts_of_5xx_are_borne_and_lasting_ones_fail_their_record(world: WorkerWorld) -> None:
-    """S5.2, fault 57: a refused 503 costs nothing, a 500 may have been billed."""
+    """S5.2: a refused 503 costs nothing, a 500 may have been billed."""
     world.double.faults(
         [
             always("ServiceUnavailableException", 1, times=5),
@@ -256,7 +255,7 @@ def test_bursts_of_5xx_are_borne_and_lasting_ones_fail_their_record(world: Worke
 def test_what_was_never_sent_is_never_charged(
     world: WorkerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S5.3, fault 60: Bedrock can't be reached at first."""
+    """S5.3: Bedrock can't be reached at first."""
     with ExitStack() as stack:
         closed = stack.enter_context(socket.socket())
         closed.bind(("127.0.0.1", 0))  # and doesn't listen
@@ -282,7 +281,7 @@ def test_what_was_never_sent_is_never_charged(
 def test_a_bedrock_that_nobody_reaches_fails_the_job_in_the_end(
     world: WorkerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S5.8, fault 60: waiting has an end, and costs nothing."""
+    """S5.8: waiting has an end, and costs nothing."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -306,7 +305,7 @@ def test_a_bedrock_that_nobody_reaches_fails_the_job_in_the_end(
 def test_a_request_that_is_refused_is_not_repeated(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S5.4, fault 63."""
+    """S5.4."""
     world.double.faults([always("ValidationException", 3, message="too many tokens")])
     job_id = world.create_job(num_records=6)
 
@@ -333,7 +332,7 @@ def test_a_request_that_is_refused_is_not_repeated(
 def test_a_model_that_may_not_be_used_ends_the_job_at_once(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture, code: str, advice: str
 ) -> None:
-    """S5.5, fault 62: what was generated is saved, the message helps, and later it goes on."""
+    """S5.5: what was generated is saved, the message helps, and later it goes on."""
     world.double.faults([always(code, 9)])
     job_id = world.create_job(num_records=30)
     late: list[str] = []
@@ -361,7 +360,7 @@ def test_a_model_that_may_not_be_used_ends_the_job_at_once(
 
 
 def test_without_access_no_more_is_asked_than_was_in_flight(world: WorkerWorld) -> None:
-    """S5.5, fault 62."""
+    """S5.5."""
     world.double.faults([{"effect": "AccessDeniedException"}])
     job_id = world.create_job(num_records=200)
 
@@ -467,7 +466,7 @@ def test_a_model_that_fails_every_call_is_not_paid_for_ever(
 
 
 def test_what_a_model_stops_for_is_billed_and_decides(world: WorkerWorld) -> None:
-    """Fault 64: a cut text is stored with its reason, a refusal is listed; neither is repeated."""
+    """A cut text is stored with its reason, a refusal is listed; neither is repeated."""
     refusals = [
         "content_filtered",
         "guardrail_intervened",
@@ -495,7 +494,7 @@ def test_what_a_model_stops_for_is_billed_and_decides(world: WorkerWorld) -> Non
 
 
 def test_an_answer_that_does_not_fit_is_repaired_at_most_once(world: WorkerWorld) -> None:
-    """Faults 64, 65: cut JSON, prose instead of JSON, nothing at all."""
+    """Cut JSON, prose instead of JSON, nothing at all."""
     schema = {
         "type": "object",
         "properties": {"score": {"type": "integer", "maximum": 5}},
@@ -535,7 +534,7 @@ HOSTILE = (
 
 
 def test_hostile_answers_are_stored_as_they_are_and_break_no_export(world: WorkerWorld) -> None:
-    """Fault 66: control characters, lone surrogates, formulas, a text of 4 MiB."""
+    """Control characters, lone surrogates, formulas, a text of 4 MiB."""
     rules = [always("reply", product, text=text) for product, text in enumerate(HOSTILE)]
     world.double.faults([*rules, always("huge", len(HOSTILE))])
     count = len(HOSTILE) + 1

@@ -1,4 +1,4 @@
-"""S8: the budget of a job is hard. Numbers of fault rows are in the docstrings.
+"""S8: the budget of a job is hard.
 
 What the model has really cost is what the double has billed, at the prices of the real table. The
 job's account has to cover it at every moment, and stays within its limit.
@@ -189,7 +189,7 @@ def test_a_cost_equal_to_the_limit_counts_as_exceeded(
         assert check_exceeded(world, job_id) == 0
 
 
-# ── S8.3, fault 52: a budget that ends ─────────────────────────────────────────────────────────
+# ── S8.3: a budget that ends ─────────────────────────────────────────────────────────
 
 
 def test_what_the_budget_was_enough_for_is_saved_and_exported(world: WorkerWorld) -> None:
@@ -205,7 +205,7 @@ def test_what_the_budget_was_enough_for_is_saved_and_exported(world: WorkerWorld
 
 
 def test_no_call_starts_without_cover_and_little_of_the_budget_is_left(world: WorkerWorld) -> None:
-    """Fault 52: in the middle of a wave of sixteen calls."""
+    """N3: in the middle of a wave of sixteen calls."""
     world.double.faults([{"delay_ms": 5}])
     job_id = world.create_job(num_records=60, budget="0.000500000")
     uncovered: list[int] = []
@@ -229,7 +229,7 @@ def test_no_call_starts_without_cover_and_little_of_the_budget_is_left(world: Wo
 
 
 def test_a_budget_that_is_raised_goes_on_and_one_that_is_lowered_stops(world: WorkerWorld) -> None:
-    """S8.3, fault 53: what is spent counts under every limit."""
+    """S8.3: what is spent counts under every limit."""
     job_id = world.create_job(num_records=40, budget=TIGHT)
     assert world.run() is ExitCode.BUDGET_EXCEEDED
     first = check_exceeded(world, job_id)
@@ -301,13 +301,13 @@ def test_without_the_cost_table_the_ledger_still_holds_the_limit(
     assert billed(world) <= world.account(job_id).limit_nano
 
 
-# ── faults 47, 48: a bill that is missing or too high ──────────────────────────────────────────
+# ── N3: a bill that is missing or too high ──────────────────────────────────────────
 
 
 def test_a_reply_without_usage_costs_its_worst_case(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fault 48. So does one whose tokens the price table has no rate for."""
+    """N3. So does one whose tokens the price table has no rate for."""
     packaged = world.ports.prices
     rateless = replace(price(world), cache_write=None)
     prices = replace(packaged, prices={**packaged.prices, MODEL: rateless})
@@ -333,7 +333,7 @@ def test_a_reply_without_usage_costs_its_worst_case(
 def test_a_call_dearer_than_its_worst_case_is_booked_and_flagged(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fault 47: the budget has room for the surprise."""
+    """N3: the budget has room for the surprise."""
     dear = {"inputTokens": 1_000_000, "outputTokens": 64}
     world.double.faults([{"prompt": "product 3.", "usage": dear}])
     job_id = world.create_job(num_records=8, budget="1")
@@ -349,7 +349,7 @@ def test_a_call_dearer_than_its_worst_case_is_booked_and_flagged(
 
 
 def test_a_call_dearer_than_the_whole_budget_is_the_last_one(world: WorkerWorld) -> None:
-    """Fault 47: the overshoot is that one call's, it is told, and the job pays for nothing more."""
+    """N3: the overshoot is that one call's, it is told, and the job pays for nothing more."""
     dear = {"inputTokens": 1_000_000, "outputTokens": 64}
     world.double.faults([{"prompt": "product 3.", "usage": dear}])
     job_id = world.create_job(num_records=60, budget="0.001000000")
@@ -370,12 +370,12 @@ def test_a_call_dearer_than_the_whole_budget_is_the_last_one(world: WorkerWorld)
     assert world.double.calls == calls
 
 
-# ── faults 44 to 46: a worker that dies ────────────────────────────────────────────────────────
+# ── N2, N3: a worker that dies ────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("point", ["after_reserve", "after_call", "before_batch_put"])
 def test_what_a_dead_worker_left_in_doubt_is_presumed_spent(world: WorkerWorld, point: str) -> None:
-    """Faults 44, 45, 46: its successor gives nothing back that may have been paid."""
+    """N3: its successor gives nothing back that may have been paid."""
     job_id = world.create_job(two_steps(), num_records=12)
 
     assert kill(world, point, {"before_batch_put": 1}.get(point, 9)) is None
@@ -394,7 +394,7 @@ def test_what_a_dead_worker_left_in_doubt_is_presumed_spent(world: WorkerWorld, 
 
 
 def test_killed_again_and_again_the_limit_holds(world: WorkerWorld) -> None:
-    """Faults 45, 46, N3: every death costs a hold, and none of them a cent too much."""
+    """N3: every death costs a hold, and none of them a cent too much."""
     job_id = world.create_job(num_records=60, budget="0.000700000")
     deaths = 0
 

@@ -1,7 +1,6 @@
 """S9: a worker goes on from the checkpoint of another one, or from the batches without it.
 
-`tests/unit/test_checkpoints.py` shows the component alone; here are whole jobs. Numbers of fault
-rows are in the docstrings.
+`tests/unit/test_checkpoints.py` shows the component alone; here are whole jobs.
 """
 
 import logging
@@ -265,7 +264,7 @@ def test_the_table_is_written_first_and_both_carry_one_version(world: WorkerWorl
 def test_a_crash_in_the_middle_of_saving_is_recovered(
     world: WorkerWorld, point: str, nth: int
 ) -> None:
-    """S9.5, fault 77: the batch is adopted, so that nothing is paid for twice."""
+    """S9.5: the batch is adopted, so that nothing is paid for twice."""
     job_id = world.create_job(num_records=12)
     kill(world, point, nth)
     calls = world.double.calls
@@ -292,7 +291,7 @@ def test_a_batch_that_came_to_nothing_is_paid_again_and_no_more(world: WorkerWor
 
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_version_whose_reply_was_lost_is_the_same_version(world: WorkerWorld, nth: int) -> None:
-    """Fault 78: the SDK sends it again, and it finds itself."""
+    """S9.4: the SDK sends it again, and it finds itself."""
     job_id = world.create_job(num_records=12)
     asked = iter(range(1, 100))
     lost = world.fail(
@@ -311,7 +310,7 @@ def test_a_version_whose_reply_was_lost_is_the_same_version(world: WorkerWorld, 
     assert saved.records_generated == 12
 
 
-# ── S9.7, fault 81: damage ─────────────────────────────────────────────────────────────────────
+# ── S9.7: damage ─────────────────────────────────────────────────────────────────────
 
 
 def from_the_future(body: bytes) -> bytes:
@@ -336,7 +335,7 @@ def of_wrong_types(body: bytes) -> bytes:
 def test_a_corrupt_checkpoint_costs_no_record(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
-    """S9.7, fault 81: it is logged, and the batches are read back."""
+    """S9.7: it is logged, and the batches are read back."""
     job_id = world.create_job(num_records=14)
     run_until(world, 8, interval=5)
     key = keys.checkpoint_key(job_id)

@@ -109,7 +109,7 @@ def check_completed(world: WorkerWorld, job_id: str, *, paid_twice: int = 0) -> 
     assert billed(world) <= account.spent_nano == account.committed_nano <= account.limit_nano
 
 
-# ── S4.1, fault 33: the signal ─────────────────────────────────────────────────────────────────
+# ── S4.1: the signal ─────────────────────────────────────────────────────────────────
 
 
 def test_sigterm_sets_the_flag_and_an_alarm_of_100_seconds(world: WorkerWorld) -> None:
@@ -149,7 +149,7 @@ def test_the_alarm_ends_a_worker_that_hangs(
 def test_signals_that_the_process_gets_amount_to_one_interruption(
     world: WorkerWorld, numbers: tuple[signal.Signals, ...]
 ) -> None:
-    """S4.1, S4.5 and fault 33: delivered by the system, in the middle of the loop."""
+    """S4.1, S4.5: delivered by the system, in the middle of the loop."""
     job_id = world.create_job(num_records=20)
 
     def stop() -> None:
@@ -169,7 +169,7 @@ def test_signals_that_the_process_gets_amount_to_one_interruption(
     check_completed(world, job_id)
 
 
-# ── S4.2, fault 31: what is in flight ──────────────────────────────────────────────────────────
+# ── S4.2: what is in flight ──────────────────────────────────────────────────────────
 
 
 def test_nothing_new_starts_and_what_is_in_flight_is_kept(world: WorkerWorld) -> None:
@@ -192,7 +192,7 @@ def test_nothing_new_starts_and_what_is_in_flight_is_kept(world: WorkerWorld) ->
 
 
 def test_a_call_that_outlasts_the_drain_is_presumed_spent(world: WorkerWorld) -> None:
-    """S4.2, fault 31: the rest is saved, and only the slow call is paid twice."""
+    """S4.2: the rest is saved, and only the slow call is paid twice."""
     # What the model would have billed is not counted, so that the sum below is exact.
     free = {"inputTokens": 0, "outputTokens": 0}
     world.double.faults([{"effect": "timeout", "prompt": "product 3.", "times": 1, "usage": free}])
@@ -214,7 +214,7 @@ def test_a_call_that_outlasts_the_drain_is_presumed_spent(world: WorkerWorld) ->
 
 
 def test_what_is_finished_is_saved_before_slow_calls_are_awaited(world: WorkerWorld) -> None:
-    """Fault 31: the machine may be gone before the drain has ended."""
+    """S4.4: the machine may be gone before the drain has ended."""
     world.double.faults([{"prompt": "product 3.", "delay_ms": 150}])
     job_id = world.create_job(num_records=20)
     saved_before_the_reply: list[int] = []
@@ -254,7 +254,7 @@ def test_a_record_that_waits_for_its_retry_holds_nobody_up(world: WorkerWorld) -
     check_completed(world, job_id)
 
 
-# ── S4.3, S4.4, fault 34: what is saved ────────────────────────────────────────────────────────
+# ── S4.3, S4.4: what is saved ────────────────────────────────────────────────────────
 
 
 def test_the_checkpoint_tells_the_truth(world: WorkerWorld) -> None:
@@ -308,7 +308,7 @@ def test_a_partial_batch_is_saved_and_never_overwritten(world: WorkerWorld) -> N
 def test_a_signal_in_the_middle_of_saving_changes_nothing_of_it(
     world: WorkerWorld, point: str
 ) -> None:
-    """Fault 34."""
+    """S4.3, S4.4."""
     job_id = world.create_job(two_steps(), num_records=20)
 
     assert world.run(crash_point=at(point, 2, world.stop)) is ExitCode.INTERRUPTED
@@ -320,7 +320,7 @@ def test_a_signal_in_the_middle_of_saving_changes_nothing_of_it(
     assert world.double.calls == 40
 
 
-# ── S4.5, fault 35: how it ends ────────────────────────────────────────────────────────────────
+# ── S4.5: how it ends ────────────────────────────────────────────────────────────────
 
 
 def test_an_interrupted_job_is_claimable_at_once(world: WorkerWorld) -> None:
@@ -354,7 +354,7 @@ def test_interrupted_again_and_again_a_job_ends_as_if_it_never_was(world: Worker
 
 
 def test_a_worker_told_to_stop_before_it_claims_leaves_no_trace(world: WorkerWorld) -> None:
-    """S4.5, fault 35."""
+    """S4.5."""
     job_id = world.create_job()
     item = read_item(world.aws, QUEUE, work_id=job_id)
     worker = world.worker()
@@ -367,7 +367,7 @@ def test_a_worker_told_to_stop_before_it_claims_leaves_no_trace(world: WorkerWor
 
 
 def test_a_worker_told_to_stop_while_it_claims_hands_the_job_back(world: WorkerWorld) -> None:
-    """S4.5, fault 35."""
+    """S4.5."""
     job_id = world.create_job()
 
     assert world.run(crash_point=at("after_claim", 1, world.stop)) is ExitCode.INTERRUPTED
