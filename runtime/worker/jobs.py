@@ -1,6 +1,7 @@
 """What a worker writes about its job: progress, and how it ended."""
 
 import logging
+from contextlib import suppress
 
 from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
 from runtime.domain.job import ENDED, MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
@@ -90,7 +91,7 @@ class Jobs:
 
     def acknowledge_cancel(self, claim: Claim) -> None:
         """The job is CANCELLED already; end its work item."""
-        self._finish_item(claim, JobStatus.CANCELLED)
+        self.finish_item(claim, JobStatus.CANCELLED)
 
     def _end(self, claim: Claim, status: JobStatus, message: str | None = None) -> None:
         self._publish_again(claim)
@@ -103,14 +104,20 @@ class Jobs:
                 raise
         event(_log, logging.INFO, "job ended", job_id=claim.job_id, status=str(status))
         self._crash_point("between_status_writes")
-        self._finish_item(claim, status)
+        self.finish_item(claim, status)
 
-    def _finish_item(self, claim: Claim, status: JobStatus) -> None:
-        """The job's status is already right, so a failing queue costs a useless claim at worst:
+    def finish_item(self, claim: Claim, status: JobStatus) -> None:
+        """End the work item of a job that has ended as `status`.
+
+        The job's status is already right, so a failing queue costs a useless claim at worst:
         whoever claims the item finds an ended job and finishes the item.
         """
         try:
             self._queue.finish(claim, status)
+            if self._store.get_job(claim.job_id).status is JobStatus.QUEUED:
+                # Queued again a moment ago, while this item had not ended and could not be queued.
+                with suppress(ConflictError):
+                    self._queue.enqueue(claim.work_id)
         except LeaseLostError:
             raise
         except SeedwrightError as error:

@@ -13,6 +13,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.job import JobStatus, Progress
 from runtime.domain.ports import Claim
+from runtime.domain.requeue import queue_again
 from runtime.worker.jobs import Jobs
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, Script, captured_logs
@@ -92,7 +93,7 @@ def test_a_job_ends_in_both_tables(status: JobStatus, end: Callable[[Jobs, Claim
     """S8.3. The job first: it is what users see."""
     world = World()
     end(world.jobs, world.claim)
-    assert world.script.calls == ["jobs.set_status", "queue.finish"]
+    assert world.script.calls == ["jobs.set_status", "queue.finish", "jobs.get_job"]
     assert world.statuses == (status, status)
     assert world.error_message == (None if status is JobStatus.COMPLETED else "why")
 
@@ -239,3 +240,13 @@ def test_a_lease_lost_between_the_two_tables_is_told() -> None:
     world.script.fail("queue.finish", LeaseLostError("taken"))
     with pytest.raises(LeaseLostError):
         world.jobs.mark_job_complete(world.claim)
+
+
+def test_a_job_queued_again_before_its_cancellation_was_acknowledged_stays_claimable() -> None:
+    """N1: the item could not be queued while it was running, so whoever ends it queues it."""
+    world = World()
+    world.store.set_status("j", JobStatus.CANCELLED, fence=None)
+    queue_again(world.store, world.queue, "j")
+    assert world.statuses == (JobStatus.QUEUED, JobStatus.RUNNING)
+    world.jobs.acknowledge_cancel(world.claim)
+    assert world.statuses == (JobStatus.QUEUED, JobStatus.QUEUED)

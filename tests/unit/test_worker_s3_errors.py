@@ -47,7 +47,8 @@ def hurry(world: WorkerWorld, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
 
 
 def retry(world: WorkerWorld, job_id: str) -> ExitCode:
-    """What a user does after a failure."""
+    """What a user does after a failure, when nothing has to pass quickly any more."""
+    world.clock.hasten(1)
     world.ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
     world.ports.queue.enqueue(job_id)
     return world.run()
