@@ -116,7 +116,8 @@ class Process:
             self.code is ExitCode.INTERRUPTED
             and self.worker._control.reason is StopReason.SHUTDOWN
             and not self.presumed_slow
-            and self.rates.store_down == self.rates.reply_lost == 0
+            # A store that is down, or a lease that ended meanwhile, makes it another kind of stop.
+            and self.rates.store_down == self.rates.reply_lost == self.rates.stall == 0
         ):
             lost = self.paid - self.partials - {c for c in self.paid if c[0] in self.saved}
             if lost:
