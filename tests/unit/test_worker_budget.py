@@ -207,7 +207,7 @@ def test_what_the_budget_was_enough_for_is_saved_and_exported(world: WorkerWorld
 def test_no_call_starts_without_cover_and_little_of_the_budget_is_left(world: WorkerWorld) -> None:
     """N3: in the middle of a wave of sixteen calls."""
     world.double.faults([{"delay_ms": 5}])
-    job_id = world.create_job(num_records=60, budget="0.000500000")
+    job_id = world.create_job(num_records=60, budget="0.000480000")
     uncovered: list[int] = []
     in_flight = 0
 
