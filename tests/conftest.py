@@ -5,6 +5,7 @@ where a machine of states runs against every family of adapters.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -37,3 +38,12 @@ def clock() -> ManualClock:
 def aws() -> Iterator[FakeAws]:
     with emulated_aws() as account:
         yield account
+
+
+def pytest_configure() -> None:
+    """Take back signals that whoever started the tests ignores, as a shell does for what it starts
+    in the background: processes under test would inherit that and never be stopped by them.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
