@@ -18,7 +18,6 @@ from runtime.domain.ports import Clock, ModelClient, Ports
 from runtime.domain.pricing import PriceTable, load_prices
 
 BEDROCK: Final = "bedrock"
-LOCAL: Final = "local"
 
 
 class SystemClock:
