@@ -208,6 +208,8 @@ def test_an_interrupted_worker_brings_no_ended_job_back(
     ports: Storage, clock: ManualClock, end: JobStatus
 ) -> None:
     start(ports, clock)
+    if end is JobStatus.DELETING:
+        ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     ports.jobs.set_status("a", end, fence=None, error_message="as the user wished")
     ended = ports.jobs.get_job("a")
     clock.advance(1)
