@@ -5,6 +5,7 @@ from collections.abc import Callable
 from runtime.domain.api_ports import Page
 from runtime.domain.errors import ConflictError
 from runtime.domain.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus
+from runtime.domain.ports import Clock
 from runtime.local.database import Database
 from runtime.local.job_store import parse_job
 from runtime.local.paging import page_of, parse_place, place_of
@@ -32,8 +33,11 @@ class SqliteJobDirectory:
     it holds replies of the job, as the tables hold its counters.
     """
 
-    def __init__(self, *, database: Database, remove_journal: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, remove_journal: Callable[[str], None]
+    ) -> None:
         self._database = database
+        self._clock = clock
         self._remove_journal = remove_journal
 
     def list_jobs(
@@ -64,8 +68,12 @@ class SqliteJobDirectory:
     def set_launch_error(self, job_id: str, message: str | None) -> None:
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE jobs SET launch_error = ? WHERE job_id = ?",
-                (message and message[:MAX_ERROR_MESSAGE_CHARACTERS], job_id),
+                "UPDATE jobs SET launch_error = ?, updated_at = ? WHERE job_id = ?",
+                (
+                    message and message[:MAX_ERROR_MESSAGE_CHARACTERS],
+                    self._clock.now().isoformat(),
+                    job_id,
+                ),
             )
 
     def delete_job(self, job_id: str) -> None:

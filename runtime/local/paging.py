@@ -3,7 +3,6 @@
 Lists are ordered by the moment of creation, and by id where two moments are the same.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
@@ -24,20 +23,20 @@ NEWEST: Final = ("9", "")
 
 
 def place_of(created_at: str, item_id: str) -> str:
-    """The place behind an item."""
-    return json.dumps([created_at, item_id])
+    """The place behind an item. It holds when the item is gone."""
+    return f"{created_at}/{item_id}"
 
 
 def parse_place(after: str | None) -> tuple[str, str]:
     """Moment and id that the next page begins behind. Raises `InputError`."""
     if after is None:
         return NEWEST
+    created_at, _, item_id = after.partition("/")
     try:
-        created_at, item_id = json.loads(after)
-        moment = datetime.fromisoformat(created_at)
-    except (ValueError, TypeError, RecursionError) as exc:
+        exact = datetime.fromisoformat(created_at).isoformat() == created_at
+    except ValueError as exc:
         raise InputError(_WRONG) from exc
-    if not isinstance(item_id, str) or moment.isoformat() != created_at:
+    if not (exact and item_id):
         raise InputError(_WRONG)
     return created_at, item_id
 

@@ -81,7 +81,9 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         work=SqliteWorkDirectory(database=database, clock=clock),
         jobs=SqliteJobStore(database=database, clock=clock),
         job_directory=SqliteJobDirectory(
-            database=database, remove_journal=lambda work_id: remove_journal(journal_path(work_id))
+            database=database,
+            clock=clock,
+            remove_journal=lambda work_id: remove_journal(journal_path(work_id)),
         ),
         templates=SqliteTemplateStore(database=database, clock=clock),
         template_directory=SqliteTemplateDirectory(database=database, clock=clock),
