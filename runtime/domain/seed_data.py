@@ -45,9 +45,7 @@ def parse_seeds(body: bytes, name: str) -> list[Row]:
 
     Raises `SeedError`: unknown suffix, too large, no seeds, or damage with line and column.
     """
-    kind = _SUFFIXES.get(PurePosixPath(name).suffix.lower())
-    if kind is None:
-        raise SeedError(f"{name}: seeds are .json, .jsonl, .csv or .parquet files")
+    kind = check_suffix(name)
     if len(body) > MAX_SEED_BYTES:
         raise SeedError(f"{name}: {len(body)} bytes; the limit is {MAX_SEED_BYTES}")
     parse = {"json": _json, "jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[kind]
@@ -55,6 +53,14 @@ def parse_seeds(body: bytes, name: str) -> list[Row]:
     if not rows:
         raise SeedError(f"{name}: there are no seeds in it")
     return rows
+
+
+def check_suffix(name: str) -> str:
+    """Which of `FORMATS` a file of this name holds. Raises `SeedError`."""
+    kind = _SUFFIXES.get(PurePosixPath(name).suffix.lower())
+    if kind is None:
+        raise SeedError(f"{name}: seeds are .json, .jsonl, .csv or .parquet files")
+    return kind
 
 
 def seed_id(row: Row, position: int) -> str:
