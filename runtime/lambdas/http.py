@@ -35,6 +35,7 @@ from runtime.domain.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from runtime.lambdas.fields import is_uuid
 from runtime.lambdas.observability import count_error, log_failure, observe
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -61,7 +62,6 @@ here is the system's own fault: 500."""
 _OWN_FAULT: Final = "something went wrong on our side; give the request id when you report it"
 _BUSY: Final = "the service is busy: try again in a moment"
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _MAX_DETAILS: Final = 20
 
 Response = dict[str, Any]
@@ -225,7 +225,7 @@ def _path(event: Mapping[str, Any]) -> dict[str, str]:
     """Path parameters. All of them are ids, and all ids are UUIDs."""
     parameters = event.get("pathParameters") or {}
     for name, value in parameters.items():
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
+        if not isinstance(value, str) or not is_uuid(value):
             raise InvalidFieldsError([(str(name), "must be a UUID")])
     return {name: value.lower() for name, value in parameters.items()}
 
