@@ -9,11 +9,10 @@ from runtime.domain.errors import (
     LimitError,
     NotFoundError,
     SeedError,
-    TooLargeError,
 )
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_data import MAX_SEED_BYTES, check_suffix
+from runtime.domain.seed_data import check_seed_size, check_suffix
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
 from runtime.worker.plan import Plan, make_plan
@@ -51,7 +50,7 @@ def prepare_template(
 def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
     """The seed object under a key that was checked to be the caller's, with its present version.
 
-    Raises `NotFoundError` that names the key, `SeedError`, `TooLargeError`.
+    Raises `NotFoundError` that names the key, `SeedError`.
     """
     name = PurePosixPath(key).name
     check_suffix(name)
@@ -59,8 +58,7 @@ def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
         stat = ports.objects.stat(key)
     except NotFoundError as exc:
         raise NotFoundError(f"no seed data under {key}: upload it first") from exc
-    if stat.size > MAX_SEED_BYTES:
-        raise TooLargeError(f"{name}: {stat.size} bytes; the limit is {MAX_SEED_BYTES}")
+    check_seed_size(stat.size, name)
     if stat.size == 0:
         raise SeedError(f"{name}: there are no seeds in it")
     return stat

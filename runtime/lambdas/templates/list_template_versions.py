@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from runtime.lambdas.access import readable_template
-from runtime.lambdas.cursor import decode_cursor, encode_cursor
-from runtime.lambdas.fields import PageQuery, Timestamp
+from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
+from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 
 

@@ -3,8 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from runtime.lambdas.fields import PageQuery
-from runtime.lambdas.cursor import decode_cursor, encode_cursor
+from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import TemplateSummary, summary_of
 
