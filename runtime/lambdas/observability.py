@@ -49,12 +49,12 @@ def count_error(status: HTTPStatus) -> None:
     )
 
 
-def log_failure(error: Exception, **fields: object) -> None:
+def log_failure(message: str, error: Exception, **fields: object) -> None:
     """Log a failure that the client learns nothing about, with `fields`."""
     frames = traceback.extract_tb(error.__traceback__)
     cause = error.__cause__
     logger.error(
-        "handler failed",
+        message,
         extra={
             **fields,
             "error": type(error).__name__,

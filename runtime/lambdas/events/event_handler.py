@@ -32,7 +32,7 @@ class EventHandler:
             try:
                 return self.operation(event, ports)
             except Exception as error:
-                log_failure(error)
+                log_failure("event not handled", error)
                 raise
 
 

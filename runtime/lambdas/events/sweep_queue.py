@@ -37,7 +37,7 @@ def _sweep(ports: ApiPorts, item: WorkItem) -> Counts:
             return _running(ports, item)
         return start_or_withdraw(ports, item, patient=True)
     except Exception as error:  # noqa: BLE001 - see above
-        log_failure(error, work_id=item.work_id)
+        log_failure("work item not swept", error, work_id=item.work_id)
         return {"failed": 1}
 
 
