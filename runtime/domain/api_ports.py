@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
+from runtime.domain.errors import TemplateNotFoundError
 from runtime.domain.job import Job, JobStatus, TemplateRef
 from runtime.domain.ports import (
     BudgetStore,
@@ -166,6 +167,18 @@ class TemplateHead:
     def latest(self) -> TemplateRef:
         """The latest version."""
         return TemplateRef(template_id=self.template_id, version=self.latest_version)
+
+    def at(self, version: int | None) -> TemplateRef:
+        """That version, the latest for None. Raises `TemplateNotFoundError` for a later one."""
+        if version is not None and version > self.latest_version:
+            raise TemplateNotFoundError(
+                f"template {self.template_id} has no version {version}: the latest is"
+                f" {self.latest_version}"
+            )
+        return TemplateRef(
+            template_id=self.template_id,
+            version=self.latest_version if version is None else version,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

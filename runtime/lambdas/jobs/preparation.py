@@ -9,7 +9,6 @@ from runtime.domain.errors import (
     LimitError,
     NotFoundError,
     SeedError,
-    TemplateNotFoundError,
 )
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import ObjectStat
@@ -36,11 +35,7 @@ def prepare_template(
     Raises `TemplateNotFoundError` (also for an include), `TemplateError`, `PriceError`.
     """
     head = find_template(ports, caller, template_id)
-    if version is not None and version > head.latest_version:
-        raise TemplateNotFoundError(
-            f"template {template_id} has no version {version}: the latest is {head.latest_version}"
-        )
-    ref = TemplateRef(template_id=template_id, version=version or head.latest_version)
+    ref = head.at(version)
     resolved = includes.resolve(ports, caller, ports.templates.load_template(ref))
     plan = make_plan(
         resolved.template,
