@@ -3,13 +3,14 @@
 The two-tenant matrix over every route is in `test_lambda_tenants.py`.
 """
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 
 from runtime.contract import keys
 from runtime.contract.routes import ROUTES, Route
+from runtime.domain.api_ports import ApiPorts
 from runtime.domain.job import JobStatus
 from runtime.lambdas.cursor import encode_cursor
 from runtime.lambdas.router import endpoint_of
@@ -17,17 +18,7 @@ from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.lambda_events import ALICE, BOB, api_event
 from tests.fixtures.worker_world import step
 
-
-def has_module(route: Route) -> bool:
-    """Whether the operation is there."""
-    try:
-        endpoint_of(route)
-    except ModuleNotFoundError:
-        return False
-    return True
-
-
-AUTHENTICATED = [route for route in ROUTES if route.authenticated and has_module(route)]
+AUTHENTICATED = [route for route in ROUTES if route.authenticated]
 
 JOB_OPERATIONS = [
     ("GET", "/jobs/{id}"),
@@ -77,14 +68,12 @@ def paths_outside(world: ApiWorld) -> list[str]:
 @pytest.mark.parametrize(
     "claims", [None, {}, {"username": ALICE}, {"sub": ""}, {"sub": None}, {"sub": "a/../b"}]
 )
-def test_s2_1_s2_2_no_caller_no_service(
-    api_world: ApiWorld, route: Route, claims: dict[str, str] | None
-) -> None:
+def test_s2_1_s2_2_no_caller_no_service(route: Route, claims: dict[str, str] | None) -> None:
     names = {"job_id": SOME_ID, "template_id": SOME_ID}
     event = api_event(route.method, route.path, user=None, claims=claims, path_parameters=names)
-    answer = endpoint_of(route).respond(event, api_world.ports)
+    # With nothing behind the handler: to touch a port is a 500.
+    answer = endpoint_of(route).respond(event, cast("ApiPorts", object()))
     assert answer["statusCode"] == 401
-    assert not api_world.calls
 
 
 @pytest.mark.parametrize(("method", "path"), JOB_OPERATIONS)

@@ -28,11 +28,9 @@ class JobPage(ApiModel):
 @endpoint(body=Nothing, query=JobFilter, answers={HTTPStatus.OK: JobPage})
 def lambda_handler(call: Call[Nothing, JobFilter]) -> JobPage:
     """List your jobs, newest first."""
+    after = decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller)
     page = call.ports.job_directory.list_jobs(
-        call.caller,
-        limit=call.query.limit,
-        after=decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller),
-        status=call.query.status,
+        call.caller, limit=call.query.limit, after=after, status=call.query.status
     )
     return JobPage(
         jobs=[job_view(job) for job in page.items],
