@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runtime.lambdas.templates.update_template import MAX_ATTEMPTS
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws_faults import hooked, meanwhile
