@@ -83,7 +83,7 @@ def test_s2_3_s2_5_a_foreign_job_is_one_that_does_not_exist(
 ) -> None:
     job_id = api_world.job_id(status)
     before = api_world.items("Jobs"), api_world.items("Queue")
-    body = {} if method == "POST" else None
+    body: dict[str, object] | None = {} if method == "POST" else None
     event = {} if body is None else {"body": body}
 
     foreign = api_world.call(method, path.format(id=job_id), user=BOB, **event)
