@@ -3,7 +3,7 @@
 The two-tenant matrix over every route is in `test_lambda_tenants.py`.
 """
 
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -81,8 +81,7 @@ def test_s2_3_s2_5_a_foreign_job_is_one_that_does_not_exist(
 ) -> None:
     job_id = api_world.job_id(status)
     before = api_world.items("Jobs"), api_world.items("Queue")
-    body = {} if method == "POST" else None
-    event = {} if body is None else {"body": body}
+    event: dict[str, Any] = {"body": {}} if method == "POST" else {}
 
     foreign = api_world.call(method, path.format(id=job_id), user=BOB, **event)
     missing = api_world.call(method, path.format(id=SOME_ID), user=BOB, **event)
