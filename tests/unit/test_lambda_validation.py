@@ -1,6 +1,6 @@
 """Group S1: what handlers refuse before anything is read or written.
 
-The rows S1.8 and S1.9 are in the modules of their operations.
+S1.8 and S1.9 stand at the end.
 """
 
 import json
@@ -277,3 +277,80 @@ def test_a_status_that_is_none() -> None:
 def test_an_action_that_is_none() -> None:
     reply = API.delete(f"/jobs/{SOME_ID}", query={"action": "archive"})
     assert "cancel" in refused(reply).message
+
+
+# ── templates ──────────────────────────────────────────────────────────────────────────────────
+
+STEP = {"id": "a", "prompt": "Write."}
+INCOMPLETE: list[tuple[dict[str, Any], str]] = [
+    ({}, "name"),
+    ({}, "steps"),
+    ({"steps": [STEP]}, "name"),
+    ({"name": "T"}, "steps"),
+    ({"name": "T", "steps": [{"prompt": "Write."}]}, "steps.0.id"),
+    ({"name": "T", "steps": [{"id": "a"}]}, "steps.0.prompt"),
+    ({"name": "T", "steps": [STEP, {"id": "b"}]}, "steps.1.prompt"),
+    ({"name": "T", "steps": [{}, STEP]}, "steps.0.id"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), INCOMPLETE)
+def test_s1_8_a_template_without_a_required_field(body: dict[str, Any], field: str) -> None:
+    for method, path in (("POST", "/templates"), ("PUT", f"/templates/{SOME_ID}")):
+        reply = refused(API.call(method, path, body=body))
+        assert {"field": field, "message": "is required"} in reply.body["error"]["details"]
+        assert field in reply.message
+    imported = refused(API.post("/templates/import", {"document": body}))
+    assert field.rpartition(".")[2] in imported.message
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"user_id": "bob"}, "user_id"),
+        ({"template_id": SOME_ID}, "template_id"),
+        ({"version": 7}, "version"),
+        ({"steps": [{**STEP, "colour": "red"}]}, "steps.0.colour"),
+    ],
+)
+def test_s1_10_unknown_fields_of_a_template(body: dict[str, Any], field: str) -> None:
+    document = {"name": "T", "steps": [STEP], **body}
+    for method, path in (("POST", "/templates"), ("PUT", f"/templates/{SOME_ID}")):
+        reply = refused(API.call(method, path, body=document))
+        assert reply.body["error"]["details"] == [
+            {"field": field, "message": "is not a field of this operation"}
+        ]
+    imported = refused(API.post("/templates/import", {"document": document}))
+    assert f'unknown field "{field.rpartition(".")[2]}"' in imported.message
+
+
+# ── seed files ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "place"),
+    [
+        ("a.json", '[{"a": 1},\n {"a": }]', "line 2, column 8"),
+        ("a.json", '[{"a": 1}\n {"a": 2}]', "line 2, column 2"),
+        ("a.json", '{"a": ', "line 1, column "),
+        ("a.json", "a,b\n1,2\n", "line 1, column 1"),
+        ("a.json", '[{"a": NaN}]', "line 1, column 8"),
+        ("a.json", "[" * 100_000, "line 1, column 2"),
+        ("a.jsonl", '{"a": 1}\n\n{"a"', "line 3, column 5"),
+        ("a.jsonl", '{"a": 1}\n{"a": 1} {"a": 2}\n', "line 2, column 10"),
+        ("a.ndjson", "text", "line 1, column "),
+        ("a.csv", 'a,b\n1,2\n"x', "line 3, column 1"),
+        ("a.csv", 'a,b\n1,2\n"x"y,2\n', "line 3, column 1"),
+        ("a.csv", b"a\nM\xfcller\n", "line 2, column 2"),
+        ("a.csv", "a\n1\n".encode("utf-16"), "line 1, column 1"),
+        ("a.json", b'[{"a": "\xff"}]', "line 1, column 9"),
+    ],
+)
+def test_s1_9_a_file_that_is_not_what_its_name_says(
+    api_world: ApiWorld, name: str, body: bytes | str, place: str
+) -> None:
+    key = api_world.upload(name, body if isinstance(body, bytes) else body.encode())
+    reply = api_world.post("/seed-data/validate", {"s3_key": key})
+    assert (reply.status, reply.body["error"]["code"]) == (400, "invalid_seeds")
+    assert reply.message.startswith(f"{name}, {place}")
