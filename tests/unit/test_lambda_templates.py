@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runtime.lambdas import includes
 from runtime.lambdas.templates.update_template import MAX_ATTEMPTS
 from tests.fixtures.api import Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
@@ -216,6 +217,26 @@ def test_an_include_that_does_not_exist(api_world: ApiWorld, name: str) -> None:
     assert reply.status == 404
     assert name in reply.message
     assert not api_world.items("Templates")
+
+
+def test_an_include_has_one_meaning_and_one_step(
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = [made(api_world, user=BOB, name="rules", public=True) for _ in range(2)]
+    made(api_world, name="long", steps=[step("a"), step("b")])
+    for name, part in (("rules", "2 templates of the public ones"), ("long", "exactly one step")):
+        reply = create(api_world, steps=including(name))
+        assert reply.status == 400
+        assert f'include "{name}": ' in reply.message
+        assert part in reply.message
+    assert create(api_world, steps=including(twice[0])).status == 201
+    made(api_world, name="rules")
+    assert create(api_world, steps=including("rules")).status == 201, "one's own goes first"
+    monkeypatch.setattr(includes, "MAX_SEARCHED", 2)
+    monkeypatch.setattr(includes, "_PAGE", 1)
+    reply = create(api_world, steps=including("rules"))
+    assert reply.status == 400
+    assert "include it by its id" in reply.message
 
 
 def test_includes_are_judged_with_what_includes_them(api_world: ApiWorld) -> None:
