@@ -52,10 +52,8 @@ _ERRORS: Final[Mapping[int, type[SeedwrightError]]] = {
     HTTPStatus.CONFLICT: ConflictError,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
     HTTPStatus.TOO_MANY_REQUESTS: LimitError,
-    HTTPStatus.BAD_GATEWAY: StorageUnavailableError,
-    HTTPStatus.SERVICE_UNAVAILABLE: StorageUnavailableError,
-    HTTPStatus.GATEWAY_TIMEOUT: StorageUnavailableError,
 }
+"""What a refusal is here. Anything from 500 on is `StorageUnavailableError`: it may pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +92,10 @@ class Pauses:
 class ApiClient:
     """The API of one profile. Raises errors of the tree, each with a line that helps."""
 
-    def __init__(self, url: str, token: str | None, *, pauses: Pauses | None = None) -> None:
+    def __init__(
+        self, url: str, token: Callable[[], str | None], *, pauses: Pauses | None = None
+    ) -> None:
+        """`token` is asked before every request: one that is about to end can be renewed."""
         self.url = url
         self.pauses = pauses or Pauses()
         self._token = token
@@ -123,8 +124,9 @@ class ApiClient:
         """
         again = repeatable or method in _REPEATABLE
         sent = {"accept": "application/json", "user-agent": "seedwright", **(headers or {})}
-        if self._token is not None:
-            sent["authorization"] = f"Bearer {self._token}"
+        token = self._token()
+        if token is not None:
+            sent["authorization"] = f"Bearer {token}"
         data = None if body is None else orjson.dumps(body)
         if data is not None:
             sent["content-type"] = "application/json"
@@ -183,7 +185,8 @@ class ApiClient:
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             request_id = reply.headers.get("x-request-id")
             message += f" (request id {request_id})" if request_id else ""
-        raise _ERRORS.get(reply.status, SeedwrightError)(message)
+            raise StorageUnavailableError(message)
+        raise _ERRORS.get(reply.status, InputError)(message)
 
     def _unreachable(self, exc: HTTPError) -> SeedwrightError:
         if isinstance(exc, SSLError):

@@ -1,4 +1,4 @@
-"""From a profile to a client of its API, with a fresh sign-in."""
+"""From a profile to a client of its API, with a sign-in that stays fresh."""
 
 import os
 from dataclasses import dataclass
@@ -26,19 +26,26 @@ def connect(name: str | None) -> Connection:
     `ConfigurationError`.
     """
     profiles = open_profiles(os.environ)
-    profile = _fresh(profiles, choose_profile(profiles, name, os.environ))
-    return Connection(profile=profile, api=ApiClient(profile.api_url, profile.access_token))
+    profile = choose_profile(profiles, name, os.environ)
+    return Connection(profile=profile, api=ApiClient(profile.api_url, _Tokens(profiles, profile)))
 
 
-def _fresh(profiles: Profiles, profile: Profile) -> Profile:
-    if profile.expires_at is None:
-        return profile
-    from runtime.cli.cognito import refreshed  # noqa: PLC0415 - boto3, only when it is needed
+class _Tokens:
+    """The access token of a profile, renewed before it ends: a watch may take days."""
 
-    fresh = refreshed(profile)
-    if fresh is not profile:
-        profiles.save(fresh, make_current=False)
-    return fresh
+    def __init__(self, profiles: Profiles, profile: Profile) -> None:
+        self._profiles = profiles
+        self._profile = profile
+
+    def __call__(self) -> str | None:
+        if self._profile.expires_at is not None:
+            from runtime.cli.cognito import refreshed  # noqa: PLC0415 - most commands never need it
+
+            fresh = refreshed(self._profile)
+            if fresh is not self._profile:
+                self._profile = fresh
+                self._profiles.save(fresh, make_current=False)
+        return self._profile.access_token
 
 
 def state_folder() -> Path:
