@@ -36,6 +36,11 @@ def observe(operation: str, request_id: str) -> Iterator[None]:
         logger.remove_keys(["operation", "request_id"])
 
 
+def count(name: str, value: int = 1) -> None:
+    """Count something that happened."""
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
 def count_error(status: HTTPStatus) -> None:
     """Count a refusal, or a failure of our own."""
     own = status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,0 +1,46 @@
+"""GET /jobs."""
+
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from runtime.domain.job import JobStatus
+from runtime.lambdas.cursor import MAX_CURSOR_CHARACTERS, decode_cursor, encode_cursor
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.jobs.job_view import JobView, job_view
+
+MAX_LIMIT: Final = 100
+_OPERATION: Final = "list_jobs"
+
+
+class JobFilter(ApiModel):
+    """Which jobs, and which page of them."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 20
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = None
+    """`next_cursor` of the page before."""
+    status: JobStatus | None = None
+
+
+class JobPage(ApiModel):
+    """Jobs, newest first. A page may be short and still have a next one."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+    """null: this was the last page."""
+
+
+@endpoint(body=Nothing, query=JobFilter, answers={HTTPStatus.OK: JobPage})
+def lambda_handler(call: Call[Nothing, JobFilter]) -> JobPage:
+    """List your jobs, newest first."""
+    page = call.ports.job_directory.list_jobs(
+        call.caller,
+        limit=call.query.limit,
+        after=decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller),
+        status=call.query.status,
+    )
+    return JobPage(
+        jobs=[job_view(job) for job in page.items],
+        next_cursor=encode_cursor(page.next, operation=_OPERATION, caller=call.caller),
+    )
