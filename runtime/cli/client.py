@@ -39,6 +39,9 @@ ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 0.2
 MAX_PAUSE_SECONDS: Final = 10.0
 
+YAML: Final = "application/yaml"
+"""RFC 9512."""
+
 _MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
@@ -58,7 +61,7 @@ _ERRORS: Final[Mapping[int, type[SeedwrightError]]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """An answer. `body` is parsed JSON, or None where there is none."""
+    """An answer. `body` is parsed JSON, the text of YAML, or None where there is none."""
 
     status: int
     headers: Mapping[str, str]
@@ -162,15 +165,21 @@ class ApiClient:
             raw = response.read(_MAX_REPLY_BYTES)
         finally:
             response.release_conn()
-        try:
-            body = orjson.loads(raw) if raw else None
-        except orjson.JSONDecodeError as exc:
-            if response.status in _BUSY:
-                body = None
-            else:
-                raise self._not_the_api(response.status) from exc
         found = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(status=response.status, headers=found, body=body)
+        return Reply(
+            status=response.status, headers=found, body=self._parsed(raw, response.status, found)
+        )
+
+    def _parsed(self, raw: bytes, status: int, headers: Mapping[str, str]) -> Any:
+        kind = headers.get("content-type", "").partition(";")[0].strip()
+        try:
+            if kind == YAML:
+                return raw.decode()
+            return orjson.loads(raw) if raw else None
+        except ValueError as exc:
+            if status in _BUSY:  # a gateway's own page
+                return None
+            raise self._not_the_api(status) from exc
 
     def _checked(self, reply: Reply) -> Reply:
         if reply.status < HTTPStatus.MULTIPLE_CHOICES:

@@ -91,8 +91,8 @@ def describe(job: Document) -> list[str]:
         f"{job['failed_records']} failed · {spent(job)} · {job['tokens_used']} tokens",
         f"template {config['template_id']} version {config['template_version']} · "
         f"seeds {plain(config['seed_data_path'])}",
-        f"created {_when(job['created_at'])}"
-        + (f" · ended {_when(job['completed_at'])}" if job.get("completed_at") else ""),
+        f"created {when(job['created_at'])}"
+        + (f" · ended {when(job['completed_at'])}" if job.get("completed_at") else ""),
     ]
     lines += [
         f"{label}: {plain(job[name])}"
@@ -137,10 +137,10 @@ def _row(job: Document) -> dict[str, object]:
         "failed": job["failed_records"],
         "cost": usd(nano(job["cost_estimate"])),
         "budget": usd(nano(job["budget_limit"])),
-        "created": _when(job["created_at"]),
+        "created": when(job["created_at"]),
     }
 
 
-def _when(timestamp: str) -> str:
+def when(timestamp: str) -> str:
     """A time of the API in the user's own zone."""
     return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")

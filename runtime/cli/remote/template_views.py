@@ -1,0 +1,78 @@
+"""What `templates list`, `show`, `versions`, `export` and `preview` print."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from runtime.cli.inputs import read_text
+from runtime.cli.profile import write_private
+from runtime.cli.remote.connection import connect
+from runtime.cli.remote.job_views import list_all, when
+from runtime.cli.remote.output import plain, print_json, print_table
+from runtime.cli.remote.template_files import template_path
+from runtime.domain.errors import InputError
+
+
+def show_list(profile: str | None, *, public: bool, limit: int, json: bool) -> None:
+    """`templates list`."""
+    asked = {"public": "true"} if public else {}
+    found = list(list_all(connect(profile).api, "/templates", "templates", limit=limit, **asked))
+    if json:
+        print_json({"templates": found})
+        return
+    if not found:
+        print("no templates")
+        return
+    rows = [
+        {
+            "template": each["template_id"],
+            "version": each["latest_version"],
+            "name": each["name"],
+            "seen by": "all" if each["public"] else "you",
+            "changed": when(each["updated_at"]),
+        }
+        for each in found
+    ]
+    print_table(rows, ("template", "version", "name", "seen by", "changed"))
+
+
+def show(template_id: str, profile: str | None, *, version: int | None, json: bool) -> None:
+    """`templates show`."""
+    api = connect(profile).api
+    view = api.get(template_path(template_id), version=version)
+    if json:
+        print_json(view)
+        return
+    print(f"# {view['template_id']}  version {view['version']} of {view['latest_version']}")
+    print(f"# {'public' if view['public'] else 'private'}, changed {when(view['updated_at'])}")
+    print(api.get(f"{template_path(template_id)}/export", version=view["version"], format="yaml"))
+
+
+def show_versions(template_id: str, profile: str | None, *, limit: int, json: bool) -> None:
+    """`templates versions`."""
+    path = f"{template_path(template_id)}/versions"
+    found = list(list_all(connect(profile).api, path, "versions", limit=limit))
+    if json:
+        print_json({"versions": found})
+        return
+    rows = [
+        {"version": each["version"], "name": each["name"], "created": when(each["created_at"])}
+        for each in found
+    ]
+    print_table(rows, ("version", "created", "name"))
+
+
+def export(
+    template_id: str, profile: str | None, *, version: int | None, out: Path | None, json: bool
+) -> None:
+    """`templates export`."""
+    path = f"{template_path(template_id)}/export"
+    kind = "json" if json else "yaml"
+    found = connect(profile).api.get(path, version=version, format=kind)
+    text = found if isinstance(found, str) else orjson.dumps(found).decode()
+    if out is None:
+        print(text.rstrip("\n"))
+        return
+    write_private(out, f"{text.rstrip()}\n".encode())
+    print(out)
