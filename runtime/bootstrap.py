@@ -12,7 +12,6 @@ from time import monotonic
 from typing import Final
 
 from runtime.contract import environment as names
-from runtime.contract.tables import CHECKPOINT_METADATA, COST_TRACKING, JOBS, QUEUE, TEMPLATES
 from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock, ModelClient, Ports
@@ -105,40 +104,21 @@ def aws_ports(
     missing = [name for name in names.WORKER_REQUIRED if not environment.get(name)]
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
-    return _aws_ports(environment, concurrency=concurrency, clock=clock or SystemClock())
+    from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
 
-
-def _aws_ports(environment: Mapping[str, str], *, concurrency: int, clock: Clock) -> Ports:
-    from runtime.aws import clients  # noqa: PLC0415
-    from runtime.aws.bedrock import BedrockModels  # noqa: PLC0415
-    from runtime.aws.budget_store import DynamoBudgetStore  # noqa: PLC0415
-    from runtime.aws.checkpoint_versions import DynamoCheckpointVersions  # noqa: PLC0415
-    from runtime.aws.cost_store import DynamoCostStore  # noqa: PLC0415
-    from runtime.aws.job_store import DynamoJobStore  # noqa: PLC0415
-    from runtime.aws.objects import S3Objects  # noqa: PLC0415
-    from runtime.aws.template_store import DynamoTemplateStore  # noqa: PLC0415
-    from runtime.aws.work_queue import DynamoWorkQueue  # noqa: PLC0415
-
-    tables = clients.create_dynamodb_client()
-    jobs, queue = environment[JOBS.variable], environment[QUEUE.variable]
+    storage = AwsStorage(
+        environment, clock=clock or SystemClock(), clients=OwnClients(concurrency=concurrency)
+    )
     return Ports(
-        clock=clock,
-        queue=DynamoWorkQueue(client=tables, table_name=queue, clock=clock),
-        jobs=DynamoJobStore(client=tables, table_name=jobs, queue_table_name=queue, clock=clock),
-        templates=DynamoTemplateStore(
-            client=tables, table_name=environment[TEMPLATES.variable], clock=clock
-        ),
-        checkpoints=DynamoCheckpointVersions(
-            client=tables, table_name=environment[CHECKPOINT_METADATA.variable]
-        ),
-        costs=DynamoCostStore(
-            client=tables, table_name=environment[COST_TRACKING.variable], clock=clock
-        ),
-        budgets=DynamoBudgetStore(client=tables, table_name=jobs),
-        objects=S3Objects(
-            client=clients.create_s3_client(), bucket_name=environment[names.BUCKET_NAME]
-        ),
-        models=BedrockModels(clients.create_bedrock_client(concurrency=concurrency)),
+        clock=storage.clock,
+        queue=storage.queue,
+        jobs=storage.jobs,
+        templates=storage.templates,
+        checkpoints=storage.checkpoints,
+        costs=storage.costs,
+        budgets=storage.budgets,
+        objects=storage.objects,
+        models=storage.models,
         provider=BEDROCK,
         prices=prices_of(environment),
     )
@@ -154,7 +134,12 @@ def aws_api(
     """
     from runtime.aws.api import AwsApi  # noqa: PLC0415
 
-    return AwsApi(os.environ if environment is None else environment, clock=clock or SystemClock())
+    return AwsApi(
+        os.environ if environment is None else environment,
+        clock=clock or SystemClock(),
+        provider=BEDROCK,
+        load_prices=prices_of,
+    )
 
 
 def prices_of(environment: Mapping[str, str]) -> PriceTable:

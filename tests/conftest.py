@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.fixtures.api import HandlerLogs, captured_logs
 from tests.fixtures.aws import FakeAws, emulated_aws, scrub_environment
 from tests.fixtures.clock import ManualClock
 
@@ -19,7 +20,7 @@ settings.register_profile("quick", deadline=None, max_examples=50, stateful_step
 settings.register_profile("long", deadline=None, max_examples=1000, stateful_step_count=60)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-pytest_plugins = ["tests.fixtures.worker_world"]
+pytest_plugins = ["tests.fixtures.worker_world", "tests.fixtures.api_world"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +39,12 @@ def clock() -> ManualClock:
 def aws() -> Iterator[FakeAws]:
     with emulated_aws() as account:
         yield account
+
+
+@pytest.fixture
+def handler_logs() -> Iterator[HandlerLogs]:
+    with captured_logs() as logs:
+        yield logs
 
 
 def pytest_configure() -> None:

@@ -13,6 +13,7 @@ from runtime.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_ecs.client import ECSClient
     from mypy_boto3_s3.client import S3Client
 
 CONNECT_SECONDS: Final = 5.0
@@ -24,6 +25,9 @@ minutes that a reclaimed machine has left."""
 
 STORAGE_ATTEMPTS: Final = 5
 """First try included. Every storage write may be sent twice: conditions or tokens make it safe."""
+
+LAUNCH_ATTEMPTS: Final = 3
+"""A job that can't be launched within a request is launched by the sweeper a minute later."""
 
 USER_AGENT: Final = "seedwright"
 """A fixed one for model calls: botocore builds its own twice for every call."""
@@ -49,6 +53,22 @@ def create_s3_client() -> "S3Client":
         read_timeout=OBJECT_READ_SECONDS,
         retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
         max_pool_connections=10,
+        # Signed addresses: version 4 and the region's own host. Without these boto3 signs them by
+        # version 2 for some regions, which buckets with KMS refuse, and for a host that redirects.
+        signature_version="s3v4",
+        s3={"us_east_1_regional_endpoint": "regional"},
+    )
+    return client
+
+
+def create_ecs_client() -> "ECSClient":
+    """For starting tasks, which a token makes safe to retry. Raises `ConfigurationError`."""
+    client: ECSClient = _create(
+        "ecs",
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=TABLE_READ_SECONDS,
+        retries={"total_max_attempts": LAUNCH_ATTEMPTS, "mode": "standard"},
+        max_pool_connections=1,
     )
     return client
 

@@ -385,7 +385,7 @@ ROUTES: Final = (
         function=Function(
             name="validate_seed_data",
             module="seed_data.validate_seed_data",
-            grants=(TableGrant(table=TEMPLATES, actions=_GET), _READ_SEEDS, _FIND_SEEDS),
+            grants=(*_READ_TEMPLATES, _READ_SEEDS, _FIND_SEEDS),
             bundle="data",
             memory=1769,
             seconds=29,

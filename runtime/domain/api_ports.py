@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
+from runtime.domain.errors import TemplateNotFoundError
 from runtime.domain.job import Job, JobStatus, TemplateRef
 from runtime.domain.ports import (
     BudgetStore,
@@ -121,6 +122,12 @@ class WorkDirectory(Protocol):
         """
         ...
 
+    def note_loss(self, item: WorkItem, *, finished: int) -> int:
+        """Count the death of the item's worker; how many have died in a row while the job had
+        `finished` records saved, this one included. Asked once for a claim, by who recovered it.
+        """
+        ...
+
     def withdraw(self, work_id: str, status: JobStatus) -> bool:
         """QUEUED → `status`, for work whose job has ended: nobody will claim it. False if it isn't
         QUEUED. Raises `NotFoundError`.
@@ -159,6 +166,18 @@ class TemplateHead:
     def latest(self) -> TemplateRef:
         """The latest version."""
         return TemplateRef(template_id=self.template_id, version=self.latest_version)
+
+    def at(self, version: int | None) -> TemplateRef:
+        """That version, the latest for None. Raises `TemplateNotFoundError` for a later one."""
+        if version is not None and version > self.latest_version:
+            raise TemplateNotFoundError(
+                f"template {self.template_id} has no version {version}: the latest is"
+                f" {self.latest_version}"
+            )
+        return TemplateRef(
+            template_id=self.template_id,
+            version=self.latest_version if version is None else version,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,6 +285,8 @@ class ApiSettings:
     """After how long without a heartbeat a worker counts as gone."""
     launch_grace_seconds: int = 300
     """How long a started task may take until its worker claims the work."""
+    max_losses: int = 5
+    """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
     """Launches of a work item after which machines at the full price are tried, if allowed."""
     upload_seconds: int = 900

@@ -339,7 +339,7 @@ def _refusal(error: Exception, request_id: str) -> Response:
     code = error.code if isinstance(error, SeedwrightError) else SeedwrightError.code
     message = str(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log_failure(error, status=status)
+        log_failure("request failed", error, status=int(status))
         message = _OWN_FAULT
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         code = SeedwrightError.code

@@ -31,8 +31,11 @@ class ResolvedTemplate:
     includes: Mapping[str, TemplateRef]
 
 
-def resolve(ports: ApiPorts, caller: str, template: Template) -> ResolvedTemplate:
-    """Resolve and pin what `template` includes, at the latest versions.
+def resolve(
+    ports: ApiPorts, caller: str, template: Template, *, template_id: str | None = None
+) -> ResolvedTemplate:
+    """Resolve and pin what `template` includes, at the latest versions. `template_id` is the one
+    that `template` is going to be the latest version of: an include of that is itself.
 
     Raises `TemplateNotFoundError` that names the include, `TemplateError`.
     """
@@ -40,7 +43,8 @@ def resolve(ports: ApiPorts, caller: str, template: Template) -> ResolvedTemplat
 
     def load(name: str) -> str:
         ref = _find(ports, caller, name).latest
-        included = ports.templates.load_template(ref)
+        itself = ref.template_id == template_id
+        included = template if itself else ports.templates.load_template(ref)
         if len(included.steps) != 1:
             raise TemplateError(
                 f'include "{name}": a template that is included has exactly one step,'

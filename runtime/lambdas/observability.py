@@ -49,14 +49,14 @@ def count_error(status: HTTPStatus) -> None:
     )
 
 
-def log_failure(error: Exception, *, status: HTTPStatus) -> None:
-    """Log a failure that the client learns nothing about."""
+def log_failure(message: str, error: Exception, **fields: object) -> None:
+    """Log a failure that the client learns nothing about, with `fields`."""
     frames = traceback.extract_tb(error.__traceback__)
     cause = error.__cause__
     logger.error(
-        "request failed",
+        message,
         extra={
-            "status": int(status),
+            **fields,
             "error": type(error).__name__,
             "code": error.code if isinstance(error, SeedwrightError) else None,
             "cause": None if cause is None else type(cause).__name__,

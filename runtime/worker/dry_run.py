@@ -159,3 +159,18 @@ def _price_record(
             )
         )
     return samples
+
+
+def example_seed(requirements: Sequence[str]) -> dict[str, Any]:
+    """A seed that has every required path; its texts say what stands there."""
+    seed: dict[str, Any] = {}
+    for path in sorted(requirements):
+        *parents, last = path.split(".")
+        inner = seed
+        for parent in parents:
+            # "a" may be required beside "a.b": the longer path says more.
+            if not isinstance(inner.get(parent), dict):
+                inner[parent] = {}
+            inner = inner[parent]
+        inner.setdefault(last, f"«{path}»")
+    return seed

@@ -41,6 +41,11 @@ def plain(value: object) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
+def printable(text: str) -> str:
+    """Text of several lines, from a user or a model: nothing in it steers the terminal."""
+    return "\n".join(plain(line) for line in text.split("\n"))
+
+
 def say(text: str) -> None:
     """A word to people, beside the result: on standard error."""
     sys.stdout.flush()

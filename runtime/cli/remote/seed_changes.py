@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from runtime.cli.remote.connection import connect
-from runtime.cli.remote.job_views import list_all, when
-from runtime.cli.remote.output import print_json, print_table
+from runtime.cli.remote.job_views import list_all
+from runtime.cli.remote.output import plain, print_json, print_table
 from runtime.cli.remote.seed_files import problem_lines, upload_seeds, validate_seeds
 from runtime.cli.remote.transfer_display import size_text
 
@@ -29,11 +29,8 @@ def show_list(profile: str | None, *, limit: int, json: bool) -> None:
     if not found:
         print("no seed files")
         return
-    rows = [
-        {"key": each["s3_key"], "size": size_text(each["size"]), "changed": when(each["modified"])}
-        for each in found
-    ]
-    print_table(rows, ("key", "size", "changed"))
+    rows = [{"key": each["s3_key"], "size": size_text(each["size"])} for each in found]
+    print_table(rows, ("key", "size"))
 
 
 def validate(seeds: str, profile: str | None, *, template_id: str | None, json: bool) -> int:
@@ -44,6 +41,11 @@ def validate(seeds: str, profile: str | None, *, template_id: str | None, json: 
     if json:
         print_json(found)
     else:
+        state = "in order" if found["valid"] else f"{found['total_problems']} problems"
+        print(f"{key}: {found['records']} seeds, {state}")
+        print(f"a template can read: {', '.join(found['paths'])}")
         for line in problem_lines(found):
-            print(line)
+            print(plain(line))
+        if found["truncated"]:
+            print("… and more")
     return 0 if found["valid"] else EXIT_INVALID

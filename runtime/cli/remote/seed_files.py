@@ -1,7 +1,7 @@
 """Seed files on their way to the API, and what is wrong with them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from runtime.cli.client import ApiClient
 from runtime.cli.remote.connection import Connection
@@ -9,6 +9,9 @@ from runtime.cli.remote.output import say
 from runtime.cli.remote.transfer_display import size_text, transfer_display
 from runtime.domain.errors import InputError, SeedError, TooLargeError
 from runtime.domain.seed_data import check_suffix
+
+MAX_SHOWN: Final = 3
+"""Problems in one line of error; `seeds validate` shows more."""
 
 
 def upload_seeds(connection: Connection, path: Path, *, json: bool) -> str:
@@ -41,7 +44,9 @@ def check_seeds(api: ApiClient, key: str, *, template_id: str | None) -> Any:
     """What the API finds in uploaded seeds. Raises `SeedError` with the first problems."""
     found = validate_seeds(api, key, template_id=template_id)
     if not found["valid"]:
-        raise SeedError("; ".join(problem_lines(found)[:3]))
+        shown = problem_lines(found)[:MAX_SHOWN]
+        more = found["total_problems"] - len(shown)
+        raise SeedError("; ".join([*shown, f"{more} more like this"] if more else shown))
     return found
 
 
@@ -52,5 +57,10 @@ def validate_seeds(api: ApiClient, key: str, *, template_id: str | None) -> Any:
 
 
 def problem_lines(found: Any) -> list[str]:
-    """The problems of a report, a line each."""
-    return [str(each) for each in found["problems"]]
+    """The problems of a report, each with its place."""
+    return [
+        f"record {each['row']}"
+        + (f" (line {each['line']})" if each["line"] else "")
+        + f": {each['message']}"
+        for each in found["problems"]
+    ]

@@ -6,12 +6,13 @@ from typing import Any
 import orjson
 
 from runtime.cli.inputs import read_text
-from runtime.cli.profile import write_private
 from runtime.cli.remote.connection import connect
-from runtime.cli.remote.job_views import list_all, when
-from runtime.cli.remote.output import plain, print_json, print_table
+from runtime.cli.remote.job_views import list_all, nano, when
+from runtime.cli.remote.output import plain, print_json, print_table, printable
 from runtime.cli.remote.template_files import template_path
-from runtime.domain.errors import InputError
+from runtime.cli.transfer import replacing
+from runtime.domain.errors import SeedError
+from runtime.domain.money import usd
 
 
 def show_list(profile: str | None, *, public: bool, limit: int, json: bool) -> None:
@@ -74,5 +75,58 @@ def export(
     if out is None:
         print(text.rstrip("\n"))
         return
-    write_private(out, f"{text.rstrip()}\n".encode())
+    with replacing(out) as file:
+        file.write(f"{text.rstrip()}\n".encode())
     print(out)
+
+
+def preview(
+    template_id: str,
+    profile: str | None,
+    *,
+    seed: Path | None,
+    version: int | None,
+    run_model: bool,
+    json: bool,
+) -> None:
+    """`templates preview`."""
+    asked = {"data": _read_seed(seed), "version": version}
+    body = {name: value for name, value in asked.items() if value is not None}
+    path = f"{template_path(template_id)}/preview"
+    # Sent again it would call the models again.
+    found = connect(profile).api.post(
+        path, {**body, "run_model": run_model}, repeatable=not run_model
+    )
+    if json:
+        print_json(found)
+        return
+    print(f"seed: {orjson.dumps(found['data']).decode()}")
+    for step in found["steps"]:
+        _show_step(step)
+    if found["stopped"]:
+        print(f"\nstopped: {plain(found['stopped'])}")
+    if run_model:
+        print(f"\ncost: {usd(nano(found['cost_usd']))}")
+
+
+def _show_step(step: Any) -> None:
+    name = step["step_id"]
+    if step["system"]:
+        print(f"\n── {name}: system ──\n{printable(step['system'])}")
+    print(f"\n── {name}: prompt for {step['model']} ──\n{printable(step['prompt'])}")
+    if step["reply"]:
+        print(f"\n── {name}: reply ──\n{printable(step['reply']['text'])}")
+
+
+def _read_seed(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        seed = orjson.loads(read_text(path))
+    except orjson.JSONDecodeError as exc:
+        raise SeedError(
+            f"{path}, line {exc.lineno}, column {exc.colno}: not valid JSON: {exc.msg}"
+        ) from exc
+    if not isinstance(seed, dict):
+        raise SeedError(f"{path}: expected one JSON object")
+    return seed

@@ -172,14 +172,13 @@ def preview_command(
         Path | None, typer.Option(help="JSON file with one seed. [sample values]")
     ] = None,
     version: VersionOption = None,
-    model: Annotated[
-        str | None, typer.Option(help="With --call: use this model for every step.")
-    ] = None,
-    call: Annotated[bool, typer.Option("--call", help="Call the model too. That costs.")] = False,
+    run_model: Annotated[
+        bool, typer.Option("--run-model", help="Call the models too, which costs 1 USD at most.")
+    ] = False,
     profile: ProfileOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Show what a template asks the model, for one seed. Calls a model only with --call."""
+    """Show what a template asks the model, for one seed. Calls a model only with --run-model."""
     from runtime.cli.remote.template_views import preview  # noqa: PLC0415
 
-    preview(template, profile, seed=seed, version=version, model=model, call=call, json=json)
+    preview(template, profile, seed=seed, version=version, run_model=run_model, json=json)

@@ -1,25 +1,19 @@
 """GET /jobs."""
 
 from http import HTTPStatus
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from runtime.domain.job import JobStatus
-from runtime.lambdas.cursor import MAX_CURSOR_CHARACTERS, decode_cursor, encode_cursor
+from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 
-MAX_LIMIT: Final = 100
 _OPERATION: Final = "list_jobs"
 
 
-class JobFilter(ApiModel):
+class JobFilter(PageQuery):
     """Which jobs, and which page of them."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 20
-    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = None
-    """`next_cursor` of the page before."""
     status: JobStatus | None = None
 
 

@@ -9,12 +9,10 @@ from runtime.domain.errors import (
     LimitError,
     NotFoundError,
     SeedError,
-    TemplateNotFoundError,
-    TooLargeError,
 )
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_data import MAX_SEED_BYTES, check_suffix
+from runtime.domain.seed_data import check_seed_size, check_suffix
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
 from runtime.worker.plan import Plan, make_plan
@@ -37,11 +35,7 @@ def prepare_template(
     Raises `TemplateNotFoundError` (also for an include), `TemplateError`, `PriceError`.
     """
     head = find_template(ports, caller, template_id)
-    if version is not None and version > head.latest_version:
-        raise TemplateNotFoundError(
-            f"template {template_id} has no version {version}: the latest is {head.latest_version}"
-        )
-    ref = TemplateRef(template_id=template_id, version=version or head.latest_version)
+    ref = head.at(version)
     resolved = includes.resolve(ports, caller, ports.templates.load_template(ref))
     plan = make_plan(
         resolved.template,
@@ -56,7 +50,7 @@ def prepare_template(
 def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
     """The seed object under a key that was checked to be the caller's, with its present version.
 
-    Raises `NotFoundError` that names the key, `SeedError`, `TooLargeError`.
+    Raises `NotFoundError` that names the key, `SeedError`.
     """
     name = PurePosixPath(key).name
     check_suffix(name)
@@ -64,8 +58,7 @@ def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
         stat = ports.objects.stat(key)
     except NotFoundError as exc:
         raise NotFoundError(f"no seed data under {key}: upload it first") from exc
-    if stat.size > MAX_SEED_BYTES:
-        raise TooLargeError(f"{name}: {stat.size} bytes; the limit is {MAX_SEED_BYTES}")
+    check_seed_size(stat.size, name)
     if stat.size == 0:
         raise SeedError(f"{name}: there are no seeds in it")
     return stat
