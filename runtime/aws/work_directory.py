@@ -1,8 +1,8 @@
 """The work queue as whoever starts and watches workers sees it.
 
 Attributes beyond those of `work_queue.py`, each when there is one: launches (attempts to start a
-worker), launched_at (when the last one began, unless it failed), and seen_fence, seen_beat, seen_at
-(what an observer has noted).
+worker), launched_at (when the last one began, unless it failed), seen_fence, seen_beat, seen_at (what an
+observer has noted), losses (workers that died in a row) and lost_at (with how many records saved).
 """
 
 from collections.abc import Iterator
@@ -80,6 +80,24 @@ class DynamoWorkDirectory:
                 ":running": JobStatus.RUNNING,
             },
         )
+
+    def note_loss(self, item: WorkItem, *, finished: int) -> int:
+        # Whoever asks has recovered this claim, and nobody else has: no condition on the counters.
+        stored = self._table.get({"work_id": item.work_id})
+        if stored is None:
+            raise no_work(item.work_id)
+        again = stored.get("lost_at") == finished
+        losses = int(stored.get("losses", 0)) + 1 if again else 1
+        outcome = self._table.update(
+            {"work_id": item.work_id},
+            set_="#losses = :losses, #lost_at = :finished",
+            # Excludes a job that was deleted meanwhile: the update would bring half an item back.
+            condition="attribute_exists(#work_id)",
+            values={":losses": losses, ":finished": finished},
+        )
+        if isinstance(outcome, Refused):
+            raise no_work(item.work_id)
+        return losses
 
     def withdraw(self, work_id: str, status: JobStatus) -> bool:
         outcome = self._table.update(

@@ -125,6 +125,7 @@ class WorkDirectory(Protocol):
     def note_loss(self, item: WorkItem, *, finished: int) -> int:
         """Count the death of the item's worker; how many have died in a row while the job had
         `finished` records saved, this one included. Asked once for a claim, by who recovered it.
+        Raises `NotFoundError`.
         """
         ...
 

@@ -221,13 +221,22 @@ def _caller(event: Mapping[str, Any]) -> str:
     return subject
 
 
-def _path(event: Mapping[str, Any]) -> dict[str, str]:
+class _Ids(dict[str, str]):
+    """Path parameters; one that is missing is the client's mistake: the gateway drops an empty
+    one.
+    """
+
+    def __missing__(self, name: str) -> str:
+        raise InvalidFieldsError([(name, "must be a UUID")])
+
+
+def _path(event: Mapping[str, Any]) -> Mapping[str, str]:
     """Path parameters. All of them are ids, and all ids are UUIDs."""
     parameters = event.get("pathParameters") or {}
     for name, value in parameters.items():
         if not isinstance(value, str) or not is_uuid(value):
             raise InvalidFieldsError([(str(name), "must be a UUID")])
-    return {name: value.lower() for name, value in parameters.items()}
+    return _Ids({name: value.lower() for name, value in parameters.items()})
 
 
 def _query(event: Mapping[str, Any], model: type[QueryT]) -> QueryT:
