@@ -17,16 +17,17 @@ from runtime.domain.job import (
 )
 from runtime.domain.job_document import config_document, parse_config
 from runtime.domain.ports import Clock
-from runtime.local.database import Database
+from runtime.local.database import Database, parse_time
 
 _INSERT_JOB = """
     INSERT OR IGNORE INTO jobs (
         job_id, user_id, status, config, budget_limit, records_generated, failed_records,
-        tokens_used, cost_nano, error_message, created_at, updated_at, started_at, completed_at
+        tokens_used, cost_nano, error_message, launch_error, request_hash, created_at, updated_at,
+        started_at, completed_at
     ) VALUES (
         :job_id, :user_id, :status, :config, :budget_limit, :records_generated, :failed_records,
-        :tokens_used, :cost_nano, :error_message, :created_at, :updated_at, :started_at,
-        :completed_at
+        :tokens_used, :cost_nano, :error_message, :launch_error, :request_hash, :created_at,
+        :updated_at, :started_at, :completed_at
     )"""
 _INSERT_WORK = """
     INSERT OR IGNORE INTO work (work_id, job_id, shard, status, position)
@@ -65,7 +66,7 @@ class SqliteJobStore:
         rows = self._database.rows("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
         if not rows:
             raise NotFoundError(f"no job {job_id}")
-        return _job_of(rows[0])
+        return parse_job(rows[0])
 
     def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
         with self._database.write() as connection:
@@ -130,6 +131,8 @@ def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:
         "tokens_used": job.progress.tokens_used,
         "cost_nano": job.progress.cost_nano,
         "error_message": job.error_message,
+        "launch_error": job.launch_error,
+        "request_hash": job.request_hash,
         "created_at": job.created_at.isoformat(),
         "updated_at": job.updated_at.isoformat(),
         "started_at": job.started_at and job.started_at.isoformat(),
@@ -162,7 +165,8 @@ def _is_allowed(old: JobStatus, new: JobStatus, fence: int | None) -> bool:
     return takeover or may_become(old, new)
 
 
-def _job_of(row: sqlite3.Row) -> Job:
+def parse_job(row: sqlite3.Row) -> Job:
+    """A whole row of the jobs table."""
     return Job(
         job_id=row["job_id"],
         user_id=row["user_id"],
@@ -178,10 +182,8 @@ def _job_of(row: sqlite3.Row) -> Job:
             cost_nano=row["cost_nano"],
         ),
         error_message=row["error_message"],
-        started_at=_time_of(row["started_at"]),
-        completed_at=_time_of(row["completed_at"]),
+        launch_error=row["launch_error"],
+        request_hash=row["request_hash"],
+        started_at=parse_time(row["started_at"]),
+        completed_at=parse_time(row["completed_at"]),
     )
-
-
-def _time_of(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
