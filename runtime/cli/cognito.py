@@ -32,7 +32,7 @@ _WRONG_INPUT: Final[Mapping[str, str]] = {
     "ExpiredCodeException": "the code has expired: sign in again",
     "PasswordResetRequiredException": "the password has to be reset by an administrator",
     "UserNotConfirmedException": "the user is not confirmed yet",
-    "ResourceNotFoundException": "no such user pool client: check --user-pool-client-id and --region",
+    "ResourceNotFoundException": "no such user pool client: check --user-pool-client-id, --region",
     "InvalidParameterException": "the user pool client does not take passwords "
     "(ALLOW_USER_PASSWORD_AUTH)",
 }

@@ -1,10 +1,10 @@
 """The folder that `seedwright serve` keeps everything in.
 
-    DIR/token       the development token, readable by its owner only
-    DIR/address     where the API was served last
-    DIR/lock        held by the process that serves
-    DIR/log.jsonl   what handlers and worker logged
-    DIR/storage     jobs, templates, seeds and datasets, see runtime.local.storage
+DIR/token       the development token, readable by its owner only
+DIR/address     where the API was served last
+DIR/lock        held by the process that serves
+DIR/log.jsonl   what handlers and worker logged
+DIR/storage     jobs, templates, seeds and datasets, see runtime.local.storage
 """
 
 import fcntl

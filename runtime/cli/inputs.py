@@ -65,9 +65,7 @@ def read_template(path: Path) -> Template:
             candidate = (folder / f"{name}{suffix}").resolve()
             if candidate.is_relative_to(folder) and candidate.is_file():
                 return _fragment(candidate)
-        raise TemplateNotFoundError(
-            f"{path}: no file for the include {name!r} beside the template"
-        )
+        raise TemplateNotFoundError(f"{path}: no file for the include {name!r} beside the template")
 
     try:
         return resolve_includes(parse_template(document), fragment)

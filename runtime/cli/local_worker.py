@@ -63,7 +63,8 @@ class WorkerOrder:
 
     def arguments(self) -> list[str]:
         """The command line of the worker's process."""
-        return [sys.executable, "-m", "runtime.cli.local_worker", orjson.dumps(asdict(self)).decode()]
+        order = orjson.dumps(asdict(self)).decode()
+        return [sys.executable, "-m", "runtime.cli.local_worker", order]
 
 
 def main(arguments: list[str]) -> int:
@@ -90,9 +91,7 @@ def main(arguments: list[str]) -> int:
 def _open(order: WorkerOrder) -> tuple[LocalEngine, int]:
     models, concurrency = _models(order)
     prices = load_prices(Path(order.prices) if order.prices else None)
-    engine = local_engine(
-        Path(order.storage), models=models, provider=order.backend, prices=prices
-    )
+    engine = local_engine(Path(order.storage), models=models, provider=order.backend, prices=prices)
     return engine, concurrency
 
 

@@ -101,9 +101,7 @@ class Profiles:
     def _parse(self, document: Any) -> tuple[str | None, dict[str, Profile]]:
         try:
             profiles = {
-                str(name): Profile(
-                    name=name, **{key: each[key] for key in each if key in _FIELDS}
-                )
+                str(name): Profile(name=name, **{key: each[key] for key in each if key in _FIELDS})
                 for name, each in document["profiles"].items()
             }
             current = document["current"]
@@ -162,9 +160,7 @@ def open_profiles(environment: Mapping[str, str]) -> Profiles:
     return Profiles(folder_of(environment, "XDG_CONFIG_HOME", ".config") / "config.json")
 
 
-def choose_profile(
-    profiles: Profiles, name: str | None, environment: Mapping[str, str]
-) -> Profile:
+def choose_profile(profiles: Profiles, name: str | None, environment: Mapping[str, str]) -> Profile:
     """The profile that a command uses: the one it names, or the current one.
 
     `SEEDWRIGHT_API_URL` and `SEEDWRIGHT_TOKEN` go before what is stored. A stored token is never
@@ -207,7 +203,9 @@ def check_url(url: str) -> str:
     except ValueError as exc:
         raise ConfigurationError(f"{url!r} is no address of an API") from exc
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise ConfigurationError(f"{url!r} is no address of an API, such as https://api.example.com")
+        raise ConfigurationError(
+            f"{url!r} is no address of an API, such as https://api.example.com"
+        )
     if parts.username or parts.password:
         raise ConfigurationError("the address of an API holds no user and no password")
     if parts.scheme == "http" and host not in _LOOPBACK:

@@ -40,9 +40,11 @@ ResultT = TypeVar("ResultT")
 
 
 class Form:
-    """A multipart form whose last field is a file, as a stream for an HTTP client."""
+    """A multipart form whose last field is a file, as chunks for an HTTP client."""
 
-    def __init__(self, fields: Mapping[str, str], name: str, file: BinaryIO, on_bytes: OnBytes):
+    def __init__(
+        self, fields: Mapping[str, str], name: str, file: BinaryIO, on_bytes: OnBytes
+    ) -> None:
         boundary = uuid.uuid4().hex
         whole, self.content_type = encode_multipart_formdata(
             [*fields.items(), ("file", (name, b"", "application/octet-stream"))], boundary
@@ -51,26 +53,24 @@ class Form:
         self._head = whole.removesuffix(self._tail)
         self._file = file
         self._on_bytes = on_bytes
+        self._file_size = os.fstat(file.fileno()).st_size
         self.moved = 0
         """Bytes of the file that were read so far."""
-        self._rest = os.fstat(file.fileno()).st_size
-        self.size = len(self._head) + self._rest + len(self._tail)
+        self.size = len(self._head) + self._file_size + len(self._tail)
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes: head, file, tail. A file that grows meanwhile is cut at its first size,
-        which has been announced.
+    def __iter__(self) -> Iterator[bytes]:
+        """Head, file, tail. The file has to have the size that is announced: what is added
+        meanwhile stays out. Raises `InputError` when it has become shorter.
         """
-        if self._head:
-            head, self._head = self._head, b""
-            return head
-        wanted = min(self._rest, size if size >= 0 else self._rest)
-        if wanted and (chunk := self._file.read(wanted)):
-            self._rest -= len(chunk)
+        yield self._head
+        while left := self._file_size - self.moved:
+            chunk = self._file.read(min(_CHUNK_BYTES, left))
+            if not chunk:
+                raise InputError("the file was changed while it was sent: upload it again")
             self.moved += len(chunk)
             self._on_bytes(len(chunk))
-            return chunk
-        tail, self._tail = self._tail, b""
-        return tail
+            yield chunk
+        yield self._tail
 
 
 class Transfer:

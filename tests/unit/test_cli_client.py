@@ -253,7 +253,7 @@ def test_an_upload_is_a_form_with_the_file_last(
     parts = request.body.split(f"--{boundary}".encode())
     assert [part.split(b"\r\n\r\n")[0].partition(b'name="')[2][:6] for part in parts[1:-1]] == [
         b'key"',
-        b'policy',
+        b"policy",
         b'file";',
     ]
     assert parts[3].partition(b"\r\n\r\n")[2] == content + b"\r\n"

@@ -35,7 +35,7 @@ def login_command(
     data: Annotated[
         Path | None, typer.Option(help="With --local: the folder that serve was given.")
     ] = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Sign in to an API. The password is asked for, or read from SEEDWRIGHT_PASSWORD.
 
@@ -50,7 +50,7 @@ def login_command(
     login(place, stack_outputs, username=username, name=profile, json=json)
 
 
-def logout_command(profile: ProfileOption = None, json: JsonOption = False) -> None:  # noqa: FBT002
+def logout_command(profile: ProfileOption = None, json: JsonOption = False) -> None:
     """Forget the tokens of a profile and make them worthless. Its address stays."""
     from runtime.cli.remote.signing_in import logout  # noqa: PLC0415
 

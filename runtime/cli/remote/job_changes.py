@@ -1,5 +1,7 @@
 """What `cancel`, `resume` and `delete` do."""
 
+from contextlib import suppress
+
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.job_views import describe, job_path, print_next
 from runtime.cli.remote.output import confirm, print_json
@@ -48,10 +50,8 @@ def delete(job_id: str, profile: str | None, *, yes: bool, json: bool) -> int:
     question = f"Delete job {job['job_id']} with its {job['records_generated']} records?"
     if not confirm(question, yes=yes):
         return EXIT_NOT_CONFIRMED
-    try:
+    with suppress(NotFoundError):  # the answer was lost and it is gone, as was asked
         connection.api.call("DELETE", f"{path}?action=delete")
-    except NotFoundError:
-        pass  # the answer of an earlier attempt was lost: it is gone, as was asked
     if json:
         print_json({"job_id": job["job_id"], "deleted": True})
     else:

@@ -35,9 +35,7 @@ def show_status(job_id: str, profile: str | None, *, json: bool) -> None:
     print_next(job)
 
 
-def show_jobs(
-    profile: str | None, *, status: JobStatus | None, limit: int, json: bool
-) -> None:
+def show_jobs(profile: str | None, *, status: JobStatus | None, limit: int, json: bool) -> None:
     """`jobs`."""
     jobs = list_all(connect(profile).api, "/jobs", "jobs", limit=limit, status=status)
     found = list(jobs)
@@ -85,14 +83,13 @@ def segment(text: str) -> str:
 def describe(job: Document) -> list[str]:
     """A job in some lines."""
     config = job["config"]
+    ended = f" · ended {when(job['completed_at'])}" if job.get("completed_at") else ""
     lines = [
         f"{job['job_id']}  {job['status']}",
-        f"{job['records_generated']} of {config['num_records']} records, "
-        f"{job['failed_records']} failed · {spent(job)} · {job['tokens_used']} tokens",
-        f"template {config['template_id']} version {config['template_version']} · "
+        " · ".join((counted(job), spent(job), f"{job['tokens_used']} tokens")),
+        f"template {config['template_id']} version {config['template_version']}",
         f"seeds {plain(config['seed_data_path'])}",
-        f"created {when(job['created_at'])}"
-        + (f" · ended {when(job['completed_at'])}" if job.get("completed_at") else ""),
+        f"created {when(job['created_at'])}{ended}",
     ]
     lines += [
         f"{label}: {plain(job[name])}"
@@ -100,6 +97,12 @@ def describe(job: Document) -> list[str]:
         if job.get(name)
     ]
     return lines
+
+
+def counted(job: Document) -> str:
+    """How far a job is."""
+    wanted = job["config"]["num_records"]
+    return f"{job['records_generated']} of {wanted} records, {job['failed_records']} failed"
 
 
 def spent(job: Document) -> str:

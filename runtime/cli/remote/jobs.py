@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command(
         "submit",
-        epilog="Example: seedwright submit template.yaml --seeds seeds.csv -n 1000 --budget 2 --watch",
+        epilog="Example: seedwright submit template.yaml --seeds seeds.csv -n 1000 --budget 2 -w",
     )(submit_command)
     app.command("status", epilog=f"Example: seedwright status {_JOB}")(status_command)
     app.command("watch", epilog=f"Example: seedwright watch {_JOB}")(watch_command)
@@ -58,10 +58,10 @@ def submit_command(
         ),
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", "--wait", help="Stay until the job has ended.")
+        bool, typer.Option("-w", "--watch", "--wait", help="Stay until the job has ended.")
     ] = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Let the API generate a dataset. Repeating the command after a lost answer is safe.
 
@@ -86,7 +86,7 @@ def submit_command(
 def status_command(
     job: JobArgument,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Show how far a job is, and what it has cost."""
     from runtime.cli.remote.job_views import show_status  # noqa: PLC0415
@@ -97,7 +97,7 @@ def status_command(
 def watch_command(
     job: JobArgument,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Follow a job to its end. Ctrl-C ends the watching, not the job."""
     from runtime.cli.remote.watching import watch  # noqa: PLC0415
@@ -111,7 +111,7 @@ def jobs_command(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")] = 20,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """List your jobs, newest first."""
     from runtime.cli.remote.job_views import show_jobs  # noqa: PLC0415
@@ -122,7 +122,7 @@ def jobs_command(
 def cancel_command(
     job: JobArgument,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Stop a job. What it has generated stays, and `resume` goes on from there."""
     from runtime.cli.remote.job_changes import cancel  # noqa: PLC0415
@@ -137,7 +137,7 @@ def resume_command(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the job has ended.")] = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Go on with a job that was cancelled, has failed or has used up its budget."""
     from runtime.cli.remote.job_changes import resume  # noqa: PLC0415
@@ -147,9 +147,9 @@ def resume_command(
 
 def delete_command(
     job: JobArgument,
-    yes: YesOption = False,  # noqa: FBT002
+    yes: YesOption = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Delete a job that has ended, with its dataset. This can't be undone."""
     from runtime.cli.remote.job_changes import delete  # noqa: PLC0415
@@ -161,7 +161,7 @@ def download_command(
     job: JobArgument,
     out: Annotated[Path | None, typer.Option(help="Folder to put it in. [datasets/JOB]")] = None,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Download a dataset. Of a job that has none yet: the records that are saved so far."""
     from runtime.cli.remote.downloads import download  # noqa: PLC0415

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli.options import JsonOption, ProfileOption
+from runtime.cli.remote.groups import make_group
 
 TemplateIdOption = Annotated[
     str | None,
@@ -15,11 +16,8 @@ TemplateIdOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the group to the app."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help="Seed files at the API: upload, list, validate.",
-        epilog="Example: seedwright seeds upload seeds.csv",
+    group = make_group(
+        "Seed files at the API: upload, list, validate.", example="seeds upload seeds.csv"
     )
     group.command("upload", epilog="Example: seedwright seeds upload seeds.csv")(upload_command)
     group.command("list", epilog="Example: seedwright seeds list")(list_command)
@@ -32,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def upload_command(
     file: Annotated[Path, typer.Argument(help="Seed data: .json, .jsonl, .csv or .parquet.")],
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Upload a seed file. Its key can be given to `submit --seeds`."""
     from runtime.cli.remote.seed_changes import upload  # noqa: PLC0415
@@ -43,7 +41,7 @@ def upload_command(
 def list_command(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")] = 100,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """List your uploaded seed files."""
     from runtime.cli.remote.seed_changes import show_list  # noqa: PLC0415
@@ -55,7 +53,7 @@ def validate_command(
     seeds: Annotated[str, typer.Argument(help="Seed file, which is uploaded, or a key.")],
     template: TemplateIdOption = None,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Let the API read seeds and name what is wrong with them."""
     from runtime.cli.remote.seed_changes import validate  # noqa: PLC0415

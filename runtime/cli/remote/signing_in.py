@@ -45,7 +45,7 @@ def login(
     profiles = open_profiles(os.environ)
     name = name or _name_to_use(profiles.current())
     if name == LOCAL_PROFILE:
-        raise InputError(f"the profile {LOCAL_PROFILE!r} belongs to `seedwright serve`: use --local")
+        raise InputError(f"the profile {LOCAL_PROFILE!r} is of `seedwright serve`: use --local")
     stored = profiles.get(name)
     place = _merge(given, _read_outputs(outputs) if outputs else Place(), stored)
     profile = Profile(
@@ -192,5 +192,3 @@ def _report(profile: Profile, *, json: bool) -> None:
         return
     who = f" as {profile.username}" if profile.username else ""
     print(f"Signed in to {profile.api_url}{who} (profile {profile.name}).")
-
-

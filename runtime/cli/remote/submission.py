@@ -41,6 +41,7 @@ from runtime.local.database import disk_errors
 
 SEED_PREFIX: Final = "seed-data/"
 _CHUNK_BYTES: Final = 1024 * 1024
+_ESTIMATES: Final = ("lowest", "likely", "highest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +85,7 @@ class Submission:
             allow_on_demand=allow_on_demand,
         )
         if not submission.seed_file and not seeds.startswith(SEED_PREFIX):
-            raise InputError(f"{seeds}: no such file, and no key of uploaded seeds ({SEED_PREFIX}…)")
+            raise InputError(f"{seeds}: no such file, and no key of uploaded seeds")
         return submission
 
     @property
@@ -104,7 +105,8 @@ class Submission:
     def fingerprint(self, connection: Connection) -> str:
         """The same for the same request of the same user: contents count, not where files are."""
         profile = connection.profile
-        parts: dict[str, object] = {**asdict(self), "api": profile.api_url, "user": profile.username}
+        parts: dict[str, object] = asdict(self)
+        parts.update(api=profile.api_url, user=profile.username)
         if self.template_file is not None:
             parts["template"] = document_of(read_for_api(self.template_file))
         if self.seed_file is not None:
@@ -207,7 +209,7 @@ def _show_estimate(connection: Connection, body: Mapping[str, Any]) -> None:
     found = connection.api.post(
         "/jobs/estimate", {name: body[name] for name in asked}, repeatable=True
     )
-    lowest, likely, highest = (nano(found[f"{name}_usd"]) for name in ("lowest", "likely", "highest"))
+    lowest, likely, highest = (nano(found[f"{name}_usd"]) for name in _ESTIMATES)
     budget = parse_usd(body["budget_limit"])
     say(
         f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"

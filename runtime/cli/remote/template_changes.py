@@ -1,5 +1,6 @@
 """What `templates create`, `update`, `delete`, `import` and `fork` do."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,8 @@ def delete(template_id: str, profile: str | None, *, yes: bool, json: bool) -> i
     question = f"Delete template {plain(found['name'])!r} with all versions?"
     if not confirm(question, yes=yes):
         return EXIT_NOT_CONFIRMED
-    try:
+    with suppress(NotFoundError):  # the answer was lost and it is gone, as was asked
         api.call("DELETE", template_path(template_id))
-    except NotFoundError:
-        pass  # the answer of an earlier attempt was lost: it is gone, as was asked
     if json:
         print_json({"template_id": found["template_id"], "deleted": True})
     else:

@@ -33,10 +33,8 @@ def ensure_template(api: ApiClient, given: str, file: Path | None) -> TemplateIn
     if file is None:
         return _of(api.get(template_path(given)))
     document = document_of(read_for_api(file))
-    found = next(
-        (each for each in list_all(api, "/templates", "templates") if each["name"] == document["name"]),
-        None,
-    )
+    templates = list_all(api, "/templates", "templates")
+    found = next((each for each in templates if each["name"] == document["name"]), None)
     if found is None:
         return _of(api.post("/templates", document), change="made")
     stored = api.get(template_path(found["template_id"]))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli.options import JsonOption, ProfileOption, YesOption
+from runtime.cli.remote.groups import make_group
 
 _ID = "3f2b8a52-7d9e-4a3e-8f0a-6f1d2c9b7e10"
 
@@ -19,11 +20,9 @@ LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Show at most 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the app."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help="Templates at the API: make, change, look at, share.",
-        epilog="Example: seedwright templates create template.yaml",
+    group = make_group(
+        "Templates at the API: make, change, look at, share.",
+        example="templates create template.yaml",
     )
     for name, command, example in (
         ("list", list_command, "list --public"),
@@ -47,7 +46,7 @@ def list_command(
     ] = False,
     limit: LimitOption = 100,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """List your templates, newest first."""
     from runtime.cli.remote.template_views import show_list  # noqa: PLC0415
@@ -59,7 +58,7 @@ def show_command(
     template: IdArgument,
     version: VersionOption = None,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Show a template and its document."""
     from runtime.cli.remote.template_views import show  # noqa: PLC0415
@@ -73,7 +72,7 @@ def create_command(
         bool, typer.Option("--public", help="Everybody may read, use, include and fork it.")
     ] = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Make a template of a file, with what it includes from files beside it."""
     from runtime.cli.remote.template_changes import create  # noqa: PLC0415
@@ -92,7 +91,7 @@ def update_command(
         typer.Option(min=1, help="Refuse if this is no longer the latest version."),
     ] = None,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Store a new version. Jobs keep the version that they began with."""
     from runtime.cli.remote.template_changes import update  # noqa: PLC0415
@@ -102,9 +101,9 @@ def update_command(
 
 def delete_command(
     template: IdArgument,
-    yes: YesOption = False,  # noqa: FBT002
+    yes: YesOption = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Delete a template with all versions. Jobs that have begun keep theirs."""
     from runtime.cli.remote.template_changes import delete  # noqa: PLC0415
@@ -116,7 +115,7 @@ def versions_command(
     template: IdArgument,
     limit: LimitOption = 100,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """List the versions of a template, newest first."""
     from runtime.cli.remote.template_views import show_versions  # noqa: PLC0415
@@ -127,11 +126,9 @@ def versions_command(
 def export_command(
     template: IdArgument,
     version: VersionOption = None,
-    out: Annotated[
-        Path | None, typer.Option(help="File to write. [standard output]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. [standard output]")] = None,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Write a template as YAML, or with --json as JSON."""
     from runtime.cli.remote.template_views import export  # noqa: PLC0415
@@ -145,7 +142,7 @@ def import_command(
         bool, typer.Option("--public", help="Everybody may read, use, include and fork it.")
     ] = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Make a template of an exported file. The API reads the text as it is."""
     from runtime.cli.remote.template_changes import import_file  # noqa: PLC0415
@@ -158,7 +155,7 @@ def fork_command(
     name: Annotated[str | None, typer.Option(help="Name of the copy. [the same]")] = None,
     version: VersionOption = None,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Copy a template of yours or a public one to a new one of yours."""
     from runtime.cli.remote.template_changes import fork  # noqa: PLC0415
@@ -176,7 +173,7 @@ def preview_command(
         bool, typer.Option("--run-model", help="Call the models too, which costs 1 USD at most.")
     ] = False,
     profile: ProfileOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> None:
     """Show what a template asks the model, for one seed. Calls a model only with --run-model."""
     from runtime.cli.remote.template_views import preview  # noqa: PLC0415

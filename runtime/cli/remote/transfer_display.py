@@ -18,12 +18,8 @@ def size_text(size: int) -> str:
     """Bytes as people read them: `812 B`, `1.2 MB`."""
     if size < _STEP:
         return f"{size} B"
-    scaled = float(size)
-    for unit in _UNITS:
-        scaled /= _STEP
-        if scaled < _STEP:
-            break
-    return f"{scaled:.1f} {unit}"
+    power = min((len(str(size)) - 1) // 3, len(_UNITS))
+    return f"{size / _STEP**power:.1f} {_UNITS[power - 1]}"
 
 
 class TransferDisplay:

@@ -34,9 +34,7 @@ def watch(job_id: str, profile: str | None, *, json: bool) -> int:
 
 def follow(api: ApiClient, job: Job, *, json: bool) -> int:
     """Follow a job that was just read; the exit code."""
-    goal = Goal(
-        records=job["config"]["num_records"], budget_nano=nano(job["budget_limit"])
-    )
+    goal = Goal(records=job["config"]["num_records"], budget_nano=nano(job["budget_limit"]))
     meter = Meter(goal, time.monotonic)
     if JobStatus(job["status"]) in ACTIVE:
         try:
