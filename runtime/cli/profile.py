@@ -107,8 +107,7 @@ class Profiles:
             current = document["current"]
         except (KeyError, TypeError, AttributeError) as exc:
             raise self._damaged() from exc
-        texts = [current, *(profile.api_url for profile in profiles.values())]
-        if not all(isinstance(text, str | None) for text in texts):
+        if not isinstance(current, str | None) or not all(map(_is_sound, profiles.values())):
             raise self._damaged()
         return current, profiles
 
@@ -130,6 +129,16 @@ class Profiles:
             },
         }
         write_private(self.path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+def _is_sound(profile: Profile) -> bool:
+    """Whether every field has the type that it should have."""
+    texts = [value for name, value in asdict(profile).items() if name != "expires_at"]
+    return (
+        isinstance(profile.api_url, str)
+        and all(isinstance(text, str | None) for text in texts)
+        and isinstance(profile.expires_at, int | None)
+    )
 
 
 def write_private(path: Path, body: bytes) -> None:

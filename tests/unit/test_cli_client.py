@@ -105,7 +105,7 @@ def test_a_refusal_says_what_the_api_says(
     server: ScriptedServer, api: ApiClient, status: int, expected: type[SeedwrightError]
 ) -> None:
     server.scripts = [refusal(status, "some_code", "num_records: must be more than 0")]
-    with pytest.raises(expected, match="^num_records: must be more than 0") as caught:
+    with pytest.raises(expected, match=r"^num_records: must be more than 0") as caught:
         api.post("/jobs", {})
     assert type(caught.value) is expected
     assert len(server.requests) == 1
@@ -125,7 +125,7 @@ def test_a_refused_token_says_how_to_sign_in(server: ScriptedServer, api: ApiCli
 
 def test_what_a_gateway_refuses_is_told_too(server: ScriptedServer, api: ApiClient) -> None:
     server.scripts = [Script(status=403, body={"message": "Forbidden"})]
-    with pytest.raises(ForbiddenError, match="^Forbidden$"):
+    with pytest.raises(ForbiddenError, match=r"^Forbidden$"):
         api.get("/jobs")
 
 
