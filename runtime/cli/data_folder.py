@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.cli.profile import LOCAL_PROFILE, Profile, check_url, folder_of, write_private
+from runtime.cli.profile import LOCAL_PROFILE, Profile, folder_of, write_private
 from runtime.domain.errors import ConfigurationError
 
 _TOKEN_BYTES = 32
@@ -77,7 +77,7 @@ class DataFolder:
         url, token = self._read(self._address), self._read(self._token)
         if url is None or token is None:
             return None
-        return Profile(name=LOCAL_PROFILE, api_url=check_url(url), access_token=token)
+        return Profile(name=LOCAL_PROFILE, api_url=url, access_token=token)
 
     @staticmethod
     def _read(path: Path) -> str | None:
