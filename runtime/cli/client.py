@@ -18,6 +18,7 @@ import orjson
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
+from runtime.cli.profile import is_loopback, login_command
 from runtime.domain.errors import (
     ConfigurationError,
     ConflictError,
@@ -188,7 +189,7 @@ class ApiClient:
             raise self._not_the_api(reply.status)
         if reply.status == HTTPStatus.UNAUTHORIZED:
             raise UnauthenticatedError(
-                f"{self.url} does not accept the token: run `seedwright login`"
+                f"{self.url} does not accept the token: run `{login_command(self.url)}`"
             )
         message = _message(reply.body) or f"HTTP {reply.status}"
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -221,11 +222,6 @@ def make_pool(url: str) -> urllib3.PoolManager:
     if proxy and not proxy_bypass(parts.hostname or "") and not is_loopback(url):
         return urllib3.ProxyManager(proxy, retries=False, timeout=timeout)
     return urllib3.PoolManager(retries=False, timeout=timeout)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 def is_not_sent(exc: HTTPError) -> bool:

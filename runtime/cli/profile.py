@@ -196,9 +196,19 @@ def choose_profile(profiles: Profiles, name: str | None, environment: Mapping[st
         stored = replace(stored.signed_out(), access_token=token)
     if stored.access_token is None:
         raise UnauthenticatedError(
-            f"not signed in to {stored.api_url}: run `seedwright login`, or set {TOKEN}"
+            f"not signed in to {stored.api_url}: run `{login_command(stored.api_url)}`"
         )
     return stored
+
+
+def login_command(url: str) -> str:
+    """What signs in to the API at an address."""
+    return f"seedwright login{' --local' if is_loopback(url) else ''}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    return urlsplit(url).hostname in _LOOPBACK
 
 
 def check_url(url: str) -> str:

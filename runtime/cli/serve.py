@@ -23,7 +23,6 @@ from runtime.cli.data_folder import DataFolder, default_data_folder
 from runtime.cli.local_worker import WorkerOrder
 from runtime.cli.profile import LOCAL_PROFILE, Profile, open_profiles
 from runtime.cli.worker_process import WorkerProcess
-from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import ModelClient
 from runtime.domain.pricing import load_prices
 from runtime.local.database import disk_errors
