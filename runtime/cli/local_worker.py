@@ -23,17 +23,14 @@ from typing import Final
 import orjson
 
 from runtime.bootstrap import (
-    BEDROCK,
     LocalEngine,
-    bedrock_models,
-    embedded_model,
     local_engine,
     process_owner,
 )
+from runtime.cli.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
 from runtime.domain.errors import SeedwrightError
-from runtime.domain.ports import ModelClient
 from runtime.domain.pricing import load_prices
-from runtime.worker.logs import configure, event
+from runtime.worker.logs import event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker
 
@@ -43,10 +40,6 @@ POLL_SECONDS: Final = 1.0
 
 FLUSH_SECONDS: Final = 2.0
 """How old the progress that users see may be. The journal keeps every record at once anyway."""
-
-CHECKPOINT_INTERVAL: Final = 500
-BEDROCK_CONCURRENCY: Final = 32
-LOCAL_CONCURRENCY: Final = 2
 
 _log = logging.getLogger("runtime.cli.local_worker")
 
@@ -72,8 +65,7 @@ def main(arguments: list[str]) -> int:
     order = WorkerOrder(**orjson.loads(arguments[0]))
     # Told too early, it waits for its handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    with Path(order.log).open("a", encoding="utf-8") as stream:
-        configure(stream)
+    with log_to(Path(order.log)):
         try:
             engine, concurrency = _open(order)
         except SeedwrightError as error:
@@ -89,18 +81,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _open(order: WorkerOrder) -> tuple[LocalEngine, int]:
-    models, concurrency = _models(order)
+    concurrency, models = open_models(order.backend, order.concurrency)
     prices = load_prices(Path(order.prices) if order.prices else None)
     engine = local_engine(Path(order.storage), models=models, provider=order.backend, prices=prices)
     return engine, concurrency
-
-
-def _models(order: WorkerOrder) -> tuple[ModelClient, int]:
-    if order.backend == BEDROCK:
-        concurrency = order.concurrency or BEDROCK_CONCURRENCY
-        return bedrock_models(concurrency), concurrency
-    concurrency = order.concurrency or LOCAL_CONCURRENCY
-    return embedded_model(concurrency), concurrency
 
 
 class LocalWorker:
@@ -113,7 +97,7 @@ class LocalWorker:
             engine.ports,
             owner=process_owner(),
             settings=WorkerSettings(
-                checkpoint_interval=CHECKPOINT_INTERVAL,
+                checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
                 flush_seconds=FLUSH_SECONDS,
                 concurrency=concurrency,
             ),

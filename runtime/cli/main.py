@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
+from runtime.cli.exit_codes import EXIT_BAD_INPUT, EXIT_BUDGET, EXIT_FAILED
 from runtime.cli.options import (
     Backend,
     BackendOption,
@@ -42,10 +43,6 @@ from runtime.domain.errors import (
     UnauthenticatedError,
 )
 from runtime.domain.job import SeedStrategy
-
-EXIT_FAILED: Final = 1
-EXIT_BAD_INPUT: Final = 2
-EXIT_BUDGET: Final = 3
 
 _REFUSALS: Final = (
     InputError,

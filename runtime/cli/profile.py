@@ -133,11 +133,12 @@ class Profiles:
 
 def _is_sound(profile: Profile) -> bool:
     """Whether every field has the type that it should have."""
-    texts = [value for name, value in asdict(profile).items() if name != "expires_at"]
+    texts = asdict(profile)
+    expires_at = texts.pop("expires_at")
     return (
-        isinstance(profile.api_url, str)
-        and all(isinstance(text, str | None) for text in texts)
-        and isinstance(profile.expires_at, int | None)
+        texts["api_url"] is not None
+        and all(isinstance(text, str | None) for text in texts.values())
+        and isinstance(expires_at, int | None)
     )
 
 

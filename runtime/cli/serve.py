@@ -16,23 +16,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from runtime.bootstrap import BEDROCK, LocalService, bedrock_models, embedded_model, local_api
 from runtime.cli.data_folder import DataFolder, default_data_folder
+from runtime.cli.engine_parts import log_to
+from runtime.cli.exit_codes import EXIT_INTERRUPTED
 from runtime.cli.local_worker import WorkerOrder
 from runtime.cli.profile import LOCAL_PROFILE, Profile, open_profiles
 from runtime.cli.worker_process import WorkerProcess
 from runtime.domain.ports import ModelClient
 from runtime.domain.pricing import load_prices
-from runtime.local.database import disk_errors
 from runtime.local.server import ApiServer, Listener
-from runtime.worker.logs import configure
 
 LOCAL_USER: Final = "local"
 """Whose everything is: an API on a laptop has one user."""
-
-EXIT_KILLED: Final = 130
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -120,7 +118,7 @@ def _stop_signals(worker: WorkerProcess) -> Iterator[threading.Event]:
     def handle(_signum: int, _frame: object) -> None:
         if stopped.is_set():
             worker.kill()
-            os._exit(EXIT_KILLED)
+            os._exit(EXIT_INTERRUPTED)
         stopped.set()
 
     asked = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
@@ -137,10 +135,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     """Send what handlers and engine log to a file; the metrics of AWS go nowhere."""
     # Powertools reads it when the handlers are imported.
     os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-    with disk_errors(f"open {path}"):
-        stream: TextIO = path.open("a", encoding="utf-8")
-    with stream:
-        configure(stream)
+    with log_to(path) as stream:
         from runtime.lambdas.observability import logger  # noqa: PLC0415
 
         handler = logger.registered_handler

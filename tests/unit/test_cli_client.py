@@ -119,7 +119,7 @@ def test_a_failure_of_the_api_names_the_request(server: ScriptedServer, api: Api
 
 def test_a_refused_token_says_how_to_sign_in(server: ScriptedServer, api: ApiClient) -> None:
     server.scripts = [Script(status=401, body={"message": "Unauthorized"})]
-    with pytest.raises(UnauthenticatedError, match="run `seedwright login`"):
+    with pytest.raises(UnauthenticatedError, match="run `seedwright login --local`"):
         api.get("/jobs")
 
 

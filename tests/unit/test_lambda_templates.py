@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from runtime.lambdas.templates.update_template import MAX_ATTEMPTS
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws_faults import meanwhile
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import ALICE, BOB
 from tests.fixtures.race import race
-from tests.fixtures.worker_world import MODEL, step
+from tests.fixtures.worker_world import step
 
 FULL: dict[str, Any] = {
     "name": "Product reviews",

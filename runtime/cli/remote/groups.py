@@ -2,7 +2,7 @@
 
 import typer
 
-EXIT_NO_COMMAND = 2
+from runtime.cli.exit_codes import EXIT_BAD_INPUT
 
 
 def make_group(help_text: str, *, example: str) -> typer.Typer:
@@ -15,6 +15,6 @@ def make_group(help_text: str, *, example: str) -> typer.Typer:
     def show_help(context: typer.Context) -> int:
         if context.invoked_subcommand is None:
             print(context.get_help())
-        return EXIT_NO_COMMAND
+        return EXIT_BAD_INPUT
 
     return group

@@ -2,14 +2,13 @@
 
 from contextlib import suppress
 
+from runtime.cli.exit_codes import EXIT_FAILED
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.job_views import describe, job_path, print_next
 from runtime.cli.remote.output import confirm, print_json
 from runtime.cli.remote.watching import follow as follow_job
 from runtime.domain.errors import NotFoundError
 from runtime.domain.money import parse_usd, usd_decimal
-
-EXIT_NOT_CONFIRMED = 1
 
 
 def cancel(job_id: str, profile: str | None, *, json: bool) -> None:
@@ -49,7 +48,7 @@ def delete(job_id: str, profile: str | None, *, yes: bool, json: bool) -> int:
     job = connection.api.get(path)
     question = f"Delete job {job['job_id']} with its {job['records_generated']} records?"
     if not confirm(question, yes=yes):
-        return EXIT_NOT_CONFIRMED
+        return EXIT_FAILED
     with suppress(NotFoundError):  # the answer was lost and it is gone, as was asked
         connection.api.call("DELETE", f"{path}?action=delete")
     if json:

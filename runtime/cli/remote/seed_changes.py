@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
+from runtime.cli.exit_codes import EXIT_BAD_INPUT
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.job_views import list_all
 from runtime.cli.remote.output import plain, print_json, print_table
 from runtime.cli.remote.seed_files import problem_lines, upload_seeds, validate_seeds
 from runtime.cli.remote.transfer_display import size_text
-
-EXIT_INVALID = 2
 
 
 def upload(path: Path, profile: str | None, *, json: bool) -> None:
@@ -48,4 +47,4 @@ def validate(seeds: str, profile: str | None, *, template_id: str | None, json: 
             print(plain(line))
         if found["truncated"]:
             print("… and more")
-    return 0 if found["valid"] else EXIT_INVALID
+    return 0 if found["valid"] else EXIT_BAD_INPUT

@@ -4,14 +4,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from runtime.cli.exit_codes import EXIT_FAILED
 from runtime.cli.inputs import read_for_api, read_text
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.output import confirm, plain, print_json
 from runtime.cli.remote.template_files import template_path
 from runtime.domain.errors import NotFoundError
 from runtime.domain.template_document import document_of
-
-EXIT_NOT_CONFIRMED = 1
 
 
 def create(file: Path, profile: str | None, *, public: bool, json: bool) -> None:
@@ -45,7 +44,7 @@ def delete(template_id: str, profile: str | None, *, yes: bool, json: bool) -> i
     found = api.get(template_path(template_id))
     question = f"Delete template {plain(found['name'])!r} with all versions?"
     if not confirm(question, yes=yes):
-        return EXIT_NOT_CONFIRMED
+        return EXIT_FAILED
     with suppress(NotFoundError):  # the answer was lost and it is gone, as was asked
         api.call("DELETE", template_path(template_id))
     if json:

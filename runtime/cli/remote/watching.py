@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.cli.client import ApiClient
+from runtime.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED
 from runtime.cli.progress import Display, Goal, Meter, make_display
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.job_views import describe, job_path, nano, print_next
 from runtime.cli.remote.output import print_json, say
-from runtime.cli.report import EXIT_CODES, EXIT_INTERRUPTED
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.job import ACTIVE, JobStatus, Progress
 
@@ -86,4 +86,4 @@ def _report(job: Job, *, json: bool) -> int:
         for line in describe(job):
             print(line)
         print_next(job)
-    return EXIT_CODES.get(JobStatus(job["status"]), 1)
+    return EXIT_CODES.get(JobStatus(job["status"]), EXIT_FAILED)
