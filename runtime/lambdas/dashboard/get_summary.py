@@ -36,10 +36,12 @@ def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
     """Add up your jobs."""
     jobs: list[Job] = []
     after: str | None = None
-    while not jobs or (after is not None and len(jobs) < MAX_JOBS):
+    for _ in range(MAX_JOBS // _PAGE):
         page = call.ports.job_directory.list_jobs(call.caller, limit=_PAGE, after=after)
         jobs += page.items
         after = page.next
+        if after is None:
+            break
     progress = [job.progress for job in jobs]
     return Summary(
         jobs=len(jobs),
