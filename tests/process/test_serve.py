@@ -260,7 +260,7 @@ def test_a_used_up_budget_is_an_exit_code_and_a_larger_one_goes_on(
 
 
 def test_without_the_token_nothing_is_answered(ada: User, api: Served) -> None:
-    wrong = ada.try_run("jobs", SEEDWRIGHT_TOKEN="wrong")
+    wrong = ada.try_run("jobs", SEEDWRIGHT_TOKEN="wrong")  # noqa: S106
     assert wrong.returncode == 2
     assert wrong.stderr == (
         f"error: {api.url} does not accept the token: run `seedwright login --local`\n"

@@ -49,7 +49,7 @@ def models_for(url: str, *, read_timeout: float = 5, **options: object) -> Bedro
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="testing",
-        aws_secret_access_key="testing",
+        aws_secret_access_key="testing",  # noqa: S106 - no secret
         config=config,
     )
     return BedrockModels(client)

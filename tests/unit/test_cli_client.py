@@ -24,7 +24,7 @@ from runtime.domain.errors import (
 )
 from tests.fixtures.scripted_server import Script, ScriptedServer, refusal, scripted_server
 
-TOKEN = "a-token"
+TOKEN = "a-token"  # noqa: S105
 OK = Script(body={"fine": True})
 CUT = Script(cut=0)
 

@@ -244,7 +244,7 @@ def test_a_sign_in_that_is_over_says_so(
     run(options(pool))
     stored = profiles.get("default")
     assert stored is not None
-    profiles.save(replace(stored, refresh_token="worthless", expires_at=1), make_current=True)
+    profiles.save(replace(stored, refresh_token="worthless", expires_at=1), make_current=True)  # noqa: S106
     capsys.readouterr()
     assert run(["jobs"]) == 2
     assert "the sign-in has expired: run `seedwright login`" in one_line(capsys)

@@ -23,11 +23,11 @@ DEV = Profile(
     region="eu-west-1",
     user_pool_client_id="client",
     username="ada",
-    access_token="access",
-    refresh_token="refresh",
+    access_token="access",  # noqa: S106
+    refresh_token="refresh",  # noqa: S106
     expires_at=2_000_000_000,
 )
-LOCAL = Profile(name="local", api_url="http://127.0.0.1:8765", access_token="local-token")
+LOCAL = Profile(name="local", api_url="http://127.0.0.1:8765", access_token="local-token")  # noqa: S106
 
 
 @pytest.fixture

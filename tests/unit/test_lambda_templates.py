@@ -5,14 +5,15 @@ test_lambda_validation.py; previews are in test_lambda_preview.py.
 """
 
 import json
-from http import HTTPStatus
+from functools import partial
 from typing import Any
 
 import pytest
 
+from runtime.lambdas.templates.update_template import MAX_ATTEMPTS
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
-from tests.fixtures.aws_faults import meanwhile
+from tests.fixtures.aws_faults import hooked, meanwhile
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import ALICE, BOB
 from tests.fixtures.race import race
@@ -100,29 +101,27 @@ def test_what_is_read_can_be_written_back(api_world: ApiWorld) -> None:
     assert reply.body["document"] == read["document"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "place", "part"),
-    [
-        ({"name": ""}, "the template", "name must be a text that is not empty"),
-        ({"name": "a\x00b"}, "the template", "without control characters"),
-        ({"name": "a\nb"}, "the template", "one line"),
-        ({"name": "a\u2028b"}, "the template", "one line"),
-        ({"steps": []}, "steps", "list 1 to 50 steps"),
-        ({"steps": [step("1")]}, "step 1, id", "use a letter"),
-        ({"steps": [step(max_tokens=0)]}, 'step "review"', "max_tokens must be"),
-        ({"steps": [step(output_schema={"type": "x"})]}, 'step "review"', "JSON Schema"),
-        ({"schema_requirements": ["a..b"]}, "schema_requirements", "dotted paths"),
-    ],
-)
-def test_problems_of_a_document_are_told_one_by_one(
-    api_world: ApiWorld, fields: dict[str, Any], place: str, part: str
-) -> None:
-    reply = create(api_world, **fields)
-    assert (reply.status, reply.body["error"]["code"]) == (400, "invalid_template")
-    [detail] = reply.body["error"]["details"]
-    assert detail["field"] == place
-    assert part in detail["message"]
-    assert part in reply.message
+PROBLEMS: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": ""}, "the template", "name must be a text that is not empty"),
+    ({"name": "a\x00b"}, "the template", "without control characters"),
+    ({"name": "a\nb"}, "the template", "one line"),
+    ({"name": "a\u2028b"}, "the template", "one line"),
+    ({"steps": []}, "steps", "list 1 to 50 steps"),
+    ({"steps": [step("1")]}, "step 1, id", "use a letter"),
+    ({"steps": [step(max_tokens=0)]}, 'step "review"', "max_tokens must be"),
+    ({"steps": [step(output_schema={"type": "x"})]}, 'step "review"', "JSON Schema"),
+    ({"schema_requirements": ["a..b"]}, "schema_requirements", "dotted paths"),
+]
+
+
+def test_problems_of_a_document_are_told_one_by_one(api_world: ApiWorld) -> None:
+    for fields, place, part in PROBLEMS:
+        reply = create(api_world, **fields)
+        assert (reply.status, reply.body["error"]["code"]) == (400, "invalid_template"), fields
+        [detail] = reply.body["error"]["details"]
+        assert detail["field"] == place
+        assert part in detail["message"]
+        assert part in reply.message
     assert not api_world.items("Templates")
 
 
@@ -131,49 +130,47 @@ def test_all_problems_are_told_at_once(api_world: ApiWorld) -> None:
     assert len(reply.body["error"]["details"]) == 5
 
 
-@pytest.mark.parametrize(
-    ("fields", "part"),
-    [
-        ({"steps": [step(prompt="{{ x|nope }}")]}, 'step "review", prompt, line 1'),
-        ({"steps": [step(prompt="{% for x in y %}")]}, 'step "review", prompt'),
-        ({"steps": [step(prompt="{{ ''.__class__ }}")]}, "not allowed"),
-        ({"steps": [step(prompt="{{ steps.later.output }}")]}, 'step "later" does not exist'),
-        ({"steps": [step(model="nova-micro")]}, "step 'review': unknown model 'nova-micro'"),
-        ({"steps": [step(model=None, model_tier="best")]}, "unknown model_tier 'best'"),
-        ({"steps": [step(model="smollm2-135m-instruct")]}, "step 'review'"),
-        ({"fragments": {"f": "x"}}, 'fragment "f" is not included'),
-        ({"steps": [step(prompt="x" * 262_145)]}, "too large: 256 KiB"),
-    ],
-)
-def test_a_template_that_could_not_run_is_refused(
-    api_world: ApiWorld, fields: dict[str, Any], part: str
-) -> None:
-    reply = create(api_world, **fields)
-    assert reply.status == 400, reply
-    assert part in reply.message
+NOT_RUNNABLE: list[tuple[dict[str, Any], str]] = [
+    ({"steps": [step(prompt="{{ x|nope }}")]}, 'step "review", prompt, line 1'),
+    ({"steps": [step(prompt="{% for x in y %}")]}, 'step "review", prompt'),
+    ({"steps": [step(prompt="{{ ''.__class__ }}")]}, "not allowed"),
+    ({"steps": [step(prompt="{{ steps.later.output }}")]}, 'step "later" does not exist'),
+    ({"steps": [step(model="nova-micro")]}, "step 'review': unknown model 'nova-micro'"),
+    ({"steps": [step(model=None, model_tier="best")]}, "unknown model_tier 'best'"),
+    ({"steps": [step(model="smollm2-135m-instruct")]}, "step 'review'"),
+    ({"fragments": {"f": "x"}}, 'fragment "f" is not included'),
+    ({"steps": [step(prompt="x" * 262_145)]}, "too large: 256 KiB"),
+]
+
+
+def test_a_template_that_could_not_run_is_refused(api_world: ApiWorld) -> None:
+    for fields, part in NOT_RUNNABLE:
+        reply = create(api_world, **fields)
+        assert reply.status == 400, (fields, reply)
+        assert part in reply.message
     assert not api_world.items("Templates")
 
 
-@pytest.mark.parametrize(
-    ("schema", "part"),
-    [
-        ("NaN", "could not be parsed"),
-        ("Infinity", "could not be parsed"),
-        ("1e309", "could not be parsed"),
-        ('"\\ud800"', "could not be parsed"),
-        ("9" * 30, "64 bits"),
-        ('{"a":' * 150 + "1" + "}" * 150, "nested deeper than 64 levels"),
-        ('{"a":' * 5000 + "1" + "}" * 5000, "could not be parsed"),
-    ],
-)
+NO_VALUES = [
+    ("NaN", "could not be parsed"),
+    ("Infinity", "could not be parsed"),
+    ("1e309", "could not be parsed"),
+    ('"\\ud800"', "could not be parsed"),
+    ("9" * 30, "64 bits"),
+    ('{"a":' * 150 + "1" + "}" * 150, "nested deeper than 64 levels"),
+    ('{"a":' * 5000 + "1" + "}" * 5000, "could not be parsed"),
+]
+
+
 @pytest.mark.parametrize("path", ["/templates", "/templates/import"])
-def test_values_that_no_store_keeps(api_world: ApiWorld, path: str, schema: str, part: str) -> None:
+def test_values_that_no_store_keeps(api_world: ApiWorld, path: str) -> None:
     document: dict[str, Any] = {"name": "T", "steps": [step(output_schema={"const": "?"})]}
     body = document if path == "/templates" else {"document": document}
-    raw = json.dumps(body).replace('"?"', schema)
-    reply = api_world.call("POST", path, raw_body=raw)
-    assert reply.status == 400, reply
-    assert part in reply.message
+    for schema, part in NO_VALUES:
+        raw = json.dumps(body).replace('"?"', schema)
+        reply = api_world.call("POST", path, raw_body=raw)
+        assert reply.status == 400, (schema, reply)
+        assert part in reply.message
     assert not api_world.items("Templates")
 
 
@@ -186,12 +183,12 @@ def test_a_schema_as_deep_as_it_may_be_is_stored_and_read(api_world: ApiWorld) -
     assert read["steps"][0]["output_schema"] == schema
 
 
-@pytest.mark.parametrize("version", ["0", "-1", "1.5", "latest", "", "9" * 30])
-@pytest.mark.parametrize("rest", ["", "/export"])
-def test_a_version_that_is_none(api_world: ApiWorld, rest: str, version: str) -> None:
-    reply = api_world.get(f"/templates/{SOME_ID}{rest}", query={"version": version})
-    assert reply.status == 400
-    assert reply.body["error"]["details"][0]["field"] == "version"
+def test_a_version_that_is_none(api_world: ApiWorld) -> None:
+    for version in ("0", "-1", "1.5", "latest", "", "9" * 30):
+        for rest in ("", "/export"):
+            reply = api_world.get(f"/templates/{SOME_ID}{rest}", query={"version": version})
+            assert reply.status == 400, version
+            assert reply.body["error"]["details"][0]["field"] == "version"
     assert not api_world.calls
 
 
@@ -328,23 +325,29 @@ def test_s3_3_a_lost_race_of_a_change_that_names_its_version(api_world: ApiWorld
 
 def test_s3_3_a_race_that_is_always_lost_ends(api_world: ApiWorld) -> None:
     template_id = made(api_world)
-    fault = api_world.fail(
-        "dynamodb", "TransactWriteItems", "TransactionCanceledException", status=400
-    )
-    reply = api_world.put(f"/templates/{template_id}", {"name": "T", "steps": [step()]})
-    assert reply.status in {409, 503}, reply
-    assert fault.hits >= 1
-    assert api_world.get(f"/templates/{template_id}").body["version"] == 1
+    path = f"/templates/{template_id}"
+
+    def other(**_: object) -> None:
+        head = api_world.own.template_directory.get_head(template_id)
+        template = api_world.own.templates.load_template(head.latest)
+        api_world.own.template_directory.update(head, template, public=False)
+
+    with hooked(client_of(api_world), "before-send.*.TransactWriteItems", other, last=False):
+        reply = api_world.put(path, {"name": "Mine", "steps": [step()]})
+    assert (reply.status, reply.body["error"]["code"]) == (409, "conflict")
+    assert api_world.get(path).body["version"] == 1 + MAX_ATTEMPTS
 
 
 def test_updates_at_the_same_time_lose_nothing(api_world: ApiWorld) -> None:
     template_id = made(api_world)
     path = f"/templates/{template_id}"
     bodies = [{"name": f"writer {n}", "steps": [step()]} for n in range(4)]
-    replies = race([lambda body=body: api_world.put(path, body) for body in bodies])
-    stored = {reply.body["version"]: reply.body["name"] for reply in replies if ok(reply)}
-    assert {status_of(reply) for reply in replies} <= {200, 409}
+    outcomes = race([partial(api_world.put, path, body) for body in bodies])
+    replies = [each for each in outcomes if isinstance(each, Reply)]
+    assert [each for each in replies if each.status not in {200, 409}] == []
+    stored = {each.body["version"]: each.body["name"] for each in replies if each.status == 200}
     assert stored
+    assert len(replies) == len(bodies)
     versions = api_world.get(f"{path}/versions").body["versions"]
     assert {each["version"]: each["name"] for each in versions} == {1: "T", **stored}
 
@@ -359,15 +362,6 @@ def test_an_update_of_a_template_that_is_deleted_meanwhile(api_world: ApiWorld) 
         reply = api_world.put(f"/templates/{template_id}", {"name": "T", "steps": [step()]})
     assert reply.status == 404
     assert api_world.get("/templates").body["templates"] == []
-
-
-def ok(reply: Any) -> bool:
-    return bool(status_of(reply) == HTTPStatus.OK)
-
-
-def status_of(reply: Any) -> int:
-    assert isinstance(reply, Reply), reply
-    return reply.status
 
 
 def client_of(world: ApiWorld) -> Any:
@@ -552,21 +546,17 @@ def test_an_export_in_yaml_is_for_people(api_world: ApiWorld) -> None:
     assert "  prompt: |-\n    Review {{ product }} as {{ author.name }}.\n    Be brief.\n" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("Größe / Farbe", "Gr-e-Farbe"),
-        ('a"; filename="b', "a-filename-b"),
-        ("../..", "template"),
-        ("ключ", "template"),
-        ("x" * 200, "x" * 80),
-    ],
-)
-def test_a_file_name_is_safe_whatever_the_template_is_called(
-    api_world: ApiWorld, name: str, file: str
-) -> None:
-    reply = api_world.get(f"/templates/{made(api_world, name=name)}/export")
-    assert reply.headers["content-disposition"] == f'attachment; filename="{file}.json"'
+def test_a_file_name_is_safe_whatever_the_template_is_called(api_world: ApiWorld) -> None:
+    names = {
+        "Größe / Farbe": "Gr-e-Farbe",
+        'a"; filename="b': "a-filename-b",
+        "../..": "template",
+        "ключ": "template",
+        "x" * 200: "x" * 80,
+    }
+    for name, file in names.items():
+        reply = api_world.get(f"/templates/{made(api_world, name=name)}/export")
+        assert reply.headers["content-disposition"] == f'attachment; filename="{file}.json"'
 
 
 def test_an_export_of_an_older_version(api_world: ApiWorld) -> None:
@@ -579,38 +569,36 @@ def test_an_export_of_an_older_version(api_world: ApiWorld) -> None:
     assert api_world.get(path, query={"format": "xml"}).status == 400
 
 
-@pytest.mark.parametrize(
-    ("body", "part"),
-    [
-        ({}, "give either document or text"),
-        ({"document": {}, "text": "x"}, "give either document or text"),
-        ({"document": []}, "document"),
-        ({"text": ""}, "a template is a mapping"),
-        ({"text": "- a"}, "a template is a mapping"),
-        ({"text": "name: [x"}, "line 1, column 9: not valid YAML"),
-        ({"text": '{"name": "x",}'}, "name is missing"),
-        ({"text": "a: &x 1\nb: *x"}, "aliases (*name) are not allowed"),
-        ({"text": "a: " + "[" * 100 + "]" * 100}, "nested deeper than 64 levels"),
-        ({"text": "[" * 10_000}, "nested deeper than 64 levels"),
-        ({"text": '{"a":' * 10_000}, "nested"),
-        ({"text": "name: x\nname: y"}, "stands here twice"),
-        ({"text": '{"name": "x", "name": "y"}'}, "stands twice"),
-        ({"text": '{"name": NaN}'}, "NaN"),
-        ({"text": "name: .nan"}, "NaN"),
-        ({"text": "1: x"}, "every key is a text"),
-        ({"text": "name: 2026-02-03"}, "not date"),
-        ({"text": '{"name": "\\ud800"}'}, "surrogate"),
-        ({"text": "x" * 600_000}, "larger than 512 KiB"),
-        ({"text": "!!python/object:os.system x"}, "not valid YAML"),
-        ({"document": {"name": "x", "steps": [], "colour": "red"}}, 'unknown field "colour"'),
-    ],
-)
-def test_an_import_that_is_no_template(
-    api_world: ApiWorld, body: dict[str, Any], part: str
-) -> None:
-    reply = api_world.post("/templates/import", body)
-    assert reply.status == 400, reply
-    assert part in reply.message
+NO_TEMPLATES: list[tuple[dict[str, Any], str]] = [
+    ({}, "give either document or text"),
+    ({"document": {}, "text": "x"}, "give either document or text"),
+    ({"document": []}, "document"),
+    ({"text": ""}, "a template is a mapping"),
+    ({"text": "- a"}, "a template is a mapping"),
+    ({"text": "name: [x\nsteps: ]"}, "line 2, column 6: not valid YAML"),
+    ({"text": '{"name": "x",}'}, "list 1 to 50 steps"),
+    ({"text": "a: &x 1\nb: *x"}, "aliases (*name) are not allowed"),
+    ({"text": "a: " + "[" * 100 + "]" * 100}, "nested deeper than 64 levels"),
+    ({"text": "[" * 10_000}, "nested deeper than 64 levels"),
+    ({"text": '{"a":' * 10_000}, "nested"),
+    ({"text": "name: x\nname: y"}, "stands here twice"),
+    ({"text": '{"name": "x", "name": "y"}'}, "stands twice"),
+    ({"text": '{"name": NaN}'}, "NaN"),
+    ({"text": "name: .nan"}, "NaN"),
+    ({"text": "1: x"}, "every key is a text"),
+    ({"text": "name: 2026-02-03"}, "not date"),
+    ({"text": '{"name": "\\ud800"}'}, "surrogate"),
+    ({"text": "x" * 600_000}, "larger than 512 KiB"),
+    ({"text": "!!python/object:os.system x"}, "not valid YAML"),
+    ({"document": {"name": "x", "steps": [], "colour": "red"}}, 'unknown field "colour"'),
+]
+
+
+def test_an_import_that_is_no_template(api_world: ApiWorld) -> None:
+    for body, part in NO_TEMPLATES:
+        reply = api_world.post("/templates/import", body)
+        assert reply.status == 400, (body, reply)
+        assert part in reply.message
     assert not api_world.items("Templates")
 
 
@@ -657,7 +645,7 @@ def test_s3_1_a_read_that_fails(
 ) -> None:
     template_id = made(api_world)
     api_world.fail("dynamodb", "GetItem", "InternalServerError")
-    event = {} if body is None else {"body": body}
+    event: dict[str, Any] = {} if body is None else {"body": body}
     reply = api_world.call(method, f"/templates/{template_id}{rest}", **event)
     assert reply.status in {500, 503}
     assert "secret" not in reply.text + handler_logs.text
@@ -673,7 +661,7 @@ def test_s3_6_a_throttled_read(
     fault = api_world.fail(
         "dynamodb", "GetItem", "ProvisionedThroughputExceededException", status=400
     )
-    event = {} if body is None else {"body": body}
+    event: dict[str, Any] = {} if body is None else {"body": body}
     reply = api_world.call(method, f"/templates/{template_id}{rest}", **event)
     assert (reply.status, reply.headers["retry-after"]) == (503, "2")
     assert fault.hits > 1, "the SDK has retried"
