@@ -69,19 +69,23 @@ def try_record(
     )
     trial = Trial(calls=())
     while not task.finished:
-        name = task.step.step.id
+        place = f"step {task.step.step.id!r}"
         try:
             _render(engine, task)
             stopped = _limit(task, spent=trial.cost_nano, seconds=clock.monotonic() - started)
             if stopped is None:
                 call, stopped = _call(task, models)
                 trial = replace(trial, calls=(*trial.calls, call))
-        except (TemplateError, ModelError) as error:
+        except RenderError as error:
+            stopped = f"can't be rendered: {error}"
+            if not trial.calls:
+                raise TemplateError(f"{place} {stopped}") from error
+        except ModelError as error:
             if not trial.calls:
                 raise
-            stopped = str(error) if isinstance(error, TemplateError) else f"no answer: {error.kind}"
+            stopped = f"the model gave no answer ({error.kind})"
         if stopped is not None:
-            return replace(trial, stopped=f"step {name!r}: {stopped}")
+            return replace(trial, stopped=f"{place}: {stopped}")
     return trial
 
 
@@ -96,7 +100,7 @@ def _render(engine: TemplateEngine, task: RecordTask) -> None:
     texts = []
     for text in engine.execute_template(render_requests(task)):
         if isinstance(text, RenderError):
-            raise TemplateError(f"step {task.step.step.id!r} can't be rendered: {text}") from text
+            raise text
         texts.append(text)
     task.prompt = texts[0]
     task.system = texts[1] if len(texts) > 1 else None
