@@ -227,14 +227,18 @@ def run(arguments: Sequence[str]) -> int:
         return int(app(arguments, prog_name="seedwright", standalone_mode=False) or 0)
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')} (see --help)", error.exit_code)
-    except _REFUSALS as error:
-        return _fail(str(error), EXIT_BAD_INPUT)
-    except BudgetExceededError as error:
-        return _fail(str(error), EXIT_BUDGET)
+    except typer.Abort:  # the end of standard input, where an answer was expected
+        return _fail("stopped: nothing was answered", EXIT_BAD_INPUT)
     except SeedwrightError as error:
-        return _fail(str(error), EXIT_FAILED)
+        return _fail(str(error), _code_of(error))
     except OSError as error:
         return _fail(f"{error.filename or 'disk'}: {error.strerror or error}", EXIT_FAILED)
+
+
+def _code_of(error: SeedwrightError) -> int:
+    if isinstance(error, _REFUSALS):
+        return EXIT_BAD_INPUT
+    return EXIT_BUDGET if isinstance(error, BudgetExceededError) else EXIT_FAILED
 
 
 def _fail(message: str, code: int) -> int:

@@ -1,7 +1,10 @@
 """Remote commands against a server that loses answers, repeats records and gives old addresses."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import orjson
@@ -11,7 +14,7 @@ from runtime.cli import client as client_module
 from runtime.cli.main import run
 from runtime.cli.remote import watching
 from runtime.cli.remote.transfer_display import size_text
-from tests.fixtures.command import write_inputs
+from tests.fixtures.command import environment, start, write_inputs
 from tests.fixtures.scripted_server import Request, Script, ScriptedServer, refusal, scripted_server
 
 JOB = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
@@ -237,6 +240,32 @@ def test_wrong_input_is_seen_before_a_job_is_made(
     assert api.asked("POST /jobs") == []
 
 
+def test_a_stop_in_the_middle_forgets_nothing(api: FakeApi, tmp_path: Path) -> None:
+    """A real process, which is waiting for the answer to its job."""
+    asked, answer = Event(), Event()
+
+    def hold(request: Request) -> Script:
+        if (request.method, request.path) == ("POST", "/jobs"):
+            asked.set()
+            answer.wait(30)
+        return api.answer(request)
+
+    api.server.otherwise = hold
+    env = environment(**{name: value for name, value in os.environ.items() if "_" in name})
+    with start(SUBMIT, cwd=tmp_path, env=env) as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=30)
+    answer.set()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in error
+
+    api.server.otherwise = api.answer
+    assert run(SUBMIT) == 0
+    first, second = api.asked("POST /jobs")
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
 # ── watch ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -272,6 +301,19 @@ def test_a_watch_survives_an_api_that_is_away(
     said = capsys.readouterr()
     assert said.err.count("Trying again") == 1
     assert "The API answers again." in said.err
+
+
+def test_a_stopped_watch_stops_no_job(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    api.usual[f"GET /jobs/{JOB}"] = Script(body=job_document("RUNNING", 2))
+    assert run(["watch", JOB]) == 130
+    assert capsys.readouterr().err.endswith(f"The job goes on. next: seedwright watch {JOB}\n")
+    assert {each.method for each in api.server.requests} == {"GET"}
 
 
 def test_a_watch_of_nothing_ends_at_once(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
