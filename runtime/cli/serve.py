@@ -7,6 +7,7 @@ Ctrl-C and polite kills let the worker finish the calls that are on their way; e
 on at the next start with the same folder. So it does after `kill -9`.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -54,6 +55,8 @@ def serve(options: ServeOptions) -> int:
     Raises `ConfigurationError` when the address is taken, the folder is in use or can't be used, or
     the worker can't work.
     """
+    gc.freeze()  # what was imported stays: no collection has to look at it
+    gc.enable()
     prices = load_prices(options.prices)
     folder = DataFolder((options.data or default_data_folder(os.environ)).absolute())
     with folder.locked(), _logging_to(folder.log), Listener(options.host, options.port) as listener:

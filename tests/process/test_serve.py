@@ -1,5 +1,6 @@
 """The API on this machine, as a new user meets it: real processes, real handlers, real kills."""
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -234,6 +235,24 @@ def idle(double: BedrockDouble) -> int | None:
     time.sleep(0.3)
     stats = double.stats()
     return before if stats["in_flight"] == 0 and double.calls == before else None
+
+
+def test_a_status_shows_pace_cost_and_failures(
+    ada: User, api: Served, double: BedrockDouble
+) -> None:
+    double.faults([{"prompt": "sentence 1 ", "effect": "ValidationException"}, {"delay_ms": 300}])
+    job_id = ada.submit(120)
+    some_records(ada, job_id)
+    running = ada.run("status", job_id)
+    double.faults([])
+    ada.ended(job_id)
+    ended = ada.run("status", job_id)
+    assert re.search(r"^pace: \d+\.\d records/s, \d+:\d\d left$", running, re.MULTILINE)
+    assert "119 of 120 records, 1 failed" in ended
+    assert re.search(r"^cost by model: amazon\.nova-micro-v1:0 \$0\.00\d+$", ended, re.MULTILINE)
+    assert "failures: rejected 1" in ended
+    assert "pace" not in ended
+    assert api.process.poll() is None
 
 
 def test_a_used_up_budget_is_an_exit_code_and_a_larger_one_goes_on(

@@ -1,5 +1,6 @@
 """From a profile to a client of its API, with a sign-in that stays fresh."""
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ def connect(name: str | None) -> Connection:
     """The API of a profile, or of the current one. Raises `UnauthenticatedError`,
     `ConfigurationError`.
     """
+    gc.enable()  # everything is imported: from here on the command may run for days
     profiles = open_profiles(os.environ)
     profile = choose_profile(profiles, name, os.environ)
     return Connection(profile=profile, api=ApiClient(profile.api_url, _Tokens(profiles, profile)))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from runtime.cli.client import ApiClient
+from runtime.cli.progress import duration
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.output import plain, print_json, print_table
 from runtime.domain.job import JobStatus
@@ -30,9 +31,26 @@ def show_status(job_id: str, profile: str | None, *, json: bool) -> None:
     if json:
         print_json(job)
         return
-    for line in describe(job):
+    figures = api.get(f"/dashboard{job_path(job_id)}")
+    for line in [*describe(job), *_figures(figures)]:
         print(line)
     print_next(job)
+
+
+def _figures(dashboard: Document) -> list[str]:
+    """What only the dashboard knows: pace, costs by model, failures by kind."""
+    lines: list[str] = []
+    if dashboard["seconds_left"] is not None:
+        left = duration(dashboard["seconds_left"])
+        lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
+    costs = dashboard["cost_by_model"].items()
+    if costs:
+        shown = ", ".join(f"{plain(model)} {usd(nano(cost))}" for model, cost in costs)
+        lines.append(f"cost by model: {shown}")
+    failures = dashboard["failures_by_kind"].items()
+    if failures:
+        lines.append(f"failures: {', '.join(f'{plain(kind)} {count}' for kind, count in failures)}")
+    return lines
 
 
 def show_jobs(profile: str | None, *, status: JobStatus | None, limit: int, json: bool) -> None:
