@@ -8,6 +8,7 @@ on at the next start with the same folder. So it does after `kill -9`.
 """
 
 import gc
+import ipaddress
 import logging
 import os
 import signal
@@ -33,7 +34,6 @@ from runtime.local.server import ApiServer, Listener
 LOCAL_USER: Final = "local"
 """Whose everything is: an API on a laptop has one user."""
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -59,7 +59,7 @@ def serve(options: ServeOptions) -> int:
     gc.enable()
     prices = load_prices(options.prices)
     folder = DataFolder((options.data or default_data_folder(os.environ)).absolute())
-    with folder.locked(), _logging_to(folder.log), Listener(options.host, options.port) as listener:
+    with folder.locked(), _logging_to(folder.log), _listen(options) as listener:
         profile = folder.remember(listener.base_url)
         order = WorkerOrder(
             storage=str(folder.storage),
@@ -83,6 +83,18 @@ def serve(options: ServeOptions) -> int:
             worker.stop()
 
 
+def _listen(options: ServeOptions) -> Listener:
+    # Whoever names an address means it; `_announce` says what that means.
+    return Listener(options.host, options.port, allow_remote=not _is_loopback(options.host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _run(
     options: ServeOptions,
     folder: DataFolder,
@@ -92,9 +104,16 @@ def _run(
     worker: WorkerProcess,
 ) -> int:
     from runtime.cli.local_dispatch import LocalDispatch  # noqa: PLC0415 - after logging is set up
+    from runtime.lambdas.router import methods_of  # noqa: PLC0415
 
-    dispatch = LocalDispatch(service.api, token=folder.token(), user=LOCAL_USER)
-    server = ApiServer(listener, api=service.api, dispatch=dispatch)
+    server = ApiServer(
+        listener,
+        api=service.api,
+        dispatch=LocalDispatch(service.api),
+        methods_of=methods_of,
+        token=folder.token(),
+        user=LOCAL_USER,
+    )
     with _stop_signals(worker) as stopped:
         worker.wait_until_ready()
         server.start()
@@ -150,7 +169,7 @@ def _logging_to(path: Path) -> Iterator[None]:
 def _announce(options: ServeOptions, folder: DataFolder, profile: Profile) -> None:
     """Where the API is and what to do now."""
     models = "Bedrock" if options.backend == BEDROCK else "the embedded model"
-    if options.host not in _LOOPBACK:
+    if not _is_loopback(options.host):
         print(
             f"warning: {options.host} lets other machines in, over plain HTTP: only the token"
             " protects your data and your budget",
