@@ -1,0 +1,25 @@
+"""The CDK app: `cdk deploy --all -c stage=prod`. It needs neither Docker nor credentials."""
+
+import sys
+
+from cdk_app.assembly import add_stacks
+from cdk_app.config import stage_from
+from cdk_app.nag import check_with_nag
+
+from aws_cdk import App
+
+
+def main() -> None:
+    """Synthesize the stage that the context asks for."""
+    app = App()
+    try:
+        stage = stage_from(app.node.try_get_context)
+    except ValueError as error:
+        sys.exit(str(error))
+    add_stacks(app, stage)
+    check_with_nag(app)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()
