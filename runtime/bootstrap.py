@@ -13,6 +13,7 @@ from typing import Final
 
 from runtime.contract import environment as names
 from runtime.contract.tables import CHECKPOINT_METADATA, COST_TRACKING, JOBS, QUEUE, TEMPLATES
+from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock, ModelClient, Ports
 from runtime.domain.pricing import PriceTable, load_prices
@@ -31,7 +32,10 @@ class SystemClock:
 
 
 def process_owner() -> str:
-    """A name for this process that no other living process has."""
+    """A name for this process that no other living process has: what started it may give one."""
+    given = os.environ.get(names.WORKER_OWNER)
+    if given:
+        return given
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -138,6 +142,19 @@ def _aws_ports(environment: Mapping[str, str], *, concurrency: int, clock: Clock
         provider=BEDROCK,
         prices=prices_of(environment),
     )
+
+
+def aws_api(
+    environment: Mapping[str, str] | None = None, *, clock: Clock | None = None
+) -> ApiPorts:
+    """What the handlers on AWS work with; by default under the names of this process's environment.
+
+    Nothing is read or connected before an operation needs it: a variable that is missing then is
+    named by a `ConfigurationError`.
+    """
+    from runtime.aws.api import AwsApi  # noqa: PLC0415
+
+    return AwsApi(os.environ if environment is None else environment, clock=clock or SystemClock())
 
 
 def prices_of(environment: Mapping[str, str]) -> PriceTable:

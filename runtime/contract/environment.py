@@ -19,6 +19,10 @@ LEASE_SECONDS: Final = "LEASE_SECONDS"
 PRICES_FILE: Final = "SEEDWRIGHT_PRICES"
 """A price file that overrides rows of the packaged table."""
 
+WORKER_OWNER: Final = "WORKER_OWNER"
+"""What a worker calls itself in its claims: what started its task, so that whoever hears that the
+task has stopped knows whose lease ended with it. Host and process id when it is not set."""
+
 WORKER_OPTIONAL: Final = (
     JOB_ID,
     SHARD,
@@ -27,4 +31,28 @@ WORKER_OPTIONAL: Final = (
     HEARTBEAT_SECONDS,
     LEASE_SECONDS,
     PRICES_FILE,
+    WORKER_OWNER,
 )
+
+CLUSTER: Final = "CLUSTER"
+"""Name or ARN of the ECS cluster that workers run in."""
+TASK_DEFINITION: Final = "TASK_DEFINITION"
+"""Family or ARN of the worker's task definition."""
+SUBNET_IDS: Final = "SUBNET_IDS"
+"""Where tasks run, separated by commas."""
+SECURITY_GROUP_IDS: Final = "SECURITY_GROUP_IDS"
+"""Of a task, separated by commas."""
+ASSIGN_PUBLIC_IP: Final = "ASSIGN_PUBLIC_IP"
+"""ENABLED in public subnets, where a task has no other way out; else DISABLED."""
+
+LAUNCH_REQUIRED: Final = (
+    CLUSTER,
+    TASK_DEFINITION,
+    SUBNET_IDS,
+    SECURITY_GROUP_IDS,
+    ASSIGN_PUBLIC_IP,
+)
+"""What a function that starts workers reads, besides its tables."""
+
+MAX_ACTIVE_JOBS: Final = "MAX_ACTIVE_JOBS"
+"""Queued and running jobs that one user may have."""

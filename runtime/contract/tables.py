@@ -28,15 +28,22 @@ class Table:
 
 
 JOBS_BY_USER: Final = "user_id-created_at"
+JOBS_ACTIVE: Final = "active_user_id-created_at"
+"""Queued and running jobs only: `active_user_id` goes when a job ends."""
 QUEUE_BY_STATUS: Final = "status-queued_at"
-TEMPLATES_BY_USER: Final = "user_id-template_id"
-TEMPLATES_PUBLIC: Final = "public-template_id"
+TEMPLATES_BY_USER: Final = "listed_by-created_at"
+"""Heads only (version 0), so that a template with many versions is listed once."""
+TEMPLATES_PUBLIC: Final = "public-created_at"
+"""Heads of public templates only."""
 
 JOBS: Final = Table(
     name="Jobs",
     variable="JOBS_TABLE_NAME",
     key=Key(partition=("job_id", "S")),
-    indexes={JOBS_BY_USER: Key(partition=("user_id", "S"), sort=("created_at", "S"))},
+    indexes={
+        JOBS_BY_USER: Key(partition=("user_id", "S"), sort=("created_at", "S")),
+        JOBS_ACTIVE: Key(partition=("active_user_id", "S"), sort=("created_at", "S")),
+    },
 )
 QUEUE: Final = Table(
     name="Queue",
@@ -49,9 +56,10 @@ TEMPLATES: Final = Table(
     variable="TEMPLATES_TABLE_NAME",
     key=Key(partition=("template_id", "S"), sort=("version", "N")),
     indexes={
-        TEMPLATES_BY_USER: Key(partition=("user_id", "S"), sort=("template_id", "S")),
-        TEMPLATES_PUBLIC: Key(partition=("public", "S"), sort=("template_id", "S")),
+        TEMPLATES_BY_USER: Key(partition=("listed_by", "S"), sort=("created_at", "S")),
+        TEMPLATES_PUBLIC: Key(partition=("public", "S"), sort=("created_at", "S")),
     },
+    ttl_attribute="expires_at",
 )
 COST_TRACKING: Final = Table(
     name="CostTracking",
@@ -69,3 +77,6 @@ TABLES: Final = (JOBS, QUEUE, TEMPLATES, COST_TRACKING, CHECKPOINT_METADATA)
 
 COST_ENTRY_DAYS: Final = 90
 """How long a cost entry is kept."""
+
+DELETED_TEMPLATE_DAYS: Final = 30
+"""How long the versions of a deleted template are kept for jobs that have pinned them."""

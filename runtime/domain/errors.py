@@ -6,7 +6,12 @@
     │   ├── TemplateError             shape, syntax or reference
     │   │   └── TemplateNotFoundError (also a ValueError)
     │   ├── SeedError                 not readable, empty, or a required path is missing
-    │   └── PriceError                unknown model, or one without a valid price
+    │   ├── PriceError                unknown model, or one without a valid price
+    │   └── TooLargeError             more than is taken
+    ├── UnauthenticatedError          a request without a caller
+    ├── ForbiddenError                a place that the caller may not touch
+    ├── LimitError                    the caller has used up a limit; later there may be room
+    ├── LaunchError                   no machine for a worker now
     ├── RenderError                   one record's prompt could not be rendered
     ├── OutputError                   a reply that does not fit the step's output_schema
     ├── BudgetExceededError           the job's limit leaves no room for another call
@@ -71,6 +76,38 @@ class PriceError(InputError):
     """A model that the price table doesn't know, or without a valid price."""
 
     code = "unknown_model"
+
+
+class TooLargeError(InputError):
+    """More than is taken at once."""
+
+    code = "too_large"
+
+
+class UnauthenticatedError(SeedwrightError):
+    """A request that does not say whose it is."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(SeedwrightError):
+    """A place outside the caller's own."""
+
+    code = "forbidden"
+
+
+class LimitError(SeedwrightError):
+    """A limit of the caller's is used up: what ends makes room."""
+
+    code = "limit_reached"
+    retryable = True
+
+
+class LaunchError(SeedwrightError):
+    """No worker could be started: no capacity, or a refusal. The work stays queued."""
+
+    code = "launch_failed"
+    retryable = True
 
 
 class RenderError(SeedwrightError):

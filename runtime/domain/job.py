@@ -7,7 +7,8 @@
 
 QUEUED may also be cancelled, or fail before a worker takes it. FAILED and BUDGET_EXCEEDED may be
 queued again (a retry, a raised budget): everything generated so far is kept and counted. So may
-CANCELLED be on a laptop, where the user who cancelled is the user who goes on. COMPLETED is final.
+CANCELLED be, by the user who cancelled. An ended job may be deleted: DELETING stands while its data
+goes, and nothing leaves it.
 """
 
 from collections.abc import Mapping
@@ -29,15 +30,17 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     CANCELLED = "CANCELLED"
+    DELETING = "DELETING"
 
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
-    JobStatus.RUNNING: frozenset(JobStatus) - {JobStatus.RUNNING},
-    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
-    JobStatus.BUDGET_EXCEEDED: frozenset({JobStatus.QUEUED}),
-    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
-    JobStatus.COMPLETED: frozenset(),
+    JobStatus.RUNNING: frozenset(JobStatus) - {JobStatus.RUNNING, JobStatus.DELETING},
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
+    JobStatus.BUDGET_EXCEEDED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
+    JobStatus.COMPLETED: frozenset({JobStatus.DELETING}),
+    JobStatus.DELETING: frozenset(),
 }
 
 
@@ -51,9 +54,10 @@ def sources_of(new: JobStatus) -> frozenset[JobStatus]:
     return frozenset(old for old in JobStatus if may_become(old, new))
 
 
-ENDED = frozenset(
-    {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.BUDGET_EXCEEDED, JobStatus.CANCELLED}
-)
+ACTIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+"""Statuses of a job that counts against its user's limit of jobs at a time."""
+
+ENDED = frozenset(JobStatus) - ACTIVE
 """Statuses in which no worker may dispatch a call."""
 
 
@@ -99,6 +103,8 @@ class JobConfig:
     includes: Mapping[str, TemplateRef] = field(default_factory=dict)
     """Pinned versions of the templates that the template includes, by the name it uses."""
     price_table_version: str | None = None
+    allow_on_demand: bool = False
+    """Whether machines at the full price may do the work when Spot has none again and again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +134,10 @@ class Job:
     updated_at: datetime
     progress: Progress = field(default_factory=Progress)
     error_message: str | None = None
+    launch_error: str | None = None
+    """Why the last attempt to start a worker failed; it is tried again."""
+    request_hash: str | None = None
+    """Hash of the request that made the job, where the client named one (`Idempotency-Key`)."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
 

@@ -13,7 +13,7 @@ from runtime.domain.job import (
 
 
 def config_document(config: JobConfig) -> dict[str, Any]:
-    """JSON-compatible: strings, integers, None, lists and maps."""
+    """JSON-compatible: strings, integers, booleans, None, lists and maps."""
     return {
         "template_id": config.template.template_id,
         "template_version": config.template.version,
@@ -29,6 +29,7 @@ def config_document(config: JobConfig) -> dict[str, Any]:
             for name, ref in config.includes.items()
         },
         "price_table_version": config.price_table_version,
+        "allow_on_demand": config.allow_on_demand,
     }
 
 
@@ -62,4 +63,5 @@ def _parse(document: Mapping[str, Any]) -> JobConfig:
             for name, ref in (document.get("includes") or {}).items()
         },
         price_table_version=document.get("price_table_version"),
+        allow_on_demand=document.get("allow_on_demand") is True,
     )

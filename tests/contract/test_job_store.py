@@ -124,7 +124,10 @@ def test_status_moves_along_the_transition_table(
             if old is not JobStatus.QUEUED:
                 ports.jobs.set_status(job_id, JobStatus.RUNNING, fence=1)
             if old in ENDED:
-                ports.jobs.set_status(job_id, old, fence=1)
+                ended = JobStatus.FAILED if old is JobStatus.DELETING else old
+                ports.jobs.set_status(job_id, ended, fence=1)
+            if old is JobStatus.DELETING:
+                ports.jobs.set_status(job_id, old, fence=None)
             allowed = may_become(old, new)
             if fence is not None and new in {JobStatus.RUNNING, JobStatus.QUEUED}:
                 # A worker takes over what is running, and hands back nothing else.
@@ -205,6 +208,8 @@ def test_an_interrupted_worker_brings_no_ended_job_back(
     ports: Storage, clock: ManualClock, end: JobStatus
 ) -> None:
     start(ports, clock)
+    if end is JobStatus.DELETING:
+        ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     ports.jobs.set_status("a", end, fence=None, error_message="as the user wished")
     ended = ports.jobs.get_job("a")
     clock.advance(1)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.domain.job import (
+    ACTIVE,
     ENDED,
     TRANSITIONS,
     JobConfig,
@@ -34,6 +35,10 @@ DRAWN = """
     FAILED QUEUED
     BUDGET_EXCEEDED QUEUED
     CANCELLED QUEUED
+    COMPLETED DELETING
+    FAILED DELETING
+    BUDGET_EXCEEDED DELETING
+    CANCELLED DELETING
 """
 
 
@@ -54,9 +59,14 @@ def test_sources_are_the_arrows_backwards(old: JobStatus, new: JobStatus) -> Non
 
 def test_nothing_that_ended_runs_without_being_queued_again() -> None:
     assert sources_of(JobStatus.RUNNING) == {JobStatus.QUEUED}
-    assert all(TRANSITIONS[status] <= {JobStatus.QUEUED} for status in ENDED)
-    assert set(JobStatus) - ENDED == {JobStatus.QUEUED, JobStatus.RUNNING}
-    assert not TRANSITIONS[JobStatus.COMPLETED]
+    assert all(TRANSITIONS[status] <= {JobStatus.QUEUED, JobStatus.DELETING} for status in ENDED)
+    assert set(JobStatus) - ENDED == ACTIVE == {JobStatus.QUEUED, JobStatus.RUNNING}
+    assert TRANSITIONS[JobStatus.COMPLETED] == {JobStatus.DELETING}
+
+
+def test_a_job_whose_data_goes_stays_where_it_is() -> None:
+    assert not TRANSITIONS[JobStatus.DELETING]
+    assert sources_of(JobStatus.DELETING) == ENDED - {JobStatus.DELETING}
 
 
 def test_work_ids() -> None:
@@ -78,6 +88,7 @@ configs = st.builds(
     model=optional_text,
     includes=st.dictionaries(st.text(), references, max_size=3),
     price_table_version=optional_text,
+    allow_on_demand=st.booleans(),
 )
 
 

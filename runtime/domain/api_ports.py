@@ -1,0 +1,316 @@
+"""What the API and the event handlers need of the world beyond the worker's ports (`ports.py`).
+
+The same rules hold: two families of adapters, one contract suite, every method may raise
+`StorageUnavailableError` for a fault that may pass, and nothing else that is not named. An
+operation sees the whole of `ApiPorts` and touches what it needs: clients are built on first use.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Generic, Protocol, TypeVar
+
+from runtime.domain.job import Job, JobStatus, TemplateRef
+from runtime.domain.ports import (
+    BudgetStore,
+    Clock,
+    JobStore,
+    ModelClient,
+    ObjectStat,
+    ObjectStore,
+    TemplateStore,
+    WorkQueue,
+)
+from runtime.domain.pricing import PriceTable
+from runtime.domain.template import Template
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[ItemT]):
+    """Part of a list. `next` is where the following page begins: pass it as `after`; None: this
+    was the last one. A page may hold fewer items than were asked for and still have a next one.
+    """
+
+    items: tuple[ItemT, ...]
+    next: str | None = None
+
+
+# ── jobs ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class JobDirectory(Protocol):
+    """Jobs as their users see them: many at a time, and gone when they are deleted."""
+
+    def list_jobs(
+        self, user_id: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    ) -> Page[Job]:
+        """The user's jobs, newest first. Raises `InputError` for an `after` it did not give."""
+        ...
+
+    def count_active(self, user_id: str, *, at_most: int) -> int:
+        """Queued and running jobs of the user, counted up to `at_most`. May lag by a moment."""
+        ...
+
+    def set_launch_error(self, job_id: str, message: str | None) -> None:
+        """Remember why no worker could be started, cut as error messages are; None: one could.
+        Does nothing for a job that is gone.
+        """
+        ...
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove everything that tables hold of a DELETING job: work items, checkpoint versions,
+        costs, budget account, and the job itself last. Safe to repeat after a crash at any point;
+        nothing happens when the job is gone. Raises `ConflictError` when the job isn't DELETING.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkItem:
+    """A work item as whoever starts and watches workers sees it.
+
+    `launches` counts the attempts to start a worker, and numbers them. `launched_at` is when the
+    last one was begun, None if it failed. `seen_*` is what `note_seen` stored.
+    """
+
+    work_id: str
+    job_id: str
+    status: JobStatus
+    owner: str | None
+    fence: int
+    beat: int
+    attempt: int
+    launches: int = 0
+    launched_at: datetime | None = None
+    seen_fence: int | None = None
+    seen_beat: int | None = None
+    seen_at: datetime | None = None
+    shard: int | None = None
+
+
+class WorkDirectory(Protocol):
+    """The work queue as whoever starts and watches workers sees it. It never executes work."""
+
+    def get_work(self, work_id: str) -> WorkItem:
+        """Strongly consistent read. Raises `NotFoundError`."""
+        ...
+
+    def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
+        """All items of a status, oldest first; QUEUED and RUNNING are never many."""
+        ...
+
+    def begin_launch(self, item: WorkItem) -> int | None:
+        """Take the right to start the next worker for a QUEUED item; the number of the launch.
+
+        None when somebody else has begun one since `item` was read, or it isn't QUEUED any more.
+        """
+        ...
+
+    def end_failed_launch(self, work_id: str, number: int) -> None:
+        """Forget `launched_at` of launch `number`: it started nothing and may be tried again now.
+        Nothing happens when a later launch has begun.
+        """
+        ...
+
+    def note_seen(self, item: WorkItem) -> None:
+        """Store fence and beat of a RUNNING item with the time, for the next observer, who has no
+        memory of its own. Nothing happens when they have changed meanwhile.
+        """
+        ...
+
+    def withdraw(self, work_id: str, status: JobStatus) -> bool:
+        """QUEUED → `status`, for work whose job has ended: nobody will claim it. False if it isn't
+        QUEUED. Raises `NotFoundError`.
+        """
+        ...
+
+
+class Launcher(Protocol):
+    """Starts a worker for a work item and returns as soon as that is on its way."""
+
+    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:
+        """Raises `LaunchError`. The same `number` again starts no second worker.
+
+        `on_demand` asks for a machine at the full price, which nobody takes away.
+        """
+        ...
+
+
+# ── templates ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateHead:
+    """What all versions of a template share, and which is the latest."""
+
+    template_id: str
+    user_id: str
+    latest_version: int
+    public: bool
+    name: str
+    description: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def latest(self) -> TemplateRef:
+        """The latest version."""
+        return TemplateRef(template_id=self.template_id, version=self.latest_version)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateVersion:
+    """One immutable version, without its document."""
+
+    version: int
+    name: str
+    created_at: datetime
+
+
+class TemplateDirectory(Protocol):
+    """Templates as their users see them. Reads are strongly consistent, lists may lag a moment."""
+
+    def get_head(self, template_id: str) -> TemplateHead:
+        """Raises `TemplateNotFoundError`, also for a deleted template."""
+        ...
+
+    def list_own(self, user_id: str, *, limit: int, after: str | None = None) -> Page[TemplateHead]:
+        """Newest first. Raises `InputError` for an `after` it did not give."""
+        ...
+
+    def list_public(self, *, limit: int, after: str | None = None) -> Page[TemplateHead]:
+        """Newest first. Raises `InputError` for an `after` it did not give."""
+        ...
+
+    def list_versions(
+        self, template_id: str, *, limit: int, after: str | None = None
+    ) -> Page[TemplateVersion]:
+        """Newest first. Raises `InputError` for an `after` it did not give."""
+        ...
+
+    def create(
+        self, user_id: str, template_id: str, template: Template, *, public: bool
+    ) -> TemplateHead:
+        """Version 1. Raises `ConflictError` when the id is taken, `TemplateError` when the
+        document is too large to be stored.
+        """
+        ...
+
+    def update(self, head: TemplateHead, template: Template, *, public: bool) -> TemplateHead:
+        """The version after `head.latest_version`. Raises `ConflictError` when there is one
+        already, `TemplateNotFoundError` when the template is gone, `TemplateError` as above.
+        """
+        ...
+
+    def delete(self, template_id: str) -> None:
+        """Remove the head, so that nobody finds the template again. Its versions stay for
+        `tables.DELETED_TEMPLATE_DAYS`, for jobs that have pinned them. Safe to repeat.
+        """
+        ...
+
+
+# ── objects that a browser or a command moves by itself ────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadForm:
+    """A multipart form that may be posted to `url` until it expires: `fields`, then `file`."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
+class ObjectLinks(Protocol):
+    """Signed addresses under which a client reads and writes objects without a token."""
+
+    def upload_form(self, key: str, *, max_bytes: int, seconds: int) -> UploadForm:
+        """For this very key and at most that size. Raises `StorageError`."""
+        ...
+
+    def download_url(self, key: str, *, file_name: str, seconds: int) -> str:
+        """For one object, which is saved as `file_name`. Raises `StorageError`."""
+        ...
+
+
+class ApiObjects(ObjectStore, Protocol):
+    """The object store with what only the API needs."""
+
+    def open_version(
+        self, key: str, *, version: str | None = None
+    ) -> AbstractContextManager[BinaryIO]:
+        """Stream one version in constant memory. Raises `NotFoundError` on enter."""
+        ...
+
+    def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
+        """Objects below `prefix` in key order. Raises `InputError` for an `after` outside it."""
+        ...
+
+    def delete_all(self, prefix: str) -> None:
+        """Remove every version of every object below `prefix`. Safe to repeat."""
+        ...
+
+
+# ── all of it ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiSettings:
+    """Limits of the API. Durations are seconds, sizes bytes."""
+
+    max_active_jobs: int = 5
+    """Queued and running jobs of one user."""
+    lease_seconds: int = 60
+    """After how long without a heartbeat a worker counts as gone."""
+    launch_grace_seconds: int = 300
+    """How long a started task may take until its worker claims the work."""
+    on_demand_after: int = 3
+    """Launches of a work item after which machines at the full price are tried, if allowed."""
+    upload_seconds: int = 900
+    download_seconds: int = 900
+    """How long a signed address holds."""
+
+
+class ApiPorts(Protocol):
+    """Everything an operation may need, wired by `runtime.bootstrap`."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """A fresh random UUID, as text."""
+        ...
+
+    @property
+    def settings(self) -> ApiSettings: ...
+    @property
+    def jobs(self) -> JobStore: ...
+    @property
+    def job_directory(self) -> JobDirectory: ...
+    @property
+    def queue(self) -> WorkQueue: ...
+    @property
+    def work(self) -> WorkDirectory: ...
+    @property
+    def launcher(self) -> Launcher: ...
+    @property
+    def templates(self) -> TemplateStore: ...
+    @property
+    def template_directory(self) -> TemplateDirectory: ...
+    @property
+    def objects(self) -> ApiObjects: ...
+    @property
+    def links(self) -> ObjectLinks: ...
+    @property
+    def budgets(self) -> BudgetStore: ...
+    @property
+    def prices(self) -> PriceTable: ...
+    @property
+    def provider(self) -> str:
+        """Whose models jobs call, as the price table names providers."""
+        ...
+
+    @property
+    def models(self) -> ModelClient: ...

@@ -1,0 +1,18 @@
+"""GET /health: whether the API answers. Needs no token and touches nothing."""
+
+from http import HTTPStatus
+from typing import Literal
+
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+
+
+class Health(ApiModel):
+    """The API answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+@endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Health}, authenticated=False)
+def lambda_handler(call: Call[Nothing, Nothing]) -> Health:  # noqa: ARG001 - the shape of an operation
+    """Say that the API answers."""
+    return Health()
