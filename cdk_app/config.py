@@ -1,10 +1,11 @@
 """What differs between stages. Constructs read these settings and never ask for a stage's name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 Network = Literal["public", "private"]
+BundleFor = Literal["lambda", "this-machine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,10 @@ class StageConfig:
 
     python_version: str = "3.13"
     """Of the Lambda functions; `worker/Dockerfile` names its own."""
+    bundle_for: BundleFor = "lambda"
+    """An emulator runs functions as processes of this machine, with packages built for it."""
+    max_active_jobs: int = 10
+    """Queued and running jobs that one user may have."""
     log_days: int = 30
 
     network: Network = "public"
@@ -70,30 +75,35 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
 
     `context` gives a key's value or None. Raises `ValueError` that names the key.
     """
-    name = context("stage") or DEV.name
-    stage = STAGES.get(str(name))
-    if stage is None:
-        raise ValueError(f"unknown stage {name!r}: choose one of {', '.join(STAGES)}")
-    changes: dict[str, Any] = {}
-    if (network := context("network")) is not None:
-        if network not in {"public", "private"}:
-            raise ValueError(f"unknown network {network!r}: choose public or private")
-        changes["network"] = network
+    name = _choice(context, "stage", STAGES) or DEV.name
+    changes: dict[str, Any] = {
+        "network": _choice(context, "network", ("public", "private")),
+        "bundle_for": _choice(context, "bundle_for", ("lambda", "this-machine")),
+    }
     if (email := context("alarm_email")) is not None:
         if "@" not in str(email):
-            raise ValueError(f"alarm_email is no address: {email!r}")
+            raise ValueError(f"alarm_email {email!r} is no address")
         changes["alarm_email"] = str(email)
     if (origins := context("cors_origins")) is not None:
         changes["cors_origins"] = tuple(_origin(each) for each in str(origins).split(","))
-    if (sign_up := context("self_sign_up")) is not None:
-        if str(sign_up).lower() not in {"true", "false"}:
-            raise ValueError(f"self_sign_up is true or false, not {sign_up!r}")
-        changes["self_sign_up"] = str(sign_up).lower() == "true"
-    return replace(stage, **changes)
+    if sign_up := _choice(context, "self_sign_up", ("true", "false")):
+        changes["self_sign_up"] = sign_up == "true"
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(STAGES[name], **given)
+
+
+def _choice(context: Callable[[str], object], key: str, choices: Iterable[str]) -> str | None:
+    value = context(key)
+    if value is None:
+        return None
+    text = str(value).lower()  # the command line gives text, a file may give true
+    if text not in choices:
+        raise ValueError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
+    return text
 
 
 def _origin(text: str) -> str:
     origin = text.strip().rstrip("/")
     if not origin.startswith(("https://", "http://localhost", "http://127.0.0.1")):
-        raise ValueError(f"cors_origins takes https origins, comma separated, not {text!r}")
+        raise ValueError(f"cors_origins takes https origins, separated by commas, not {text!r}")
     return origin

@@ -19,7 +19,7 @@ from runtime.contract.tables import (
     TEMPLATES,
 )
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, IgnoreMode, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -138,6 +138,7 @@ def _image(scope: Construct) -> ecr_assets.DockerImageAsset:
         file="runtime/worker/Dockerfile",
         platform=ecr_assets.Platform.LINUX_ARM64,
         exclude=["*", *(f"!{path}" for path in WORKER_SOURCES), "**/__pycache__", "**/*.pyc"],
+            ignore_mode=IgnoreMode.DOCKER,
     )
 
 
