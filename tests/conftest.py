@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.fixtures.api import HandlerLogs, captured_logs
 from tests.fixtures.aws import FakeAws, emulated_aws, scrub_environment
 from tests.fixtures.clock import ManualClock
 
@@ -38,6 +39,12 @@ def clock() -> ManualClock:
 def aws() -> Iterator[FakeAws]:
     with emulated_aws() as account:
         yield account
+
+
+@pytest.fixture
+def handler_logs() -> Iterator[HandlerLogs]:
+    with captured_logs() as logs:
+        yield logs
 
 
 def pytest_configure() -> None:
