@@ -1,5 +1,6 @@
 """The CDK app: `cdk deploy --all -c stage=prod`. It needs neither Docker nor credentials."""
 
+import os
 import sys
 
 from cdk_app.assembly import add_stacks
@@ -11,7 +12,8 @@ from aws_cdk import App
 
 def main() -> None:
     """Synthesize the stage that the context asks for."""
-    app = App()
+    # The command line says where; what is bundled there is not bundled again.
+    app = App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
     try:
         stage = stage_from(app.node.try_get_context)
     except ValueError as error:

@@ -18,10 +18,11 @@ from platform import machine
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import jsii
+
 from cdk_app.config import StageConfig
 from cdk_app.source import FUNCTION_SOURCES, ROOT, digest, source_files
 
-import jsii
 from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
 
@@ -49,17 +50,18 @@ _UNUSED: Final = (
     "bin",
     "boto3/data",
     "boto3/examples",
-    "boto3/docs",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui",
     "pyarrow/include",
     "pyarrow/src",
     "pyarrow/tests",
     "pyarrow/includes",
     "pyarrow/libarrow_flight*",
-    "pyarrow/libarrow_substrait*",
-    "pyarrow/_flight*",
-    "pyarrow/_substrait*",
     "pyarrow/libarrow_python_flight*",
+    "pyarrow/_flight*",
+    "pyarrow/libarrow_s3*",
+    "pyarrow/_s3fs*",
+    "pyarrow/libarrow_python*.so",  # a second and a third copy of the same library
+    "pyarrow/libarrow_python*.so.*.*",
 )
 """Left out of a bundle: what packages carry for other uses, and what differs between two installs
 of the same files."""
@@ -149,6 +151,12 @@ class Bundler:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, target)
         self._compile(folder / "runtime", below="runtime")
+        if self._interpreter is None:
+            version = self._target.python_version
+            sys.stderr.write(
+                f"bundled without compiled files, so cold starts take longer: there is no Python"
+                f" {version} here (`uv python install {version}` brings one)\n"
+            )
 
     def _install(self, folder: Path) -> None:
         platform = self._target.platform
@@ -174,11 +182,6 @@ class Bundler:
 
     def _compile(self, folder: Path, *, below: str = "") -> None:
         if self._interpreter is None:
-            version = self._target.python_version
-            sys.stderr.write(
-                f"bundled without compiled files, so cold starts take longer: there is no Python"
-                f" {version} here (`uv python install {version}` brings one)\n"
-            )
             return
         _run(
             self._interpreter,

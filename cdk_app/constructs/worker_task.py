@@ -4,11 +4,13 @@ from typing import Final
 
 from cdk_app.config import StageConfig
 from cdk_app.constructs.tables import Tables
+from cdk_app.grants import acknowledge_models, list_statement
 from cdk_app.logs import log_group
-from cdk_app.models import invoke_statements, routed_models
+from cdk_app.models import invoke_statements
 from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
 from cdk_app.source import ROOT, WORKER_SOURCES
-from runtime.contract import environment, keys
+from runtime.contract import environment
+from runtime.contract.routes import FAILURES, JOB_DATA, SEEDS, ListGrant
 from runtime.contract.tables import (
     CHECKPOINT_METADATA,
     COST_TRACKING,
@@ -31,9 +33,6 @@ USER: Final = "10001:10001"
 """Numbers, because the image makes no account: it has no step that runs on the target machine."""
 STOP_SECONDS: Final = 120
 """The most that Fargate grants. The worker drains for 90 and is ended by its own alarm at 100."""
-
-_SEEDS: Final = f"{keys.seed_prefix('*')}*"
-_JOBS: Final = f"{keys.job_prefix('*')}*"
 
 
 class WorkerTask(Construct):
@@ -100,15 +99,9 @@ class WorkerTask(Construct):
         )
         role = self.definition.task_role
         why = "One role works on the jobs of all users; prefixes keep it to seeds and jobs."
-        for pattern in (_SEEDS, _JOBS, keys.failures_key("*")):
+        for pattern in (SEEDS, JOB_DATA, FAILURES):
             acknowledge_objects(role, bucket, pattern, why)
-        for resource in routed_models(partition="<AWS::Partition>"):
-            acknowledge_wildcard(
-                role,
-                resource,
-                "A profile routes to regions that AWS chooses and adds to; the statement holds for"
-                " calls through a profile of this account only.",
-            )
+        acknowledge_models(role)
         acknowledge_wildcard(
             self.definition.obtain_execution_role(),
             "*",
@@ -138,7 +131,7 @@ def _image(scope: Construct) -> ecr_assets.DockerImageAsset:
         file="runtime/worker/Dockerfile",
         platform=ecr_assets.Platform.LINUX_ARM64,
         exclude=["*", *(f"!{path}" for path in WORKER_SOURCES), "**/__pycache__", "**/*.pyc"],
-            ignore_mode=IgnoreMode.DOCKER,
+        ignore_mode=IgnoreMode.DOCKER,
     )
 
 
@@ -155,17 +148,15 @@ def _worker_statements(
         _allow("Templates", ["dynamodb:GetItem"], tables[TEMPLATES.name].table_arn),
         _allow("Costs", ["dynamodb:PutItem", "dynamodb:Query"], costs.table_arn),
         _allow("Checkpoints", ["dynamodb:GetItem", "dynamodb:UpdateItem"], checkpoints.table_arn),
-        # Without it S3 answers 403 for an object that is missing, and 404 is what tells a first
-        # start from a restart. It can't be narrowed by prefix: reading an object carries none.
-        _allow("List", ["s3:ListBucket"], bucket.bucket_arn),
-        _allow("Seeds", ["s3:GetObject", "s3:GetObjectVersion"], bucket.arn_for_objects(_SEEDS)),
+        list_statement(bucket, ListGrant(prefixes=(SEEDS, JOB_DATA))),
+        _allow("Seeds", ["s3:GetObject", "s3:GetObjectVersion"], bucket.arn_for_objects(SEEDS)),
         _allow(
             "JobObjects",
             ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
-            bucket.arn_for_objects(_JOBS),
+            bucket.arn_for_objects(JOB_DATA),
         ),
         # The list of failures goes when a repeated export finds none; nothing else is deleted.
-        _allow("NoFailures", ["s3:DeleteObject"], bucket.arn_for_objects(keys.failures_key("*"))),
+        _allow("NoFailures", ["s3:DeleteObject"], bucket.arn_for_objects(FAILURES)),
         *invoke_statements(stack),
     ]
 
