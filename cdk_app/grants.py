@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cdk_app.constructs.tables import Tables
 from cdk_app.models import invoke_statements, routed_models
-from cdk_app.nag import acknowledge_objects, acknowledge_wildcard
+from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
 from runtime.contract.routes import (
     Function,
     Grant,
@@ -78,6 +78,18 @@ def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicySta
             resources=[task_definition_arn(definition, stack)],
             conditions={"ArnEquals": {"ecs:cluster": resources.cluster.cluster_arn}},
         ),
+        # A task is tagged like its definition, so that its costs can be told.
+        iam.PolicyStatement(
+            actions=["ecs:TagResource"],
+            resources=[
+                stack.format_arn(
+                    service="ecs",
+                    resource="task",
+                    resource_name=f"{resources.cluster.cluster_name}/*",
+                )
+            ],
+            conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
+        ),
         iam.PolicyStatement(
             actions=["iam:PassRole"],
             resources=[role.role_arn for role in roles],
@@ -119,6 +131,13 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                     "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task-definition/"
                     f"{resources.definition.family}:*",
                     "`*` is the revision, which changes with each release of the worker.",
+                )
+                cluster = resources.cluster
+                acknowledge_wildcard(
+                    role,
+                    "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task/"
+                    f"{name_of_export(cluster, cluster.cluster_name)}/*",
+                    "A task has its id only once it was started; tags are allowed in RunTask only.",
                 )
             case ModelGrant():
                 acknowledge_models(role)

@@ -26,9 +26,16 @@ def acknowledge_wildcard(construct: IConstruct, resource: str, reason: str) -> N
 def acknowledge_objects(
     construct: IConstruct, bucket: s3.IBucket, pattern: str, reason: str
 ) -> None:
-    """Accept that a policy below `construct` names objects of the bucket by a pattern of keys. The
-    bucket is another stack's, and a finding calls it by the name of that stack's export.
+    """Accept that a policy below `construct` names objects of another stack's bucket by a pattern
+    of keys.
     """
-    owner = Stack.of(bucket)
-    export = owner.resolve(owner.export_value(bucket.bucket_arn))["Fn::ImportValue"]
-    acknowledge_wildcard(construct, f"{export}/{pattern}", reason)
+    exported = name_of_export(bucket, bucket.bucket_arn)
+    acknowledge_wildcard(construct, f"{exported}/{pattern}", reason)
+
+
+def name_of_export(owner: IConstruct, value: str) -> str:
+    """The name under which the stack of `owner` exports a value to other stacks: a finding calls
+    the value by it.
+    """
+    stack = Stack.of(owner)
+    return str(stack.resolve(stack.export_value(value))["Fn::ImportValue"])
