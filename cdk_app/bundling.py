@@ -122,8 +122,9 @@ class Bundler:
             *sorted(SDK_SERVICES),
             *_UNUSED,
         )
-        self._packages_hash = digest((requirements,), *recipe)
-        self.hash = digest((*FUNCTION_SOURCES, requirements), *recipe)
+        listed = (ROOT / requirements).read_text(encoding="utf-8")
+        self._packages_hash = digest((), listed, *recipe)
+        self.hash = digest(FUNCTION_SOURCES, listed, *recipe)
 
     def try_bundle(self, output_dir: str, *_: object, **__: object) -> bool:
         """Called by the CDK, which has no way with Docker to fall back on: a failure raises."""
@@ -224,9 +225,9 @@ def _leave_out(folder: Path) -> None:
     for pattern in _UNUSED:
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for service in (folder / "botocore" / "data").iterdir():
-        if service.is_dir() and service.name not in SDK_SERVICES:
-            shutil.rmtree(service)
+    for described in folder.glob("botocore/data/*/"):
+        if described.name not in SDK_SERVICES:
+            shutil.rmtree(described)
 
 
 def _run(*command: str, failure: str) -> None:

@@ -1,8 +1,10 @@
 """The app of each variation, put together and synthesized once for all tests of a process."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fcntl import LOCK_EX, flock
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -98,11 +100,42 @@ def synthesize(stage: StageConfig, folder: Path) -> Synthesized:
     return Synthesized(folder, stage)
 
 
+class Variations(Mapping[str, Synthesized]):
+    """Each one is synthesized when it is first asked for, by one of the processes that run tests
+    at the same time; the others wait for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: dict[str, Synthesized] = {}
+
+    def __getitem__(self, name: str) -> Synthesized:
+        if name not in self._found:
+            self._found[name] = self._synthesize_once(name)
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VARIATIONS)
+
+    def __len__(self) -> int:
+        return len(VARIATIONS)
+
+    def _synthesize_once(self, name: str) -> Synthesized:
+        stage, folder, done = VARIATIONS[name], self._folder / name, self._folder / f"{name}.done"
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            flock(lock, LOCK_EX)
+            if not done.exists():
+                synthesize(stage, folder)
+                done.touch()
+        return Synthesized(folder, stage)
+
+
 @pytest.fixture(scope="session")
-def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Synthesized]:
-    return {
-        name: synthesize(stage, tmp_path_factory.mktemp(name)) for name, stage in VARIATIONS.items()
-    }
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Variations:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "synthesized"
+    folder.mkdir(exist_ok=True)
+    return Variations(folder)
 
 
 @pytest.fixture(params=VARIATIONS)
