@@ -102,7 +102,7 @@ class Measures(Construct):
             metric_name=name,
             metric_value=value,
         )
-        return found.metric(statistic="sum", period=PERIOD, label=name)
+        return found.metric(statistic="sum", period=PERIOD)
 
 
 def _message(text: str) -> logs.JsonPattern:

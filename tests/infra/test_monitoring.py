@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 
 from runtime.contract import log_lines
-from runtime.domain.job import ENDED
+from runtime.contract.routes import FUNCTIONS, LaunchGrant
+from runtime.domain.job import ENDED, JobStatus
 from runtime.worker.logs import configure, event
 from tests.infra.conftest import ROOT, Synthesized
 
@@ -133,7 +134,7 @@ def worker_line(level: int, message: str, **fields: object) -> dict[str, Any]:
     return line
 
 
-@pytest.mark.parametrize("status", sorted(ENDED))
+@pytest.mark.parametrize("status", sorted(ENDED - {JobStatus.DELETING}))
 def test_the_end_of_a_job_is_counted_by_its_status(app: Synthesized, status: str) -> None:
     line = worker_line(logging.INFO, log_lines.JOB_ENDED, job_id="j", status=str(status))
 
@@ -162,8 +163,6 @@ def test_the_wait_in_the_queue_is_a_field_of_the_sweepers_line(app: Synthesized)
 
 
 def test_capacity_is_watched_wherever_workers_are_started(app: Synthesized) -> None:
-    from runtime.contract.routes import FUNCTIONS, LaunchGrant  # noqa: PLC0415
-
     starters = [f for f in FUNCTIONS if any(isinstance(g, LaunchGrant) for g in f.grants)]
     watched = filters(app)["CapacityRefused"]
 
