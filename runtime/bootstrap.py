@@ -4,19 +4,23 @@ are imported only when they are picked.
 
 import os
 import socket
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.contract import environment as names
-from runtime.contract.tables import CHECKPOINT_METADATA, COST_TRACKING, JOBS, QUEUE, TEMPLATES
-from runtime.domain.api_ports import ApiPorts
+from runtime.domain.api_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock, ModelClient, Ports
 from runtime.domain.pricing import PriceTable, load_prices
+
+if TYPE_CHECKING:
+    from runtime.local.api import LocalApi
+    from runtime.local.storage import LocalStorage
 
 BEDROCK: Final = "bedrock"
 
@@ -29,6 +33,11 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return monotonic()
+
+
+def random_id() -> str:
+    """A fresh random UUID."""
+    return str(uuid.uuid4())
 
 
 def process_owner() -> str:
@@ -70,7 +79,12 @@ def local_engine(
     from runtime.local.storage import open_storage  # noqa: PLC0415
 
     storage = open_storage(directory, clock=SystemClock())
+    return _engine_on(storage, models=models, provider=provider, prices=prices)
 
+
+def _engine_on(
+    storage: "LocalStorage", *, models: ModelClient, provider: str, prices: PriceTable
+) -> LocalEngine:
     def close() -> None:
         models.close()
         storage.close()
@@ -95,6 +109,60 @@ def local_engine(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalService:
+    """The laptop's API and, on the same storage, the engine for a worker in this process. `close`
+    closes both: after the server and the worker have stopped.
+    """
+
+    api: "LocalApi"
+    engine: LocalEngine
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def local_api(
+    directory: Path,
+    *,
+    models: ModelClient,
+    provider: str,
+    prices: PriceTable,
+    base_url: str,
+    on_launch: Callable[[WorkItem], None],
+    settings: ApiSettings | None = None,
+    clock: Clock | None = None,
+    new_id: Callable[[], str] = random_id,
+) -> LocalService:
+    """What a server on this machine works with: storage in a directory, any model behind it.
+
+    `base_url` is the server's address (`runtime.local.server.Listener.base_url`). `on_launch` is
+    called from the server's threads when there is work for a worker; to set an event is enough.
+    Raises `ConfigurationError` or `StorageError`.
+    """
+    from runtime.local.api import LocalApi  # noqa: PLC0415
+    from runtime.local.storage import open_storage  # noqa: PLC0415
+
+    storage = open_storage(directory, clock=clock or SystemClock())
+    try:
+        api = LocalApi(
+            storage,
+            models=models,
+            provider=provider,
+            prices=prices,
+            base_url=base_url,
+            new_id=new_id,
+            on_launch=on_launch,
+            settings=settings,
+        )
+    except BaseException:
+        storage.close()
+        raise
+    return LocalService(
+        api=api, engine=_engine_on(storage, models=models, provider=provider, prices=prices)
+    )
+
+
 def aws_ports(
     environment: Mapping[str, str], *, concurrency: int, clock: Clock | None = None
 ) -> Ports:
@@ -105,40 +173,21 @@ def aws_ports(
     missing = [name for name in names.WORKER_REQUIRED if not environment.get(name)]
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
-    return _aws_ports(environment, concurrency=concurrency, clock=clock or SystemClock())
+    from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
 
-
-def _aws_ports(environment: Mapping[str, str], *, concurrency: int, clock: Clock) -> Ports:
-    from runtime.aws import clients  # noqa: PLC0415
-    from runtime.aws.bedrock import BedrockModels  # noqa: PLC0415
-    from runtime.aws.budget_store import DynamoBudgetStore  # noqa: PLC0415
-    from runtime.aws.checkpoint_versions import DynamoCheckpointVersions  # noqa: PLC0415
-    from runtime.aws.cost_store import DynamoCostStore  # noqa: PLC0415
-    from runtime.aws.job_store import DynamoJobStore  # noqa: PLC0415
-    from runtime.aws.objects import S3Objects  # noqa: PLC0415
-    from runtime.aws.template_store import DynamoTemplateStore  # noqa: PLC0415
-    from runtime.aws.work_queue import DynamoWorkQueue  # noqa: PLC0415
-
-    tables = clients.create_dynamodb_client()
-    jobs, queue = environment[JOBS.variable], environment[QUEUE.variable]
+    storage = AwsStorage(
+        environment, clock=clock or SystemClock(), clients=OwnClients(concurrency=concurrency)
+    )
     return Ports(
-        clock=clock,
-        queue=DynamoWorkQueue(client=tables, table_name=queue, clock=clock),
-        jobs=DynamoJobStore(client=tables, table_name=jobs, queue_table_name=queue, clock=clock),
-        templates=DynamoTemplateStore(
-            client=tables, table_name=environment[TEMPLATES.variable], clock=clock
-        ),
-        checkpoints=DynamoCheckpointVersions(
-            client=tables, table_name=environment[CHECKPOINT_METADATA.variable]
-        ),
-        costs=DynamoCostStore(
-            client=tables, table_name=environment[COST_TRACKING.variable], clock=clock
-        ),
-        budgets=DynamoBudgetStore(client=tables, table_name=jobs),
-        objects=S3Objects(
-            client=clients.create_s3_client(), bucket_name=environment[names.BUCKET_NAME]
-        ),
-        models=BedrockModels(clients.create_bedrock_client(concurrency=concurrency)),
+        clock=storage.clock,
+        queue=storage.queue,
+        jobs=storage.jobs,
+        templates=storage.templates,
+        checkpoints=storage.checkpoints,
+        costs=storage.costs,
+        budgets=storage.budgets,
+        objects=storage.objects,
+        models=storage.models,
         provider=BEDROCK,
         prices=prices_of(environment),
     )
@@ -154,7 +203,12 @@ def aws_api(
     """
     from runtime.aws.api import AwsApi  # noqa: PLC0415
 
-    return AwsApi(os.environ if environment is None else environment, clock=clock or SystemClock())
+    return AwsApi(
+        os.environ if environment is None else environment,
+        clock=clock or SystemClock(),
+        provider=BEDROCK,
+        load_prices=prices_of,
+    )
 
 
 def prices_of(environment: Mapping[str, str]) -> PriceTable:

@@ -20,7 +20,12 @@ settings.register_profile("quick", deadline=None, max_examples=50, stateful_step
 settings.register_profile("long", deadline=None, max_examples=1000, stateful_step_count=60)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-pytest_plugins = ["tests.fixtures.guard", "tests.fixtures.worker_world"]
+pytest_plugins = [
+    "tests.fixtures.guard_plugin",
+    "tests.fixtures.aws_api",
+    "tests.fixtures.worker_world",
+    "tests.fixtures.api_world",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

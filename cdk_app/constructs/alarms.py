@@ -43,7 +43,12 @@ class Alarms(Construct):
             threshold=stage.oldest_queued_minutes * 60,
             periods=3,
         )
-        self._add("FailedJobs", "A job has failed.", measures.jobs["FAILED"], threshold=1)
+        self._add(
+            "FailedJobs",
+            "A job has failed.",
+            measures.jobs["FAILED"],
+            threshold=1,
+        )
         self._add(
             "BudgetUsedUp",
             "A job has stopped because its budget is used up.",
@@ -58,8 +63,8 @@ class Alarms(Construct):
         )
         self._add(
             "SpotDrought",
-            "AWS has had no Fargate Spot machine for a worker for a quarter of an hour.",
-            measures.capacity_refused,
+            "No worker could be started for a quarter of an hour: Fargate Spot has no machines.",
+            measures.workers_not_started,
             threshold=1,
             periods=3,
         )
@@ -73,17 +78,15 @@ class Alarms(Construct):
         )
         sweeper, stopped = (measures.functions[name] for name in ("sweep_queue", "task_stopped"))
         self._add(
-            "EventErrors",
-            "The sweeper or the handler of stopped tasks fails.",
-            cloudwatch.MathExpression(
-                expression="sweep + stopped",
-                using_metrics={
-                    "sweep": sweeper.metric_errors(period=PERIOD),
-                    "stopped": stopped.metric_errors(period=PERIOD),
-                },
-                period=PERIOD,
-                label="errors",
-            ),
+            "SweeperErrors",
+            "The sweeper fails: lost jobs are not found.",
+            sweeper.metric_errors(period=PERIOD),
+            threshold=stage.function_errors,
+        )
+        self._add(
+            "TaskStoppedErrors",
+            "The handler of stopped tasks fails: interrupted jobs go on later than they could.",
+            stopped.metric_errors(period=PERIOD),
             threshold=stage.function_errors,
         )
         self._add(

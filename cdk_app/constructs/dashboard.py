@@ -41,8 +41,8 @@ def add_dashboard(
             ],
         ),
         _graph(
-            "No capacity, and costs above the worst case",
-            [measures.capacity_refused, measures.costs_above_worst_case],
+            "Workers not started, costs above the worst case",
+            [measures.workers_not_started, measures.costs_above_worst_case],
         ),
     )
     return dashboard

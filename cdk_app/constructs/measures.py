@@ -19,6 +19,8 @@ from constructs import Construct
 PERIOD: Final = Duration.minutes(5)
 LAUNCHERS: Final = ("create_job", "resume_job", "task_stopped", "sweep_queue")
 """The functions that start workers."""
+TENDERS: Final = ("task_stopped", "sweep_queue")
+"""The functions that find workers dead."""
 ENDS: Final = ("COMPLETED", "FAILED", "BUDGET_EXCEEDED", "CANCELLED")
 """The statuses that a job can end with."""
 
@@ -60,16 +62,11 @@ class Measures(Construct):
             _message(lines.QUEUE_SWEPT),
             value=f"$.{lines.OLDEST_QUEUED_SECONDS}",
         ).with_(statistic="max", period=Duration.minutes(1))
-        # Several logs, one metric: CloudWatch adds up what has the same name.
-        self.capacity_refused, *_ = [
-            self._count(
-                "CapacityRefused",
-                functions[name].log_group,
-                _message(lines.CAPACITY_REFUSED),
-                filter_id=f"CapacityRefused-{name}",
-            )
-            for name in LAUNCHERS
-        ]
+        self.workers_not_started = self._count_in(
+            "WorkersNotStarted", LAUNCHERS, _message(lines.WORKER_NOT_STARTED)
+        )
+        # A job whose workers died has failed like any other; no worker was left to say so.
+        self._count_in("JobsFailed", TENDERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp")
 
     def api_metric(
         self, name: str, *, statistic: str = "sum", label: str | None = None
@@ -83,6 +80,26 @@ class Measures(Construct):
             period=PERIOD,
             label=label,
         )
+
+    def _count_in(
+        self,
+        name: str,
+        functions: tuple[str, ...],
+        pattern: logs.IFilterPattern,
+        *,
+        filter_id: str | None = None,
+    ) -> cloudwatch.Metric:
+        """One metric of several logs: CloudWatch adds up what has the same name."""
+        metric, *_ = [
+            self._count(
+                name,
+                self.functions[each].log_group,
+                pattern,
+                filter_id=f"{filter_id or name}-{each}",
+            )
+            for each in functions
+        ]
+        return metric
 
     def _count(
         self,

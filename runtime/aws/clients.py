@@ -13,6 +13,7 @@ from runtime.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_ecs.client import ECSClient
     from mypy_boto3_s3.client import S3Client
 
 CONNECT_SECONDS: Final = 5.0
@@ -24,6 +25,9 @@ minutes that a reclaimed machine has left."""
 
 STORAGE_ATTEMPTS: Final = 5
 """First try included. Every storage write may be sent twice: conditions or tokens make it safe."""
+
+LAUNCH_ATTEMPTS: Final = 3
+"""A job that can't be launched within a request is launched by the sweeper a minute later."""
 
 USER_AGENT: Final = "seedwright"
 """A fixed one for model calls: botocore builds its own twice for every call."""
@@ -49,6 +53,27 @@ def create_s3_client() -> "S3Client":
         read_timeout=OBJECT_READ_SECONDS,
         retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
         max_pool_connections=10,
+        # Signed addresses: version 4 and the bucket's host in its region. Without these the SDK
+        # signs them by version 2 for some regions, which encrypted buckets refuse, and for the
+        # global host, which redirects what is posted.
+        signature_version="s3v4",
+        s3={
+            "us_east_1_regional_endpoint": "regional",
+            # What stands for AWS elsewhere has no host for each bucket.
+            "addressing_style": "auto" if _has_own_endpoint("S3") else "virtual",
+        },
+    )
+    return client
+
+
+def create_ecs_client() -> "ECSClient":
+    """For starting tasks, which a token makes safe to retry. Raises `ConfigurationError`."""
+    client: ECSClient = _create(
+        "ecs",
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=TABLE_READ_SECONDS,
+        retries={"total_max_attempts": LAUNCH_ATTEMPTS, "mode": "standard"},
+        max_pool_connections=1,
     )
     return client
 
@@ -67,6 +92,10 @@ def create_bedrock_client(*, concurrency: int) -> "BedrockRuntimeClient":
         parameter_validation=False,  # a tenth of the CPU of a call; requests are built by us
     )
     return client
+
+
+def _has_own_endpoint(service: str) -> bool:
+    return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", f"AWS_ENDPOINT_URL_{service}"))
 
 
 @cache

@@ -38,7 +38,11 @@ TRANSACTION_CANCELED: Final = "TransactionCanceledException"
 CONDITIONAL_CONFLICT: Final = "ConditionalRequestConflict"
 """S3: another conditional write of the same key is under way."""
 
-_CONDITION_REASON: Final = "ConditionalCheckFailed"
+CONDITION_REASON: Final = "ConditionalCheckFailed"
+"""Why a part of a transaction was refused: its condition did not hold."""
+CONFLICT_REASON: Final = "TransactionConflict"
+"""The same: somebody else was writing to the item at that moment."""
+
 _PASSING_CODES: Final = frozenset(
     {
         "BadDigest",  # what arrived is not what was sent; so is XAmzContentChecksumMismatch
@@ -59,7 +63,7 @@ _PASSING_CODES: Final = frozenset(
     }
 )
 _PASSING_REASONS: Final = frozenset(
-    {"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
+    {"ProvisionedThroughputExceeded", "ThrottlingError", CONFLICT_REASON}
 )
 _PASSING_ERRORS: Final = (
     BotoConnectionError,
@@ -87,14 +91,24 @@ def refused_item(exc: ClientError) -> dict[str, Any] | None:
     return cast("dict[str, Any]", exc.response).get("Item")
 
 
+def cancellations(exc: BaseException) -> list[tuple[str, dict[str, Any] | None]]:
+    """Why each part of a cancelled transaction was refused ("None" if it was not), and the item, in
+    DynamoDB's own types, that stood in its way. Empty for any other error.
+    """
+    if not isinstance(exc, ClientError) or error_code(exc) != TRANSACTION_CANCELED:
+        return []
+    reasons = cast("dict[str, Any]", exc.response).get("CancellationReasons", ())
+    return [(str(reason.get("Code")), reason.get("Item")) for reason in reasons]
+
+
 def dynamodb_error(exc: BaseException, *, table: str) -> StorageError:
     """What a failed DynamoDB call means for the caller."""
     code = error_code(exc)
     if code == CONDITION_FAILED:
         return ConflictError(f"table {table}: another writer was first; read again and retry")
     if code == TRANSACTION_CANCELED and isinstance(exc, ClientError):
-        reasons = _cancellation_reasons(exc)
-        if _CONDITION_REASON in reasons:
+        reasons = frozenset(reason for reason, _ in cancellations(exc))
+        if CONDITION_REASON in reasons:
             return ConflictError(f"table {table}: an item of the transaction exists already")
         if reasons & _PASSING_REASONS:
             return _unavailable(f"table {table}", code)
@@ -146,8 +160,3 @@ def _may_pass(exc: BaseException, code: str) -> bool:
         overloaded = status == _HTTP_TOO_MANY_REQUESTS or status >= _HTTP_SERVER_ERROR
         return overloaded or code in _PASSING_CODES
     return isinstance(exc, _PASSING_ERRORS)
-
-
-def _cancellation_reasons(exc: ClientError) -> frozenset[str]:
-    reasons = cast("dict[str, Any]", exc.response).get("CancellationReasons", ())
-    return frozenset(str(reason.get("Code")) for reason in reasons)

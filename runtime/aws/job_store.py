@@ -1,8 +1,11 @@
 """The jobs table.
 
 An item: job_id, user_id, status, config, budget_limit (as the user gave it), records_generated,
-failed_records, tokens_used, cost_estimate (USD), created_at, updated_at, and when there is one
-error_message, started_at, completed_at, fence. `budget_store.py` keeps the account on it.
+failed_records, tokens_used, cost_estimate (USD), failures_by_kind and cost_by_model (maps of
+numbers, USD), created_at, updated_at, and when there is one
+error_message, launch_error, request_hash, started_at, completed_at, fence. `active_user_id` is the
+user's id while the job is QUEUED or RUNNING: an index counts by it. `budget_store.py` keeps the
+account on the item.
 """
 
 from collections.abc import Sequence
@@ -10,9 +13,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.aws.failures import SDK_ERRORS, dynamodb_error
-from runtime.aws.table import Item, Refused, Table, parse_stamp, stamp, to_attributes
+from runtime.aws.table import (
+    Item,
+    Refused,
+    Table,
+    TableNames,
+    parse_stamp,
+    stamp,
+    to_attributes,
+)
+from runtime.aws.transaction import MAX_PARTS, Transaction
 from runtime.aws.work_queue import work_item
+from runtime.contract.tables import JOBS, QUEUE
 from runtime.domain.errors import (
     ConflictError,
     InputError,
@@ -21,7 +33,7 @@ from runtime.domain.errors import (
     StorageError,
 )
 from runtime.domain.job import (
-    ENDED,
+    ACTIVE,
     MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
     JobStatus,
@@ -34,8 +46,8 @@ from runtime.domain.ports import Clock
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-MAX_SHARDS: Final = 99
-"""A DynamoDB transaction takes 100 items, and one of them is the job."""
+MAX_SHARDS: Final = MAX_PARTS - 1
+"""Job and work items are stored in one transaction."""
 
 _WORKER_SOURCES: Final = {
     # A successor takes over what its predecessor left RUNNING.
@@ -52,29 +64,25 @@ _FENCE_HOLDS: Final = "(attribute_not_exists(#fence) OR #fence <= :fence)"
 class DynamoJobStore:
     """Implements `ports.JobStore`."""
 
-    def __init__(
-        self, *, client: "DynamoDBClient", table_name: str, queue_table_name: str, clock: Clock
-    ) -> None:
+    def __init__(self, *, client: "DynamoDBClient", names: TableNames, clock: Clock) -> None:
         self._client = client
-        self._table_name = table_name
-        self._queue_table_name = queue_table_name
-        self._table = Table(client, table_name)
+        self._names = names
+        self._table = Table(client, names(JOBS))
         self._clock = clock
 
     def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
         if len(shards) > MAX_SHARDS:
             raise InputError(f"a job has at most {MAX_SHARDS} shards: {len(shards)} were asked for")
-        queued_at = stamp(self._clock.now())
-        work = [work_item(job.job_id, shard, queued_at=queued_at) for shard in shards]
-        puts = [
-            _put_new(self._table_name, job_item(job), absent="job_id"),
-            *(_put_new(self._queue_table_name, item, absent="work_id") for item in work),
-        ]
-        try:
-            # The SDK adds an idempotency token, so a lost reply is safe to send again.
-            self._client.transact_write_items(TransactItems=puts)
-        except SDK_ERRORS as exc:
-            raise dynamodb_error(exc, table=self._table_name) from exc
+        queued_at, queue = stamp(self._clock.now()), self._names(QUEUE)
+        transaction = Transaction(self._client)
+        # The conditions exclude that a job is created twice, and that a new job takes over the
+        # work items of an old one.
+        transaction.put_new(self._table.name, job_item(job), absent="job_id")
+        for shard in shards:
+            work = work_item(job.job_id, shard, queued_at=queued_at)
+            transaction.put_new(queue, work, absent="work_id")
+        if transaction.commit():
+            raise ConflictError(f"job {job.job_id} exists already")
 
     def get_job(self, job_id: str) -> Job:
         item = self._table.get({"job_id": job_id})
@@ -86,7 +94,8 @@ class DynamoJobStore:
         outcome = self._table.update(
             {"job_id": job_id},
             set_="#records_generated = :generated, #failed_records = :failed,"
-            " #tokens_used = :tokens, #cost_estimate = :cost, #updated_at = :now",
+            " #tokens_used = :tokens, #cost_estimate = :cost, #failures_by_kind = :kinds,"
+            " #cost_by_model = :models, #updated_at = :now",
             # The status excludes a worker that has not yet seen that its job was cancelled.
             condition=f"#status = :running AND {_FENCE_HOLDS}",
             values={
@@ -94,6 +103,8 @@ class DynamoJobStore:
                 ":failed": progress.failed_records,
                 ":tokens": progress.tokens_used,
                 ":cost": _usd(progress.cost_nano),
+                ":kinds": progress.failures_by_kind,
+                ":models": _usd_by_model(progress),
                 ":now": stamp(self._clock.now()),
                 ":running": JobStatus.RUNNING,
                 ":fence": fence,
@@ -151,10 +162,12 @@ def _status_change(
     values: dict[str, Any] = {":status": status}
     if status is JobStatus.RUNNING:
         set_.append("#started_at = if_not_exists(#started_at, :now)")
-    if status in ENDED:
-        set_.append("#completed_at = :now")
-    else:
+    if status in ACTIVE:
+        set_.append("#active_user_id = #user_id")
         remove.append("#completed_at")
+    else:
+        set_.append("#completed_at = :now")
+        remove.append("#active_user_id")
     if error_message is None:
         remove.append("#error_message")
     else:
@@ -176,20 +189,6 @@ def _no_job(job_id: str) -> NotFoundError:
     return NotFoundError(f"no job {job_id}: check the id")
 
 
-def _put_new(table_name: str, item: Item, *, absent: str) -> Any:
-    """Part of a transaction. The condition excludes that a job is created twice, and that a new
-    job takes over the work items of an old one.
-    """
-    return {
-        "Put": {
-            "TableName": table_name,
-            "Item": to_attributes(item),
-            "ConditionExpression": "attribute_not_exists(#key)",
-            "ExpressionAttributeNames": {"#key": absent},
-        }
-    }
-
-
 def job_item(job: Job) -> Item:
     """A job as it is stored. What is None has no attribute."""
     attributes = {
@@ -202,9 +201,14 @@ def job_item(job: Job) -> Item:
         "failed_records": job.progress.failed_records,
         "tokens_used": job.progress.tokens_used,
         "cost_estimate": _usd(job.progress.cost_nano),
+        "failures_by_kind": job.progress.failures_by_kind,
+        "cost_by_model": _usd_by_model(job.progress),
         "created_at": stamp(job.created_at),
         "updated_at": stamp(job.updated_at),
+        "active_user_id": job.user_id if job.status in ACTIVE else None,
         "error_message": job.error_message,
+        "launch_error": job.launch_error,
+        "request_hash": job.request_hash,
         "started_at": job.started_at and stamp(job.started_at),
         "completed_at": job.completed_at and stamp(job.completed_at),
     }
@@ -226,9 +230,18 @@ def parse_job(item: Item) -> Job:
                 records_generated=int(item["records_generated"]),
                 failed_records=int(item["failed_records"]),
                 tokens_used=int(item["tokens_used"]),
-                cost_nano=int(item["cost_estimate"].scaleb(9)),
+                cost_nano=_nano(item["cost_estimate"]),
+                # Items of version 0.1 have neither of these.
+                failures_by_kind={
+                    kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
+                },
+                cost_by_model={
+                    model: _nano(usd) for model, usd in item.get("cost_by_model", {}).items()
+                },
             ),
             error_message=item.get("error_message"),
+            launch_error=item.get("launch_error"),
+            request_hash=item.get("request_hash"),
             started_at=_optional_time(item, "started_at"),
             completed_at=_optional_time(item, "completed_at"),
         )
@@ -242,6 +255,14 @@ def _optional_time(item: Item, name: str) -> datetime | None:
 
 def _usd(nano: int) -> Decimal:
     return Decimal(nano).scaleb(-9)
+
+
+def _usd_by_model(progress: Progress) -> dict[str, Decimal]:
+    return {model: _usd(nano) for model, nano in progress.cost_by_model.items()}
+
+
+def _nano(usd: Decimal) -> int:
+    return int(usd.scaleb(9))
 
 
 def _storable(limit: object) -> object:

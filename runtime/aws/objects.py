@@ -2,8 +2,8 @@
 
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -15,13 +15,15 @@ from runtime.aws.failures import (
     s3_errors,
     s3_key_error,
 )
-from runtime.domain.errors import NotFoundError
+from runtime.aws.object_streams import Download, Upload
+from runtime.domain.api_ports import Page
+from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.ports import ObjectStat
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 PART_BYTES: Final = 16 * 2**20
 """Buffered while writing: S3 takes 10 000 parts of at least 5 MiB, so an object can be 160 GB."""
@@ -30,7 +32,10 @@ READ_BYTES: Final = 2**20
 """Buffered while reading."""
 
 _DELETE_KEYS: Final = 1000
-"""Most keys that one DeleteObjects request takes."""
+"""Most keys that one DeleteObjects request takes, and that one listing gives."""
+
+_KEY_BYTES: Final = 1024
+"""Longest key of an object."""
 
 _CONFLICT_PAUSES: Final = (0.1, 0.2, 0.4)
 """Seconds before a write that collided with another one of the same key is tried again."""
@@ -40,7 +45,7 @@ _UNUSABLE_VERSION: Final = frozenset({"InvalidArgument", "MethodNotAllowed"})
 
 
 class S3Objects:
-    """Implements `ports.ObjectStore`. The bucket keeps versions."""
+    """Implements `api_ports.ApiObjects`. The bucket keeps versions."""
 
     def __init__(
         self,
@@ -56,15 +61,8 @@ class S3Objects:
         self._sleep = sleep
 
     def get(self, key: str, *, version: str | None = None) -> bytes:
-        pinned: Any = {} if version is None else {"VersionId": version}
-        try:
-            reply = self._client.get_object(Bucket=self._bucket, Key=key, **pinned)
-            with closing(reply["Body"]) as body:
-                return body.read()
-        except SDK_ERRORS as exc:
-            if pinned and error_code(exc) in _UNUSABLE_VERSION:
-                raise NotFoundError(f"no version {version} of object {key}: pin it again") from exc
-            raise s3_error(exc, where=key) from exc
+        with closing(self._body(key, version)) as body, s3_errors(key):
+            return body.read()
 
     def stat(self, key: str) -> ObjectStat:
         with s3_errors(key):
@@ -110,16 +108,42 @@ class S3Objects:
                 for found in page.get("Contents", ()):
                     yield ObjectStat(key=found["Key"], size=found["Size"], version=None)
 
+    def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
+        start: Any = {}
+        if after is not None:
+            if not after.startswith(prefix) or _bytes_of(after) > _KEY_BYTES:
+                raise InputError("no page of this list begins there: take it from the page before")
+            start = {"StartAfter": after}
+        with s3_errors(prefix):
+            page = self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **start
+            )
+        found = tuple(
+            ObjectStat(key=each["Key"], size=each["Size"], version=None)
+            for each in page.get("Contents", ())
+        )
+        return Page(items=found, next=found[-1].key if found and page["IsTruncated"] else None)
+
+    def open_reader(self, key: str) -> AbstractContextManager[BinaryIO]:
+        return self.open_version(key)
+
     @contextmanager
-    def open_reader(self, key: str) -> Iterator[BinaryIO]:
-        with s3_errors(key):
-            reply = self._client.get_object(Bucket=self._bucket, Key=key)
-        with io.BufferedReader(_Download(reply["Body"], key), READ_BYTES) as reader:
+    def open_version(self, key: str, *, version: str | None = None) -> Iterator[BinaryIO]:
+        with io.BufferedReader(Download(self._body(key, version), key), READ_BYTES) as reader:
             yield cast("BinaryIO", reader)
+
+    def _body(self, key: str, version: str | None) -> "StreamingBody":
+        pinned: Any = {} if version is None else {"VersionId": version}
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key, **pinned)["Body"]
+        except SDK_ERRORS as exc:
+            if pinned and error_code(exc) in _UNUSABLE_VERSION:
+                raise NotFoundError(f"no version {version} of object {key}: pin it again") from exc
+            raise s3_error(exc, where=key) from exc
 
     @contextmanager
     def open_writer(self, key: str, *, content_type: str) -> Iterator[BinaryIO]:
-        upload = _Upload(
+        upload = Upload(
             self._client, self._bucket, key, content_type=content_type, part_bytes=self._part_bytes
         )
         try:
@@ -132,126 +156,39 @@ class S3Objects:
     def delete(self, keys: Iterable[str]) -> None:
         remaining = iter(keys)
         while chunk := list(islice(remaining, _DELETE_KEYS)):
-            with s3_errors(chunk[0]):
-                reply = self._client.delete_objects(
-                    Bucket=self._bucket,
-                    Delete={"Objects": [{"Key": key} for key in chunk], "Quiet": True},
-                )
-            # The request succeeds as a whole even when a key could not be deleted.
-            for failure in reply.get("Errors", ()):
-                raise s3_key_error(failure.get("Code", ""), where=failure.get("Key", chunk[0]))
+            self._delete([{"Key": key} for key in chunk])
 
+    def delete_all(self, prefix: str) -> None:
+        # Always the first page: what was on it is gone when the next one is read, and what others
+        # write meanwhile is found too.
+        while found := self._first_versions(prefix):
+            self._delete(found)
 
-class _Download(io.RawIOBase):
-    """The body of a reply, with its errors as ours."""
-
-    def __init__(self, body: "StreamingBody", key: str) -> None:
-        self._body = body
-        self._key = key
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        with s3_errors(self._key):
-            chunk = self._body.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def close(self) -> None:
-        self._body.close()
-        super().close()
-
-
-class _Upload(io.BufferedIOBase):
-    """A new object, sent in parts as soon as one is full. Only `publish` makes it visible; closing
-    it (a text or Parquet writer on top may do that) does not.
-    """
-
-    def __init__(
-        self, client: "S3Client", bucket: str, key: str, *, content_type: str, part_bytes: int
-    ) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._key = key
-        self._content_type = content_type
-        self._part_bytes = part_bytes
-        self._buffer = bytearray()
-        self._size = 0
-        self._upload_id: str | None = None
-        self._parts: list[CompletedPartTypeDef] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._size
-
-    def write(self, data: Any) -> int:
-        if self.closed:
-            raise ValueError("write to a closed object")
-        with memoryview(data).cast("B") as view:
-            # One part at a time, so that a huge write doesn't double itself in memory.
-            for start in range(0, len(view), self._part_bytes):
-                self._buffer += view[start : start + self._part_bytes]
-                if len(self._buffer) >= self._part_bytes:
-                    self._send_part()
-            self._size += len(view)
-            return len(view)
-
-    def publish(self) -> None:
-        with s3_errors(self._key):
-            if self._upload_id is None:
-                self._client.put_object(
-                    Bucket=self._bucket,
-                    Key=self._key,
-                    Body=bytes(self._buffer),
-                    ContentType=self._content_type,
-                )
-                return
-        if self._buffer:
-            self._send_part()
-        with s3_errors(self._key):
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=self._key,
-                UploadId=self._upload_id,
-                MultipartUpload={"Parts": self._parts},
+    def _first_versions(self, prefix: str) -> "Sequence[ObjectIdentifierTypeDef]":
+        """Some versions of objects below `prefix`, delete markers included; empty: none is left."""
+        with s3_errors(prefix):
+            page = self._client.list_object_versions(
+                Bucket=self._bucket, Prefix=prefix, MaxKeys=_DELETE_KEYS
             )
+        return [
+            {"Key": each["Key"], "VersionId": each["VersionId"]}
+            for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+        ]
 
-    def abandon(self) -> None:
-        """Remove the parts; what can't be removed now goes by the bucket's lifecycle rule."""
-        self._buffer.clear()
-        if self._upload_id is not None:
-            with suppress(*SDK_ERRORS):
-                self._client.abort_multipart_upload(
-                    Bucket=self._bucket, Key=self._key, UploadId=self._upload_id
-                )
-
-    def _send_part(self) -> None:
-        with s3_errors(self._key):
-            if self._upload_id is None:
-                # The checksum algorithm has to be named here for S3 to accept the parts' own.
-                self._upload_id = self._client.create_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=self._key,
-                    ContentType=self._content_type,
-                    ChecksumAlgorithm="CRC32",
-                )["UploadId"]
-            number = len(self._parts) + 1
-            part = self._client.upload_part(
-                Bucket=self._bucket,
-                Key=self._key,
-                UploadId=self._upload_id,
-                PartNumber=number,
-                Body=bytes(self._buffer),
-                ChecksumAlgorithm="CRC32",
+    def _delete(self, objects: "Sequence[ObjectIdentifierTypeDef]") -> None:
+        where = objects[0]["Key"]
+        with s3_errors(where):
+            reply = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
-        self._parts.append(
-            {
-                "PartNumber": number,
-                "ETag": part["ETag"],
-                "ChecksumCRC32": part.get("ChecksumCRC32", ""),
-            }
-        )
-        self._buffer.clear()
+        # The request succeeds as a whole even when a key could not be deleted.
+        for failure in reply.get("Errors", ()):
+            raise s3_key_error(failure.get("Code", ""), where=failure.get("Key", where))
+
+
+def _bytes_of(key: str) -> int:
+    # Text that is no UTF-8 is longer than every key.
+    try:
+        return len(key.encode())
+    except UnicodeEncodeError:
+        return _KEY_BYTES + 1

@@ -1,7 +1,8 @@
 """The work queue as a DynamoDB table with an index by status and time.
 
 An item: work_id, job_id, shard (absent for an unsharded job), status, owner (while RUNNING),
-fence, heartbeat (a beat, +1 each), attempt (claims so far), queued_at.
+fence, heartbeat (a beat, +1 each), attempt (claims so far), queued_at. `work_directory.py` keeps
+on it who starts and watches the worker.
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ class DynamoWorkQueue:
         if not isinstance(outcome, Refused):
             return _parse_claim(outcome)
         if outcome.item is None:
-            raise NotFoundError(f"no work {work_id} in the queue: check the job id and the shard")
+            raise no_work(work_id)
         return None
 
     def _claim(self, work_id: str, owner: str) -> Item | Refused:
@@ -146,8 +147,13 @@ class DynamoWorkQueue:
         if not isinstance(outcome, Refused):
             return
         if outcome.item is None:
-            raise NotFoundError(f"no work {work_id} in the queue: check the job id and the shard")
+            raise no_work(work_id)
         raise ConflictError(f"work {work_id} is {outcome.item['status']}: it has not ended")
+
+
+def no_work(work_id: str) -> NotFoundError:
+    """What a missing work item is."""
+    return NotFoundError(f"no work {work_id} in the queue: check the job id and the shard")
 
 
 def _parse_claim(item: Item) -> Claim:

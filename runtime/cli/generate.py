@@ -30,7 +30,6 @@ from runtime.cli.inputs import (
     read_seeds,
     read_template,
 )
-from runtime.cli.preview import render_record
 from runtime.cli.progress import Goal, Meter, make_display
 from runtime.cli.report import EXIT_INTERRUPTED, Outcome, report
 from runtime.domain.job import JobStatus, SeedStrategy, work_id_of
@@ -38,6 +37,7 @@ from runtime.domain.money import parse_usd
 from runtime.domain.ports import ModelClient
 from runtime.domain.pricing import PriceTable
 from runtime.local.database import disk_errors
+from runtime.worker.dry_run import render_record
 from runtime.worker.logs import configure
 from runtime.worker.plan import make_plan
 from runtime.worker.settings import WorkerSettings

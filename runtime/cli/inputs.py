@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from runtime.domain.errors import ConfigurationError, InputError, SeedError, TemplateError
 from runtime.domain.job import MAX_RECORDS, OutputFormat
 from runtime.domain.seed_data import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
 from runtime.domain.template import Template
 from runtime.domain.template_document import parse_template, resolve_includes
+from runtime.domain.template_text import MAX_TEXT_BYTES, parse_text
 
 FRAGMENT_SUFFIXES: Final = ("", ".txt", ".md", ".j2", ".yaml", ".yml", ".json")
-MAX_TEMPLATE_BYTES: Final = 512 * 1024
-"""Twice what a template may hold: the rest is YAML's own characters and comments."""
-MAX_YAML_DEPTH: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,61 +79,13 @@ def _fragment(path: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return _read(path, MAX_TEMPLATE_BYTES, TemplateError).decode("utf-8-sig")
+        return _read(path, MAX_TEXT_BYTES, TemplateError).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise TemplateError(f"{path}: not UTF-8 text") from exc
 
 
 def _document(path: Path) -> Any:
-    """YAML, of which JSON is a part, with the place of a syntax error."""
-    text = _text(path)
-    try:
-        _check_events(text)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = ", ".join(part for part in (exc.context, exc.problem) if part)
-        raise TemplateError(f"{path}{place}: not valid YAML: {problem}") from exc
-    except yaml.YAMLError as exc:
-        # The reader's errors: a character that YAML doesn't have.
-        raise TemplateError(f"{path}: not valid YAML: {str(exc).splitlines()[0]}") from exc
-    except ValueError as exc:  # such as a date in a month with fewer days
-        raise TemplateError(f"{path}: not valid YAML: {exc}") from exc
-
-
-def _check_events(text: str) -> None:
-    """Refuse aliases, whose expansion is the classic bomb, and deep nesting, which would exhaust
-    the stack, before anything is built.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise _problem("aliases (*name) are not allowed", event.start_mark)
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_YAML_DEPTH:
-                raise _problem(f"nested deeper than {MAX_YAML_DEPTH} levels", event.start_mark)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-def _problem(problem: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-
-
-class _Loader(yaml.CSafeLoader):
-    """Safe YAML without silent duplicates, and with nothing but texts as keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _problem("a key has to be a plain text", key.start_mark)
-            if key.value in seen:
-                raise _problem(f"{key.value!r} stands here twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+    return parse_text(_text(path), name=str(path))
 
 
 # ── seeds and options ──────────────────────────────────────────────────────────────────────────

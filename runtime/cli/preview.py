@@ -1,32 +1,20 @@
 """Looking before paying: `validate` shows prompts, `estimate` shows figures. No model is called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
 
 import orjson
 
 from runtime.cli.inputs import check_count, read_seeds, read_template
-from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.job import SeedStrategy
 from runtime.domain.money import usd, usd_decimal
 from runtime.domain.pricing import PriceTable
-from runtime.domain.sampling import draw
 from runtime.domain.seed_data import Row
 from runtime.domain.template import Step, Template
+from runtime.worker.dry_run import estimate_cost, render_record
 from runtime.worker.plan import Plan, make_plan
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
-
-MAX_SAMPLES: Final = 50
-"""Records that an estimate renders; more change the average little."""
-
-
-StandIns = Literal["note", "half", "full"]
-"""What later steps see for the outputs of earlier ones: a short note, or a text of half or all the
-length that the step allows.
-"""
+from runtime.worker.template_engine import TemplateEngine
 
 
 def show_prompts(
@@ -98,141 +86,3 @@ def show_estimate(
 
 def _plan(template: Template, prices: PriceTable, *, backend: str, model: str | None) -> Plan:
     return make_plan(template, prices, provider=backend, model=model, on=datetime.now(UTC).date())
-
-
-def render_record(
-    engine: TemplateEngine,
-    template: Template,
-    rows: Sequence[Row],
-    *,
-    job_id: str,
-    index: int,
-    strategy: SeedStrategy,
-    stand_ins: StandIns = "note",
-) -> list[tuple[Step, str, str]]:
-    """Step, prompt and system text of a record; later steps see stand-ins for earlier outputs.
-
-    Raises `TemplateError` that names the step.
-    """
-    chosen = draw(job_id, index, rows=len(rows), strategy=strategy)
-    outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
-    requests = [
-        RenderRequest(
-            step_id=step.id,
-            part=part,
-            index=index,
-            seed=rows[chosen.row],
-            steps=outputs,
-            entropy=chosen.filter_entropy,
-        )
-        for step in template.steps
-        for part in ("prompt", "system")
-        if part == "prompt" or step.system is not None
-    ]
-    texts: dict[tuple[str, str], str] = {}
-    for request, text in zip(requests, engine.execute_template(requests), strict=True):
-        if isinstance(text, RenderError):
-            raise TemplateError(f"step {request.step_id!r} can't be rendered: {text}") from text
-        texts[request.step_id, request.part] = text
-    return [
-        (step, texts[step.id, "prompt"], texts.get((step.id, "system"), ""))
-        for step in template.steps
-    ]
-
-
-def _stand_in(step: Step, stand_ins: StandIns) -> Any:
-    if stand_ins == "note":
-        text = "«text»" if step.output_schema is not None else f"«output of {step.id}»"
-    else:
-        tokens = step.max_tokens if stand_ins == "full" else step.max_tokens // 2
-        text = "word " * max(tokens * CHARACTERS_PER_TOKEN // len("word "), 1)
-    return text if step.output_schema is None else example_of(step.output_schema, text)
-
-
-def example_of(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:
-    """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders; every
-    text in it is `text`.
-    """
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "object" or (kind is None and "properties" in schema):
-        properties = schema.get("properties", {})
-        return {
-            name: example_of(each, text, depth + 1)
-            for name, each in properties.items()
-            if isinstance(each, Mapping) and depth < _MAX_DEPTH
-        }
-    if kind == "array":
-        items = schema.get("items")
-        return [example_of(items, text, depth + 1)] if isinstance(items, Mapping) else []
-    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), text)
-
-
-_MAX_DEPTH: Final = 8
-
-
-def estimate_cost(
-    engine: TemplateEngine,
-    plan: Plan,
-    rows: Sequence[Row],
-    *,
-    records: int,
-    strategy: SeedStrategy,
-) -> Estimate:
-    """Render a spread of records and price them."""
-    count = min(records, MAX_SAMPLES)
-
-    def rendered(position: int, *choices: StandIns) -> list[tuple[Step, str, str]]:
-        """With the first of `choices` that doesn't make a prompt longer than is allowed."""
-        for last, stand_ins in enumerate(choices, start=1):
-            try:
-                return render_record(
-                    engine,
-                    plan.template,
-                    rows,
-                    job_id="",
-                    index=position * records // count,
-                    strategy=strategy,
-                    stand_ins=stand_ins,
-                )
-            except TemplateError:
-                if last == len(choices):
-                    raise
-        return []
-
-    samples = [
-        _price_record(
-            plan, rendered(position, "half", "note"), rendered(position, "full", "half", "note")
-        )
-        for position in range(count)
-    ]
-    return estimate(samples, records=records)
-
-
-def _price_record(
-    plan: Plan,
-    likely: Sequence[tuple[Step, str, str]],
-    longest: Sequence[tuple[Step, str, str]],
-) -> list[StepSample]:
-    samples: list[StepSample] = []
-    for step, (_, prompt, system), (_, long, long_system) in zip(
-        plan.steps, likely, longest, strict=True
-    ):
-        schema = step.step.output_schema
-        added = 0 if schema is None else len(orjson.dumps(schema))
-        characters = len(prompt + system) + added
-        size = len((long + long_system).encode()) + added + len(step.reader.instruction().encode())
-        samples.append(
-            StepSample(
-                price=step.price,
-                characters=characters,
-                size=max(size, characters),
-                max_tokens=step.max_tokens,
-                repairable=schema is not None,
-            )
-        )
-    return samples

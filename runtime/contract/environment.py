@@ -34,6 +34,9 @@ WORKER_OPTIONAL: Final = (
     WORKER_OWNER,
 )
 
+WORKER_CONTAINER: Final = "worker"
+"""Name of the container in the worker's task definition, which a launch gives its variables."""
+
 CLUSTER: Final = "CLUSTER"
 """Name or ARN of the ECS cluster that workers run in."""
 TASK_DEFINITION: Final = "TASK_DEFINITION"

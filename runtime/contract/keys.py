@@ -68,14 +68,19 @@ def failures_key(job_id: str) -> str:
     return f"jobs/{job_id}/failures.jsonl"
 
 
+def exports_prefix(job_id: str) -> str:
+    """The folder of the dataset in every format."""
+    return f"jobs/{job_id}/exports/"
+
+
 def export_key(job_id: str, extension: str) -> str:
     """The dataset in one format; `extension` is jsonl, parquet or csv."""
-    return f"jobs/{job_id}/exports/dataset.{extension}"
+    return f"{exports_prefix(job_id)}dataset.{extension}"
 
 
 def partition_key(job_id: str, day: date) -> str:
     """The JSONL dataset of one day (`partition_strategy: timestamp`)."""
-    return f"jobs/{job_id}/exports/date={day.isoformat()}/records.jsonl"
+    return f"{exports_prefix(job_id)}date={day.isoformat()}/records.jsonl"
 
 
 def serial_number(key: str) -> int | None:

@@ -57,7 +57,10 @@ class ListGrant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchGrant:
-    """Run the worker's task definition in the cluster, with its two roles passed to it."""
+    """Run the worker's task definition in the cluster, with its two roles passed to it, and tag the
+    tasks: ecs:RunTask, iam:PassRole to ecs-tasks.amazonaws.com, and ecs:TagResource where
+    ecs:CreateAction is RunTask. Without the last ECS refuses a launch that passes tags on.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +206,13 @@ ROUTES: Final = (
             grants=(
                 TableGrant(
                     table=JOBS,
-                    actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
+                    actions=(
+                        "dynamodb:GetItem",
+                        "dynamodb:UpdateItem",
+                        "dynamodb:DeleteItem",
+                        # Each removal goes through only while the job is DELETING.
+                        "dynamodb:ConditionCheckItem",
+                    ),
                 ),
                 TableGrant(
                     table=QUEUE,
@@ -256,7 +265,7 @@ ROUTES: Final = (
             name="create_template",
             module="templates.create_template",
             grants=(
-                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem", "dynamodb:UpdateItem")),
+                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
                 *_READ_TEMPLATES,
             ),
             memory=1024,
@@ -281,7 +290,7 @@ ROUTES: Final = (
             name="import_template",
             module="templates.import_template",
             grants=(
-                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem", "dynamodb:UpdateItem")),
+                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
                 *_READ_TEMPLATES,
             ),
             memory=1024,
@@ -355,7 +364,7 @@ ROUTES: Final = (
             name="fork_template",
             module="templates.fork_template",
             grants=(
-                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem", "dynamodb:UpdateItem")),
+                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
                 *_READ_TEMPLATES,
             ),
             memory=1024,
@@ -385,7 +394,7 @@ ROUTES: Final = (
         function=Function(
             name="validate_seed_data",
             module="seed_data.validate_seed_data",
-            grants=(TableGrant(table=TEMPLATES, actions=_GET), _READ_SEEDS, _FIND_SEEDS),
+            grants=(*_READ_TEMPLATES, _READ_SEEDS, _FIND_SEEDS),
             bundle="data",
             memory=1769,
             seconds=29,

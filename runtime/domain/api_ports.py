@@ -7,10 +7,11 @@ operation sees the whole of `ApiPorts` and touches what it needs: clients are bu
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
+from runtime.domain.errors import TemplateNotFoundError
 from runtime.domain.job import Job, JobStatus, TemplateRef
 from runtime.domain.ports import (
     BudgetStore,
@@ -73,7 +74,8 @@ class WorkItem:
     """A work item as whoever starts and watches workers sees it.
 
     `launches` counts the attempts to start a worker, and numbers them. `launched_at` is when the
-    last one was begun, None if it failed. `seen_*` is what `note_seen` stored.
+    last one was begun, None if it failed. `seen_*` is what `note_seen` stored. `queued_at` is when
+    the work got its place in the line, None where a store keeps an order and no time.
     """
 
     work_id: str
@@ -89,6 +91,7 @@ class WorkItem:
     seen_beat: int | None = None
     seen_at: datetime | None = None
     shard: int | None = None
+    queued_at: datetime | None = field(default=None, compare=False)
 
 
 class WorkDirectory(Protocol):
@@ -118,6 +121,13 @@ class WorkDirectory(Protocol):
     def note_seen(self, item: WorkItem) -> None:
         """Store fence and beat of a RUNNING item with the time, for the next observer, who has no
         memory of its own. Nothing happens when they have changed meanwhile.
+        """
+        ...
+
+    def note_loss(self, item: WorkItem, *, finished: int) -> int:
+        """Count the death of the item's worker; how many have died in a row while the job had
+        `finished` records saved, this one included. Asked once for a claim, by who recovered it.
+        Raises `NotFoundError`.
         """
         ...
 
@@ -159,6 +169,18 @@ class TemplateHead:
     def latest(self) -> TemplateRef:
         """The latest version."""
         return TemplateRef(template_id=self.template_id, version=self.latest_version)
+
+    def at(self, version: int | None) -> TemplateRef:
+        """That version, the latest for None. Raises `TemplateNotFoundError` for a later one."""
+        if version is not None and version > self.latest_version:
+            raise TemplateNotFoundError(
+                f"template {self.template_id} has no version {version}: the latest is"
+                f" {self.latest_version}"
+            )
+        return TemplateRef(
+            template_id=self.template_id,
+            version=self.latest_version if version is None else version,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,6 +288,8 @@ class ApiSettings:
     """After how long without a heartbeat a worker counts as gone."""
     launch_grace_seconds: int = 300
     """How long a started task may take until its worker claims the work."""
+    max_losses: int = 5
+    """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
     """Launches of a work item after which machines at the full price are tried, if allowed."""
     upload_seconds: int = 900

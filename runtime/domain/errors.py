@@ -31,6 +31,7 @@
 Decisions are made on the class (or `ModelError.kind`), never on the text of a message.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -49,9 +50,17 @@ class ConfigurationError(SeedwrightError):
 
 
 class InputError(SeedwrightError):
-    """Something the user wrote or uploaded can't be used as it is."""
+    """Something the user wrote or uploaded can't be used as it is.
+
+    `problems` are what is wrong one by one, each as (place, what is expected there); empty where
+    the message says it all.
+    """
 
     code = "invalid_input"
+
+    def __init__(self, message: str, *, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class TemplateError(InputError):

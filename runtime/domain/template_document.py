@@ -1,5 +1,6 @@
 """A template as the plain document (YAML or JSON) that users write and stores keep, and back."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,14 @@ from runtime.domain.template_schema import schema_problem
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_DOCUMENT_VALUES: Final = 50_000
+MAX_DOCUMENT_DEPTH: Final = 64
 MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
 MAX_OUTPUT_TOKENS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 200
 
+_INTEGER_BITS: Final = 64
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
 _TEMPLATE_FIELDS: Final = frozenset(
@@ -50,7 +54,10 @@ def parse_template(document: object) -> Template:
     form = _Form()
     template = form.template(document)
     if form.problems or template is None:
-        raise TemplateError("; ".join(form.problems))
+        raise TemplateError(
+            "; ".join(": ".join(part for part in each if part) for each in form.problems),
+            problems=form.problems,
+        )
     findings = check_template(template.steps, template.fragments)
     declared = isinstance(document, Mapping) and document.get("schema_requirements") is not None
     requirements = template.schema_requirements if declared else findings.requirements
@@ -117,23 +124,26 @@ def _step_document(step: Step) -> dict[str, Any]:
 
 
 def _measure(document: object) -> None:
-    """Refuse what is large or isn't JSON before anything walks it: YAML aliases can make a few
-    lines stand for gigabytes.
+    """Refuse what is large, deep or isn't JSON before anything walks it: YAML aliases can make a
+    few lines stand for gigabytes.
     """
     values = size = 0
-    pending = [document]
+    pending = [(document, 0)]
     while pending:
-        value = pending.pop()
+        value, depth = pending.pop()
         values += 1
-        if isinstance(value, str):
-            size += len(value.encode(errors="surrogatepass"))
-        elif isinstance(value, Mapping):
-            pending += value.keys()
-            pending += value.values()
+        if isinstance(value, Mapping):
+            if not all(isinstance(key, str) for key in value):
+                raise TemplateError("a template holds JSON values only: every key is a text")
+            children = [*value.keys(), *value.values()]
         elif isinstance(value, (list, tuple)):
-            pending += value
-        elif value is not None and not isinstance(value, (bool, int, float)):
-            raise TemplateError(f"a template holds JSON values only, not {type(value).__name__}")
+            children = list(value)
+        else:
+            children = []
+            size += _scalar_bytes(value)
+        pending += ((child, depth + 1) for child in children)
+        if depth > MAX_DOCUMENT_DEPTH:
+            raise TemplateError(f"the template is nested deeper than {MAX_DOCUMENT_DEPTH} levels")
         if size > MAX_DOCUMENT_BYTES or values + len(pending) > MAX_DOCUMENT_VALUES:
             raise TemplateError(
                 f"the template is too large: {MAX_DOCUMENT_BYTES // 1024} KiB and "
@@ -141,20 +151,44 @@ def _measure(document: object) -> None:
             )
 
 
+def _scalar_bytes(value: object) -> int:
+    """Bytes of a text, 0 for another scalar. Raises `TemplateError` for what JSON can't hold."""
+    match value:
+        case str():
+            try:
+                return len(value.encode())
+            except UnicodeEncodeError as exc:
+                raise TemplateError(
+                    "a text holds half of a surrogate pair, which is no character"
+                ) from exc
+        case float() if not math.isfinite(value):
+            raise TemplateError("a template holds JSON values only, not NaN or infinity")
+        case int() if value.bit_length() >= _INTEGER_BITS:
+            raise TemplateError("a template holds whole numbers of at most 64 bits")
+        case None | bool() | int() | float():
+            return 0
+    raise TemplateError(f"a template holds JSON values only, not {type(value).__name__}")
+
+
 @dataclass(kw_only=True, slots=True)
 class _Form:
-    """Reads a document field by field and collects one line per problem."""
+    """Reads a document field by field and collects each problem with its place."""
 
-    problems: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def _refuse(self, place: str, problem: str) -> None:
+        self.problems.append((place, problem))
 
     def template(self, document: object) -> Template | None:
         if not isinstance(document, Mapping):
-            self.problems.append("a template is a mapping with name and steps")
+            self._refuse("", "a template is a mapping with name and steps")
             return None
         self._unknown("the template", document, _TEMPLATE_FIELDS)
         name = self._text(
             "the template", document, "name", required=True, limit=MAX_NAME_CHARACTERS
         )
+        if name is not None and _CONTROL.search(name):
+            self._refuse("the template", "name must be one line without control characters")
         return Template(
             name=name or "",
             description=self._text("the template", document, "description", empty=True) or "",
@@ -167,32 +201,30 @@ class _Form:
     def _steps(self, document: Mapping[object, object]) -> tuple[Step, ...]:
         steps = document.get("steps")
         if not isinstance(steps, (list, tuple)) or not 1 <= len(steps) <= MAX_STEPS:
-            self.problems.append(f"steps: list 1 to {MAX_STEPS} steps")
+            self._refuse("steps", f"list 1 to {MAX_STEPS} steps")
             return ()
         parsed = tuple(self._step(number, step) for number, step in enumerate(steps, start=1))
         ids = [step.id for step in parsed]
         for each in sorted({each for each in ids if each and ids.count(each) > 1}):
-            self.problems.append(f'step id "{each}" is used {ids.count(each)} times: rename one')
+            self._refuse("steps", f'step id "{each}" is used {ids.count(each)} times: rename one')
         return parsed
 
     def _step(self, number: int, document: object) -> Step:
         place = f"step {number}"
         if not isinstance(document, Mapping):
-            self.problems.append(f"{place}: a step is a mapping with id and prompt")
+            self._refuse(place, "a step is a mapping with id and prompt")
             return Step(id="", prompt="")
         self._unknown(place, document, _STEP_FIELDS)
         step_id = self._text(place, document, "id", required=True)
         if step_id is not None:
             if _STEP_ID.fullmatch(step_id) is None:
-                self.problems.append(
-                    f"{place}, id: use a letter, then up to 63 letters, digits or _"
-                )
+                self._refuse(f"{place}, id", "use a letter, then up to 63 letters, digits or _")
             else:
                 place = f'step "{step_id}"'
         model = self._text(place, document, "model", limit=MAX_NAME_CHARACTERS)
         tier = self._text(place, document, "model_tier", limit=MAX_NAME_CHARACTERS)
         if model is not None and tier is not None:
-            self.problems.append(f"{place}: set model or model_tier, not both")
+            self._refuse(place, "set model or model_tier, not both")
         limit = self._number(place, document, "max_tokens", 1, MAX_OUTPUT_TOKENS, whole=True)
         return Step(
             id=step_id or "",
@@ -212,7 +244,7 @@ class _Form:
             if name not in known:
                 shown = str(name)[:MAX_NAME_CHARACTERS]
                 hint = hint_for(shown, known)
-                self.problems.append(f'{place}: unknown field "{shown}"{hint}')
+                self._refuse(place, f'unknown field "{shown}"{hint}')
 
     def _text(
         self,
@@ -231,7 +263,7 @@ class _Form:
             kind = "a text" if empty else "a text that is not empty"
             most = f" of at most {limit} characters" if limit < MAX_DOCUMENT_BYTES else ""
             problem = "is missing: give it" if name not in document else "must be"
-            self.problems.append(f"{place}: {name} {problem} {kind}{most}")
+            self._refuse(place, f"{name} {problem} {kind}{most}")
             return None
         return value
 
@@ -252,14 +284,14 @@ class _Form:
         # A bool is an int to Python, and NaN compares false with everything.
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
             kind = "a whole number" if whole else "a number"
-            self.problems.append(f"{place}: {name} must be {kind} from {low} to {high}")
+            self._refuse(place, f"{name} must be {kind} from {low} to {high}")
             return None
         return value if whole else float(value)
 
     def _flag(self, document: Mapping[object, object], name: str) -> bool:
         value = document.get(name, False)
         if not isinstance(value, bool):
-            self.problems.append(f"the template: {name} must be true or false")
+            self._refuse("the template", f"{name} must be true or false")
         return value is True
 
     def _requirements(self, document: Mapping[object, object]) -> tuple[str, ...]:
@@ -270,7 +302,7 @@ class _Form:
             isinstance(path, str) and _PATH.fullmatch(path) for path in value
         ):
             return tuple(sorted(set(value)))
-        self.problems.append("schema_requirements: list dotted paths, such as author.name")
+        self._refuse("schema_requirements", "list dotted paths, such as author.name")
         return ()
 
     def _fragments(self, document: Mapping[object, object]) -> dict[str, str]:
@@ -285,7 +317,7 @@ class _Form:
             if isinstance(name, str) and isinstance(source, str)
         }
         if len(fragments) != len(value) or len(fragments) > MAX_FRAGMENTS:
-            self.problems.append(f"fragments: map at most {MAX_FRAGMENTS} names to their text")
+            self._refuse("fragments", f"map at most {MAX_FRAGMENTS} names to their text")
         return fragments
 
     def _schema(self, place: str, value: object) -> Mapping[str, object] | None:
@@ -293,6 +325,6 @@ class _Form:
             return None
         problem = schema_problem(value)
         if problem is not None or not isinstance(value, Mapping):
-            self.problems.append(f"{place}: output_schema {problem}")
+            self._refuse(place, f"output_schema {problem}")
             return None
         return value

@@ -7,7 +7,8 @@ from typing import Any
 
 from runtime.domain.api_ports import ApiPorts, TemplateHead
 from runtime.domain.errors import ForbiddenError, NotFoundError, TemplateNotFoundError
-from runtime.domain.job import Job
+from runtime.domain.job import Job, TemplateRef
+from runtime.domain.template import Template
 from runtime.lambdas.http import Call
 
 AnyCall = Call[Any, Any]
@@ -43,6 +44,17 @@ def readable_template(call: AnyCall) -> TemplateHead:
     `TemplateNotFoundError`.
     """
     return find_template(call.ports, call.caller, call.path["template_id"])
+
+
+def readable_version(
+    call: AnyCall, version: int | None
+) -> tuple[TemplateHead, TemplateRef, Template]:
+    """One version of the template that the path names, the latest by default. Raises
+    `TemplateNotFoundError`.
+    """
+    head = readable_template(call)
+    ref = head.at(version)
+    return head, ref, call.ports.templates.load_template(ref)
 
 
 def find_template(ports: ApiPorts, caller: str, template_id: str) -> TemplateHead:

@@ -6,13 +6,24 @@ the caller's own.
 import base64
 import binascii
 import hashlib
-from typing import Final
+from typing import Annotated, Final
 
 import orjson
+from pydantic import Field
 
 from runtime.domain.errors import InputError
+from runtime.lambdas.http import ApiModel
 
 MAX_CURSOR_CHARACTERS: Final = 1024
+MAX_LIMIT: Final = 100
+
+
+class PageQuery(ApiModel):
+    """Which page of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 20
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = None
+    """`next_cursor` of the page before."""
 
 
 def encode_cursor(position: str | None, *, operation: str, caller: str) -> str | None:

@@ -35,6 +35,7 @@ from runtime.domain.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from runtime.lambdas.fields import is_uuid
 from runtime.lambdas.observability import count_error, log_failure, observe
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -61,7 +62,6 @@ here is the system's own fault: 500."""
 _OWN_FAULT: Final = "something went wrong on our side; give the request id when you report it"
 _BUSY: Final = "the service is busy: try again in a moment"
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _MAX_DETAILS: Final = 20
 
 Response = dict[str, Any]
@@ -101,9 +101,9 @@ class Call(Generic[BodyT, QueryT]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """An answer that is not the endpoint's usual one."""
+    """An answer that is not the endpoint's usual one. A text has its content-type in `headers`."""
 
-    body: ApiModel | None
+    body: ApiModel | str | None
     status: HTTPStatus
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,7 +113,7 @@ class Endpoint(Generic[BodyT, QueryT]):
 
     `answers` are the models of the answers by status, the usual one first; None is an answer
     without a body. `errors` are the statuses of refusals beyond those that follow from what the
-    endpoint takes.
+    endpoint takes. `media_types` are what the usual answer can be besides JSON.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Endpoint(Generic[BodyT, QueryT]):
         errors: tuple[HTTPStatus, ...],
         request_headers: Mapping[str, str],
         authenticated: bool,
+        media_types: tuple[str, ...],
     ) -> None:
         self.operation = operation
         self.body = body
@@ -134,6 +135,7 @@ class Endpoint(Generic[BodyT, QueryT]):
         self.errors = errors
         self.request_headers = request_headers
         self.authenticated = authenticated
+        self.media_types = media_types
         self.__doc__ = operation.__doc__
 
     def __call__(self, event: Mapping[str, Any], context: object = None) -> Response:  # noqa: ARG002 - Lambda passes it
@@ -176,6 +178,7 @@ def endpoint(
     errors: tuple[HTTPStatus, ...] = (),
     request_headers: Mapping[str, str] | None = None,
     authenticated: bool = True,
+    media_types: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Call[BodyT, QueryT]], ApiModel | Answer | None]], Endpoint[BodyT, QueryT]]:
     """Make an operation an endpoint; see `Endpoint`. `request_headers` maps the names of headers
     that it reads to their description.
@@ -192,6 +195,7 @@ def endpoint(
             errors=errors,
             request_headers=request_headers or {},
             authenticated=authenticated,
+            media_types=media_types,
         )
 
     return decorate
@@ -217,13 +221,22 @@ def _caller(event: Mapping[str, Any]) -> str:
     return subject
 
 
-def _path(event: Mapping[str, Any]) -> dict[str, str]:
+class _Ids(dict[str, str]):
+    """Path parameters; one that is missing is the client's mistake: the gateway drops an empty
+    one.
+    """
+
+    def __missing__(self, name: str) -> str:
+        raise InvalidFieldsError([(name, "must be a UUID")])
+
+
+def _path(event: Mapping[str, Any]) -> Mapping[str, str]:
     """Path parameters. All of them are ids, and all ids are UUIDs."""
     parameters = event.get("pathParameters") or {}
     for name, value in parameters.items():
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
+        if not isinstance(value, str) or not is_uuid(value):
             raise InvalidFieldsError([(str(name), "must be a UUID")])
-    return {name: value.lower() for name, value in parameters.items()}
+    return _Ids({name: value.lower() for name, value in parameters.items()})
 
 
 def _query(event: Mapping[str, Any], model: type[QueryT]) -> QueryT:
@@ -274,8 +287,9 @@ class InvalidFieldsError(InputError):
     """Fields that are missing, unknown or wrong, each with what is expected."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{name}: {problem}" for name, problem in problems))
-        self.problems = problems
+        super().__init__(
+            "; ".join(f"{name}: {problem}" for name, problem in problems), problems=problems
+        )
 
 
 def _invalid(exc: ValidationError) -> InputError:
@@ -310,8 +324,12 @@ def _response(answer: Answer, request_id: str) -> Response:
         "x-request-id": request_id,
         **answer.headers,
     }
-    if answer.body is None:
-        return {"statusCode": int(answer.status), "headers": headers, "body": ""}
+    if answer.body is None or isinstance(answer.body, str):
+        return {
+            "statusCode": int(answer.status),
+            "headers": headers,
+            "body": answer.body or "",
+        }
     return {
         "statusCode": int(answer.status),
         "headers": {"content-type": "application/json", **headers},
@@ -330,7 +348,7 @@ def _refusal(error: Exception, request_id: str) -> Response:
     code = error.code if isinstance(error, SeedwrightError) else SeedwrightError.code
     message = str(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log_failure(error, status=status)
+        log_failure("request failed", error, status=int(status))
         message = _OWN_FAULT
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         code = SeedwrightError.code
@@ -340,8 +358,9 @@ def _refusal(error: Exception, request_id: str) -> Response:
         message = _BUSY
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, InvalidFieldsError):
-        details = [{"field": name, "message": problem} for name, problem in error.problems]
+    if isinstance(error, InputError):
+        shown = error.problems[:_MAX_DETAILS]
+        details = [{"field": place, "message": problem} for place, problem in shown]
     body = orjson.dumps({"error": {"code": code, "message": message, "details": details}})
     return {
         "statusCode": int(status),

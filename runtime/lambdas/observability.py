@@ -1,23 +1,27 @@
 """Logs and metrics of handlers. A line of log names an error and where it came from, never what a
 user sent: messages of foreign exceptions quote it.
+
+A Lambda function answers one request at a time, the local server several: keys and metrics belong
+to the request that added them.
 """
 
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from runtime.domain.errors import SeedwrightError
 
 SERVICE: Final = "seedwright"
 
 logger: Final = Logger(service=SERVICE)
-metrics: Final = Metrics(namespace=SERVICE, service=SERVICE)
+_metrics: Final[ContextVar[EphemeralMetrics]] = ContextVar("metrics")
 
 
 @contextmanager
@@ -26,32 +30,38 @@ def observe(operation: str, request_id: str) -> Iterator[None]:
     end.
     """
     name = operation.rpartition(".")[2]
-    logger.append_keys(operation=name, request_id=request_id)
+    logger.thread_safe_append_keys(operation=name, request_id=request_id)
+    metrics = EphemeralMetrics(namespace=SERVICE, service=SERVICE)
     metrics.add_dimension(name="operation", value=name)
-    metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
+    before = _metrics.set(metrics)
+    count("Requests")
     try:
         yield
     finally:
+        _metrics.reset(before)
         metrics.flush_metrics()
-        logger.remove_keys(["operation", "request_id"])
+        logger.thread_safe_remove_keys(["operation", "request_id"])
+
+
+def count(name: str, value: int = 1) -> None:
+    """Count something that happened in the present request."""
+    _metrics.get().add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
 def count_error(status: HTTPStatus) -> None:
     """Count a refusal, or a failure of our own."""
     own = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    metrics.add_metric(
-        name="ServerErrors" if own else "ClientErrors", unit=MetricUnit.Count, value=1
-    )
+    count("ServerErrors" if own else "ClientErrors")
 
 
-def log_failure(error: Exception, *, status: HTTPStatus) -> None:
-    """Log a failure that the client learns nothing about."""
+def log_failure(message: str, error: Exception, **fields: object) -> None:
+    """Log a failure that the client learns nothing about, with `fields`."""
     frames = traceback.extract_tb(error.__traceback__)
     cause = error.__cause__
     logger.error(
-        "request failed",
+        message,
         extra={
-            "status": int(status),
+            **fields,
             "error": type(error).__name__,
             "code": error.code if isinstance(error, SeedwrightError) else None,
             "cause": None if cause is None else type(cause).__name__,

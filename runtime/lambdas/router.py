@@ -1,7 +1,6 @@
 """Which operation a request is for, where no gateway says it: local server, tests, documents."""
 
 from collections.abc import Iterator
-from functools import cache
 from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
@@ -12,11 +11,9 @@ from runtime.lambdas.http import Endpoint
 AnyEndpoint = Endpoint[Any, Any]
 
 
-@cache
 def endpoint_of(route: Route) -> AnyEndpoint:
     """The endpoint behind a route, imported on first use."""
-    module = import_module(f"runtime.lambdas.{route.function.module}")
-    found = module.lambda_handler
+    found = import_module(f"runtime.lambdas.{route.function.module}").lambda_handler
     if not isinstance(found, Endpoint):
         raise TypeError(f"{route.function.handler} is not an endpoint")
     return found

@@ -3,7 +3,6 @@
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import BudgetExceededError, RenderError
@@ -11,7 +10,7 @@ from runtime.domain.job import Job
 from runtime.domain.sampling import draw
 from runtime.domain.seed_data import Row, seed_id
 from runtime.worker.plan import Plan
-from runtime.worker.record_task import RecordTask
+from runtime.worker.record_task import RecordTask, render_requests
 from runtime.worker.saver import Saver
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 
@@ -134,7 +133,7 @@ class Prompts:
     def _render(self, tasks: Sequence[RecordTask]) -> list[Rendered]:
         if not tasks:
             return []
-        texts = iter(self._execute([each for task in tasks for each in _requests(task)]))
+        texts = iter(self._execute([each for task in tasks for each in render_requests(task)]))
         rendered: list[Rendered] = []
         for task in tasks:
             prompt = next(texts)
@@ -160,16 +159,3 @@ class Prompts:
             except Exception as error:  # noqa: BLE001 - counted as a failed record
                 texts.append(RenderError(f"rendering failed: {type(error).__name__}"))
         return texts
-
-
-def _requests(task: RecordTask) -> list[RenderRequest]:
-    prompt = RenderRequest(
-        step_id=task.step.step.id,
-        index=task.index,
-        seed=task.seed,
-        steps=task.results,
-        entropy=task.draw.filter_entropy,
-    )
-    if task.step.step.system is None:
-        return [prompt]
-    return [prompt, replace(prompt, part="system")]

@@ -1,7 +1,7 @@
 """One record on its way: which step it is at, what is paid for, what to ask the model next."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import OutputError
@@ -11,6 +11,7 @@ from runtime.domain.retry import Attempts
 from runtime.domain.sampling import Draw
 from runtime.worker.outputs import REFUSED_STOP_REASONS, repair_instruction
 from runtime.worker.plan import Plan, StepPlan
+from runtime.worker.template_engine import RenderRequest
 
 MAX_FAILURE_MESSAGE_CHARACTERS = 500
 
@@ -109,3 +110,17 @@ class RecordTask:
             message=clean_text(message)[:MAX_FAILURE_MESSAGE_CHARACTERS],
             attempts=self.calls,
         )
+
+
+def render_requests(task: RecordTask) -> list[RenderRequest]:
+    """The texts that the task's next call needs: its prompt and, where there is one, its system."""
+    prompt = RenderRequest(
+        step_id=task.step.step.id,
+        index=task.index,
+        seed=task.seed,
+        steps=task.results,
+        entropy=task.draw.filter_entropy,
+    )
+    if task.step.step.system is None:
+        return [prompt]
+    return [prompt, replace(prompt, part="system")]

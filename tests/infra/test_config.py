@@ -6,7 +6,7 @@ from cdk_app.config import DEV, PROD, stage_from
 
 
 def test_dev_is_the_default() -> None:
-    assert stage_from({}.get) == DEV
+    assert stage_from(lambda _: None) == DEV
 
 
 def test_production_is_asked_for() -> None:

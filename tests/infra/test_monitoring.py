@@ -19,7 +19,7 @@ STACK = "monitoring"
 
 ALARMS: Final = {
     *("OldestQueuedJob", "FailedJobs", "BudgetUsedUp", "BudgetBreach", "SpotDrought"),
-    *("ApiErrors", "EventErrors", "SweeperSilent"),
+    *("ApiErrors", "SweeperErrors", "SweeperSilent", "TaskStoppedErrors"),
 }
 
 
@@ -72,6 +72,8 @@ def test_the_runbook_has_a_section_for_each_alarm() -> None:
         ("BudgetBreach", 1, 300, 1),
         ("SpotDrought", 1, 300, 3),
         ("ApiErrors", 3, 300, 1),
+        ("SweeperErrors", 3, 300, 1),
+        ("TaskStoppedErrors", 3, 300, 1),
     ],
 )
 def test_an_alarm_rises_when_something_is_wrong_and_not_in_silence(
@@ -140,10 +142,18 @@ def test_the_end_of_a_job_is_counted_by_its_status(app: Synthesized, status: str
 
     counting = {
         name
-        for name, (properties, *_) in filters(app).items()
+        for name, found in filters(app).items()
+        for properties in found
         if sees(properties["FilterPattern"], line)
     }
     assert counting == {"Jobs" + "".join(map(str.capitalize, str(status).split("_")))}
+
+
+def test_a_job_that_was_given_up_counts_as_failed(app: Synthesized) -> None:
+    line = {"message": log_lines.JOB_GIVEN_UP, "level": "ERROR"}
+
+    seeing = [each for each in filters(app)["JobsFailed"] if sees(each["FilterPattern"], line)]
+    assert len({app.resolver.text(STACK, each["LogGroupName"]) for each in seeing}) == 2
 
 
 def test_a_cost_above_the_worst_case_is_counted(app: Synthesized) -> None:
@@ -162,9 +172,9 @@ def test_the_wait_in_the_queue_is_a_field_of_the_sweepers_line(app: Synthesized)
     assert "DefaultValue" not in transformation
 
 
-def test_capacity_is_watched_wherever_workers_are_started(app: Synthesized) -> None:
+def test_failed_starts_are_watched_wherever_workers_are_started(app: Synthesized) -> None:
     starters = [f for f in FUNCTIONS if any(isinstance(g, LaunchGrant) for g in f.grants)]
-    watched = filters(app)["CapacityRefused"]
+    watched = filters(app)["WorkersNotStarted"]
 
     assert len(watched) == len(starters)
     groups = {app.resolver.text(STACK, each["LogGroupName"]) for each in watched}
@@ -177,7 +187,7 @@ def test_capacity_is_watched_wherever_workers_are_started(app: Synthesized) -> N
     }
 
 
-LINES: Final = ("JOB_ENDED", "COST_ABOVE_WORST_CASE", "QUEUE_SWEPT", "CAPACITY_REFUSED")
+LINES: Final = [name for name in vars(log_lines) if name.isupper()]
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -1,5 +1,6 @@
 """The layout of what the DynamoDB adapters store, against items written by hand."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,15 @@ from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.storage import Storage, new_job, open_aws
 
+PROGRESS = Progress(
+    records_generated=50,
+    failed_records=2,
+    tokens_used=12_345,
+    cost_nano=1_234_567,
+    failures_by_kind={"invalid_output": 2},
+    cost_by_model={"amazon.nova-micro-v1:0": 1_234_000},
+)
+
 
 @pytest.fixture
 def ports(aws: FakeAws, clock: ManualClock) -> Storage:
@@ -29,11 +39,15 @@ def test_a_stored_job_is_read(aws: FakeAws, ports: Storage) -> None:
     assert job.config.output_formats == (OutputFormat.JSONL, OutputFormat.CSV)
     assert job.config.seed_strategy is SeedStrategy.SEQUENTIAL
     assert job.budget_limit == Decimal(10)
-    assert job.progress == Progress(
-        records_generated=50, failed_records=2, tokens_used=12_345, cost_nano=1_234_567
-    )
+    assert job.progress == PROGRESS
     assert job.created_at == START
     assert job.started_at == START + timedelta(seconds=30.5)
+
+
+def test_a_job_of_version_0_1_is_read(aws: FakeAws, ports: Storage) -> None:
+    store_item(aws, tables.JOBS, items.job_item(failures_by_kind=None, cost_by_model=None))
+    expected = replace(PROGRESS, failures_by_kind={}, cost_by_model={})
+    assert ports.jobs.get_job(items.JOB_ID).progress == expected
 
 
 @pytest.mark.parametrize(
@@ -44,6 +58,8 @@ def test_a_stored_job_is_read(aws: FakeAws, ports: Storage) -> None:
         {"config": {"template_id": "x"}},
         {"cost_estimate": None},
         {"records_generated": "many"},
+        {"failures_by_kind": ["many"]},
+        {"cost_by_model": {"a-model": "cheap"}},
     ],
 )
 def test_a_damaged_job_is_a_storage_error(
@@ -60,11 +76,12 @@ def test_a_written_job_has_the_documented_attributes(
     ports.jobs.create_job(new_job("a", clock))
     ports.jobs.set_status("a", JobStatus.RUNNING, fence=1)
     ports.budgets.open_account("a", 1_000)
-    ports.jobs.set_progress("a", 1, Progress(records_generated=50, cost_nano=1_234_567))
+    ports.jobs.set_progress("a", 1, PROGRESS)
     item = read_item(aws, tables.JOBS, job_id="a")
     documented = items.job_item() | items.account_attributes()
     assert item.keys() - {"write_token"} == documented.keys()
-    assert item["cost_estimate"] == Decimal("0.001234567")
+    for name in ("cost_estimate", "failures_by_kind", "cost_by_model"):
+        assert item[name] == documented[name]
     assert item["created_at"] == items.CREATED_AT
     assert item["config"].keys() == documented["config"].keys()
 
@@ -88,12 +105,13 @@ def test_stored_work_is_claimed(aws: FakeAws, ports: Storage, clock: ManualClock
     assert list(ports.queue.leases()) == [lease]
     ports.jobs.create_job(new_job("a", clock))
     item = read_item(aws, tables.QUEUE, work_id="a")
-    assert item.keys() == items.work_item().keys()
+    assert item.keys() - {"write_token"} == items.work_item().keys()
     assert item["queued_at"] == items.CREATED_AT
 
 
 def test_a_stored_template_is_read(aws: FakeAws, ports: Storage) -> None:
     store_item(aws, tables.TEMPLATES, items.template_item())
+    store_item(aws, tables.TEMPLATES, items.template_head_item())
     template = ports.templates.load_template(TemplateRef(template_id="product-reviews", version=1))
     assert (template.name, template.steps[0].temperature) == ("Product reviews", 0.7)
     ports.templates.save_template(items.USER_ID, "product-reviews", template)

@@ -10,11 +10,11 @@ import pytest
 
 from runtime.cli.generate import _log_to
 from runtime.cli.main import run
-from runtime.cli.preview import example_of
 from runtime.cli.progress import Goal, Meter, Plain
 from runtime.cli.tables import model_rows, show_records
 from runtime.domain.job import Progress
 from runtime.domain.pricing import load_prices
+from runtime.worker.dry_run import example_of
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.command import write_inputs
 

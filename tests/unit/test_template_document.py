@@ -110,7 +110,7 @@ def test_every_field_is_read() -> None:
         (with_step(temperature=True), "a number from 0 to 1"),
         (with_step(temperature=1.01), "a number from 0 to 1"),
         (with_step(temperature=-0.1), "a number from 0 to 1"),
-        (with_step(temperature=float("nan")), "a number from 0 to 1"),
+        (with_step(temperature=float("nan")), "not NaN or infinity"),
         (with_step(output_schema=True), "must be a JSON Schema object"),
         (with_step(output_schema={"type": "objct"}), "is not a valid JSON Schema"),
         (with_step(output_schema={"pattern": "(?=a)"}), "is not a valid JSON Schema"),

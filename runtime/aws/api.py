@@ -1,0 +1,97 @@
+"""What the operations of the API and the event handlers work with on AWS."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Final
+
+from runtime.aws.job_directory import DynamoJobDirectory
+from runtime.aws.launcher import EcsLauncher, TaskSettings
+from runtime.aws.links import S3Links
+from runtime.aws.storage import AwsStorage, Clients, OwnClients
+from runtime.aws.template_directory import DynamoTemplateDirectory
+from runtime.aws.work_directory import DynamoWorkDirectory
+from runtime.contract import environment as names
+from runtime.contract.tables import QUEUE, TEMPLATES
+from runtime.domain.api_ports import ApiSettings
+from runtime.domain.errors import ConfigurationError
+from runtime.domain.ports import Clock
+from runtime.domain.pricing import PriceTable
+
+MODEL_CALLS: Final = 4
+"""Calls to models that a preview makes at a time, at most."""
+
+_MAX_NUMBER: Final = 100_000
+
+
+def random_id() -> str:
+    """A fresh UUID."""
+    return str(uuid.uuid4())
+
+
+class AwsApi(AwsStorage):
+    """Implements `api_ports.ApiPorts`. A function is given the variables of what it may touch, and
+    no others: each port asks for its own when it is first used.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        clock: Clock,
+        provider: str,
+        load_prices: Callable[[Mapping[str, str]], PriceTable],
+        new_id: Callable[[], str] = random_id,
+        clients: Clients | None = None,
+    ) -> None:
+        super().__init__(
+            environment, clock=clock, clients=clients or OwnClients(concurrency=MODEL_CALLS)
+        )
+        self.provider: Final = provider
+        self.new_id: Final = new_id
+        self._load_prices = load_prices
+
+    @cached_property
+    def settings(self) -> ApiSettings:
+        defaults = ApiSettings()
+        return ApiSettings(
+            max_active_jobs=self._number(names.MAX_ACTIVE_JOBS, defaults.max_active_jobs),
+            lease_seconds=self._number(names.LEASE_SECONDS, defaults.lease_seconds),
+        )
+
+    @cached_property
+    def prices(self) -> PriceTable:
+        return self._load_prices(self._environment)
+
+    @cached_property
+    def job_directory(self) -> DynamoJobDirectory:
+        return DynamoJobDirectory(
+            client=self._clients.dynamodb, names=self._table, clock=self.clock
+        )
+
+    @cached_property
+    def work(self) -> DynamoWorkDirectory:
+        return DynamoWorkDirectory(
+            client=self._clients.dynamodb, table_name=self._table(QUEUE), clock=self.clock
+        )
+
+    @cached_property
+    def launcher(self) -> EcsLauncher:
+        self._require(*names.LAUNCH_REQUIRED)
+        return EcsLauncher(client=self._clients.ecs, settings=TaskSettings.of(self._environment))
+
+    @cached_property
+    def template_directory(self) -> DynamoTemplateDirectory:
+        return DynamoTemplateDirectory(
+            client=self._clients.dynamodb, table_name=self._table(TEMPLATES), clock=self.clock
+        )
+
+    @cached_property
+    def links(self) -> S3Links:
+        return S3Links(client=self._clients.s3, bucket_name=self._variable(names.BUCKET_NAME))
+
+    def _number(self, name: str, default: int) -> int:
+        text = self._environment.get(name) or str(default)
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_NUMBER):
+            raise ConfigurationError(f"{name} must be a whole number from 1 to {_MAX_NUMBER}")
+        return int(text)

@@ -1,0 +1,46 @@
+"""Removal of many DynamoDB items, some at a time."""
+
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.aws.failures import SDK_ERRORS, dynamodb_error
+from runtime.aws.table import Item, to_attributes
+from runtime.domain.errors import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+_BATCH: Final = 25
+"""Most items that one BatchWriteItem takes."""
+
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before what a throttled table left over is sent again: the SDK sees a success."""
+
+
+def delete_items(
+    client: "DynamoDBClient",
+    table: str,
+    keys: Iterable[Item],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Remove items by key; missing ones are fine. Raises `StorageUnavailableError` when the table
+    stays throttled, or `StorageError` for a fault that stays.
+    """
+    remaining = iter(keys)
+    while chunk := list(islice(remaining, _BATCH)):
+        requests: Any = [{"DeleteRequest": {"Key": to_attributes(key)}} for key in chunk]
+        pauses = iter(_PAUSES)
+        while requests:
+            try:
+                reply = client.batch_write_item(RequestItems={table: requests})
+            except SDK_ERRORS as exc:
+                raise dynamodb_error(exc, table=table) from exc
+            requests = reply.get("UnprocessedItems", {}).get(table, [])
+            if requests:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise StorageUnavailableError(f"table {table} is throttled: try again")
+                sleep(pause)

@@ -1,0 +1,126 @@
+"""Jobs as their users see them: listed by index, counted by another, and deleted with all traces.
+
+Attributes: see `job_store.py`.
+"""
+
+from collections.abc import Iterator
+from itertools import count, takewhile
+from typing import TYPE_CHECKING, Final
+
+from runtime.aws.batch import delete_items
+from runtime.aws.job_store import parse_job
+from runtime.aws.listing import NewestFirst
+from runtime.aws.table import Table, TableNames, stamp
+from runtime.aws.transaction import Transaction
+from runtime.contract.tables import (
+    CHECKPOINT_METADATA,
+    COST_TRACKING,
+    JOBS,
+    JOBS_ACTIVE,
+    JOBS_BY_USER,
+    QUEUE,
+)
+from runtime.domain.api_ports import Page
+from runtime.domain.errors import ConflictError
+from runtime.domain.job import MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus, work_id_of
+from runtime.domain.ports import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+_IS_DELETING: Final = "#status = :deleting"
+_DELETING_VALUES: Final = {":deleting": JobStatus.DELETING}
+
+
+class DynamoJobDirectory:
+    """Implements `api_ports.JobDirectory`."""
+
+    def __init__(self, *, client: "DynamoDBClient", names: TableNames, clock: Clock) -> None:
+        self._client = client
+        self._names = names
+        self._clock = clock
+        self._jobs = Table(client, names(JOBS))
+        self._by_user = NewestFirst(
+            table=self._jobs, index=JOBS_BY_USER, partition="user_id", identity="job_id", fixed={}
+        )
+
+    def list_jobs(
+        self, user_id: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    ) -> Page[Job]:
+        return self._by_user.page(
+            user_id,
+            limit=limit,
+            after=after,
+            parse=parse_job,
+            wanted=None if status is None else lambda item: bool(item["status"] == status),
+        )
+
+    def count_active(self, user_id: str, *, at_most: int) -> int:
+        return self._jobs.count("active_user_id", user_id, index=JOBS_ACTIVE, at_most=at_most)
+
+    def set_launch_error(self, job_id: str, message: str | None) -> None:
+        values = {":now": stamp(self._clock.now())}
+        # Excludes a job that was deleted meanwhile: the update would bring half of it back.
+        condition = "attribute_exists(#job_id)"
+        if message is None:
+            self._jobs.update(
+                {"job_id": job_id},
+                set_="#updated_at = :now",
+                remove="#launch_error",
+                condition=condition,
+                values=values,
+            )
+            return
+        self._jobs.update(
+            {"job_id": job_id},
+            set_="#launch_error = :error, #updated_at = :now",
+            condition=condition,
+            values={**values, ":error": message[:MAX_ERROR_MESSAGE_CHARACTERS]},
+        )
+
+    def delete_job(self, job_id: str) -> None:
+        if not self._is_deleting(job_id):
+            return
+        for work_id in self._work_ids(job_id):
+            if not self._delete_work(job_id, work_id):
+                return
+        # Without a condition, which a batch can't have: entries only tell what was spent.
+        costs = Table(self._client, self._names(COST_TRACKING))
+        entries = costs.query("job_id", job_id, attributes=("job_id", "timestamp"))
+        delete_items(self._client, costs.name, entries)
+        refused = self._jobs.delete(
+            {"job_id": job_id}, condition=_IS_DELETING, values=_DELETING_VALUES
+        )
+        if refused:
+            self._is_deleting(job_id)
+
+    def _is_deleting(self, job_id: str) -> bool:
+        """False when the job is gone. Raises `ConflictError` when it isn't DELETING."""
+        item = self._jobs.get({"job_id": job_id})
+        if item is None:
+            return False
+        if item["status"] != JobStatus.DELETING:
+            raise ConflictError(f"job {job_id} is {item['status']}: it is not being deleted")
+        return True
+
+    def _work_ids(self, job_id: str) -> Iterator[str]:
+        """The job's work, its last shard first: a deletion that is broken off leaves shards from 0
+        on, where the next one finds them.
+        """
+        yield work_id_of(job_id)
+        queue = Table(self._client, self._names(QUEUE))
+        shards = (work_id_of(job_id, shard) for shard in count())
+        stored = takewhile(lambda work_id: queue.get({"work_id": work_id}), shards)
+        yield from reversed(list(stored))
+
+    def _delete_work(self, job_id: str, work_id: str) -> bool:
+        """False when another deletion was quicker and the job is gone."""
+        transaction = Transaction(self._client)
+        # Excludes a slow deletion that another one has overtaken: a job that was created anew
+        # under this id would lose its work.
+        transaction.require(
+            self._jobs.name, {"job_id": job_id}, condition=_IS_DELETING, values=_DELETING_VALUES
+        )
+        transaction.delete(self._names(QUEUE), {"work_id": work_id})
+        transaction.delete(self._names(CHECKPOINT_METADATA), {"job_id": work_id})
+        return not transaction.commit() or self._is_deleting(job_id)

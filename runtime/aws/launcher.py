@@ -1,0 +1,118 @@
+"""Starts workers as tasks on Fargate, on Spot machines unless it is told otherwise."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from runtime.aws.failures import SDK_ERRORS, error_code
+from runtime.contract import environment as names
+from runtime.contract.tasks import TaskName
+from runtime.domain.api_ports import WorkItem
+from runtime.domain.errors import ConfigurationError, LaunchError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs.client import ECSClient
+
+SPOT: Final = "FARGATE_SPOT"
+ON_DEMAND: Final = "FARGATE"
+
+_REASON_CHARACTERS: Final = 200
+"""Of the words that ECS gives with a failure."""
+
+PublicIp = Literal["ENABLED", "DISABLED"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskSettings:
+    """Which task, and where it runs."""
+
+    cluster: str
+    task_definition: str
+    subnet_ids: tuple[str, ...]
+    security_group_ids: tuple[str, ...]
+    assign_public_ip: PublicIp
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "TaskSettings":
+        """From variables that are all there. Raises `ConfigurationError`."""
+        public_ip = environment[names.ASSIGN_PUBLIC_IP]
+        if public_ip not in {"ENABLED", "DISABLED"}:
+            raise ConfigurationError(f"{names.ASSIGN_PUBLIC_IP} must be ENABLED or DISABLED")
+        return cls(
+            cluster=environment[names.CLUSTER],
+            task_definition=environment[names.TASK_DEFINITION],
+            subnet_ids=_ids(environment, names.SUBNET_IDS),
+            security_group_ids=_ids(environment, names.SECURITY_GROUP_IDS),
+            assign_public_ip=cast("PublicIp", public_ip),
+        )
+
+
+def _ids(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    ids = tuple(part.strip() for part in environment[name].split(",") if part.strip())
+    if not ids:
+        raise ConfigurationError(f"{name} must name at least one")
+    return ids
+
+
+class EcsLauncher:
+    """Implements `api_ports.Launcher`."""
+
+    def __init__(self, *, client: "ECSClient", settings: TaskSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:
+        name = TaskName(job_id=item.job_id, shard=item.shard, number=number)
+        settings = self._settings
+        try:
+            reply = self._client.run_task(
+                cluster=settings.cluster,
+                taskDefinition=settings.task_definition,
+                count=1,
+                # A launchType beside it is refused. Both providers in one strategy would be a
+                # proportion and no fallback.
+                capacityProviderStrategy=[
+                    {"capacityProvider": ON_DEMAND if on_demand else SPOT, "weight": 1}
+                ],
+                networkConfiguration={
+                    "awsvpcConfiguration": {
+                        "subnets": settings.subnet_ids,
+                        "securityGroups": settings.security_group_ids,
+                        "assignPublicIp": settings.assign_public_ip,
+                    }
+                },
+                overrides={"containerOverrides": [_override(name)]},
+                startedBy=str(name),
+                clientToken=_client_token(name),
+                # What a task costs shows under the tags of its cluster and its definition.
+                enableECSManagedTags=True,
+                propagateTags="TASK_DEFINITION",
+            )
+        except SDK_ERRORS as exc:
+            raise LaunchError(
+                f"the worker's task could not be started ({error_code(exc)}): it is tried again"
+            ) from exc
+        # A lack of machines is a success without a task.
+        for failure in reply.get("failures", ()):
+            reason = " ".join(failure.get("reason", "no reason given").split())
+            raise LaunchError(
+                f"no machine for a worker now ({reason[:_REASON_CHARACTERS]}): it is tried again"
+            )
+
+
+def _override(name: TaskName) -> Any:
+    variables = {
+        names.JOB_ID: name.job_id,
+        names.WORKER_OWNER: str(name),
+        **({} if name.shard is None else {names.SHARD: str(name.shard)}),
+    }
+    return {
+        "name": names.WORKER_CONTAINER,
+        "environment": [{"name": key, "value": value} for key, value in variables.items()],
+    }
+
+
+def _client_token(name: TaskName) -> str:
+    """By this ECS recognises a launch that it has heard of: 64 characters are the most it takes."""
+    return hashlib.sha256(str(name).encode()).hexdigest()

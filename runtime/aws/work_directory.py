@@ -1,0 +1,139 @@
+"""The work queue as whoever starts and watches workers sees it.
+
+Attributes beyond those of `work_queue.py`, each when there is one: launches (attempts to start a
+worker), launched_at (when the last one began, unless it failed), seen_fence, seen_beat, seen_at (what an
+observer has noted), losses (workers that died in a row) and lost_at (with how many records saved).
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from runtime.aws.table import Item, Refused, Table, parse_stamp, stamp
+from runtime.aws.work_queue import no_work
+from runtime.contract.tables import QUEUE_BY_STATUS
+from runtime.domain.api_ports import WorkItem
+from runtime.domain.job import JobStatus
+from runtime.domain.ports import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class DynamoWorkDirectory:
+    """Implements `api_ports.WorkDirectory`."""
+
+    def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
+        self._table = Table(client, table_name)
+        self._clock = clock
+
+    def get_work(self, work_id: str) -> WorkItem:
+        item = self._table.get({"work_id": work_id})
+        if item is None:
+            raise no_work(work_id)
+        return _parse(item)
+
+    def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
+        yield from map(_parse, self._table.query("status", status, index=QUEUE_BY_STATUS))
+
+    def begin_launch(self, item: WorkItem) -> int | None:
+        number = item.launches + 1
+        outcome = self._table.update(
+            {"work_id": item.work_id},
+            set_="#launches = :number, #launched_at = :now",
+            # Excludes two observers that both saw that no worker is on its way, and a launch for
+            # work that was claimed meanwhile.
+            condition="#status = :queued AND "
+            + (
+                "#launches = :launches"
+                if item.launches
+                else "(attribute_not_exists(#launches) OR #launches = :launches)"
+            ),
+            values={
+                ":number": number,
+                ":launches": item.launches,
+                ":now": stamp(self._clock.now()),
+                ":queued": JobStatus.QUEUED,
+            },
+        )
+        return None if isinstance(outcome, Refused) else number
+
+    def end_failed_launch(self, work_id: str, number: int) -> None:
+        self._table.update(
+            {"work_id": work_id},
+            remove="#launched_at",
+            # Excludes that the launch after this one is forgotten: its worker is on its way.
+            condition="#launches = :number",
+            values={":number": number},
+        )
+
+    def note_seen(self, item: WorkItem) -> None:
+        self._table.update(
+            {"work_id": item.work_id},
+            set_="#seen_fence = :fence, #seen_beat = :beat, #seen_at = :now",
+            # Excludes a note of a beat that is past: the owner is alive.
+            condition="#status = :running AND #fence = :fence AND #heartbeat = :beat",
+            values={
+                ":fence": item.fence,
+                ":beat": item.beat,
+                ":now": stamp(self._clock.now()),
+                ":running": JobStatus.RUNNING,
+            },
+        )
+
+    def note_loss(self, item: WorkItem, *, finished: int) -> int:
+        # Whoever asks has recovered this claim, and nobody else has: no condition on the counters.
+        stored = self._table.get({"work_id": item.work_id})
+        if stored is None:
+            raise no_work(item.work_id)
+        again = stored.get("lost_at") == finished
+        losses = int(stored.get("losses", 0)) + 1 if again else 1
+        outcome = self._table.update(
+            {"work_id": item.work_id},
+            set_="#losses = :losses, #lost_at = :finished",
+            # Excludes a job that was deleted meanwhile: the update would bring half an item back.
+            condition="attribute_exists(#work_id)",
+            values={":losses": losses, ":finished": finished},
+        )
+        if isinstance(outcome, Refused):
+            raise no_work(item.work_id)
+        return losses
+
+    def withdraw(self, work_id: str, status: JobStatus) -> bool:
+        outcome = self._table.update(
+            {"work_id": work_id},
+            set_="#status = :status",
+            # Excludes a worker that has claimed it meanwhile: it learns of the end by itself.
+            condition="#status = :queued",
+            values={":status": status, ":queued": JobStatus.QUEUED},
+        )
+        if isinstance(outcome, Refused) and outcome.item is None:
+            raise no_work(work_id)
+        return not isinstance(outcome, Refused)
+
+
+def _parse(item: Item) -> WorkItem:
+    return WorkItem(
+        work_id=item["work_id"],
+        job_id=item["job_id"],
+        status=JobStatus(item["status"]),
+        owner=item.get("owner"),
+        fence=int(item["fence"]),
+        beat=int(item["heartbeat"]),
+        attempt=int(item["attempt"]),
+        launches=int(item.get("launches", 0)),
+        launched_at=_time(item.get("launched_at")),
+        seen_fence=_number(item.get("seen_fence")),
+        seen_beat=_number(item.get("seen_beat")),
+        seen_at=_time(item.get("seen_at")),
+        shard=_number(item.get("shard")),
+        queued_at=_time(item.get("queued_at")),
+    )
+
+
+def _number(value: object) -> int | None:
+    return None if value is None else int(str(value))
+
+
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else parse_stamp(value)

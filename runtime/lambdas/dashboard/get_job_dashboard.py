@@ -1,0 +1,104 @@
+"""GET /dashboard/jobs/{job_id}: how far a job is, how fast, and what it has cost."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+
+from runtime.domain.job import Job, JobStatus
+from runtime.lambdas.access import own_job
+from runtime.lambdas.fields import Timestamp, usd_number
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.jobs.job_view import budget_nano
+
+
+class JobDashboard(ApiModel):
+    """A job in figures. Amounts are USD, durations seconds."""
+
+    job_id: str
+    status: JobStatus
+    num_records: int
+    records_generated: int
+    failed_records: int
+    progress_percent: float
+    """Records that are finished, generated or failed."""
+    records_per_second: float | None
+    """Finished records over the time since the job first ran; null before that."""
+    seconds_left: float | None
+    """At this rate; null while the job doesn't run, or nothing is finished yet."""
+    tokens_used: int
+    cost: float
+    cost_by_model: Mapping[str, float]
+    cost_unattributed: float
+    """Presumed spent by calls whose fate is unknown, of no known model."""
+    budget_limit: float
+    budget_used_percent: float
+    failures_by_kind: Mapping[str, int]
+    error_message: str | None
+    launch_error: str | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    updated_at: Timestamp
+    completed_at: Timestamp | None
+
+
+@endpoint(
+    body=Nothing,
+    query=Nothing,
+    answers={HTTPStatus.OK: JobDashboard},
+    errors=(HTTPStatus.NOT_FOUND,),
+)
+def lambda_handler(call: Call[Nothing, Nothing]) -> JobDashboard:
+    """Show a job of yours in figures."""
+    job = own_job(call)
+    progress = job.progress
+    rate = _rate(job, call.ports.clock.now())
+    budget = budget_nano(job)
+    attributed = sum(progress.cost_by_model.values())
+    return JobDashboard(
+        job_id=job.job_id,
+        status=job.status,
+        num_records=job.config.num_records,
+        records_generated=progress.records_generated,
+        failed_records=progress.failed_records,
+        progress_percent=_percent(_finished(job), job.config.num_records),
+        records_per_second=rate,
+        seconds_left=_seconds_left(job, rate),
+        tokens_used=progress.tokens_used,
+        cost=usd_number(progress.cost_nano),
+        cost_by_model={
+            model: usd_number(nano) for model, nano in sorted(progress.cost_by_model.items())
+        },
+        cost_unattributed=usd_number(max(progress.cost_nano - attributed, 0)),
+        budget_limit=usd_number(budget),
+        budget_used_percent=_percent(progress.cost_nano, budget),
+        failures_by_kind=dict(sorted(progress.failures_by_kind.items())),
+        error_message=job.error_message,
+        launch_error=job.launch_error,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        updated_at=job.updated_at,
+        completed_at=job.completed_at,
+    )
+
+
+def _finished(job: Job) -> int:
+    return job.progress.records_generated + job.progress.failed_records
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
+def _rate(job: Job, now: datetime) -> float | None:
+    """Over the whole run, pauses included: a rate that a user can plan with."""
+    if job.started_at is None:
+        return None
+    end = now if job.status is JobStatus.RUNNING else job.completed_at or job.updated_at
+    seconds = (end - job.started_at).total_seconds()
+    return round(_finished(job) / seconds, 4) if seconds > 0 else None
+
+
+def _seconds_left(job: Job, rate: float | None) -> float | None:
+    if job.status is not JobStatus.RUNNING or not rate:
+        return None
+    return round((job.config.num_records - _finished(job)) / rate, 1)

@@ -1,0 +1,55 @@
+"""GET /dashboard/summary: a user's newest jobs, added up."""
+
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from runtime.domain.job import Job
+from runtime.lambdas.fields import Timestamp, usd_number
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+
+MAX_JOBS: Final = 500
+"""Jobs that are added up. Each is an item of some kilobytes, and a request may take seconds."""
+
+_PAGE: Final = 100
+
+
+class Summary(ApiModel):
+    """The newest jobs, added up. Amounts are USD."""
+
+    jobs: int
+    """How many jobs this covers, newest first."""
+    complete: bool
+    """Whether these are all of them: at most 500 are added up."""
+    since: Timestamp | None
+    """When the oldest of them was created."""
+    jobs_by_status: Mapping[str, int]
+    records_generated: int
+    failed_records: int
+    tokens_used: int
+    cost: float
+
+
+@endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Summary})
+def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
+    """Add up your jobs."""
+    jobs: list[Job] = []
+    after: str | None = None
+    for _ in range(MAX_JOBS // _PAGE):
+        page = call.ports.job_directory.list_jobs(call.caller, limit=_PAGE, after=after)
+        jobs += page.items
+        after = page.next
+        if after is None:
+            break
+    progress = [job.progress for job in jobs]
+    return Summary(
+        jobs=len(jobs),
+        complete=after is None,
+        since=jobs[-1].created_at if jobs else None,
+        jobs_by_status=dict(Counter(str(job.status) for job in jobs)),
+        records_generated=sum(each.records_generated for each in progress),
+        failed_records=sum(each.failed_records for each in progress),
+        tokens_used=sum(each.tokens_used for each in progress),
+        cost=usd_number(sum(each.cost_nano for each in progress)),
+    )

@@ -1,0 +1,57 @@
+"""Every minute: work whose worker is gone without a word, and work that could not be started.
+
+The sweeper has no memory but what `note_seen` stores, and it compares times of its own clock only.
+A worker that beats is alive, whatever its clock says.
+"""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Final
+
+from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
+from runtime.domain.api_ports import ApiPorts, WorkItem
+from runtime.domain.job import JobStatus
+from runtime.lambdas.events.event_handler import Counts, Event, event_handler
+from runtime.lambdas.events.tending import recover, start_or_withdraw
+from runtime.lambdas.observability import count, log_failure, logger
+
+_COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "launch_failed")
+
+
+@event_handler
+def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - the event says nothing but "now"
+    """Look after every queued and running work item; how many there were, and what was done."""
+    totals: Counter[str] = Counter(dict.fromkeys((*_COUNTS, "failed"), 0))
+    for item in ports.work.list_work(JobStatus.RUNNING):
+        totals.update(running=1, **_sweep(ports, item))
+    waits = [0]
+    for item in ports.work.list_work(JobStatus.QUEUED):
+        if item.queued_at is not None:
+            waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
+        totals.update(queued=1, **_sweep(ports, item))
+    for name, value in totals.items():
+        count(f"Sweep{name.title().replace('_', '')}", value)
+    logger.info(QUEUE_SWEPT, extra={**totals, OLDEST_QUEUED_SECONDS: max(waits)})
+    return dict(totals)
+
+
+def _sweep(ports: ApiPorts, item: WorkItem) -> Counts:
+    """One item. Whatever is wrong with it must not stop the others."""
+    try:
+        if item.status is JobStatus.RUNNING:
+            return _running(ports, item)
+        return start_or_withdraw(ports, item, patient=True)
+    except Exception as error:  # noqa: BLE001 - see above
+        log_failure("work item not swept", error, work_id=item.work_id)
+        return {"failed": 1}
+
+
+def _running(ports: ApiPorts, item: WorkItem) -> Counts:
+    seen = (item.seen_fence, item.seen_beat)
+    if item.seen_at is None or seen != (item.fence, item.beat):
+        ports.work.note_seen(item)
+        return {}
+    quiet = ports.clock.now() - item.seen_at
+    if quiet < timedelta(seconds=ports.settings.lease_seconds):
+        return {}
+    return recover(ports, item)

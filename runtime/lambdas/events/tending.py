@@ -1,0 +1,104 @@
+"""What is done about a work item whose worker is gone or was never there. Nothing here executes
+work: it becomes claimable, is started, or is withdrawn.
+
+    RUNNING, its worker is dead ──▶ QUEUED ──▶ a new worker
+                                      │  └──▶ job FAILED, where worker after worker has died
+                                      └─ its job has ended ──▶ withdrawn
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from runtime.contract.log_lines import JOB_GIVEN_UP
+from runtime.domain.api_ports import ApiPorts, WorkItem
+from runtime.domain.errors import ConflictError, NotFoundError
+from runtime.domain.job import ENDED, Job, JobStatus
+from runtime.domain.ports import Lease
+from runtime.lambdas.events.event_handler import Counts
+from runtime.lambdas.launching import start_worker
+from runtime.lambdas.observability import logger
+
+STOPPED_EARLY: Final = "a worker was started and ended before it took the job; it is tried again"
+
+
+def recover(ports: ApiPorts, item: WorkItem) -> Counts:
+    """Take RUNNING work from a worker that is known to be dead, and give it to the next one."""
+    lease = Lease(work_id=item.work_id, job_id=item.job_id, fence=item.fence, beat=item.beat)
+    if not ports.queue.recover(lease):
+        return {"alive": 1}  # it has shown a sign of life, or somebody else was quicker
+    logger.warning(
+        "work recovered",
+        extra={"work_id": item.work_id, "job_id": item.job_id, "fence": item.fence},
+    )
+    job = _job(ports, item)
+    if job is not None and job.status not in ENDED and _is_hopeless(ports, item, job):
+        _give_up(ports, job)
+    return {"recovered": 1, **start_or_withdraw(ports, ports.work.get_work(item.work_id))}
+
+
+def start_or_withdraw(ports: ApiPorts, item: WorkItem, *, patient: bool = False) -> Counts:
+    """Start a worker for QUEUED work, or end the item with its job. With `patient`, a worker that
+    was started not long ago is waited for.
+    """
+    job = _job(ports, item)
+    if job is None or job.status in ENDED:
+        return {"withdrawn": int(_withdraw(ports, item, job))}
+    if item.status is not JobStatus.QUEUED or (patient and _is_starting(ports, item)):
+        return {}
+    launch = start_worker(ports, job, item)
+    return {"launched": int(launch.started), "launch_failed": int(launch.error is not None)}
+
+
+def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
+    """Tell the user of QUEUED work that the worker which was started for it ended at once."""
+    job = _job(ports, item)
+    if job is None or job.status in ENDED:
+        return start_or_withdraw(ports, item)
+    ports.job_directory.set_launch_error(item.job_id, STOPPED_EARLY)
+    return {"start_failed": 1}
+
+
+def _is_starting(ports: ApiPorts, item: WorkItem) -> bool:
+    """Whether a worker is on its way that may still come."""
+    if item.launched_at is None:
+        return False
+    waited = ports.clock.now() - item.launched_at
+    return waited <= timedelta(seconds=ports.settings.launch_grace_seconds)
+
+
+def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
+    try:
+        status = JobStatus.CANCELLED if job is None else job.status
+        if status is JobStatus.DELETING:  # no status of work; the item goes with its job
+            status = JobStatus.CANCELLED
+        return ports.work.withdraw(item.work_id, status)
+    except NotFoundError:
+        return False  # deleted meanwhile
+
+
+def _job(ports: ApiPorts, item: WorkItem) -> Job | None:
+    try:
+        return ports.jobs.get_job(item.job_id)
+    except NotFoundError:
+        return None
+
+
+def _is_hopeless(ports: ApiPorts, item: WorkItem, job: Job) -> bool:
+    """Whether the workers of this job die without getting anywhere. Each time that the job is
+    resumed it gets as many tries again.
+    """
+    finished = job.progress.records_generated + job.progress.failed_records
+    return ports.work.note_loss(item, finished=finished) % ports.settings.max_losses == 0
+
+
+def _give_up(ports: ApiPorts, job: Job) -> None:
+    times = ports.settings.max_losses
+    message = (
+        f"the worker died {times} times in a row without saving a record: out of memory, perhaps."
+        " Use smaller seeds or prompts, and resume the job to try again"
+    )
+    logger.error(JOB_GIVEN_UP, extra={"job_id": job.job_id, "losses": times})
+    try:
+        ports.jobs.set_status(job.job_id, JobStatus.FAILED, fence=None, error_message=message)
+    except ConflictError:
+        logger.info("job has ended by itself", extra={"job_id": job.job_id})

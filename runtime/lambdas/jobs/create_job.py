@@ -1,0 +1,156 @@
+"""POST /jobs: check everything that can be checked, store the job, start its worker.
+
+validate ─▶ seed path 403 ─▶ the same request before? ─▶ template and includes 404
+─▶ models and prices 400 ─▶ seed object 404 ─▶ limit 429 ─▶ job and work, at once ─▶ worker
+"""
+
+import hashlib
+import re
+from http import HTTPStatus
+from typing import Annotated, Final
+from uuid import UUID, uuid5
+
+import orjson
+from pydantic import Field
+
+from runtime.domain.api_ports import ApiPorts
+from runtime.domain.errors import ConflictError, InputError, NotFoundError
+from runtime.domain.job import Job, JobConfig, JobStatus, PartitionStrategy, SeedStrategy
+from runtime.domain.money import usd_decimal
+from runtime.domain.seed_path import check_seed_path
+from runtime.lambdas.fields import (
+    BudgetNano,
+    ModelId,
+    OutputFormats,
+    RecordCount,
+    SeedPath,
+    Uuid,
+)
+from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.jobs.job_view import JobView, job_view
+from runtime.lambdas.jobs.preparation import check_active_jobs, find_seeds, prepare_template
+from runtime.lambdas.launching import start_job
+
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_JOBS: Final = UUID("6f2f9d2e-6f0c-4c0e-9d0a-5b8f3c1e7a41")
+"""Namespace of the ids of jobs whose client named its request."""
+
+
+class NewJob(ApiModel):
+    """What to generate, and what it may cost."""
+
+    template_id: Uuid
+    template_version: Annotated[int, Field(ge=1)] | None = None
+    """The latest one by default; the job keeps the version it began with."""
+    seed_data_path: SeedPath
+    """Key of an uploaded seed file of yours."""
+    num_records: RecordCount
+    budget_limit: BudgetNano
+    """Hard limit in USD."""
+    output_format: OutputFormats
+    partition_strategy: PartitionStrategy = PartitionStrategy.NONE
+    seed_strategy: SeedStrategy = SeedStrategy.RANDOM
+    model: ModelId | None = None
+    """Runs every step, in place of what the template says."""
+    allow_on_demand: bool = False
+    """Whether machines at the full price may do the work when Spot has none again and again."""
+
+
+@endpoint(
+    body=NewJob,
+    query=Nothing,
+    answers={HTTPStatus.CREATED: JobView, HTTPStatus.OK: JobView},
+    errors=(
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    ),
+    request_headers={
+        "Idempotency-Key": "The same key with the same body gives the same job, however often it"
+        " is sent; 1 to 255 printable ASCII characters."
+    },
+)
+def lambda_handler(call: Call[NewJob, Nothing]) -> Answer:
+    """Create a job. 200 instead of 201 for a request that was answered before."""
+    check_seed_path(call.caller, call.body.seed_data_path)
+    key = _idempotency_key(call)
+    job_id = call.ports.new_id() if key is None else str(uuid5(_JOBS, f"{call.caller}\n{key}"))
+    request_hash = None if key is None else _hash(call.body)
+    if request_hash is not None and (earlier := _earlier(call.ports, job_id, request_hash)):
+        return earlier
+    job = _new_job(call, job_id, request_hash)
+    try:
+        call.ports.jobs.create_job(job)
+    except ConflictError:
+        # The same request at the same time was a moment quicker.
+        if request_hash is not None and (earlier := _earlier(call.ports, job_id, request_hash)):
+            return earlier
+        raise
+    return Answer(
+        body=job_view(start_job(call.ports, job)),
+        status=HTTPStatus.CREATED,
+        headers={"location": f"/jobs/{job_id}"},
+    )
+
+
+def _idempotency_key(call: Call[NewJob, Nothing]) -> str | None:
+    key = call.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not _KEY.fullmatch(key):
+        raise InputError("Idempotency-Key: use 1 to 255 printable ASCII characters")
+    return key
+
+
+def _hash(body: NewJob) -> str:
+    """Of what was asked for, however it was written: `10` and `"10.0"` USD are the same."""
+    document = orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(document).hexdigest()
+
+
+def _earlier(ports: ApiPorts, job_id: str, request_hash: str) -> Answer | None:
+    """The job that the same request has made. The id is made of the caller, so it is his."""
+    try:
+        job = ports.jobs.get_job(job_id)
+    except NotFoundError:
+        return None
+    if job.request_hash != request_hash:
+        raise ConflictError("Idempotency-Key: it was used for another request: use a new key")
+    return Answer(body=job_view(job), status=HTTPStatus.OK, headers={"location": f"/jobs/{job_id}"})
+
+
+def _new_job(call: Call[NewJob, Nothing], job_id: str, request_hash: str | None) -> Job:
+    body, ports = call.body, call.ports
+    template = prepare_template(
+        ports,
+        call.caller,
+        template_id=body.template_id,
+        version=body.template_version,
+        model=body.model,
+    )
+    seeds = find_seeds(ports, body.seed_data_path)
+    check_active_jobs(ports, call.caller)
+    now = ports.clock.now()
+    return Job(
+        job_id=job_id,
+        user_id=call.caller,
+        status=JobStatus.QUEUED,
+        config=JobConfig(
+            template=template.ref,
+            seed_data_path=seeds.key,
+            seed_version=seeds.version,
+            num_records=body.num_records,
+            output_formats=body.output_format,
+            partition_strategy=body.partition_strategy,
+            seed_strategy=body.seed_strategy,
+            model=body.model,
+            includes=template.includes,
+            price_table_version=ports.prices.version,
+            allow_on_demand=body.allow_on_demand,
+        ),
+        budget_limit=usd_decimal(body.budget_limit),
+        created_at=now,
+        updated_at=now,
+        request_hash=request_hash,
+    )

@@ -1,0 +1,129 @@
+"""GET /jobs/{job_id}/download: signed addresses of a job's files.
+
+The dataset in every format that was exported, with the failures; where nothing is exported yet, the
+batches that are saved so far.
+"""
+
+from enum import StrEnum
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from runtime.contract.keys import batches_prefix, exports_prefix, failures_key
+from runtime.domain.api_ports import ApiPorts, Page
+from runtime.domain.errors import NotFoundError
+from runtime.domain.job import Job, JobStatus, OutputFormat
+from runtime.domain.ports import ObjectStat
+from runtime.lambdas.access import own_job
+from runtime.lambdas.cursor import MAX_CURSOR_CHARACTERS, decode_cursor, encode_cursor
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+
+MAX_LIMIT: Final = 100
+
+
+class FileKind(StrEnum):
+    """What a file holds."""
+
+    DATASET = "dataset"
+    BATCH = "batch"
+    FAILURES = "failures"
+
+
+class Download(ApiModel):
+    """Which page of the files."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = MAX_LIMIT
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = None
+    """`next_cursor` of the page before."""
+
+
+class FileView(ApiModel):
+    """A file, and where it is read without a token until the address expires."""
+
+    kind: FileKind
+    name: str
+    """Path below the job: `exports/dataset.jsonl`, `outputs/batch-0001.jsonl`, …"""
+    format: OutputFormat
+    size: int
+    """Bytes."""
+    url: str
+
+
+class DownloadView(ApiModel):
+    """The files of a job."""
+
+    job_id: str
+    status: JobStatus
+    complete: bool
+    """Whether these are all records of the job: it is COMPLETED."""
+    records_generated: int
+    files: list[FileView]
+    """Empty while nothing is saved."""
+    expires_in: int
+    """For how many seconds the addresses hold."""
+    next_cursor: str | None
+
+
+@endpoint(
+    body=Nothing,
+    query=Download,
+    answers={HTTPStatus.OK: DownloadView},
+    errors=(HTTPStatus.NOT_FOUND,),
+)
+def lambda_handler(call: Call[Nothing, Download]) -> DownloadView:
+    """Give addresses to download the dataset from, or what there is of it so far."""
+    job, ports = own_job(call), call.ports
+    # Each job has cursors of its own: a position is a key.
+    operation = f"download_job {job.job_id}"
+    after = decode_cursor(call.query.cursor, operation=operation, caller=call.caller)
+    kind, page = _files(ports, job.job_id, limit=call.query.limit, after=after)
+    files = [_file(ports, job, kind, stat) for stat in page.items]
+    if kind is FileKind.DATASET and after is None:
+        files += _failures(ports, job)
+    return DownloadView(
+        job_id=job.job_id,
+        status=job.status,
+        complete=job.status is JobStatus.COMPLETED,
+        records_generated=job.progress.records_generated,
+        files=files,
+        expires_in=ports.settings.download_seconds,
+        next_cursor=encode_cursor(page.next, operation=operation, caller=call.caller),
+    )
+
+
+def _files(
+    ports: ApiPorts, job_id: str, *, limit: int, after: str | None
+) -> tuple[FileKind, Page[ObjectStat]]:
+    """Exports if there are any, else batches. A list of batches that was begun is gone on with."""
+    exports, batches = exports_prefix(job_id), batches_prefix(job_id)
+    if after is None or after.startswith(exports):
+        page = ports.objects.list_page(exports, limit=limit, after=after)
+        if page.items or page.next or after is not None:
+            return FileKind.DATASET, page
+    return FileKind.BATCH, ports.objects.list_page(batches, limit=limit, after=after)
+
+
+def _failures(ports: ApiPorts, job: Job) -> list[FileView]:
+    try:
+        stat = ports.objects.stat(failures_key(job.job_id))
+    except NotFoundError:
+        return []
+    return [_file(ports, job, FileKind.FAILURES, stat)]
+
+
+def _file(ports: ApiPorts, job: Job, kind: FileKind, stat: ObjectStat) -> FileView:
+    path = PurePosixPath(stat.key).relative_to("jobs", job.job_id)
+    return FileView(
+        kind=kind,
+        name=str(path),
+        format=OutputFormat(path.suffix.removeprefix(".").upper()),
+        size=stat.size,
+        url=ports.links.download_url(
+            stat.key,
+            # Files of several jobs end up in one folder: the name says whose it is.
+            file_name="-".join([job.job_id, *path.parts[-2:]]),
+            seconds=ports.settings.download_seconds,
+        ),
+    )

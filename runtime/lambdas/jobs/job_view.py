@@ -1,0 +1,98 @@
+"""A job as answers show it."""
+
+from collections.abc import Mapping
+
+from runtime.domain.job import Job, JobStatus, OutputFormat, PartitionStrategy, SeedStrategy
+from runtime.domain.money import parse_budget
+from runtime.lambdas.fields import Timestamp, usd_number
+from runtime.lambdas.http import ApiModel
+
+
+class TemplateVersionView(ApiModel):
+    """One immutable version of a template."""
+
+    template_id: str
+    version: int
+
+
+class JobConfigView(ApiModel):
+    """What the job generates; everything it depends on is pinned."""
+
+    template_id: str
+    template_version: int
+    seed_data_path: str
+    seed_version: str | None
+    """The version of the seed object; later uploads under the same key don't change the job."""
+    num_records: int
+    output_format: list[OutputFormat]
+    partition_strategy: PartitionStrategy
+    seed_strategy: SeedStrategy
+    model: str | None
+    """Runs every step, in place of what the template says; null: as the template says."""
+    includes: Mapping[str, TemplateVersionView]
+    """What the template includes, by the name it uses."""
+    price_table_version: str | None
+    allow_on_demand: bool
+
+
+class JobView(ApiModel):
+    """A job. Amounts are USD."""
+
+    job_id: str
+    status: JobStatus
+    config: JobConfigView
+    budget_limit: float
+    records_generated: int
+    failed_records: int
+    tokens_used: int
+    cost_estimate: float
+    """What the calls so far have cost."""
+    error_message: str | None
+    launch_error: str | None
+    """Why no worker could be started the last time; it is tried again by itself."""
+    created_at: Timestamp
+    updated_at: Timestamp
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+
+
+def job_view(job: Job) -> JobView:
+    """The answer for `job`."""
+    config = job.config
+    return JobView(
+        job_id=job.job_id,
+        status=job.status,
+        config=JobConfigView(
+            template_id=config.template.template_id,
+            template_version=config.template.version,
+            seed_data_path=config.seed_data_path,
+            seed_version=config.seed_version,
+            num_records=config.num_records,
+            output_format=list(config.output_formats),
+            partition_strategy=config.partition_strategy,
+            seed_strategy=config.seed_strategy,
+            model=config.model,
+            includes={
+                name: TemplateVersionView(template_id=ref.template_id, version=ref.version)
+                for name, ref in config.includes.items()
+            },
+            price_table_version=config.price_table_version,
+            allow_on_demand=config.allow_on_demand,
+        ),
+        budget_limit=usd_number(budget_nano(job)),
+        records_generated=job.progress.records_generated,
+        failed_records=job.progress.failed_records,
+        tokens_used=job.progress.tokens_used,
+        cost_estimate=usd_number(job.progress.cost_nano),
+        error_message=job.error_message,
+        launch_error=job.launch_error,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+    )
+
+
+def budget_nano(job: Job) -> int:
+    """The budget that the worker enforces, also where what is stored is damaged."""
+    return parse_budget(job.budget_limit)[0]

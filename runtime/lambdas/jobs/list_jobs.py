@@ -1,0 +1,40 @@
+"""GET /jobs."""
+
+from http import HTTPStatus
+from typing import Final
+
+from runtime.domain.job import JobStatus
+from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.jobs.job_view import JobView, job_view
+
+_OPERATION: Final = "list_jobs"
+
+
+class JobFilter(PageQuery):
+    """Which jobs, and which page of them."""
+
+    status: JobStatus | None = None
+
+
+class JobPage(ApiModel):
+    """Jobs, newest first. A page may be short and still have a next one."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+    """null: this was the last page."""
+
+
+@endpoint(body=Nothing, query=JobFilter, answers={HTTPStatus.OK: JobPage})
+def lambda_handler(call: Call[Nothing, JobFilter]) -> JobPage:
+    """List your jobs, newest first."""
+    page = call.ports.job_directory.list_jobs(
+        call.caller,
+        limit=call.query.limit,
+        after=decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller),
+        status=call.query.status,
+    )
+    return JobPage(
+        jobs=[job_view(job) for job in page.items],
+        next_cursor=encode_cursor(page.next, operation=_OPERATION, caller=call.caller),
+    )

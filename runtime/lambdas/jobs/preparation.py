@@ -1,0 +1,74 @@
+"""What a job is checked against before it is stored, and an estimate before it is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from runtime.domain.api_ports import ApiPorts
+from runtime.domain.errors import (
+    LimitError,
+    NotFoundError,
+    SeedError,
+)
+from runtime.domain.job import TemplateRef
+from runtime.domain.ports import ObjectStat
+from runtime.domain.seed_data import check_seed_size, check_suffix
+from runtime.lambdas import includes
+from runtime.lambdas.access import find_template
+from runtime.worker.plan import Plan, make_plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedTemplate:
+    """A template with pinned versions, and a model with a price for each step."""
+
+    ref: TemplateRef
+    includes: Mapping[str, TemplateRef]
+    plan: Plan
+
+
+def prepare_template(
+    ports: ApiPorts, caller: str, *, template_id: str, version: int | None, model: str | None
+) -> PreparedTemplate:
+    """The latest version, or `version`, of the caller's own or a public template.
+
+    Raises `TemplateNotFoundError` (also for an include), `TemplateError`, `PriceError`.
+    """
+    head = find_template(ports, caller, template_id)
+    ref = head.at(version)
+    resolved = includes.resolve(ports, caller, ports.templates.load_template(ref))
+    plan = make_plan(
+        resolved.template,
+        ports.prices,
+        provider=ports.provider,
+        model=model,
+        on=ports.clock.now().date(),
+    )
+    return PreparedTemplate(ref=ref, includes=resolved.includes, plan=plan)
+
+
+def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
+    """The seed object under a key that was checked to be the caller's, with its present version.
+
+    Raises `NotFoundError` that names the key, `SeedError`.
+    """
+    name = PurePosixPath(key).name
+    check_suffix(name)
+    try:
+        stat = ports.objects.stat(key)
+    except NotFoundError as exc:
+        raise NotFoundError(f"no seed data under {key}: upload it first") from exc
+    check_seed_size(stat.size, name)
+    if stat.size == 0:
+        raise SeedError(f"{name}: there are no seeds in it")
+    return stat
+
+
+def check_active_jobs(ports: ApiPorts, caller: str) -> None:
+    """Raises `LimitError` when the caller has as many queued and running jobs as he may."""
+    limit = ports.settings.max_active_jobs
+    if ports.job_directory.count_active(caller, at_most=limit) >= limit:
+        raise LimitError(
+            f"you have {limit} queued or running jobs, which is the limit: wait for one to end,"
+            " or cancel one"
+        )

@@ -1,0 +1,46 @@
+"""POST /seed-data/upload-url: where to send a seed file, which goes past the API."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from runtime.contract.keys import seed_prefix
+from runtime.domain.seed_data import MAX_SEED_BYTES, check_suffix
+from runtime.domain.seed_path import check_file_name
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+
+
+class UploadRequest(ApiModel):
+    """The file to upload."""
+
+    filename: str
+    """Its suffix says what it is: .json, .jsonl, .ndjson, .csv or .parquet."""
+
+
+class Upload(ApiModel):
+    """A multipart form: post `fields`, then the file as `file`, to `url`."""
+
+    s3_key: str
+    """Names the file afterwards, in jobs and checks."""
+    url: str
+    fields: Mapping[str, str]
+    max_bytes: int
+    expires_in: int
+    """Seconds until the form is refused."""
+
+
+@endpoint(body=UploadRequest, query=Nothing, answers={HTTPStatus.CREATED: Upload})
+def lambda_handler(call: Call[UploadRequest, Nothing]) -> Upload:
+    """Get a form that uploads one seed file of yours."""
+    name, ports = check_file_name(call.body.filename), call.ports
+    check_suffix(name)
+    # A key of its own for every upload: jobs that use an earlier file of this name keep it.
+    key = f"{seed_prefix(call.caller)}{ports.new_id()}/{name}"
+    seconds = ports.settings.upload_seconds
+    form = ports.links.upload_form(key, max_bytes=MAX_SEED_BYTES, seconds=seconds)
+    return Upload(
+        s3_key=key,
+        url=form.url,
+        fields=form.fields,
+        max_bytes=MAX_SEED_BYTES,
+        expires_in=seconds,
+    )

@@ -1,0 +1,33 @@
+"""POST /templates/{template_id}/fork."""
+
+from http import HTTPStatus
+
+from runtime.domain.template_document import document_of
+from runtime.lambdas.access import readable_version
+from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.templates.template_view import TemplateView, Version
+from runtime.lambdas.templates.writing import create
+
+
+class Fork(ApiModel):
+    """What to copy, and what to call it."""
+
+    name: str | None = None
+    """The same name by default."""
+    version: Version | None = None
+    """The latest one by default."""
+
+
+@endpoint(
+    body=Fork,
+    query=Nothing,
+    answers={HTTPStatus.CREATED: TemplateView},
+    errors=(HTTPStatus.NOT_FOUND,),
+)
+def lambda_handler(call: Call[Fork, Nothing]) -> Answer:
+    """Copy a template of yours or a public one to a new, private one of yours."""
+    _, _, template = readable_version(call, call.body.version)
+    document = document_of(template)
+    if call.body.name is not None:
+        document["name"] = call.body.name
+    return create(call.ports, call.caller, document, public=False)

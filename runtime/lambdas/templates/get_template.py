@@ -1,0 +1,26 @@
+"""GET /templates/{template_id}."""
+
+from http import HTTPStatus
+
+from runtime.lambdas.access import readable_version
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.templates.template_view import TemplateView, Version, view_of
+
+
+class VersionQuery(ApiModel):
+    """Which version."""
+
+    version: Version | None = None
+    """The latest one by default."""
+
+
+@endpoint(
+    body=Nothing,
+    query=VersionQuery,
+    answers={HTTPStatus.OK: TemplateView},
+    errors=(HTTPStatus.NOT_FOUND,),
+)
+def lambda_handler(call: Call[Nothing, VersionQuery]) -> TemplateView:
+    """Show a template of yours or a public one."""
+    head, ref, template = readable_version(call, call.query.version)
+    return view_of(head, template, version=ref.version, caller=call.caller)

@@ -1,0 +1,193 @@
+"""POST /templates/{template_id}/preview: what one record would send, and what would come back.
+
+Without `run_model` nothing is called and nothing costs: a later step sees stand-ins for the outputs
+of earlier ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from runtime.domain.errors import InputError, TemplateError, TooLargeError
+from runtime.domain.job import SeedStrategy
+from runtime.domain.seed_data import has_path
+from runtime.domain.seed_readers import Row
+from runtime.lambdas.fields import usd_number
+from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.jobs.preparation import prepare_template
+from runtime.lambdas.templates.template_view import Version
+from runtime.worker.dry_run import example_seed, render_record
+from runtime.worker.plan import Plan
+from runtime.worker.template_engine import TemplateEngine
+from runtime.worker.trial import TrialCall, try_record
+
+MAX_ANSWER_CHARACTERS: Final = 1_000_000
+"""Of all texts: Lambda answers with 6 MB at most, and JSON may take six bytes for a character."""
+
+
+class PreviewRequest(ApiModel):
+    """What to render, and whether to call the models."""
+
+    data: Mapping[str, Any] | None = None
+    """One seed; by default one that is made up from what the template requires."""
+    version: Version | None = None
+    """The latest one by default."""
+    run_model: bool = False
+    """Whether to call the model of each step, which costs what the answer says: 1 USD at most."""
+
+
+class PreviewUsage(ApiModel):
+    """Billed tokens."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+
+
+class PreviewReply(ApiModel):
+    """What a model answered."""
+
+    text: str
+    output: Any
+    """What later steps see; null: the text doesn't fit the output_schema, and is repaired once."""
+    stop_reason: str
+    usage: PreviewUsage | None
+    """null: the provider did not say, and the worst case counts."""
+    cost_usd: float
+
+
+class PreviewStep(ApiModel):
+    """One call."""
+
+    step_id: str
+    model: str
+    max_tokens: int
+    """At most 1024 where models are called."""
+    prompt: str
+    system: str | None
+    reply: PreviewReply | None
+    """null: no model was called."""
+
+
+class Preview(ApiModel):
+    """One record. With `run_model` the steps are the calls that were made."""
+
+    template_id: str
+    version: int
+    data: Mapping[str, Any]
+    """The seed that was rendered."""
+    steps: list[PreviewStep]
+    stopped: str | None
+    """Why later steps were not called."""
+    cost_usd: float
+
+
+@endpoint(
+    body=PreviewRequest,
+    query=Nothing,
+    answers={HTTPStatus.OK: Preview},
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_GATEWAY),
+)
+def lambda_handler(call: Call[PreviewRequest, Nothing]) -> Preview:
+    """Render every prompt of a template with one seed, and call the models only when asked to."""
+    body, ports = call.body, call.ports
+    prepared = prepare_template(
+        ports,
+        call.caller,
+        template_id=call.path["template_id"],
+        version=body.version,
+        model=None,
+    )
+    plan = prepared.plan
+    seed = _seed(body.data, plan.template.schema_requirements)
+    with TemplateEngine() as engine:
+        engine.load(plan.template)
+        if body.run_model:
+            trial = try_record(engine, plan, seed, models=ports.models, clock=ports.clock)
+            steps, stopped = [_called(each) for each in trial.calls], trial.stopped
+            cost = trial.cost_nano
+        else:
+            steps, stopped, cost = (
+                _rendered(engine, plan, seed, given=body.data is not None),
+                None,
+                0,
+            )
+    _check_size(steps)
+    return Preview(
+        template_id=prepared.ref.template_id,
+        version=prepared.ref.version,
+        data=seed,
+        steps=steps,
+        stopped=stopped,
+        cost_usd=usd_number(cost),
+    )
+
+
+def _seed(data: Row | None, requirements: Sequence[str]) -> Row:
+    if data is None:
+        return example_seed(requirements)
+    missing = [path for path in requirements if not has_path(data, path)]
+    if missing:
+        raise InputError(
+            f"data: the template needs {', '.join(missing)}, which this seed lacks",
+            problems=[(f"data.{path}", "is required by the template") for path in missing],
+        )
+    return data
+
+
+def _rendered(engine: TemplateEngine, plan: Plan, seed: Row, *, given: bool) -> list[PreviewStep]:
+    try:
+        texts = render_record(
+            engine, plan.template, [seed], job_id="", index=0, strategy=SeedStrategy.SEQUENTIAL
+        )
+    except TemplateError as exc:
+        if given:
+            raise
+        # Made-up texts are not what every filter takes.
+        raise TemplateError(f"{exc} (with made-up data: give a seed as `data`)") from exc
+    return [
+        PreviewStep(
+            step_id=step.step.id,
+            model=step.model,
+            max_tokens=step.max_tokens,
+            prompt=prompt,
+            system=None if step.step.system is None else system,
+            reply=None,
+        )
+        for step, (_, prompt, system) in zip(plan.steps, texts, strict=True)
+    ]
+
+
+def _called(call: TrialCall) -> PreviewStep:
+    usage = call.reply.usage
+    return PreviewStep(
+        step_id=call.step.step.id,
+        model=call.step.model,
+        max_tokens=call.step.max_tokens,
+        prompt=call.prompt,
+        system=call.system,
+        reply=PreviewReply(
+            text=call.reply.text,
+            output=call.output,
+            stop_reason=call.reply.stop_reason,
+            usage=None
+            if usage is None
+            else PreviewUsage(
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cache_read_tokens=usage.cache_read_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+            ),
+            cost_usd=usd_number(call.cost_nano),
+        ),
+    )
+
+
+def _check_size(steps: Sequence[PreviewStep]) -> None:
+    size = sum(len(step.prompt) + len(step.system or "") for step in steps)
+    if size > MAX_ANSWER_CHARACTERS:
+        raise TooLargeError(
+            f"the prompts have {size} characters, and a preview shows {MAX_ANSWER_CHARACTERS} at"
+            " most: give less data"
+        )

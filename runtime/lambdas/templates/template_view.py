@@ -1,0 +1,112 @@
+"""A template as bodies carry it and as answers show it."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from runtime.domain.api_ports import TemplateHead
+from runtime.domain.template import Template
+from runtime.domain.template_document import document_of
+from runtime.lambdas.fields import Timestamp
+from runtime.lambdas.http import Answer, ApiModel
+
+Version = Annotated[int, Field(ge=1, le=2**31)]
+"""Versions count from 1."""
+
+
+class StepDocument(ApiModel):
+    """One model call."""
+
+    id: str
+    """A letter, then letters, digits or `_`; later steps read `steps.<id>.output`."""
+    prompt: str
+    """Jinja2."""
+    model: str | None = None
+    """A model of the price table; at most one of model and model_tier."""
+    model_tier: str | None = None
+    """cheap (the default), balanced or premium."""
+    system: str | None = None
+    max_tokens: int | None = None
+    """512 by default."""
+    temperature: float | None = None
+    output_schema: Mapping[str, Any] | None = None
+    """JSON Schema: the output is parsed, checked and stored as data."""
+
+
+class TemplateDocument(ApiModel):
+    """A template as its author writes it."""
+
+    name: str
+    description: str = ""
+    schema_requirements: list[str] | None = None
+    """Dotted paths that every seed must have; by default what the prompts read."""
+    steps: list[StepDocument]
+    keep_prompts: bool = False
+    """Whether records carry the prompts that they were made from."""
+    fragments: Mapping[str, str] | None = None
+    """Jinja2 texts to include, by name; other includes are templates."""
+
+
+class TemplateSummary(ApiModel):
+    """What all versions of a template share."""
+
+    template_id: str
+    latest_version: int
+    name: str
+    description: str
+    public: bool
+    """Whether everybody may read, use, include and fork it."""
+    own: bool
+    """Whether it is yours: only then may you change it."""
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TemplateView(TemplateSummary):
+    """One version of a template."""
+
+    version: int
+    document: TemplateDocument
+
+
+def summary_of(head: TemplateHead, caller: str) -> TemplateSummary:
+    """The answer for a template in a list."""
+    return TemplateSummary(**_shared(head, caller))
+
+
+def view_of(head: TemplateHead, template: Template, *, version: int, caller: str) -> TemplateView:
+    """The answer for one version."""
+    return TemplateView(
+        **_shared(head, caller),
+        version=version,
+        document=TemplateDocument.model_validate(document_of(template)),
+    )
+
+
+def created(head: TemplateHead, template: Template, caller: str) -> Answer:
+    """The answer to a request that has made a template."""
+    return Answer(
+        body=view_of(head, template, version=head.latest_version, caller=caller),
+        status=HTTPStatus.CREATED,
+        headers={"location": f"/templates/{head.template_id}"},
+    )
+
+
+def document_in(body: TemplateDocument) -> dict[str, Any]:
+    """The document as it was sent, without what a body says beside it."""
+    return body.model_dump(include=set(TemplateDocument.model_fields), exclude_unset=True)
+
+
+def _shared(head: TemplateHead, caller: str) -> dict[str, Any]:
+    return {
+        "template_id": head.template_id,
+        "latest_version": head.latest_version,
+        "name": head.name,
+        "description": head.description,
+        "public": head.public,
+        "own": head.user_id == caller,
+        "created_at": head.created_at,
+        "updated_at": head.updated_at,
+    }

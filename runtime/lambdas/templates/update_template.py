@@ -1,0 +1,73 @@
+"""PUT /templates/{template_id}: the next version.
+
+Two writers at the same time both read version N. One stores N+1, and the other one's conditional
+write fails. Whoever names the version his change is based on learns that it is no longer the
+latest; without that his document goes on top, as if he had come a moment later.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from runtime.domain.api_ports import TemplateHead
+from runtime.domain.errors import ConflictError
+from runtime.lambdas.access import own_template
+from runtime.lambdas.http import Call, Nothing, endpoint
+from runtime.lambdas.templates.template_view import (
+    TemplateDocument,
+    TemplateView,
+    Version,
+    document_in,
+    view_of,
+)
+from runtime.lambdas.templates.writing import checked
+
+MAX_ATTEMPTS: Final = 5
+
+
+class ChangedTemplate(TemplateDocument):
+    """The whole document of the next version."""
+
+    public: bool | None = None
+    """Whether everybody may read, use, include and fork it; unchanged by default."""
+    based_on_version: Version | None = None
+    """The version that was changed: when it isn't the latest any more, nothing is stored (409)."""
+
+
+@endpoint(
+    body=ChangedTemplate,
+    query=Nothing,
+    answers={HTTPStatus.OK: TemplateView},
+    errors=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def lambda_handler(call: Call[ChangedTemplate, Nothing]) -> TemplateView:
+    """Store a new version of a template of yours. Jobs keep the version they began with."""
+    head = _current(call)
+    template = checked(
+        call.ports, call.caller, document_in(call.body), template_id=head.template_id
+    )
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        public = head.public if call.body.public is None else call.body.public
+        try:
+            stored = call.ports.template_directory.update(head, template, public=public)
+        except ConflictError as exc:
+            if attempt == MAX_ATTEMPTS:
+                raise ConflictError(
+                    f"template {head.template_id} is being changed by others: try again"
+                ) from exc
+            head = _current(call)
+        else:
+            break
+    return view_of(stored, template, version=stored.latest_version, caller=call.caller)
+
+
+def _current(call: Call[ChangedTemplate, Nothing]) -> TemplateHead:
+    """The template as it stands. Raises `ConflictError` when the change is based on another
+    version.
+    """
+    head = own_template(call)
+    based_on = call.body.based_on_version
+    if based_on not in (None, head.latest_version):
+        raise ConflictError(
+            f"the latest version is {head.latest_version}, not {based_on}: read it, and change that"
+        )
+    return head

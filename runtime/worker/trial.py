@@ -1,0 +1,143 @@
+"""One record with real calls, for whoever writes a template: the engine's own steps, within limits
+of a request. Nothing is stored, and there is no job whose budget could hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from runtime.domain.errors import ModelError, PriceError, RenderError, TemplateError
+from runtime.domain.job import SeedStrategy
+from runtime.domain.money import NANO_PER_USD, usd
+from runtime.domain.ports import Clock, ModelClient, ModelReply, ModelRequest
+from runtime.domain.sampling import draw
+from runtime.domain.seed_data import Row, seed_id
+from runtime.worker.plan import Plan, StepPlan
+from runtime.worker.record_task import RecordTask, render_requests
+from runtime.worker.template_engine import TemplateEngine
+
+MAX_OUTPUT_TOKENS: Final = 1024
+"""Of one call: a model takes some 15 seconds to write more."""
+MAX_COST_NANO: Final = NANO_PER_USD
+"""Of all calls: before each, its worst case has to fit."""
+MAX_START_SECONDS: Final = 15.0
+"""How late a call may begin, so that it ends before the request is given up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialCall:
+    """One call that was answered."""
+
+    step: StepPlan
+    prompt: str
+    system: str | None
+    reply: ModelReply
+    cost_nano: int
+    output: object
+    """What later steps see; None: the answer doesn't fit the step's output_schema."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """The calls of one record in order. `stopped` says why the record isn't complete."""
+
+    calls: Sequence[TrialCall]
+    stopped: str | None = None
+
+    @property
+    def cost_nano(self) -> int:
+        """What all calls cost."""
+        return sum(call.cost_nano for call in self.calls)
+
+
+def try_record(
+    engine: TemplateEngine, plan: Plan, seed: Row, *, models: ModelClient, clock: Clock
+) -> Trial:
+    """Generate one record. An output that doesn't fit its schema is repaired once, as in a job.
+
+    Raises `TemplateError` or `ModelError` where not even one call was made and paid for.
+    """
+    started = clock.monotonic()
+    capped = replace(plan, steps=tuple(_capped(step) for step in plan.steps))
+    task = RecordTask(
+        job_id="",
+        index=0,
+        seed=seed,
+        seed_id=seed_id(seed, 0),
+        draw=draw("", 0, rows=1, strategy=SeedStrategy.SEQUENTIAL),
+        plan=capped,
+    )
+    trial = Trial(calls=())
+    while not task.finished:
+        place = f"step {task.step.step.id!r}"
+        try:
+            _render(engine, task)
+            stopped = _limit(task, spent=trial.cost_nano, seconds=clock.monotonic() - started)
+            if stopped is None:
+                call, stopped = _call(task, models)
+                trial = replace(trial, calls=(*trial.calls, call))
+        except RenderError as error:
+            stopped = f"can't be rendered: {error}"
+            if not trial.calls:
+                raise TemplateError(f"{place} {stopped}") from error
+        except ModelError as error:
+            if not trial.calls:
+                raise
+            stopped = f"the model gave no answer ({error.kind})"
+        if stopped is not None:
+            return replace(trial, stopped=f"{place}: {stopped}")
+    return trial
+
+
+def _capped(step: StepPlan) -> StepPlan:
+    return replace(step, max_tokens=min(step.max_tokens, MAX_OUTPUT_TOKENS))
+
+
+def _render(engine: TemplateEngine, task: RecordTask) -> None:
+    """The texts of the next call; a repair has them already."""
+    if task.prompt is not None:
+        return
+    texts = []
+    for text in engine.execute_template(render_requests(task)):
+        if isinstance(text, RenderError):
+            raise text
+        texts.append(text)
+    task.prompt = texts[0]
+    task.system = texts[1] if len(texts) > 1 else None
+
+
+def _limit(task: RecordTask, *, spent: int, seconds: float) -> str | None:
+    """Why the next call is not made; None: it is."""
+    if seconds > MAX_START_SECONDS:
+        return "no time is left for this call: run a job of one record"
+    if spent + task.step.worst_case(task.request()) > MAX_COST_NANO:
+        return f"the calls could cost more than {usd(MAX_COST_NANO)}: run a job of one record"
+    return None
+
+
+def _call(task: RecordTask, models: ModelClient) -> tuple[TrialCall, str | None]:
+    """One call, and why there can't be another one."""
+    step, prompt, system, request = task.step, task.prompt or "", task.system, task.request()
+    reply = models.converse(request)
+    task.calls += 1
+    failure = task.answered(reply)
+    result = task.results.get(step.step.id, {})
+    call = TrialCall(
+        step=step,
+        prompt=prompt,
+        system=system,
+        reply=reply,
+        cost_nano=_cost(step, request, reply),
+        output=result.get("output"),
+    )
+    return call, None if failure is None else failure.message
+
+
+def _cost(step: StepPlan, request: ModelRequest, reply: ModelReply) -> int:
+    """What was billed, or else the worst case, as a job's budget has it."""
+    if reply.usage is not None:
+        try:
+            return step.price.cost(reply.usage)
+        except PriceError:
+            pass
+    return step.worst_case(request)
