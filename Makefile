@@ -53,6 +53,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	    --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
+	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 
 clean: ## remove the environment, caches and generated datasets
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets
