@@ -7,6 +7,7 @@ from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.template import Template
+from runtime.domain.template_storage import parse_stored, stored_text
 from runtime.local.database import Database
 
 _PUT_HEAD: Final = """
@@ -24,8 +25,6 @@ _PUT_HEAD: Final = """
 class SqliteTemplateStore:
     """Implements `ports.TemplateStore`. Writers wait for each other, so none loses a version;
     `ConflictError` only says that the id belongs to another user or to a deleted template.
-    The checks of templates are imported on first use: they load Jinja2, which takes longer than
-    to open everything that a laptop stores, and most commands read no template.
     """
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
@@ -41,13 +40,9 @@ class SqliteTemplateStore:
             raise TemplateNotFoundError(
                 f"Template not found: {ref.template_id} version {ref.version}"
             )
-        from runtime.domain.template_storage import parse_stored  # noqa: PLC0415 see above
-
         return parse_stored(rows[0]["document"])
 
     def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:
-        from runtime.domain.template_storage import stored_text  # noqa: PLC0415 see above
-
         document = stored_text(template)
         with self._database.write() as connection:
             latest = connection.execute(
