@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 
 from runtime.bootstrap import LocalService
-from runtime.domain.errors import ConfigurationError, NotFoundError, StorageUnavailableError
+from runtime.domain.errors import ConfigurationError, NotFoundError, StorageBusyError
 from runtime.lambdas.router import endpoint_of, match, methods_of
 from runtime.local import server as server_module
 from runtime.local.server import ApiServer, Listener
@@ -642,11 +642,12 @@ def test_methods_of_objects(world: World) -> None:
 
 def test_a_store_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_key: str) -> Any:
-        raise StorageUnavailableError("try again")
+        raise StorageBusyError("try again")
 
     monkeypatch.setattr(world.service.api.objects, "open_reader", fail)
     reply = world.call("GET", download_path(world))
-    assert (reply.status, reply.code) == (503, "storage_unavailable")
+    assert (reply.status, reply.code) == (503, "storage_busy")
+    assert reply.headers["retry-after"] == "2"
 
 
 def test_a_large_download_is_streamed(world: World, tmp_path: Path) -> None:
