@@ -106,13 +106,8 @@ def dynamodb_error(exc: BaseException, *, table: str) -> StorageError:
     code = error_code(exc)
     if code == CONDITION_FAILED:
         return ConflictError(f"table {table}: another writer was first; read again and retry")
-    if code == TRANSACTION_CANCELED and isinstance(exc, ClientError):
-        reasons = frozenset(reason for reason, _ in cancellations(exc))
-        if CONDITION_REASON in reasons:
-            return ConflictError(f"table {table}: an item of the transaction exists already")
-        if reasons & _PASSING_REASONS:
-            return _unavailable(f"table {table}", code)
-    if _may_pass(exc, code):
+    passing = any(reason in _PASSING_REASONS for reason, _ in cancellations(exc))
+    if passing or _may_pass(exc, code):
         return _unavailable(f"table {table}", code)
     return StorageError(
         f"table {table} refused the request ({code}): check its name, region and permissions"

@@ -221,7 +221,6 @@ def test_every_call_reports_an_unreachable_service(
 @pytest.mark.parametrize(
     ("reason", "error"),
     [
-        ("ConditionalCheckFailed", ConflictError),
         ("TransactionConflict", StorageUnavailableError),
         ("ThrottlingError", StorageUnavailableError),
         ("ValidationError", StorageError),
