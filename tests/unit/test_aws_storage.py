@@ -17,6 +17,7 @@ from runtime.domain.errors import (
     ConflictError,
     InputError,
     LeaseLostError,
+    StorageBusyError,
     StorageError,
     StorageUnavailableError,
     TemplateError,
@@ -221,8 +222,8 @@ def test_every_call_reports_an_unreachable_service(
 @pytest.mark.parametrize(
     ("reason", "error"),
     [
-        ("TransactionConflict", StorageUnavailableError),
-        ("ThrottlingError", StorageUnavailableError),
+        ("TransactionConflict", StorageBusyError),
+        ("ThrottlingError", StorageBusyError),
         ("ValidationError", StorageError),
     ],
 )

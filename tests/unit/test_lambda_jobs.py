@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -101,8 +102,6 @@ def test_includes_are_pinned(api_world: ApiWorld) -> None:
     template_id = api_world.template(step(prompt="{% include 'tone' %} {{ product }}"))
     head = directory.get_head(named)
     template = api_world.own.templates.load_template(head.latest)
-    from dataclasses import replace  # noqa: PLC0415
-
     directory.update(head, replace(template, name="tone"), public=False)
 
     reply = api_world.create_job(template_id=template_id)
@@ -406,26 +405,25 @@ def test_a_deleted_job_leaves_nothing_behind(api_world: ApiWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "operation", "skip"),
+    ("service", "operation"),
     [
-        ("s3", "ListObjectVersions", 0),
-        ("s3", "DeleteObjects", 0),
-        ("dynamodb", "TransactWriteItems", 0),
-        ("dynamodb", "Query", 0),
-        ("dynamodb", "BatchWriteItem", 0),
-        ("dynamodb", "DeleteItem", 0),
+        ("s3", "ListObjectVersions"),
+        ("s3", "DeleteObjects"),
+        ("dynamodb", "TransactWriteItems"),
+        ("dynamodb", "Query"),
+        ("dynamodb", "BatchWriteItem"),
+        ("dynamodb", "DeleteItem"),
     ],
 )
 def test_a_deletion_that_is_cut_off_is_asked_for_again(
-    api_world: ApiWorld, service: str, operation: str, skip: int
+    api_world: ApiWorld, service: str, operation: str
 ) -> None:
     """A crash at any point leaves a DELETING job, and the next DELETE ends what it began."""
-    del skip
     job_id = api_world.job_id(JobStatus.COMPLETED)
     fill(api_world, job_id)
     fault = api_world.fail(service, operation)
     cut_off = api_world.delete(f"/jobs/{job_id}")
-    assert cut_off.status in {500, 503}
+    assert cut_off.status == 500
     assert fault.hits, "the fault was never met"
     assert api_world.get(f"/jobs/{job_id}").body["status"] == "DELETING"
     assert api_world.post(f"/jobs/{job_id}/resume", {}).status == 409
@@ -559,7 +557,7 @@ def test_a_raised_budget_whose_resumption_was_cut_off(api_world: ApiWorld) -> No
         "UpdateItem",
         match=lambda call: "active" in str(call) and "QUEUED" in str(call),
     )
-    assert api_world.post(f"/jobs/{job_id}/resume", {"budget_limit": 8}).status in {500, 503}
+    assert api_world.post(f"/jobs/{job_id}/resume", {"budget_limit": 8}).status == 500
     assert fault.hits
     fault.clear()
     assert api_world.job(job_id).status is JobStatus.BUDGET_EXCEEDED
@@ -576,7 +574,7 @@ def test_a_resumption_that_was_cut_off_before_the_work_was_queued(api_world: Api
     fault = api_world.fail(
         "dynamodb", "UpdateItem", match=lambda call: call["TableName"] == "Queue"
     )
-    assert api_world.post(f"/jobs/{job_id}/resume", {}).status in {500, 503}
+    assert api_world.post(f"/jobs/{job_id}/resume", {}).status == 500
     fault.clear()
     assert api_world.job(job_id).status is JobStatus.QUEUED
     assert api_world.own.work.get_work(job_id).status is JobStatus.FAILED
