@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static fmt bench campaign lock clean
+.PHONY: help demo test check static fmt bench campaign openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,12 +35,16 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## measure the engine beside plain boto3, and the export (minutes)
+bench: $(VENV)/.dev ## measure engine, export and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
+	$(BIN)/python -m tests.bench.handlers
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
+
+openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
+	$(BIN)/python -m runtime.lambdas.openapi > docs/openapi.json
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \
@@ -49,6 +53,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	    --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
+	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 
 clean: ## remove the environment, caches and generated datasets
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets
