@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static fmt bench campaign lock clean
+.PHONY: help demo test check static fmt bench campaign openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev ## measure the engine beside plain boto3, and the export (mi
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
+
+openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
+	$(BIN)/python -m runtime.lambdas.openapi > docs/openapi.json
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \

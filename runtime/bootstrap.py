@@ -4,18 +4,23 @@ are imported only when they are picked.
 
 import os
 import socket
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.contract import environment as names
-from runtime.domain.api_ports import ApiPorts
+from runtime.domain.api_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock, ModelClient, Ports
 from runtime.domain.pricing import PriceTable, load_prices
+
+if TYPE_CHECKING:
+    from runtime.local.api import LocalApi
+    from runtime.local.storage import LocalStorage
 
 BEDROCK: Final = "bedrock"
 
@@ -28,6 +33,11 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return monotonic()
+
+
+def random_id() -> str:
+    """A fresh random UUID."""
+    return str(uuid.uuid4())
 
 
 def process_owner() -> str:
@@ -69,7 +79,12 @@ def local_engine(
     from runtime.local.storage import open_storage  # noqa: PLC0415
 
     storage = open_storage(directory, clock=SystemClock())
+    return _engine_on(storage, models=models, provider=provider, prices=prices)
 
+
+def _engine_on(
+    storage: "LocalStorage", *, models: ModelClient, provider: str, prices: PriceTable
+) -> LocalEngine:
     def close() -> None:
         models.close()
         storage.close()
@@ -91,6 +106,60 @@ def local_engine(
         ),
         path_of=storage.objects.path_of,
         close=close,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalService:
+    """The laptop's API and, on the same storage, the engine for a worker in this process. `close`
+    closes both: after the server and the worker have stopped.
+    """
+
+    api: "LocalApi"
+    engine: LocalEngine
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def local_api(
+    directory: Path,
+    *,
+    models: ModelClient,
+    provider: str,
+    prices: PriceTable,
+    base_url: str,
+    on_launch: Callable[[WorkItem], None],
+    settings: ApiSettings | None = None,
+    clock: Clock | None = None,
+    new_id: Callable[[], str] = random_id,
+) -> LocalService:
+    """What a server on this machine works with: storage in a directory, any model behind it.
+
+    `base_url` is the server's address (`runtime.local.server.Listener.base_url`). `on_launch` is
+    called from the server's threads when there is work for a worker; to set an event is enough.
+    Raises `ConfigurationError` or `StorageError`.
+    """
+    from runtime.local.api import LocalApi  # noqa: PLC0415
+    from runtime.local.storage import open_storage  # noqa: PLC0415
+
+    storage = open_storage(directory, clock=clock or SystemClock())
+    try:
+        api = LocalApi(
+            storage,
+            models=models,
+            provider=provider,
+            prices=prices,
+            base_url=base_url,
+            new_id=new_id,
+            on_launch=on_launch,
+            settings=settings,
+        )
+    except BaseException:
+        storage.close()
+        raise
+    return LocalService(
+        api=api, engine=_engine_on(storage, models=models, provider=provider, prices=prices)
     )
 
 

@@ -53,10 +53,15 @@ def create_s3_client() -> "S3Client":
         read_timeout=OBJECT_READ_SECONDS,
         retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
         max_pool_connections=10,
-        # Signed addresses: version 4 and the region's own host. Without these boto3 signs them by
-        # version 2 for some regions, which buckets with KMS refuse, and for a host that redirects.
+        # Signed addresses: version 4 and the bucket's host in its region. Without these the SDK
+        # signs them by version 2 for some regions, which encrypted buckets refuse, and for the
+        # global host, which redirects what is posted.
         signature_version="s3v4",
-        s3={"us_east_1_regional_endpoint": "regional"},
+        s3={
+            "us_east_1_regional_endpoint": "regional",
+            # What stands for AWS elsewhere has no host for each bucket.
+            "addressing_style": "auto" if _has_own_endpoint("S3") else "virtual",
+        },
     )
     return client
 
@@ -87,6 +92,10 @@ def create_bedrock_client(*, concurrency: int) -> "BedrockRuntimeClient":
         parameter_validation=False,  # a tenth of the CPU of a call; requests are built by us
     )
     return client
+
+
+def _has_own_endpoint(service: str) -> bool:
+    return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", f"AWS_ENDPOINT_URL_{service}"))
 
 
 @cache

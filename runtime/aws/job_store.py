@@ -1,7 +1,8 @@
 """The jobs table.
 
 An item: job_id, user_id, status, config, budget_limit (as the user gave it), records_generated,
-failed_records, tokens_used, cost_estimate (USD), created_at, updated_at, and when there is one
+failed_records, tokens_used, cost_estimate (USD), failures_by_kind and cost_by_model (maps of
+numbers, USD), created_at, updated_at, and when there is one
 error_message, launch_error, request_hash, started_at, completed_at, fence. `active_user_id` is the
 user's id while the job is QUEUED or RUNNING: an index counts by it. `budget_store.py` keeps the
 account on the item.
@@ -93,7 +94,8 @@ class DynamoJobStore:
         outcome = self._table.update(
             {"job_id": job_id},
             set_="#records_generated = :generated, #failed_records = :failed,"
-            " #tokens_used = :tokens, #cost_estimate = :cost, #updated_at = :now",
+            " #tokens_used = :tokens, #cost_estimate = :cost, #failures_by_kind = :kinds,"
+            " #cost_by_model = :models, #updated_at = :now",
             # The status excludes a worker that has not yet seen that its job was cancelled.
             condition=f"#status = :running AND {_FENCE_HOLDS}",
             values={
@@ -101,6 +103,8 @@ class DynamoJobStore:
                 ":failed": progress.failed_records,
                 ":tokens": progress.tokens_used,
                 ":cost": _usd(progress.cost_nano),
+                ":kinds": progress.failures_by_kind,
+                ":models": _usd_by_model(progress),
                 ":now": stamp(self._clock.now()),
                 ":running": JobStatus.RUNNING,
                 ":fence": fence,
@@ -197,6 +201,8 @@ def job_item(job: Job) -> Item:
         "failed_records": job.progress.failed_records,
         "tokens_used": job.progress.tokens_used,
         "cost_estimate": _usd(job.progress.cost_nano),
+        "failures_by_kind": job.progress.failures_by_kind,
+        "cost_by_model": _usd_by_model(job.progress),
         "created_at": stamp(job.created_at),
         "updated_at": stamp(job.updated_at),
         "active_user_id": job.user_id if job.status in ACTIVE else None,
@@ -224,7 +230,14 @@ def parse_job(item: Item) -> Job:
                 records_generated=int(item["records_generated"]),
                 failed_records=int(item["failed_records"]),
                 tokens_used=int(item["tokens_used"]),
-                cost_nano=int(item["cost_estimate"].scaleb(9)),
+                cost_nano=_nano(item["cost_estimate"]),
+                # Items of version 0.1 have neither of these.
+                failures_by_kind={
+                    kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
+                },
+                cost_by_model={
+                    model: _nano(usd) for model, usd in item.get("cost_by_model", {}).items()
+                },
             ),
             error_message=item.get("error_message"),
             launch_error=item.get("launch_error"),
@@ -242,6 +255,14 @@ def _optional_time(item: Item, name: str) -> datetime | None:
 
 def _usd(nano: int) -> Decimal:
     return Decimal(nano).scaleb(-9)
+
+
+def _usd_by_model(progress: Progress) -> dict[str, Decimal]:
+    return {model: _usd(nano) for model, nano in progress.cost_by_model.items()}
+
+
+def _nano(usd: Decimal) -> int:
+    return int(usd.scaleb(9))
 
 
 def _storable(limit: object) -> object:

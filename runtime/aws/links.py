@@ -29,10 +29,14 @@ class S3Links:
         if "${" in key:
             raise StorageError(f"object {key} can't be uploaded to: its key has a placeholder")
         size: list[Any] = ["content-length-range", 1, max_bytes]
-        with s3_errors(key):
-            form = self._client.generate_presigned_post(
-                Bucket=self._bucket, Key=key, Conditions=[size], ExpiresIn=seconds
-            )
+        try:
+            with s3_errors(key):
+                form = self._client.generate_presigned_post(
+                    Bucket=self._bucket, Key=key, Conditions=[size], ExpiresIn=seconds
+                )
+        except AttributeError as exc:
+            # What the SDK makes of missing credentials here, and only here.
+            raise StorageError("nothing can be signed: the function has no credentials") from exc
         return UploadForm(url=form["url"], fields=form["fields"])
 
     def download_url(self, key: str, *, file_name: str, seconds: int) -> str:

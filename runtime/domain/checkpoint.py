@@ -49,6 +49,9 @@ class Checkpoint:
     current_part: int = 1
     tokens_used: int = 0
     cost_nano: int = 0
+    failures_by_kind: Mapping[str, int] = field(default_factory=dict)
+    cost_by_model: Mapping[str, int] = field(default_factory=dict)
+    """Both as in `job.Progress`. A blob of a version that did not count them has neither."""
     partials: Mapping[int, Partial] = field(default_factory=dict)
     started_at: datetime | None = None
     updated_at: datetime | None = None
@@ -66,7 +69,7 @@ class Checkpoint:
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
-    """The blob, as JSON. `cost` is a decimal string of USD."""
+    """The blob, as JSON. Costs are decimal strings of USD."""
     return orjson.dumps(
         {
             "schema": SCHEMA,
@@ -79,7 +82,11 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "current_batch": checkpoint.current_batch,
             "current_part": checkpoint.current_part,
             "tokens_used": checkpoint.tokens_used,
-            "cost": str(Decimal(checkpoint.cost_nano).scaleb(-9)),
+            "cost": _usd(checkpoint.cost_nano),
+            "failures_by_kind": dict(checkpoint.failures_by_kind),
+            "cost_by_model": {
+                model: _usd(nano) for model, nano in checkpoint.cost_by_model.items()
+            },
             "partials": {
                 str(index): {"steps": dict(partial.steps), "invalid": partial.invalid}
                 for index, partial in checkpoint.partials.items()
@@ -123,6 +130,13 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
         **counters,
         pending=tuple(_natural(index) for index in _typed(list, document["pending"])),
         cost_nano=_nano(_typed(str, document["cost"])),
+        failures_by_kind={
+            kind: _natural(count) for kind, count in document.get("failures_by_kind", {}).items()
+        },
+        cost_by_model={
+            model: _nano(_typed(str, usd))
+            for model, usd in document.get("cost_by_model", {}).items()
+        },
         partials={
             _natural(int(index)): _partial(partial)
             for index, partial in document["partials"].items()
@@ -142,6 +156,10 @@ def _typed(kind: type[_Kind], value: object) -> _Kind:
     if not isinstance(value, kind):
         raise ValueError("a value of another type")  # noqa: TRY004 - damage, whatever its form
     return value
+
+
+def _usd(nano: int) -> str:
+    return str(Decimal(nano).scaleb(-9))
 
 
 def _nano(usd: str) -> int:

@@ -109,12 +109,18 @@ class JobConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Counters of a job. `cost_nano` is nano-USD, settled calls only."""
+    """Counters of a job. `cost_nano` is nano-USD, calls in flight excluded."""
 
     records_generated: int = 0
     failed_records: int = 0
     tokens_used: int = 0
     cost_nano: int = 0
+    failures_by_kind: Mapping[str, int] = field(default_factory=dict)
+    """Part of `failed_records` by the `kind` of their failures."""
+    cost_by_model: Mapping[str, int] = field(default_factory=dict)
+    """Nano-USD of calls by model id. What a worker that died left in doubt is in `cost_nano` and
+    in no model's sum: whoever shows these calls the difference unattributed.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,9 @@ RECORD_FIELDS: Final = (
 """Columns of Parquet and CSV, in this order; `generation_result` is a JSON string there."""
 
 
+UNKNOWN_KIND: Final = "unknown"
+
+
 def record_id(job_id: str, index: int) -> str:
     """The id of record `index` of a job."""
     return f"{job_id}-{index}"
@@ -89,6 +92,15 @@ class Failure:
                 "attempts": self.attempts,
             }
         )
+
+
+def kind_of(line: bytes) -> str:
+    """The kind in a failure line; `UNKNOWN_KIND` where it says none. Raises `ValueError` if the
+    line is damaged.
+    """
+    document = orjson.loads(line)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    return kind if isinstance(kind, str) and kind else UNKNOWN_KIND
 
 
 def index_of(line: bytes) -> int:

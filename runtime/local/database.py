@@ -10,90 +10,24 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from runtime.domain.errors import (
     ConfigurationError,
+    StorageBusyError,
     StorageError,
     StorageFullError,
-    StorageUnavailableError,
 )
-
-SCHEMA_VERSION: Final = 1
-"""Stored as SQLite's `user_version`. Raise it with every change of `_SCHEMA`."""
+from runtime.local.schema import SCHEMA_VERSION, upgrade
 
 BUSY_SECONDS: Final = 10.0
 """How long a write waits for another process before it is reported as unavailable."""
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-_SCHEMA: Final = (
-    """CREATE TABLE jobs (
-        job_id TEXT PRIMARY KEY,
-        user_id TEXT NOT NULL,
-        status TEXT NOT NULL,
-        config TEXT NOT NULL,
-        budget_limit TEXT,
-        records_generated INTEGER NOT NULL,
-        failed_records INTEGER NOT NULL,
-        tokens_used INTEGER NOT NULL,
-        cost_nano INTEGER NOT NULL,
-        error_message TEXT,
-        created_at TEXT NOT NULL,
-        updated_at TEXT NOT NULL,
-        started_at TEXT,
-        completed_at TEXT,
-        fence INTEGER NOT NULL DEFAULT 0
-    ) STRICT""",
-    """CREATE TABLE work (
-        work_id TEXT PRIMARY KEY,
-        job_id TEXT NOT NULL,
-        shard INTEGER,
-        status TEXT NOT NULL,
-        position INTEGER NOT NULL,
-        owner TEXT NOT NULL DEFAULT '',
-        fence INTEGER NOT NULL DEFAULT 0,
-        beat INTEGER NOT NULL DEFAULT 0,
-        attempt INTEGER NOT NULL DEFAULT 0
-    ) STRICT""",
-    "CREATE INDEX work_by_status ON work (status, position)",
-    """CREATE TABLE templates (
-        template_id TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        user_id TEXT NOT NULL,
-        document TEXT NOT NULL,
-        PRIMARY KEY (template_id, version)
-    ) STRICT""",
-    """CREATE TABLE checkpoint_versions (
-        work_id TEXT PRIMARY KEY,
-        version INTEGER NOT NULL,
-        records_generated INTEGER NOT NULL,
-        fence INTEGER NOT NULL
-    ) STRICT""",
-    """CREATE TABLE costs (
-        job_id TEXT NOT NULL,
-        entry_id TEXT NOT NULL,
-        cost_nano INTEGER NOT NULL,
-        tokens INTEGER NOT NULL,
-        PRIMARY KEY (job_id, entry_id)
-    ) STRICT""",
-    """CREATE TABLE accounts (
-        job_id TEXT PRIMARY KEY,
-        limit_nano INTEGER NOT NULL,
-        spent_nano INTEGER NOT NULL
-    ) STRICT""",
-    """CREATE TABLE holds (
-        job_id TEXT NOT NULL,
-        work_id TEXT NOT NULL,
-        fence INTEGER NOT NULL,
-        sequence INTEGER NOT NULL,
-        nano INTEGER NOT NULL,
-        PRIMARY KEY (job_id, work_id)
-    ) STRICT""",
-)
 
 
 class Database:
@@ -116,7 +50,9 @@ class Database:
             self._connection.close()
             raise
 
-    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+    def rows(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[sqlite3.Row]:
         """Read in one statement: all rows as of one moment."""
         with self._lock, self._database_errors():
             return self._connection.execute(sql, parameters).fetchall()
@@ -152,15 +88,13 @@ class Database:
                 f"{self._path} was written by a newer seedwright (schema {found}, this one knows "
                 f"{SCHEMA_VERSION}): upgrade seedwright or choose another directory"
             )
-        if found == 0:
-            self._create_tables()
+        if found < SCHEMA_VERSION:
+            self._upgrade()
 
-    def _create_tables(self) -> None:
+    def _upgrade(self) -> None:
         with self.write() as connection:
-            if self._schema_version() == 0:  # nobody created them while we waited
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            # Read again: somebody else may have done it while we waited for the lock.
+            upgrade(connection, self._schema_version())
 
     def _schema_version(self) -> int:
         return int(self.rows("PRAGMA user_version")[0][0])
@@ -176,7 +110,7 @@ class Database:
         # The low byte is the primary code; the rest says where it happened.
         code = (getattr(exc, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return StorageUnavailableError(f"{self._path} is locked by another process: try again")
+            return StorageBusyError(f"{self._path} is locked by another process: try again")
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_space()):
             return StorageFullError(f"no space left for {self._path}: free some, then run again")
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
@@ -190,6 +124,11 @@ class Database:
             return os.statvfs(self._path.parent).f_bavail == 0
         except OSError:
             return False
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A stored moment. As text they sort as in time: all are UTC, and ISO 8601 keeps the order."""
+    return None if text is None else datetime.fromisoformat(text)
 
 
 @contextmanager

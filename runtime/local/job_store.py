@@ -17,20 +17,31 @@ from runtime.domain.job import (
 )
 from runtime.domain.job_document import config_document, parse_config
 from runtime.domain.ports import Clock
-from runtime.local.database import Database
+from runtime.local.database import Database, parse_time
 
 _INSERT_JOB = """
     INSERT OR IGNORE INTO jobs (
         job_id, user_id, status, config, budget_limit, records_generated, failed_records,
-        tokens_used, cost_nano, error_message, created_at, updated_at, started_at, completed_at
+        tokens_used, cost_nano, failures_by_kind, cost_by_model, error_message, launch_error,
+        request_hash, created_at, updated_at, started_at, completed_at
     ) VALUES (
         :job_id, :user_id, :status, :config, :budget_limit, :records_generated, :failed_records,
-        :tokens_used, :cost_nano, :error_message, :created_at, :updated_at, :started_at,
-        :completed_at
+        :tokens_used, :cost_nano, :failures_by_kind, :cost_by_model, :error_message, :launch_error,
+        :request_hash, :created_at, :updated_at, :started_at, :completed_at
     )"""
 _INSERT_WORK = """
     INSERT OR IGNORE INTO work (work_id, job_id, shard, status, position)
     SELECT ?, ?, ?, ?, coalesce(max(position), 0) + 1 FROM work"""
+_SET_PROGRESS = """
+    UPDATE jobs SET
+        records_generated = :records_generated,
+        failed_records = :failed_records,
+        tokens_used = :tokens_used,
+        cost_nano = :cost_nano,
+        failures_by_kind = :failures_by_kind,
+        cost_by_model = :cost_by_model,
+        updated_at = :now
+    WHERE job_id = :job_id"""
 _SET_STATUS = """
     UPDATE jobs SET
         status = :status,
@@ -65,7 +76,7 @@ class SqliteJobStore:
         rows = self._database.rows("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
         if not rows:
             raise NotFoundError(f"no job {job_id}")
-        return _job_of(rows[0])
+        return parse_job(rows[0])
 
     def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
         with self._database.write() as connection:
@@ -73,24 +84,14 @@ class SqliteJobStore:
             _check_fence(job_id, row["fence"], fence)
             if row["status"] != JobStatus.RUNNING:
                 raise ConflictError(f"job {job_id} is {row['status']}, not RUNNING")
-            connection.execute(
-                "UPDATE jobs SET records_generated = ?, failed_records = ?, tokens_used = ?,"
-                " cost_nano = ?, updated_at = ? WHERE job_id = ?",
-                (
-                    progress.records_generated,
-                    progress.failed_records,
-                    progress.tokens_used,
-                    progress.cost_nano,
-                    self._clock.now().isoformat(),
-                    job_id,
-                ),
-            )
+            values = {**_counters(progress), "now": self._now(), "job_id": job_id}
+            connection.execute(_SET_PROGRESS, values)
 
     def set_budget(self, job_id: str, budget_limit: str) -> None:
         with self._database.write() as connection:
             changed = connection.execute(
                 "UPDATE jobs SET budget_limit = ?, updated_at = ? WHERE job_id = ?",
-                (budget_limit, self._clock.now().isoformat(), job_id),
+                (budget_limit, self._now(), job_id),
             )
             if changed.rowcount == 0:
                 raise NotFoundError(f"no job {job_id}")
@@ -109,13 +110,16 @@ class SqliteJobStore:
                 {
                     "status": status,
                     "fence": fence,
-                    "now": self._clock.now().isoformat(),
+                    "now": self._now(),
                     "runs": status is JobStatus.RUNNING,
                     "ended": status in ENDED,
                     "message": error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
                     "job_id": job_id,
                 },
             )
+
+    def _now(self) -> str:
+        return self._clock.now().isoformat()
 
 
 def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:
@@ -125,17 +129,28 @@ def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:
         "status": job.status,
         "config": json.dumps(config_document(job.config), ensure_ascii=False),
         "budget_limit": None if job.budget_limit is None else str(job.budget_limit),
-        "records_generated": job.progress.records_generated,
-        "failed_records": job.progress.failed_records,
-        "tokens_used": job.progress.tokens_used,
-        "cost_nano": job.progress.cost_nano,
+        **_counters(job.progress),
         "error_message": job.error_message,
+        "launch_error": job.launch_error,
+        "request_hash": job.request_hash,
         "created_at": job.created_at.isoformat(),
         "updated_at": job.updated_at.isoformat(),
         "started_at": job.started_at and job.started_at.isoformat(),
         "completed_at": job.completed_at and job.completed_at.isoformat(),
     }
     return connection.execute(_INSERT_JOB, values).rowcount == 1
+
+
+def _counters(progress: Progress) -> dict[str, object]:
+    """Counters by their columns."""
+    return {
+        "records_generated": progress.records_generated,
+        "failed_records": progress.failed_records,
+        "tokens_used": progress.tokens_used,
+        "cost_nano": progress.cost_nano,
+        "failures_by_kind": json.dumps(dict(progress.failures_by_kind)),
+        "cost_by_model": json.dumps(dict(progress.cost_by_model)),
+    }
 
 
 def _status_and_fence(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
@@ -162,7 +177,8 @@ def _is_allowed(old: JobStatus, new: JobStatus, fence: int | None) -> bool:
     return takeover or may_become(old, new)
 
 
-def _job_of(row: sqlite3.Row) -> Job:
+def parse_job(row: sqlite3.Row) -> Job:
+    """A whole row of the jobs table."""
     return Job(
         job_id=row["job_id"],
         user_id=row["user_id"],
@@ -176,12 +192,12 @@ def _job_of(row: sqlite3.Row) -> Job:
             failed_records=row["failed_records"],
             tokens_used=row["tokens_used"],
             cost_nano=row["cost_nano"],
+            failures_by_kind=json.loads(row["failures_by_kind"]),
+            cost_by_model=json.loads(row["cost_by_model"]),
         ),
         error_message=row["error_message"],
-        started_at=_time_of(row["started_at"]),
-        completed_at=_time_of(row["completed_at"]),
+        launch_error=row["launch_error"],
+        request_hash=row["request_hash"],
+        started_at=parse_time(row["started_at"]),
+        completed_at=parse_time(row["completed_at"]),
     )
-
-
-def _time_of(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

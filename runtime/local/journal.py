@@ -17,6 +17,18 @@ from runtime.local.objects import make_folder, sync_folder
 _TAIL_BYTES = 1 << 16
 
 
+def remove_journal(path: Path) -> None:
+    """Delete a journal; fine when there is none. Raises `StorageError`."""
+    with disk_errors(f"delete {path}"):
+        _rewritten(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _rewritten(path: Path) -> Path:
+    """Where the journal's next content is written before it takes its place."""
+    return path.with_name(f"{path.name}.new")
+
+
 class FileJournal:
     """Implements `ports.Journal`. One claim writes it at a time.
 
@@ -68,7 +80,7 @@ class FileJournal:
                 if self._path.exists():
                     os.truncate(self._path, 0)
                 return
-            new = self._path.with_name(f"{self._path.name}.new")
+            new = _rewritten(self._path)
             with new.open("wb") as file:
                 for line in chain((first,), remaining):
                     file.write(line + b"\n")

@@ -13,13 +13,16 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from runtime.domain.errors import NotFoundError, ObjectExistsError, StorageError
+from runtime.domain.api_ports import Page
+from runtime.domain.errors import InputError, NotFoundError, ObjectExistsError, StorageError
 from runtime.domain.ports import ObjectStat
 from runtime.local.database import disk_errors
 from runtime.local.liveness import exclusive
+from runtime.local.paging import page_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -32,7 +35,7 @@ _numbers = itertools.count(1)
 
 
 class DirectoryObjects:
-    """Implements `ports.ObjectStore` below `root`, which is created. `content_type` isn't kept.
+    """Implements `api_ports.ApiObjects` below `root`, which is created. `content_type` isn't kept.
 
     `version` is the SHA-256 of the content, worked out when `stat` is called: that reads the whole
     object, which seeds (the only objects that are pinned) are small enough for. `list` leaves it
@@ -57,18 +60,14 @@ class DirectoryObjects:
     def get(self, key: str, *, version: str | None = None) -> bytes:
         with self.open_reader(key) as reader, disk_errors(f"read {key}"):
             body = reader.read()
-        if version is not None and hashlib.sha256(body).hexdigest() != version:
-            raise NotFoundError(f"{key} has changed: its version {version[:12]} is gone")
+        if version is not None:
+            _check_version(key, hashlib.sha256(body).hexdigest(), version)
         return body
 
     def stat(self, key: str) -> ObjectStat:
-        digest = hashlib.sha256()
-        size = 0
         with self.open_reader(key) as reader, disk_errors(f"read {key}"):
-            while chunk := reader.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
-        return ObjectStat(key=key, size=size, version=digest.hexdigest())
+            version = _version_of(reader)
+            return ObjectStat(key=key, size=reader.tell(), version=version)
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:  # noqa: ARG002 the port's name
         with self._writing(key, _replace) as writer:
@@ -79,15 +78,35 @@ class DirectoryObjects:
             writer.write(body)
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
+        return self._list(prefix, b"")
+
+    def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
+        if after is not None and not (after.startswith(prefix) and _is_key(after)):
+            raise InputError("after: take it from `next` of the page before, unchanged")
+        found = tuple(islice(self._list(prefix, os.fsencode(after or "")), limit + 1))
+        return page_of(found, limit, item=lambda stat: stat, place=lambda stat: stat.key)
+
+    def _list(self, prefix: str, after: bytes) -> Iterator[ObjectStat]:
         folder, slash, _ = prefix.rpartition("/")
         if slash and not _is_key(folder):
             return
-        for key, entry in _walk(self._root / folder, f"{folder}{slash}", prefix):
+        for key, entry in _walk(self._root / folder, f"{folder}{slash}", prefix, after):
             try:
                 size = entry.stat().st_size
             except FileNotFoundError:
                 continue  # deleted while we walked
             yield ObjectStat(key=key, size=size, version=None)
+
+    @contextmanager
+    def open_version(self, key: str, *, version: str | None = None) -> Iterator[BinaryIO]:
+        """See the port. The file stays what it is while it is open: a new object is a new file."""
+        with self.open_reader(key) as reader:
+            if version is not None:
+                with disk_errors(f"read {key}"):
+                    found = _version_of(reader)
+                    reader.seek(0)
+                _check_version(key, found, version)
+            yield reader
 
     @contextmanager
     def open_reader(self, key: str) -> Iterator[BinaryIO]:
@@ -112,6 +131,15 @@ class DirectoryObjects:
                 continue
             with disk_errors(f"delete {key}"), suppress(FileNotFoundError, NotADirectoryError):
                 (self._root / key).unlink()
+
+    def delete_all(self, prefix: str) -> None:
+        """See the port. An object has one version here. Folders that are left empty go too."""
+        self.delete(stat.key for stat in self.list(prefix))
+        parent, slash, _ = prefix.removesuffix("/").rpartition("/")
+        if slash and not _is_key(parent):
+            return
+        with disk_errors(f"delete {prefix}"):
+            _remove_empty_folders(self._root / parent, f"{parent}{slash}", prefix)
 
     def close(self) -> None:
         """Remove this store's folder of temporary files; a second call is harmless."""
@@ -207,8 +235,25 @@ def _is_key(key: str) -> bool:
     )
 
 
-def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Files below `folder` in the order of their keys' bytes, one folder in memory at a time."""
+def _version_of(reader: BinaryIO) -> str:
+    """The version of all that is left to read."""
+    digest = hashlib.sha256()
+    while chunk := reader.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_version(key: str, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise NotFoundError(f"{key} has changed: its version {wanted[:12]} is gone")
+
+
+def _walk(
+    folder: Path, base: str, prefix: str, after: bytes
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Files below `folder` in the order of their keys' bytes, one folder in memory at a time, from
+    the first key that is greater than `after`.
+    """
     with disk_errors(f"list {folder}"):
         try:
             with os.scandir(folder) as scan:
@@ -220,13 +265,31 @@ def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, os.DirEnt
         for entry in entries
     ]
     for key, entry in sorted(keyed, key=lambda pair: os.fsencode(pair[0])):
-        if key == f"{_TEMPORARY}/":
+        order = os.fsencode(key)
+        if key == f"{_TEMPORARY}/" or (order <= after and not after.startswith(order)):
             continue
         if key.endswith("/"):
             if key.startswith(prefix) or prefix.startswith(key):
-                yield from _walk(folder / entry.name, key, prefix)
-        elif key.startswith(prefix):
+                yield from _walk(folder / entry.name, key, prefix, after)
+        elif key.startswith(prefix) and order > after:
             yield key, entry
+
+
+def _remove_empty_folders(folder: Path, base: str, prefix: str) -> None:
+    """Remove every folder whose key starts with `prefix` and that holds no file. One that a writer
+    fills meanwhile stays.
+    """
+    try:
+        with os.scandir(folder) as scan:
+            names = [entry.name for entry in scan if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        key = f"{base}{name}/"
+        if key.startswith(prefix) and key != f"{_TEMPORARY}/":
+            _remove_empty_folders(folder / name, key, prefix)
+            with suppress(OSError):
+                (folder / name).rmdir()
 
 
 def _remove_dead_sessions(folder: Path) -> None:

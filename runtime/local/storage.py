@@ -21,11 +21,14 @@ from runtime.local.budget_store import SqliteBudgetStore
 from runtime.local.checkpoint_versions import SqliteCheckpointVersions
 from runtime.local.cost_store import SqliteCostStore
 from runtime.local.database import Database, disk_errors
+from runtime.local.job_directory import SqliteJobDirectory
 from runtime.local.job_store import SqliteJobStore
-from runtime.local.journal import FileJournal
+from runtime.local.journal import FileJournal, remove_journal
 from runtime.local.liveness import WorkLocks, exclusive
 from runtime.local.objects import DirectoryObjects, make_folder
+from runtime.local.template_directory import SqliteTemplateDirectory
 from runtime.local.template_store import SqliteTemplateStore
+from runtime.local.work_directory import SqliteWorkDirectory
 from runtime.local.work_queue import SqliteWorkQueue
 
 
@@ -33,10 +36,14 @@ from runtime.local.work_queue import SqliteWorkQueue
 class LocalStorage:
     """The adapters of one directory. `close` gives up every claim that is still held."""
 
+    directory: Path
     clock: Clock
     queue: SqliteWorkQueue
+    work: SqliteWorkDirectory
     jobs: SqliteJobStore
+    job_directory: SqliteJobDirectory
     templates: SqliteTemplateStore
+    template_directory: SqliteTemplateDirectory
     checkpoints: SqliteCheckpointVersions
     costs: SqliteCostStore
     budgets: SqliteBudgetStore
@@ -63,18 +70,28 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         objects = DirectoryObjects(directory / "objects")
         stack.callback(objects.close)
         close = stack.pop_all().close
+
+    def journal_path(work_id: str) -> Path:
+        return directory / "journals" / f"{quote(work_id, safe='')}.jsonl"
+
     return LocalStorage(
+        directory=directory,
         clock=clock,
         queue=SqliteWorkQueue(database=database, locks=locks),
+        work=SqliteWorkDirectory(database=database, clock=clock),
         jobs=SqliteJobStore(database=database, clock=clock),
-        templates=SqliteTemplateStore(database=database),
+        job_directory=SqliteJobDirectory(
+            database=database,
+            clock=clock,
+            remove_journal=lambda work_id: remove_journal(journal_path(work_id)),
+        ),
+        templates=SqliteTemplateStore(database=database, clock=clock),
+        template_directory=SqliteTemplateDirectory(database=database, clock=clock),
         checkpoints=SqliteCheckpointVersions(database=database),
         costs=SqliteCostStore(database=database),
         budgets=SqliteBudgetStore(database=database),
         objects=objects,
-        open_journal=lambda work_id: FileJournal(
-            directory / "journals" / f"{quote(work_id, safe='')}.jsonl"
-        ),
+        open_journal=lambda work_id: FileJournal(journal_path(work_id)),
         close=close,
     )
 

@@ -155,8 +155,8 @@ class Generation:
         while self._in_flight and (left := deadline - self._run.clock.monotonic()) > 0:
             self._check_lease()
             self._receive(min(left, MAX_WAIT_SECONDS))
-        for call in self._in_flight:
-            self._guard.presume_spent(call)
+        for call, task in self._in_flight.items():
+            self._presume_spent(call, task)
         self._in_flight.clear()
         self._flush(last=True)
 
@@ -310,19 +310,24 @@ class Generation:
     def _settle(self, call: int, task: RecordTask, reply: ModelReply) -> None:
         try:
             if reply.usage is not None:
-                self._guard.settle(call, task.step.price.cost(reply.usage))
+                cost = task.step.price.cost(reply.usage)
+                self._guard.settle(call, cost)
+                self._saver.spent(task.step.model, cost)
                 return
             self._log_record(logging.WARNING, "reply without usage", task)
         except PriceError as error:
             # Billed in a way the table has no price for: the worst case is the safe reading.
             self._log_record(logging.ERROR, "usage without a price", task, error=str(error))
-        self._guard.presume_spent(call)
+        self._presume_spent(call, task)
+
+    def _presume_spent(self, call: int, task: RecordTask) -> None:
+        self._saver.spent(task.step.model, self._guard.presume_spent(call))
 
     def _refused(self, call: int, task: RecordTask, error: ModelError) -> None:
         now = self._run.clock.monotonic()
         rule = RULES[error.kind]
         if rule.presume_spent:
-            self._guard.presume_spent(call)
+            self._presume_spent(call, task)
         else:
             self._guard.release(call)
         if rule.slows_dispatch:

@@ -8,6 +8,7 @@ last checkpoint is found and adopted by `recover`.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,7 +20,7 @@ from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.indices import IndexSet
 from runtime.domain.job import Progress
 from runtime.domain.ports import Claim, Clock, Journal
-from runtime.domain.record import Failure, Record
+from runtime.domain.record import Failure, Record, kind_of
 from runtime.worker.batches import Batch, Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
@@ -74,6 +75,8 @@ class Saver:
         self._generated = 0
         self._failed = 0
         self._tokens = 0
+        self._failures_by_kind: Counter[str] = Counter()
+        self._cost_by_model: Counter[str] = Counter()
         self._costs_serial = 0
         self._recorded_nano = 0
         self._recorded_tokens = 0
@@ -89,6 +92,8 @@ class Saver:
         self.finished = stored.finished(self.finished.size)
         self._generated, self._failed = stored.records_generated, stored.failed_records
         self._tokens = self._recorded_tokens = stored.tokens_used
+        self._failures_by_kind.update(stored.failures_by_kind)
+        self._cost_by_model.update(stored.cost_by_model)
         # What a predecessor left in doubt was booked just now and belongs into the cost table too.
         self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
         self.partials = dict(stored.partials)
@@ -100,22 +105,27 @@ class Saver:
             # Going on blind would pay again for what can't be seen now.
             raise error
         for part in parts:
-            self._failed += self._adopt(part)
+            self._adopt_failures(part)
             self._checkpoint = replace(self._checkpoint, current_part=part.number + 1)
         for batch in outputs:
-            self._generated += self._adopt(batch)
+            self._generated += len(self._adopt(batch))
             self._checkpoint = replace(self._checkpoint, current_batch=batch.number + 1)
         self._replay()
         return self._checkpoint
 
-    def _adopt(self, batch: Batch) -> int:
-        """Mark saved indices as finished; how many of them are news."""
-        news = 0
-        for index in batch.indices:
+    def _adopt(self, batch: Batch) -> list[bytes]:
+        """Mark saved indices as finished; the lines of those that are news."""
+        news = []
+        for index, line in zip(batch.indices, batch.lines, strict=True):
             self.partials.pop(index, None)
-            if index < self.finished.size:
-                news += self.finished.add(index)
+            if index < self.finished.size and self.finished.add(index):
+                news.append(line)
         return news
+
+    def _adopt_failures(self, part: Batch) -> None:
+        for line in self._adopt(part):
+            self._failed += 1
+            self._failures_by_kind[kind_of(line)] += 1
 
     def _replay(self) -> None:
         if self._stores.journal is None:
@@ -134,6 +144,10 @@ class Saver:
                 self._take_record(index, line.encode())
 
     # ── finished work ──────────────────────────────────────────────────────────────────────────
+
+    def spent(self, model: str, nano: int) -> None:
+        """A call to `model` cost `nano`, or is presumed to."""
+        self._cost_by_model[model] += nano
 
     def paid(self, index: int, partial: Partial | None, tokens: int) -> None:
         """A reply was paid for and its record goes on: keep the reply."""
@@ -164,6 +178,7 @@ class Saver:
         if self.finished.add(index):
             self._failures.append(line)
             self._failed += 1
+            self._failures_by_kind[kind_of(line)] += 1
 
     def _write_journal(self, index: int, tokens: int, fields: Mapping[str, Any]) -> None:
         if self._stores.journal is not None:
@@ -179,6 +194,8 @@ class Saver:
             failed_records=self._failed,
             tokens_used=self._tokens,
             cost_nano=self._guard.spent_nano,
+            failures_by_kind=dict(self._failures_by_kind),
+            cost_by_model=dict(self._cost_by_model),
         )
 
     @property
@@ -244,7 +261,7 @@ class Saver:
             )
             self._checkpoint = replace(self._checkpoint, current_part=number + 1)
             if saved.adopted:
-                self._failed += self._adopt(saved.batch)
+                self._adopt_failures(saved.batch)
             else:
                 self._failures = []
                 self._stores.crash_point("after_failures_put")
@@ -260,7 +277,7 @@ class Saver:
             if saved.adopted:
                 # An earlier owner's batch under this number: its records are paid for and stay,
                 # ours go under the next number, and the export keeps each index once.
-                self._generated += self._adopt(saved.batch)
+                self._generated += len(self._adopt(saved.batch))
             else:
                 self._records = []
                 self._stores.crash_point("after_batch_put")
@@ -276,6 +293,8 @@ class Saver:
                 pending=tuple(sorted(unfinished)),
                 tokens_used=self._tokens,
                 cost_nano=self._guard.spent_nano,
+                failures_by_kind=dict(self._failures_by_kind),
+                cost_by_model=dict(self._cost_by_model),
                 partials={
                     index: partial for index, partial in unfinished.items() if partial is not None
                 },

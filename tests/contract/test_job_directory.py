@@ -21,7 +21,7 @@ from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import ApiStorage, OpenApi, new_job
 
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 STRANGE_POSITIONS: Final = (
     "",
     "0",
@@ -254,7 +254,7 @@ def fill(ports: ApiStorage, clock: ManualClock, job_id: str, *, shards: int = 0)
         version = CheckpointVersion(version=1, records_generated=50, fence=claim.fence)
         ports.checkpoints.put(work_id, version)
         ports.queue.finish(claim, JobStatus.FAILED)
-    for number in range(60):
+    for number in range(30):
         ports.costs.add(job_id, entry_id=f"{number:04d}", cost_nano=7, tokens=1)
     ports.jobs.set_status(job_id, JobStatus.FAILED, fence=1)
     return work_ids

@@ -30,9 +30,16 @@ def test_every_field_of_an_older_job_comes_back(ports: Storage, clock: ManualClo
     job = replace(
         new_job("a", clock, budget_limit="25"),
         progress=Progress(
-            records_generated=999_999, failed_records=1, tokens_used=10**12, cost_nano=123_456_789
+            records_generated=999_999,
+            failed_records=1,
+            tokens_used=10**12,
+            cost_nano=123_456_789,
+            failures_by_kind={"invalid_output": 1},
+            cost_by_model={"amazon.nova-micro-v1:0": 123_456_788, 'a "model"': 1},
         ),
         error_message="the seed file is empty: upload it again",
+        launch_error="no capacity",
+        request_hash="0f" * 32,
         started_at=START - timedelta(microseconds=1),
         completed_at=START + timedelta(days=1),
     )
@@ -170,9 +177,16 @@ def test_leaving_failed_clears_the_error_message(ports: Storage, clock: ManualCl
 def test_progress_replaces_the_counters(ports: Storage, clock: ManualClock) -> None:
     start(ports, clock)
     first = Progress(records_generated=50, failed_records=1, tokens_used=900, cost_nano=10**9 + 1)
-    second = replace(first, records_generated=100, cost_nano=2 * 10**9)
+    second = replace(
+        first,
+        records_generated=100,
+        cost_nano=2 * 10**9,
+        failures_by_kind={"render_failed": 1},
+        cost_by_model={"a": 10**9, "b": 10**9},
+    )
+    third = replace(second, failures_by_kind={"in_doubt": 1}, cost_by_model={"b": 10**18})
     clock.advance(5)
-    for progress in (first, second):
+    for progress in (first, second, third, first):
         ports.jobs.set_progress("a", 1, progress)
         assert ports.jobs.get_job("a").progress == progress
     assert ports.jobs.get_job("a").updated_at == START + timedelta(seconds=5)

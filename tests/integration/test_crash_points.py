@@ -21,6 +21,7 @@ from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item
 from tests.fixtures.session_faults import Fault
 from tests.fixtures.worker_world import (
+    MODEL,
     WorkerWorld,
     indices,
     make_template,
@@ -131,6 +132,10 @@ def assert_whole(world: WorkerWorld, job_id: str) -> None:
     assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
     assert (job.progress.records_generated, job.progress.failed_records) == (RECORDS - 1, 1)
     assert job.progress.cost_nano == account.spent_nano
+    assert job.progress.failures_by_kind == {"rejected": 1}
+    # What a dead worker had not saved is in no model's sum.
+    assert job.progress.cost_by_model.keys() == {MODEL}
+    assert 0 < job.progress.cost_by_model[MODEL] <= billed(world)
     assert read_item(world.aws, QUEUE, work_id=job_id)["status"] == JobStatus.COMPLETED
     metadata = read_item(world.aws, CHECKPOINT_METADATA, job_id=job_id)
     assert metadata["version"] == decode(world.object(keys.checkpoint_key(job_id))).version
@@ -184,4 +189,5 @@ def test_a_job_comes_by_every_crash_point(world: WorkerWorld) -> None:
     assert world.run(crash_point=machine) is ExitCode.DONE
 
     assert_whole(world, job_id)
+    assert world.job(job_id).progress.cost_by_model == {MODEL: billed(world)}
     assert sorted(set(machine.passed)) == sorted(CRASH_POINTS)

@@ -1,6 +1,7 @@
 """Checkpoints: encode and decode, every kind of damage, and the merge of requirement S7.6."""
 
 import operator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,6 +15,7 @@ from runtime.domain.errors import CorruptCheckpointError
 
 SIZE = 24
 counters = st.integers(0, 2**63 - 1)
+costs = st.integers(0, 10**28 - 1)
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -53,7 +55,9 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
         current_batch=draw(counters),
         current_part=draw(counters),
         tokens_used=draw(counters),
-        cost_nano=draw(st.integers(0, 10**28 - 1)),
+        cost_nano=draw(costs),
+        failures_by_kind=draw(st.dictionaries(st.text(max_size=12), counters, max_size=3)),
+        cost_by_model=draw(st.dictionaries(st.text(max_size=12), costs, max_size=3)),
         partials={index: draw(partials) for index in pending[:3]},
         started_at=draw(times),
         updated_at=draw(times),
@@ -71,8 +75,18 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoint: Checkpoint) -> None:
 
 
 def test_the_blob_is_readable_json() -> None:
-    document = orjson.loads(encode(Checkpoint(job_id="j", cost_nano=1_230_000_001)))
+    checkpoint = Checkpoint(
+        job_id="j",
+        cost_nano=1_230_000_001,
+        failures_by_kind={"invalid_output": 2},
+        cost_by_model={"amazon.nova-micro-v1:0": 35},
+    )
+    document = orjson.loads(encode(checkpoint))
     assert document["cost"] == "1.230000001"
+    assert document["failures_by_kind"] == {"invalid_output": 2}
+    assert {model: float(usd) for model, usd in document["cost_by_model"].items()} == {
+        "amazon.nova-micro-v1:0": 3.5e-8
+    }
     assert document["schema"] == SCHEMA
     assert "stored_version" not in document
 
@@ -98,6 +112,8 @@ def test_arbitrary_json_is_corrupt(value: object) -> None:
 
 
 FIELDS = tuple(orjson.loads(encode(Checkpoint(job_id="j"))))
+ADDED = ("failures_by_kind", "cost_by_model")
+"""Not in the blobs of version 0.1."""
 strange = json_values | st.sampled_from(
     [
         "NaN",
@@ -132,11 +148,21 @@ def test_a_strange_value_in_a_field_is_corrupt_or_read_whole(
 
 
 @settings(deadline=None)
-@given(checkpoints(), st.sampled_from(FIELDS))
+@given(checkpoints(), st.sampled_from([name for name in FIELDS if name not in ADDED]))
 def test_a_missing_field_is_corrupt(checkpoint: Checkpoint, name: str) -> None:
     document = orjson.loads(encode(checkpoint))
     del document[name]
     assert outcome(orjson.dumps(document)) is None
+
+
+@settings(deadline=None)
+@given(checkpoints())
+def test_a_blob_of_version_0_1_is_read(checkpoint: Checkpoint) -> None:
+    document = orjson.loads(encode(checkpoint))
+    for name in ADDED:
+        del document[name]
+    expected = replace(checkpoint, failures_by_kind={}, cost_by_model={})
+    assert decode(orjson.dumps(document)) == expected
 
 
 @settings(deadline=None)
@@ -171,6 +197,13 @@ def test_another_schema_is_named(schema: int) -> None:
         ("cost", "0.0000000001"),
         ("cost", "1e900000"),
         ("cost", "1e999999999999"),
+        ("failures_by_kind", None),
+        ("failures_by_kind", ["rejected"]),
+        ("failures_by_kind", {"rejected": -1}),
+        ("failures_by_kind", {"rejected": 1.0}),
+        ("cost_by_model", None),
+        ("cost_by_model", {"a-model": 1}),
+        ("cost_by_model", {"a-model": "-1"}),
         ("partials", []),
         ("partials", {"0": {"steps": [["a", {}]], "invalid": None}}),
         ("partials", {"0": {"steps": {"a": 1}, "invalid": None}}),
@@ -217,7 +250,8 @@ def test_the_higher_count_gives_the_counters(ours: Checkpoint, stored: Checkpoin
     """S7.6."""
     merged = merge(ours, stored)
     ahead = max(ours, stored, key=operator.attrgetter("records_generated"))
-    for name in ("records_generated", "failed_records", "tokens_used", "cost_nano"):
+    counted = ("records_generated", "failed_records", "tokens_used", "cost_nano", *ADDED)
+    for name in counted:
         assert getattr(merged, name) == getattr(ahead, name)
     assert (merged.version, merged.stored_version) == (stored.version, stored.stored_version)
 

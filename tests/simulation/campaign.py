@@ -249,6 +249,10 @@ class Schedule:
                 f"{self.truth.paid_twice} replies paid twice, {self.truth.lost} were lost"
             )
         self.truth.check_money()
+        if sum(job.progress.failures_by_kind.values()) != job.progress.failed_records:
+            raise InvariantError("a failure is of no kind")
+        if sum(job.progress.cost_by_model.values()) > job.progress.cost_nano:
+            raise InvariantError("models cost more than the job")
         return Outcome(
             seed=self.seed,
             status=job.status,

@@ -83,8 +83,7 @@ def test_s2_3_s2_5_a_foreign_job_is_one_that_does_not_exist(
 ) -> None:
     job_id = api_world.job_id(status)
     before = api_world.items("Jobs"), api_world.items("Queue")
-    body = {} if method == "POST" else None
-    event = {} if body is None else {"body": body}
+    event: dict[str, Any] = {"body": {}} if method == "POST" else {}
 
     foreign = api_world.call(method, path.format(id=job_id), user=BOB, **event)
     missing = api_world.call(method, path.format(id=SOME_ID), user=BOB, **event)
@@ -117,6 +116,19 @@ def test_s2_4_a_foreign_template_is_one_that_does_not_exist(api_world: ApiWorld,
 def test_s2_4_a_public_template_may_be_used(api_world: ApiWorld) -> None:
     template_id = api_world.template(user=BOB, public=True)
     assert api_world.create_job(template_id=template_id).status == 201
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+def test_s2_4_a_job_includes_no_foreign_template(api_world: ApiWorld, by: str) -> None:
+    """What a template includes is looked up for whoever makes the job, at that moment."""
+    foreign = api_world.template(step("rules", "Be kind."), user=BOB, name="rules")
+    include = foreign if by == "id" else "rules"
+    template_id = api_world.template(
+        step(prompt="{% include '" + include + "' %} {{ product }}"), user=BOB, public=True
+    )
+    reply = api_world.create_job(template_id=template_id)
+    assert (reply.status, include in reply.message) == (404, True)
+    assert api_world.create_job(template_id=template_id, user=BOB).status == 201
 
 
 def test_s2_6_what_is_deleted_already_is_gone(api_world: ApiWorld) -> None:

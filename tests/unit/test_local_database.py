@@ -12,7 +12,8 @@ from runtime.domain.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from runtime.local.database import SCHEMA_VERSION, Database
+from runtime.local.database import Database
+from runtime.local.schema import SCHEMA_VERSION
 
 INSERT = "INSERT INTO costs (job_id, entry_id, cost_nano, tokens) VALUES ('j', ?, 1, 1)"
 

@@ -15,6 +15,7 @@ class JobFilter(PageQuery):
     """Which jobs, and which page of them."""
 
     status: JobStatus | None = None
+    """Only jobs that are this now."""
 
 
 class JobPage(ApiModel):

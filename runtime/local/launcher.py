@@ -1,0 +1,30 @@
+"""Starting a worker on a laptop: one runs already, and is told that there is work."""
+
+import threading
+from collections.abc import Callable
+
+from runtime.domain.api_ports import WorkItem
+from runtime.domain.errors import LaunchError
+
+
+class LocalLauncher:
+    """Implements `api_ports.Launcher`. Thread safe.
+
+    `on_launch` is called in the thread that launches, so it should return at once: set an event, or
+    start a process. It is called once for each launch; what it raises means that nothing started.
+    """
+
+    def __init__(self, on_launch: Callable[[WorkItem], None]) -> None:
+        self._on_launch = on_launch
+        self._lock = threading.Lock()
+        self._launched: dict[str, int] = {}
+
+    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:  # noqa: ARG002 - a laptop costs the same
+        with self._lock:
+            if number <= self._launched.get(item.work_id, 0):
+                return
+            try:
+                self._on_launch(item)
+            except Exception as exc:
+                raise LaunchError("the worker of this process could not be started") from exc
+            self._launched[item.work_id] = number
