@@ -188,7 +188,7 @@ def _announce(options: ServeOptions, folder: DataFolder, profile: Profile) -> No
         f'or              curl -H "Authorization: Bearer $(cat {folder.path / "token"})"'
         f" {profile.api_url}/jobs"
     )
-    print("docs            docs/cli.md, and --help of every command")
+    print("docs            docs/api.md for programs, docs/cli.md for the command")
     print("Ctrl-C stops; jobs go on at the next start.", flush=True)
 
 
