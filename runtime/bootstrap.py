@@ -208,6 +208,7 @@ def aws_api(
         clock=clock or SystemClock(),
         provider=BEDROCK,
         load_prices=prices_of,
+        new_id=random_id,
     )
 
 

@@ -1,6 +1,5 @@
 """What the operations of the API and the event handlers work with on AWS."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
@@ -24,11 +23,6 @@ MODEL_CALLS: Final = 4
 _MAX_NUMBER: Final = 100_000
 
 
-def random_id() -> str:
-    """A fresh UUID."""
-    return str(uuid.uuid4())
-
-
 class AwsApi(AwsStorage):
     """Implements `api_ports.ApiPorts`. A function is given the variables of what it may touch, and
     no others: each port asks for its own when it is first used.
@@ -41,7 +35,7 @@ class AwsApi(AwsStorage):
         clock: Clock,
         provider: str,
         load_prices: Callable[[Mapping[str, str]], PriceTable],
-        new_id: Callable[[], str] = random_id,
+        new_id: Callable[[], str],
         clients: Clients | None = None,
     ) -> None:
         super().__init__(
