@@ -14,7 +14,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help synth bundles deploy-tools demo test check static fmt bench campaign lock clean
+.PHONY: help demo test check static fmt bench campaign synth bundles deploy-tools openapi \
+        lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +38,10 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## measure the engine beside plain boto3, and the export (minutes)
+bench: $(VENV)/.dev ## measure engine, export and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
+	$(BIN)/python -m tests.bench.handlers
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
@@ -51,6 +53,9 @@ bundles: $(VENV)/.dev ## make the functions' bundles for this machine and import
 	$(BIN)/python -m tests.bench.bundles
 
 deploy-tools: node_modules/.made ## install what `npm run deploy` needs: CDK, Node.js, Python
+
+openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
+	$(BIN)/python -m runtime.lambdas.openapi > docs/openapi.json
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.failures import SDK_ERRORS, dynamodb_error
 from runtime.aws.table import Item, to_attributes
-from runtime.domain.errors import StorageUnavailableError
+from runtime.domain.errors import StorageBusyError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -42,5 +42,5 @@ def delete_items(
             if requests:
                 pause = next(pauses, None)
                 if pause is None:
-                    raise StorageUnavailableError(f"table {table} is throttled: try again")
+                    raise StorageBusyError(f"table {table} is throttled: try again")
                 sleep(pause)

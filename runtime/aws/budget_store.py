@@ -12,7 +12,7 @@ from runtime.domain.errors import (
     ConflictError,
     LeaseLostError,
     NotFoundError,
-    StorageUnavailableError,
+    StorageBusyError,
 )
 from runtime.domain.money import usd
 from runtime.domain.ports import Account, Hold
@@ -74,7 +74,7 @@ class DynamoBudgetStore:
                 return account  # our own write, whose reply was lost
             _judge(account, work_id, expected=expected, new=new, growth=growth)
             limit = account.limit_nano
-        raise StorageUnavailableError(f"the budget of job {job_id} keeps changing: try again")
+        raise StorageBusyError(f"the budget of job {job_id} keeps changing: try again")
 
 
 def _condition(

@@ -26,6 +26,7 @@ from runtime.domain.errors import (
     ConflictError,
     NotFoundError,
     ObjectExistsError,
+    StorageBusyError,
     StorageError,
     StorageUnavailableError,
 )
@@ -43,25 +44,29 @@ CONDITION_REASON: Final = "ConditionalCheckFailed"
 CONFLICT_REASON: Final = "TransactionConflict"
 """The same: somebody else was writing to the item at that moment."""
 
-_PASSING_CODES: Final = frozenset(
+_BUSY_CODES: Final = frozenset(
     {
-        "BadDigest",  # what arrived is not what was sent; so is XAmzContentChecksumMismatch
-        "IncompleteBody",
         "LimitExceededException",
         "OperationAborted",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
-        "RequestTimeout",
+        "ServiceUnavailable",
         "SlowDown",
         "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TransactionConflictException",
         "TransactionInProgressException",
-        "XAmzContentChecksumMismatch",
         CONDITIONAL_CONFLICT,
     }
 )
+"""Too many requests, or somebody else is writing: both pass within moments."""
+_PASSING_CODES: Final = _BUSY_CODES | {
+    "BadDigest",  # what arrived is not what was sent; so is XAmzContentChecksumMismatch
+    "IncompleteBody",
+    "RequestTimeout",
+    "XAmzContentChecksumMismatch",
+}
 _PASSING_REASONS: Final = frozenset(
     {"ProvisionedThroughputExceeded", "ThrottlingError", CONFLICT_REASON}
 )
@@ -77,6 +82,7 @@ _PASSING_ERRORS: Final = (
 _MISSING_OBJECT: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 _HTTP_TOO_MANY_REQUESTS: Final = 429
 _HTTP_SERVER_ERROR: Final = 500
+_HTTP_BUSY: Final = frozenset({_HTTP_TOO_MANY_REQUESTS, 503})
 
 
 def error_code(exc: BaseException) -> str:
@@ -111,9 +117,9 @@ def dynamodb_error(exc: BaseException, *, table: str) -> StorageError:
         if CONDITION_REASON in reasons:
             return ConflictError(f"table {table}: an item of the transaction exists already")
         if reasons & _PASSING_REASONS:
-            return _unavailable(f"table {table}", code)
+            return _busy(f"table {table}", code)
     if _may_pass(exc, code):
-        return _unavailable(f"table {table}", code)
+        return _passing(f"table {table}", exc, code)
     return StorageError(
         f"table {table} refused the request ({code}): check its name, region and permissions"
     )
@@ -127,7 +133,7 @@ def s3_error(exc: BaseException, *, where: str) -> StorageError:
     if code == "PreconditionFailed":
         return ObjectExistsError(f"object {where} exists already and is not overwritten")
     if _may_pass(exc, code):
-        return _unavailable(f"object {where}", code)
+        return _passing(f"object {where}", exc, code)
     return StorageError(
         f"the bucket refused the request for {where} ({code}):"
         " check its name, region and permissions"
@@ -145,7 +151,9 @@ def s3_errors(where: str) -> Iterator[None]:
 
 def s3_key_error(code: str, *, where: str) -> StorageError:
     """What the code of one key means that a batch deletion could not remove."""
-    if code in _PASSING_CODES or code in {"InternalError", "ServiceUnavailable"}:
+    if code in _BUSY_CODES:
+        return _busy(f"object {where}", code)
+    if code in _PASSING_CODES or code == "InternalError":
         return _unavailable(f"object {where}", code)
     return StorageError(f"object {where} can't be deleted ({code}): check the role's permissions")
 
@@ -154,9 +162,25 @@ def _unavailable(what: str, code: str) -> StorageUnavailableError:
     return StorageUnavailableError(f"{what} is not available now ({code}): try again")
 
 
+def _busy(what: str, code: str) -> StorageBusyError:
+    return StorageBusyError(f"{what} is busy now ({code}): try again")
+
+
+def _passing(what: str, exc: BaseException, code: str) -> StorageUnavailableError:
+    if code in _BUSY_CODES or _http_status(exc) in _HTTP_BUSY:
+        return _busy(what, code)
+    return _unavailable(what, code)
+
+
+def _http_status(exc: BaseException) -> int:
+    if not isinstance(exc, ClientError):
+        return 0
+    return exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
 def _may_pass(exc: BaseException, code: str) -> bool:
     if isinstance(exc, ClientError):
-        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        status = _http_status(exc)
         overloaded = status == _HTTP_TOO_MANY_REQUESTS or status >= _HTTP_SERVER_ERROR
         return overloaded or code in _PASSING_CODES
     return isinstance(exc, _PASSING_ERRORS)

@@ -1,8 +1,9 @@
 """The work queue as whoever starts and watches workers sees it.
 
 Attributes beyond those of `work_queue.py`, each when there is one: launches (attempts to start a
-worker), launched_at (when the last one began, unless it failed), seen_fence, seen_beat, seen_at (what an
-observer has noted), losses (workers that died in a row) and lost_at (with how many records saved).
+worker), launched_at (when the last one began, unless it failed), seen_fence, seen_beat, seen_at
+(what an observer has noted), losses (workers that died in a row) and lost_at (with how many records
+saved).
 """
 
 from collections.abc import Iterator

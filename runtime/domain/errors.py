@@ -21,7 +21,8 @@
     │   ├── NotFoundError
     │   ├── ObjectExistsError         a write that must not overwrite found an object
     │   ├── ConflictError             a conditional write lost against another writer
-    │   ├── StorageUnavailableError   throttled or down: the same call may work later
+    │   ├── StorageUnavailableError   failing or unreachable: the same call may work later
+    │   │   └── StorageBusyError      throttled, or others are writing: it will work in a moment
     │   └── StorageFullError          no space left on the device
     ├── CorruptCheckpointError        a stored checkpoint that can't be read
     ├── ModelsFailingError            record after record failed: the job stops paying
@@ -199,6 +200,12 @@ class StorageUnavailableError(StorageError):
 
     code = "storage_unavailable"
     retryable = True
+
+
+class StorageBusyError(StorageUnavailableError):
+    """Too many requests, or another writer in the way: the same call works in a moment."""
+
+    code = "storage_busy"
 
 
 class StorageFullError(StorageError):

@@ -193,6 +193,12 @@ _TO_END: Final = re.compile(rf'(?:{_STRING}|[^ \t\n\r,\[\]{{}}"]++)?+', re.DOTAL
 """A text, number or word."""
 
 
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where a match that begins at `at` ends."""
+    found = pattern.match(text, at)
+    return at if found is None else found.end()
+
+
 class _JsonText:
     """JSON that arrives in pieces. It is cut into values at their brackets, and a parser judges
     each: the same text up to the first error, so the error and its place are those of the file.
@@ -209,8 +215,7 @@ class _JsonText:
     def peek(self) -> str:
         """Skip white space; the next character, empty at the end of the file."""
         while True:
-            space = _SPACE.match(self._text, self._at)
-            self._advance(self._at if space is None else space.end())
+            self._advance(_end(_SPACE, self._text, self._at))
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -242,9 +247,7 @@ class _JsonText:
             return self._scalar_length()
         length, depth = 0, 0
         while True:
-            skipped = _TO_BRACKET.match(self._text, self._at + length)
-            if skipped is not None:
-                length = skipped.end() - self._at
+            length = _end(_TO_BRACKET, self._text, self._at + length) - self._at
             bracket = self._text[self._at + length : self._at + length + 1]
             if bracket in ("", '"'):
                 if not self._more():
@@ -259,8 +262,7 @@ class _JsonText:
 
     def _scalar_length(self) -> int:
         while True:
-            found = _TO_END.match(self._text, self._at)
-            end = self._at if found is None else found.end()
+            end = _end(_TO_END, self._text, self._at)
             # Behind a complete text, number or word there is something else.
             if end < len(self._text) and (end > self._at or self._text[end] != '"'):
                 # One character that begins no value, for the parser to refuse.

@@ -21,6 +21,8 @@ MAX_TEXT_BYTES: Final = 512 * 1024
 
 _WIDTH: Final = 100
 _BLOCK_TEXT: Final = re.compile(r"[^\n]\n")
+_ESCAPED_TEXT: Final = re.compile(r"[\r\x85\u2028\u2029\ufeff]")
+"""Other ends of lines, which YAML folds where they stand as they are, and the byte order mark."""
 
 
 def parse_text(text: str, *, name: str = "") -> Any:
@@ -143,7 +145,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # What a block can't hold, PyYAML puts in quotes by itself.
-    style = "|" if _BLOCK_TEXT.search(text) else None
+    style = '"' if _ESCAPED_TEXT.search(text) else "|" if _BLOCK_TEXT.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

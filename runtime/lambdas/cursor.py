@@ -22,6 +22,7 @@ class PageQuery(ApiModel):
     """Which page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 20
+    """Entries of a page, at most."""
     cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = None
     """`next_cursor` of the page before."""
 

@@ -30,7 +30,7 @@ from runtime.domain.errors import (
     NotFoundError,
     RenderError,
     SeedwrightError,
-    StorageUnavailableError,
+    StorageBusyError,
     TemplateNotFoundError,
     TooLargeError,
     UnauthenticatedError,
@@ -54,7 +54,7 @@ STATUS_OF: Final[Mapping[type[SeedwrightError], HTTPStatus]] = {
     ConflictError: HTTPStatus.CONFLICT,
     LimitError: HTTPStatus.TOO_MANY_REQUESTS,
     ModelError: HTTPStatus.BAD_GATEWAY,
-    StorageUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Which answer an error is; the first class in the error's line of ancestors decides. What is not
 here is the system's own fault: 500."""

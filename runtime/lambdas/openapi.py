@@ -225,6 +225,10 @@ def _responses(route: Route, endpoint: AnyEndpoint) -> dict[str, Any]:
         if model is not None:
             shape = {"$ref": _REFERENCE.format(model=model.__name__)}
             found[str(int(status))]["content"] = {"application/json": {"schema": shape}}
+    usual = found[str(int(next(iter(endpoint.answers))))]
+    for media_type in endpoint.media_types:
+        # The same document, written otherwise.
+        usual["content"][media_type] = usual["content"]["application/json"]
     for status in refusals(route, endpoint):
         found[str(int(status))] = {
             "description": _MEANINGS[status],

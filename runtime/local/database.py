@@ -18,9 +18,9 @@ from typing import Final
 
 from runtime.domain.errors import (
     ConfigurationError,
+    StorageBusyError,
     StorageError,
     StorageFullError,
-    StorageUnavailableError,
 )
 from runtime.local.schema import SCHEMA_VERSION, upgrade
 
@@ -110,7 +110,7 @@ class Database:
         # The low byte is the primary code; the rest says where it happened.
         code = (getattr(exc, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return StorageUnavailableError(f"{self._path} is locked by another process: try again")
+            return StorageBusyError(f"{self._path} is locked by another process: try again")
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_space()):
             return StorageFullError(f"no space left for {self._path}: free some, then run again")
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:

@@ -90,6 +90,8 @@ _FOR_THE_API: Final = (
     "ALTER TABLE work ADD COLUMN seen_fence INTEGER",
     "ALTER TABLE work ADD COLUMN seen_beat INTEGER",
     "ALTER TABLE work ADD COLUMN seen_at TEXT",
+    "ALTER TABLE work ADD COLUMN losses INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE work ADD COLUMN lost_at INTEGER",
     "CREATE INDEX work_by_job ON work (job_id)",
     "ALTER TABLE templates ADD COLUMN name TEXT NOT NULL DEFAULT ''",
     f"ALTER TABLE templates ADD COLUMN created_at TEXT NOT NULL DEFAULT '{_UNKNOWN_TIME}'",

@@ -54,6 +54,18 @@ class SqliteWorkDirectory:
                 (self._now(), item.work_id, JobStatus.RUNNING, item.fence, item.beat),
             )
 
+    def note_loss(self, item: WorkItem, *, finished: int) -> int:
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE work SET losses = CASE WHEN lost_at = :finished THEN losses ELSE 0 END + 1,"
+                " lost_at = :finished WHERE work_id = :work_id",
+                {"finished": finished, "work_id": item.work_id},
+            )
+            if changed.rowcount == 0:
+                raise NotFoundError(f"no work item {item.work_id}")
+            found = connection.execute("SELECT losses FROM work WHERE work_id = ?", (item.work_id,))
+            return int(found.fetchone()["losses"])
+
     def withdraw(self, work_id: str, status: JobStatus) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(

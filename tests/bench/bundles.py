@@ -39,9 +39,12 @@ for service in {services!r}:
     _create(service)
 {parquet}
 """
-_PARQUET: Final = "import io, pyarrow as pa, pyarrow.parquet as pq\nb = io.BytesIO()\n" + (
-    "pq.write_table(pa.table({'a': [1]}), b)\nassert pq.read_table(b).num_rows == 1"
-)
+_PARQUET: Final = """
+import io, pyarrow as pa, pyarrow.parquet as pq
+stream = io.BytesIO()
+pq.write_table(pa.table({"a": [1]}), stream)
+assert pq.read_table(stream).num_rows == 1
+"""
 
 
 def size(folder: Path) -> int:

@@ -228,6 +228,27 @@ def test_seen_work_is_recovered_by_what_was_seen(ports: ApiStorage) -> None:
     assert not ports.queue.recover(lease)
 
 
+# ── losses ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_workers_that_die_in_a_row_without_progress_are_counted(ports: ApiStorage) -> None:
+    item = ports.work.get_work("a")
+    counts = [ports.work.note_loss(item, finished=finished) for finished in (0, 0, 50, 50, 50, 51)]
+    assert counts == [1, 2, 1, 2, 3, 1]
+    assert ports.work.get_work("a") == item
+
+
+def test_a_loss_of_work_that_is_gone(ports: ApiStorage) -> None:
+    item = ports.work.get_work("a")
+    for status in (JobStatus.CANCELLED, JobStatus.DELETING):
+        ports.jobs.set_status("a", status, fence=None)
+    ports.job_directory.delete_job("a")
+    with pytest.raises(NotFoundError):
+        ports.work.note_loss(item, finished=1)
+    with pytest.raises(NotFoundError):
+        ports.work.get_work("a")
+
+
 # ── withdrawing ────────────────────────────────────────────────────────────────────────────────
 
 

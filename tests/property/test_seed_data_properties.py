@@ -5,6 +5,7 @@ Requirements S6.2 and S1.9.
 
 import csv
 import io
+from collections.abc import Iterator
 
 import orjson
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from runtime.domain import seed_readers
 from runtime.domain.errors import SeedError
 from runtime.domain.seed_data import (
     FORMATS,
@@ -189,3 +191,57 @@ def test_a_seed_has_its_own_id_or_its_row(own: object, position: int) -> None:
         assert name == str(own)
     else:
         assert name == seed_id({}, position) == f"row-{position + 1}"
+
+
+def outcome(body: bytes, name: str) -> list[Row] | str:
+    """The rows of a file, or what is told about it."""
+    try:
+        return parse_seeds(body, name)
+    except SeedError as error:
+        return str(error)
+
+
+@given(
+    hostile | rows.map(orjson.dumps) | rows.map(lambda each: b"\n".join(map(orjson.dumps, each))),
+    st.sampled_from(["s.json", "s.jsonl", "s.csv"]),
+    st.integers(1, 9),
+)
+def test_rows_and_places_do_not_depend_on_how_a_file_arrives(
+    body: bytes, name: str, chunk: int
+) -> None:
+    """Characters, line ends, strings and escapes are cut anywhere."""
+    whole = outcome(body, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seed_readers, "_CHUNK_BYTES", chunk)
+        assert outcome(body, name) == whole
+
+
+json_pieces = st.sampled_from([*'{}[]",:a1 \n\\', '"a"', '{"a":1}', "null", "1e5", "é", "tru"])
+
+
+@given(st.lists(json_pieces, max_size=12).map("".join), st.integers(1, 5))
+def test_an_array_is_judged_as_the_json_parser_judges_the_whole(text: str, chunk: int) -> None:
+    """The reader cuts a file into values; no cut makes bad JSON good, or good JSON bad."""
+    body = f"[{text}]".encode()
+    try:
+        expected = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        expected = error
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seed_readers, "_CHUNK_BYTES", chunk)
+        found = list(read_or_error(body))
+    if isinstance(expected, orjson.JSONDecodeError):
+        assert isinstance(found[-1], SeedError), found
+        assert "not valid JSON" in str(found[-1])
+    else:
+        assert [getattr(each, "row", each) for each in found] == [
+            value if isinstance(value, dict) else None for value in expected
+        ]
+
+
+def read_or_error(body: bytes) -> Iterator[object]:
+    """The rows of an array and, where reading ends in one, the error."""
+    try:
+        yield from seed_readers.read_json(io.BytesIO(body), "s.json")
+    except SeedError as error:
+        yield error

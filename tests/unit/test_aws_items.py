@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from runtime.contract import tables
+from runtime.domain.api_ports import TemplateHead, WorkItem
 from runtime.domain.errors import StorageError
 from runtime.domain.job import JobStatus, OutputFormat, Progress, SeedStrategy, TemplateRef
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
 from tests.fixtures import dynamodb_items as items
 from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.clock import START, ManualClock
-from tests.fixtures.storage import Storage, new_job, open_aws
+from tests.fixtures.storage import ApiStorage, new_job, new_template, open_aws
 
 PROGRESS = Progress(
     records_generated=50,
@@ -27,11 +28,11 @@ PROGRESS = Progress(
 
 
 @pytest.fixture
-def ports(aws: FakeAws, clock: ManualClock) -> Storage:
+def ports(aws: FakeAws, clock: ManualClock) -> ApiStorage:
     return open_aws(aws, clock)
 
 
-def test_a_stored_job_is_read(aws: FakeAws, ports: Storage) -> None:
+def test_a_stored_job_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.JOBS, items.job_item())
     job = ports.jobs.get_job(items.JOB_ID)
     assert job.status is JobStatus.RUNNING
@@ -44,7 +45,7 @@ def test_a_stored_job_is_read(aws: FakeAws, ports: Storage) -> None:
     assert job.started_at == START + timedelta(seconds=30.5)
 
 
-def test_a_job_of_version_0_1_is_read(aws: FakeAws, ports: Storage) -> None:
+def test_a_job_of_version_0_1_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.JOBS, items.job_item(failures_by_kind=None, cost_by_model=None))
     expected = replace(PROGRESS, failures_by_kind={}, cost_by_model={})
     assert ports.jobs.get_job(items.JOB_ID).progress == expected
@@ -63,7 +64,7 @@ def test_a_job_of_version_0_1_is_read(aws: FakeAws, ports: Storage) -> None:
     ],
 )
 def test_a_damaged_job_is_a_storage_error(
-    aws: FakeAws, ports: Storage, damage: dict[str, Any]
+    aws: FakeAws, ports: ApiStorage, damage: dict[str, Any]
 ) -> None:
     store_item(aws, tables.JOBS, items.job_item(**damage))
     with pytest.raises(StorageError, match="damaged"):
@@ -71,7 +72,7 @@ def test_a_damaged_job_is_a_storage_error(
 
 
 def test_a_written_job_has_the_documented_attributes(
-    aws: FakeAws, ports: Storage, clock: ManualClock
+    aws: FakeAws, ports: ApiStorage, clock: ManualClock
 ) -> None:
     ports.jobs.create_job(new_job("a", clock))
     ports.jobs.set_status("a", JobStatus.RUNNING, fence=1)
@@ -86,7 +87,36 @@ def test_a_written_job_has_the_documented_attributes(
     assert item["config"].keys() == documented["config"].keys()
 
 
-def test_a_stored_account_is_read(aws: FakeAws, ports: Storage) -> None:
+def test_attributes_that_a_job_has_only_sometimes(
+    aws: FakeAws, ports: ApiStorage, clock: ManualClock
+) -> None:
+    usual = items.job_item(status="QUEUED", started_at=None, fence=None).keys() | {"write_token"}
+    ports.jobs.create_job(replace(new_job("a", clock), request_hash="5f2c"))
+    ports.job_directory.set_launch_error("a", "no machine")
+    item = read_item(aws, tables.JOBS, job_id="a")
+    assert item.keys() == usual | {"request_hash", "launch_error"}
+    assert (item["request_hash"], item["launch_error"]) == ("5f2c", "no machine")
+    ports.job_directory.set_launch_error("a", None)
+    ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
+    item = read_item(aws, tables.JOBS, job_id="a")
+    assert item.keys() == (usual | {"request_hash", "completed_at"}) - {"active_user_id"}
+    ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
+    item = read_item(aws, tables.JOBS, job_id="a")
+    assert item.keys() == usual | {"request_hash"}
+    assert item["active_user_id"] == item["user_id"] == items.USER_ID
+
+
+def test_only_an_active_job_is_in_the_index_of_active_ones(
+    aws: FakeAws, ports: ApiStorage, clock: ManualClock
+) -> None:
+    ports.jobs.create_job(new_job("active", clock))
+    ended = new_job("ended", clock)
+    ports.jobs.create_job(replace(ended, status=JobStatus.FAILED))
+    index = aws.dynamodb.scan(TableName=tables.JOBS.name, IndexName=tables.JOBS_ACTIVE)
+    assert [item["job_id"] for item in index["Items"]] == [{"S": "active"}]
+
+
+def test_a_stored_account_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.JOBS, items.job_item() | items.account_attributes())
     assert ports.budgets.get_account(items.JOB_ID) == Account(
         limit_nano=10 * 10**9,
@@ -95,7 +125,7 @@ def test_a_stored_account_is_read(aws: FakeAws, ports: Storage) -> None:
     )
 
 
-def test_stored_work_is_claimed(aws: FakeAws, ports: Storage, clock: ManualClock) -> None:
+def test_stored_work_is_claimed(aws: FakeAws, ports: ApiStorage, clock: ManualClock) -> None:
     store_item(aws, tables.QUEUE, items.work_item(attempt=2, fence=4, shard=3))
     claim = ports.queue.get_next_job("task-1")
     assert claim == Claim(
@@ -109,18 +139,90 @@ def test_stored_work_is_claimed(aws: FakeAws, ports: Storage, clock: ManualClock
     assert item["queued_at"] == items.CREATED_AT
 
 
-def test_a_stored_template_is_read(aws: FakeAws, ports: Storage) -> None:
+def test_watched_work_is_read(aws: FakeAws, ports: ApiStorage) -> None:
+    running = {"status": "RUNNING", "owner": "task-1", "fence": 1, "heartbeat": 7, "attempt": 2}
+    store_item(aws, tables.QUEUE, items.work_item(**running, shard=3) | items.launch_attributes())
+    started_at = START + timedelta(seconds=30.5)
+    assert ports.work.get_work(items.JOB_ID) == WorkItem(
+        work_id=items.JOB_ID,
+        job_id=items.JOB_ID,
+        status=JobStatus.RUNNING,
+        owner="task-1",
+        fence=1,
+        beat=7,
+        attempt=2,
+        launches=2,
+        launched_at=started_at,
+        seen_fence=1,
+        seen_beat=7,
+        seen_at=started_at,
+        shard=3,
+    )
+
+
+def test_watched_work_has_the_documented_attributes(
+    aws: FakeAws, ports: ApiStorage, clock: ManualClock
+) -> None:
+    ports.jobs.create_job(new_job("a", clock))
+    ports.work.begin_launch(ports.work.get_work("a"))
+    ports.queue.claim("a", "task-1")
+    ports.work.note_seen(ports.work.get_work("a"))
+    item = read_item(aws, tables.QUEUE, work_id="a")
+    documented = items.work_item(owner="task-1") | items.launch_attributes()
+    assert item.keys() - {"write_token"} == documented.keys()
+    assert item["launched_at"] == item["seen_at"] == items.CREATED_AT
+    ports.work.end_failed_launch("a", 1)
+    item = read_item(aws, tables.QUEUE, work_id="a")
+    assert item.keys() - {"write_token"} == documented.keys() - {"launched_at"}
+
+
+def test_a_stored_template_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.TEMPLATES, items.template_item())
     store_item(aws, tables.TEMPLATES, items.template_head_item())
-    template = ports.templates.load_template(TemplateRef(template_id="product-reviews", version=1))
+    ref = TemplateRef(template_id="product-reviews", version=1)
+    template = ports.templates.load_template(ref)
     assert (template.name, template.steps[0].temperature) == ("Product reviews", 0.7)
+    assert ports.template_directory.get_head("product-reviews") == TemplateHead(
+        template_id="product-reviews",
+        user_id=items.USER_ID,
+        latest_version=1,
+        public=True,
+        name="Product reviews",
+        description="",
+        created_at=START,
+        updated_at=START,
+    )
     ports.templates.save_template(items.USER_ID, "product-reviews", template)
     item = read_item(aws, tables.TEMPLATES, template_id="product-reviews", version=2)
     assert item.keys() - {"write_token"} == items.template_item().keys()
     assert item["created_at"] == items.CREATED_AT
 
 
-def test_a_stored_cost_is_counted_and_new_ones_expire(aws: FakeAws, ports: Storage) -> None:
+def test_a_written_template_has_the_documented_attributes(aws: FakeAws, ports: ApiStorage) -> None:
+    def head_item() -> Any:
+        return read_item(aws, tables.TEMPLATES, template_id="t", version=0)
+
+    documented = items.template_head_item().keys() | {"write_token"}
+    head = ports.template_directory.create("ada", "t", new_template(), public=True)
+    assert head_item().keys() == documented
+    assert (head_item()["public"], head_item()["listed_by"]) == ("yes", "ada")
+    head = ports.template_directory.update(head, new_template(), public=False)
+    # An empty text would be in the index of public templates.
+    assert head_item().keys() == documented - {"public"}
+    ports.template_directory.update(head, new_template(), public=True)
+    assert head_item().keys() == documented
+
+
+def test_a_version_is_in_no_index(aws: FakeAws, ports: ApiStorage) -> None:
+    """A template with a hundred versions is listed once, and its documents are stored once."""
+    head = ports.template_directory.create("ada", "t", new_template(), public=True)
+    ports.template_directory.update(head, new_template(), public=True)
+    for index in tables.TEMPLATES.indexes:
+        listed = aws.dynamodb.scan(TableName=tables.TEMPLATES.name, IndexName=index)["Items"]
+        assert [item["version"] for item in listed] == [{"N": "0"}]
+
+
+def test_a_stored_cost_is_counted_and_new_ones_expire(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.COST_TRACKING, items.cost_item())
     ports.costs.add(items.JOB_ID, entry_id="000001-0002", cost_nano=433, tokens=1)
     assert ports.costs.total(items.JOB_ID) == 1_235_000
@@ -131,7 +233,7 @@ def test_a_stored_cost_is_counted_and_new_ones_expire(aws: FakeAws, ports: Stora
     assert days == tables.COST_ENTRY_DAYS
 
 
-def test_a_stored_checkpoint_is_read(aws: FakeAws, ports: Storage) -> None:
+def test_a_stored_checkpoint_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.CHECKPOINT_METADATA, items.checkpoint_item())
     assert ports.checkpoints.get(items.JOB_ID) == CheckpointVersion(
         version=5, records_generated=250, fence=1

@@ -5,6 +5,7 @@ What it promises without faults is shown by `tests/contract/test_objects.py`.
 
 import io
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,13 +13,22 @@ from urllib3.exceptions import ProtocolError
 
 from runtime.aws.objects import S3Objects
 from runtime.domain.errors import (
+    InputError,
     NotFoundError,
     ObjectExistsError,
     StorageError,
     StorageUnavailableError,
 )
 from tests.fixtures.aws import BUCKET, FakeAws
-from tests.fixtures.aws_faults import hooked, no_retry_pauses, refused, reply_lost
+from tests.fixtures.aws_faults import (
+    Crash,
+    crashing,
+    hooked,
+    meanwhile,
+    no_retry_pauses,
+    refused,
+    reply_lost,
+)
 
 ATTEMPTS = 5
 MIB = 2**20
@@ -92,6 +102,11 @@ def read(objects: S3Objects) -> None:
         reader.read()
 
 
+def read_version(objects: S3Objects) -> None:
+    with objects.open_version("k") as reader:
+        reader.read()
+
+
 CALLS: dict[str, tuple[str, Callable[[S3Objects], object]]] = {
     "get": ("GetObject", lambda objects: objects.get("k")),
     "stat": ("HeadObject", lambda objects: objects.stat("k")),
@@ -104,6 +119,9 @@ CALLS: dict[str, tuple[str, Callable[[S3Objects], object]]] = {
     "open_reader": ("GetObject", read),
     "open_writer": ("PutObject", write),
     "delete": ("DeleteObjects", lambda objects: objects.delete(["k"])),
+    "open_version": ("GetObject", read_version),
+    "list_page": ("ListObjectsV2", lambda objects: objects.list_page("k", limit=1)),
+    "delete_all": ("ListObjectVersions", lambda objects: objects.delete_all("k")),
 }
 
 
@@ -380,3 +398,105 @@ def test_a_connection_that_breaks_while_reading_is_reported(
         pytest.raises(StorageUnavailableError),
     ):
         call(objects)
+
+
+# ── what only the API needs ────────────────────────────────────────────────────────────────────
+
+
+def test_an_older_version_is_streamed(objects: S3Objects) -> None:
+    objects.put("seeds", b"old", content_type=TEXT)
+    pinned = objects.stat("seeds").version
+    objects.put("seeds", b"new", content_type=TEXT)
+    objects.delete(["seeds"])
+    with objects.open_version("seeds", version=pinned) as reader:
+        assert reader.read() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("NoSuchVersion", 404), ("InvalidArgument", 400), ("MethodNotAllowed", 405)],
+)
+def test_a_version_that_is_gone_or_never_was_is_not_streamed(
+    aws: FakeAws, objects: S3Objects, code: str, status: int
+) -> None:
+    with (
+        refused(aws.s3, "GetObject", code, status=status),
+        pytest.raises(NotFoundError),
+        objects.open_version("k", version="of another store"),
+    ):
+        pass
+
+
+def test_a_page_is_one_request(aws: FakeAws, objects: S3Objects) -> None:
+    for number in range(5):
+        objects.put(f"a/{number}", b"x", content_type=TEXT)
+    with crashing(aws.s3, at=99, after=False) as sent:
+        page = objects.list_page("a/", limit=2, after="a/1")
+    assert [each.key for each in page.items] == ["a/2", "a/3"]
+    assert sent == ["ListObjectsV2"]
+
+
+def test_a_position_that_is_no_text_is_refused(objects: S3Objects) -> None:
+    with pytest.raises(InputError):
+        objects.list_page("a/", limit=2, after="a/\ud800")
+
+
+def test_more_versions_than_a_request_takes_are_removed(
+    aws: FakeAws, objects: S3Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.aws.objects._DELETE_KEYS", 4)
+    for number in range(3):
+        for body in (b"1", b"2", b"3"):
+            objects.put(f"jobs/a/{number}", body, content_type=TEXT)
+    objects.delete(["jobs/a/0", "jobs/a/1"])
+    with crashing(aws.s3, at=99, after=False) as sent:
+        objects.delete_all("jobs/a/")
+    left = aws.s3.list_object_versions(Bucket=BUCKET)
+    assert not left.get("Versions")
+    assert not left.get("DeleteMarkers")
+    assert sent == ["ListObjectVersions", "DeleteObjects"] * 3 + ["ListObjectVersions"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_removal_that_ended_in_the_middle_is_done_by_a_second_try(
+    aws: FakeAws, objects: S3Objects, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    monkeypatch.setattr("runtime.aws.objects._DELETE_KEYS", 2)
+    for at in count():
+        for number in range(3):
+            objects.put(f"jobs/a/{number}", b"x", content_type=TEXT)
+        try:
+            with crashing(aws.s3, at=at, after=after) as sent:
+                objects.delete_all("jobs/a/")
+        except Crash:
+            objects.delete_all("jobs/a/")
+        assert not aws.s3.list_object_versions(Bucket=BUCKET).get("Versions")
+        if len(sent) <= at:
+            break
+    assert at == 5
+
+
+def test_a_version_that_could_not_be_removed_is_reported(aws: FakeAws, objects: S3Objects) -> None:
+    codes = ["InternalError", "AccessDenied"]
+
+    def fail_one(parsed: Any, **_: object) -> None:
+        parsed["Errors"] = [{"Key": "jobs/a/k", "Code": codes.pop(0), "Message": "secret"}]
+
+    objects.put("jobs/a/k", b"x", content_type=TEXT)
+    with hooked(aws.s3, "after-call.s3.DeleteObjects", fail_one, last=True):
+        with pytest.raises(StorageUnavailableError, match="jobs/a/k"):
+            objects.delete_all("jobs/a/")
+        objects.put("jobs/a/k", b"x", content_type=TEXT)
+        with pytest.raises(StorageError, match="AccessDenied"):
+            objects.delete_all("jobs/a/")
+
+
+def test_what_is_written_while_all_is_removed_goes_too(aws: FakeAws, objects: S3Objects) -> None:
+    """A worker has not noticed yet that its job is deleted."""
+    other = S3Objects(client=aws.s3, bucket_name=BUCKET)
+    objects.put("jobs/a/1", b"x", content_type=TEXT)
+    with meanwhile(
+        aws.s3, "DeleteObjects", lambda: other.put("jobs/a/0", b"late", content_type=TEXT)
+    ):
+        objects.delete_all("jobs/a/")
+    assert not aws.s3.list_object_versions(Bucket=BUCKET).get("Versions")

@@ -17,6 +17,7 @@ from runtime.domain.errors import (
     ConflictError,
     InputError,
     LeaseLostError,
+    StorageBusyError,
     StorageError,
     StorageUnavailableError,
     TemplateError,
@@ -222,8 +223,8 @@ def test_every_call_reports_an_unreachable_service(
     ("reason", "error"),
     [
         ("ConditionalCheckFailed", ConflictError),
-        ("TransactionConflict", StorageUnavailableError),
-        ("ThrottlingError", StorageUnavailableError),
+        ("TransactionConflict", StorageBusyError),
+        ("ThrottlingError", StorageBusyError),
         ("ValidationError", StorageError),
     ],
 )

@@ -22,6 +22,7 @@ from runtime.domain.errors import (
     RenderError,
     SeedError,
     SeedwrightError,
+    StorageBusyError,
     StorageError,
     StorageUnavailableError,
     TemplateError,
@@ -278,7 +279,8 @@ def test_a_refusal_says_why(error: SeedwrightError, status: int) -> None:
         (BudgetExceededError("secret detail"), 500),
         (RuntimeError("secret detail"), 500),
         (KeyError("secret detail"), 500),
-        (StorageUnavailableError("secret detail"), 503),
+        (StorageUnavailableError("secret detail"), 500),
+        (StorageBusyError("secret detail"), 503),
         (ModelError(ModelErrorKind.FATAL, "secret detail"), 502),
     ],
 )

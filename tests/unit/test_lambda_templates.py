@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from runtime.lambdas import includes
 from runtime.lambdas.templates.update_template import MAX_ATTEMPTS
-from tests.fixtures.api import HandlerLogs, Reply
+from tests.fixtures.api import Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws_faults import hooked, meanwhile
 from tests.fixtures.clock import ManualClock
@@ -216,6 +217,26 @@ def test_an_include_that_does_not_exist(api_world: ApiWorld, name: str) -> None:
     assert reply.status == 404
     assert name in reply.message
     assert not api_world.items("Templates")
+
+
+def test_an_include_has_one_meaning_and_one_step(
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = [made(api_world, user=BOB, name="rules", public=True) for _ in range(2)]
+    made(api_world, name="long", steps=[step("a"), step("b")])
+    for name, part in (("rules", "2 templates of the public ones"), ("long", "exactly one step")):
+        reply = create(api_world, steps=including(name))
+        assert reply.status == 400
+        assert f'include "{name}": ' in reply.message
+        assert part in reply.message
+    assert create(api_world, steps=including(twice[0])).status == 201
+    made(api_world, name="rules")
+    assert create(api_world, steps=including("rules")).status == 201, "one's own goes first"
+    monkeypatch.setattr(includes, "MAX_SEARCHED", 2)
+    monkeypatch.setattr(includes, "_PAGE", 1)
+    reply = create(api_world, steps=including("rules"))
+    assert reply.status == 400
+    assert "include it by its id" in reply.message
 
 
 def test_includes_are_judged_with_what_includes_them(api_world: ApiWorld) -> None:
@@ -620,64 +641,3 @@ def test_json_with_escaped_characters_imports(api_world: ApiWorld) -> None:
     reply = api_world.post("/templates/import", {"text": json.dumps(document)})
     assert (reply.status, reply.body["name"]) == (201, "😀")
     assert reply.body["document"]["steps"][0]["prompt"] == "😀\x85"
-
-
-# ── when AWS fails ─────────────────────────────────────────────────────────────────────────────
-
-READS = [
-    ("GET", "", None),
-    ("GET", "/versions", None),
-    ("GET", "/export", None),
-    ("DELETE", "", None),
-    ("POST", "/fork", {}),
-    ("POST", "/preview", {}),
-    ("PUT", "", {"name": "T", "steps": [step()]}),
-]
-
-
-@pytest.mark.parametrize(("method", "rest", "body"), READS)
-def test_s3_1_a_read_that_fails(
-    api_world: ApiWorld,
-    handler_logs: HandlerLogs,
-    method: str,
-    rest: str,
-    body: dict[str, Any] | None,
-) -> None:
-    template_id = made(api_world)
-    api_world.fail("dynamodb", "GetItem", "InternalServerError")
-    event: dict[str, Any] = {} if body is None else {"body": body}
-    reply = api_world.call(method, f"/templates/{template_id}{rest}", **event)
-    assert reply.status in {500, 503}
-    assert "secret" not in reply.text + handler_logs.text
-    [line] = handler_logs.lines
-    assert line["request_id"] == reply.headers["x-request-id"]
-
-
-@pytest.mark.parametrize(("method", "rest", "body"), READS)
-def test_s3_6_a_throttled_read(
-    api_world: ApiWorld, method: str, rest: str, body: dict[str, Any] | None
-) -> None:
-    template_id = made(api_world)
-    fault = api_world.fail(
-        "dynamodb", "GetItem", "ProvisionedThroughputExceededException", status=400
-    )
-    event: dict[str, Any] = {} if body is None else {"body": body}
-    reply = api_world.call(method, f"/templates/{template_id}{rest}", **event)
-    assert (reply.status, reply.headers["retry-after"]) == (503, "2")
-    assert fault.hits > 1, "the SDK has retried"
-    fault.clear()
-    assert api_world.get(f"/templates/{template_id}").body["version"] == 1
-
-
-@pytest.mark.parametrize("path", ["/templates", "/templates/import"])
-@pytest.mark.parametrize("code", ["InternalServerError", "AccessDeniedException"])
-def test_a_template_that_could_not_be_written_is_not_there(
-    api_world: ApiWorld, path: str, code: str
-) -> None:
-    status = 500 if code == "InternalServerError" else 400
-    api_world.fail("dynamodb", "TransactWriteItems", code, status=status)
-    document = {"name": "T", "steps": [step()]}
-    body = document if path == "/templates" else {"document": document}
-    reply = api_world.post(path, body)
-    assert reply.status == (503 if code == "InternalServerError" else 500)
-    assert not api_world.items("Templates")

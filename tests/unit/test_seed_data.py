@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from runtime.domain import seed_data, seed_readers
 from runtime.domain.errors import SeedError
 from runtime.domain.seed_data import (
     MAX_SEED_BYTES,
@@ -17,6 +18,7 @@ from runtime.domain.seed_data import (
     Row,
     missing_paths,
     parse_seeds,
+    read_seeds,
     seed_id,
 )
 
@@ -42,6 +44,19 @@ def error_of(body: bytes | str, name: str) -> str:
         ("a.json", "", "a.json: there are no seeds in it"),
         ("a.json", "\ufeff \n", "a.json: there are no seeds in it"),
         ("a.json", "[]", "a.json: there are no seeds in it"),
+        ("a.json", '[{"a": 1},\n {"b": 2} {"c": 3}]', "a.json, line 2, column 11: not valid JSON"),
+        ("a.json", '[{"a": 1},\n]', "a.json, line 2, column 1: not valid JSON: "),
+        ("a.json", '[{"a": 1}]\n]', "a.json, line 2, column 1: not valid JSON: expected nothing"),
+        ("a.json", '[{"a": 1}', "a.json, line 1, column 10: not valid JSON: expected a comma"),
+        ("a.json", '[{"a": 1}, "b', "a.json, line 1, column "),
+        ("a.json", '[{"a": 1},\n 2, 3]', "a.json, record 2: expected an object"),
+        ("a.json", '[{"a": 1}, tru]', "a.json, line 1, column "),
+        ("a.json", '[{"a": NaN}]', "a.json, line 1, column 8: not valid JSON: "),
+        ("a.json", '{"a": \n1', "a.json, line 2, column 2: not valid JSON: "),
+        ("a.json", "text", "a.json, line 1, column "),
+        ("a.json", "7", "a.json: expected an array of objects, or one object a line in .jsonl"),
+        ("a.json", b'[{"a": "\xff"}]', "a.json, line 1, column 9: not UTF-8 text"),
+        ("a.json", b'[{"a": 1}, {"b"\n: \xe2\x82', "a.json, line 2, column 3: not UTF-8 text"),
         ("a.jsonl", '{"a": 1}\n\n{"a"', "a.jsonl, line 3, column 5: not valid JSON: "),
         ("a.jsonl", '{"a": 1}\r\n[1]', "a.jsonl, line 2: expected an object"),
         ("a.jsonl", '{"a": NaN}', "a.jsonl, line 1, column 7: not valid JSON: "),
@@ -79,6 +94,50 @@ def test_a_file_is_refused_by_its_size_before_it_is_read() -> None:
 def test_json_nested_without_end_is_an_error() -> None:
     assert "not valid JSON" in error_of("[" * 100_000, "a.json")
     assert "not valid JSON" in error_of('[{"a":' * 100_000, "a.json")
+
+
+def test_a_row_is_no_larger_than_a_prompt_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a line or a bracket never ends, reading does."""
+    monkeypatch.setattr(seed_readers, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(seed_readers, "MAX_ROW_CHARACTERS", 5000)
+    for name, body in (
+        ("a.jsonl", '{"a": 1}\n{"a": "' + "x" * 9000),
+        ("a.json", '[{"a": 1},\n{"a": "' + "x" * 9000),
+        ("a.json", '[{"a": 1},\n' + '{"a":' * 900 + "1" * 9000),
+        ("a.json", '[{"a": 1},\n' + "7" * 9000),
+        ("a.csv", 'a,b\n1,"' + "x" * 9000),
+    ):
+        told = error_of(body, name)
+        assert "line 2, column 1: a row has more than 5000 characters" in told
+
+
+def test_a_file_has_no_more_seeds_than_a_job_has_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_data, "MAX_SEEDS", 3)
+    assert len(parse_seeds(b"a\n1\n2\n3\n", "a.csv")) == 3
+    assert error_of("a\n1\n2\n3\n4\n", "a.csv") == "a.csv: more than 3 seeds, which is the limit"
+
+
+def test_a_row_group_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of one value takes next to no room in a file, and all of it in memory."""
+    monkeypatch.setattr(seed_readers, "_MAX_VALUES", 99)
+    body = parquet_of(pa.table({"a": pa.array([7] * 100)}))
+    assert "a row group has more than 99 values" in error_of(body, "a.parquet")
+    monkeypatch.setattr(seed_readers, "_MAX_VALUES", 100)
+    assert len(parse_seeds(body, "a.parquet")) == 100
+
+
+def test_parquet_is_read_in_batches() -> None:
+    table = pa.table({"n": list(range(1000))})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, row_group_size=300)
+    assert [row["n"] for row in parse_seeds(sink.getvalue(), "a.parquet")] == list(range(1000))
+
+
+def test_rows_before_damage_are_still_given() -> None:
+    found = read_seeds(io.BytesIO(b'{"a": 1}\n{"a": 2}\n{"a": '), "a.jsonl")
+    assert [next(found).row, next(found).row] == [{"a": 1}, {"a": 2}]
+    with pytest.raises(SeedError, match="line 3, column"):
+        next(found)
 
 
 def test_a_wide_header_is_checked_in_one_pass() -> None:

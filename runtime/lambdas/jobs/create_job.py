@@ -15,7 +15,14 @@ from pydantic import Field
 
 from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
-from runtime.domain.job import Job, JobConfig, JobStatus, PartitionStrategy, SeedStrategy
+from runtime.domain.job import (
+    Job,
+    JobConfig,
+    JobStatus,
+    OutputFormat,
+    PartitionStrategy,
+    SeedStrategy,
+)
 from runtime.domain.money import usd_decimal
 from runtime.domain.seed_path import check_seed_path
 from runtime.lambdas.fields import (
@@ -49,7 +56,7 @@ class NewJob(ApiModel):
     num_records: RecordCount
     budget_limit: BudgetNano
     """Hard limit in USD."""
-    output_format: OutputFormats
+    output_format: OutputFormats = (OutputFormat.JSONL,)
     partition_strategy: PartitionStrategy = PartitionStrategy.NONE
     seed_strategy: SeedStrategy = SeedStrategy.RANDOM
     model: ModelId | None = None

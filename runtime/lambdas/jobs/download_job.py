@@ -7,7 +7,7 @@ batches that are saved so far.
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
@@ -17,10 +17,8 @@ from runtime.domain.errors import NotFoundError
 from runtime.domain.job import Job, JobStatus, OutputFormat
 from runtime.domain.ports import ObjectStat
 from runtime.lambdas.access import own_job
-from runtime.lambdas.cursor import MAX_CURSOR_CHARACTERS, decode_cursor, encode_cursor
+from runtime.lambdas.cursor import MAX_LIMIT, PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
-
-MAX_LIMIT: Final = 100
 
 
 class FileKind(StrEnum):
@@ -31,12 +29,11 @@ class FileKind(StrEnum):
     FAILURES = "failures"
 
 
-class Download(ApiModel):
+class Download(PageQuery):
     """Which page of the files."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = MAX_LIMIT
-    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = None
-    """`next_cursor` of the page before."""
+    """Files of a page, at most."""
 
 
 class FileView(ApiModel):

@@ -15,6 +15,7 @@ class JobFilter(PageQuery):
     """Which jobs, and which page of them."""
 
     status: JobStatus | None = None
+    """Only jobs that are this now."""
 
 
 class JobPage(ApiModel):
@@ -28,11 +29,9 @@ class JobPage(ApiModel):
 @endpoint(body=Nothing, query=JobFilter, answers={HTTPStatus.OK: JobPage})
 def lambda_handler(call: Call[Nothing, JobFilter]) -> JobPage:
     """List your jobs, newest first."""
+    after = decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller)
     page = call.ports.job_directory.list_jobs(
-        call.caller,
-        limit=call.query.limit,
-        after=decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller),
-        status=call.query.status,
+        call.caller, limit=call.query.limit, after=after, status=call.query.status
     )
     return JobPage(
         jobs=[job_view(job) for job in page.items],

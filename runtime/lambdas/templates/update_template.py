@@ -5,11 +5,13 @@ write fails. Whoever names the version his change is based on learns that it is 
 latest; without that his document goes on top, as if he had come a moment later.
 """
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
 from runtime.domain.api_ports import TemplateHead
 from runtime.domain.errors import ConflictError
+from runtime.domain.template import Template
 from runtime.lambdas.access import own_template
 from runtime.lambdas.http import Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import (
@@ -45,19 +47,20 @@ def lambda_handler(call: Call[ChangedTemplate, Nothing]) -> TemplateView:
     template = checked(
         call.ports, call.caller, document_in(call.body), template_id=head.template_id
     )
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        public = head.public if call.body.public is None else call.body.public
-        try:
-            stored = call.ports.template_directory.update(head, template, public=public)
-        except ConflictError as exc:
-            if attempt == MAX_ATTEMPTS:
-                raise ConflictError(
-                    f"template {head.template_id} is being changed by others: try again"
-                ) from exc
-            head = _current(call)
-        else:
-            break
+    stored = _store(call, head, template)
     return view_of(stored, template, version=stored.latest_version, caller=call.caller)
+
+
+def _store(
+    call: Call[ChangedTemplate, Nothing], head: TemplateHead, template: Template
+) -> TemplateHead:
+    """Store the version after the latest one. Raises `ConflictError`."""
+    for _ in range(MAX_ATTEMPTS):
+        public = head.public if call.body.public is None else call.body.public
+        with suppress(ConflictError):
+            return call.ports.template_directory.update(head, template, public=public)
+        head = _current(call)
+    raise ConflictError(f"template {head.template_id} is being changed by others: try again")
 
 
 def _current(call: Call[ChangedTemplate, Nothing]) -> TemplateHead:
