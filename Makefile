@@ -10,18 +10,21 @@ LOCKED := install --no-deps --require-hashes
 EDITABLE := install --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command "make lock"
+# Node.js comes from the environment too, so that none is needed on the machine.
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static fmt bench campaign openapi lock clean
+.PHONY: help demo test check static fmt bench campaign synth bundles deploy-tools openapi \
+        lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 	$(BIN)/seedwright demo
 
 test: $(VENV)/.dev ## run all tests (quick settings)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --unused-permissions
 
 check: static test ## format, lint, types, import contracts, tests: what CI runs
 
@@ -43,6 +46,14 @@ bench: $(VENV)/.dev ## measure engine, export and handlers (minutes)
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
 
+synth: node_modules/.made ## write the CloudFormation templates to cdk.out (no Docker, no account)
+	$(WITH_NODE) npx cdk synth --quiet
+
+bundles: $(VENV)/.dev ## make the functions' bundles for this machine and import every handler
+	$(BIN)/python -m tests.bench.bundles
+
+deploy-tools: node_modules/.made ## install what `npm run deploy` needs: CDK, Node.js, Python
+
 openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
 	$(BIN)/python -m runtime.lambdas.openapi > docs/openapi.json
 
@@ -56,7 +67,11 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 
 clean: ## remove the environment, caches and generated datasets
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets
+	rm -rf $(VENV) node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets
+
+node_modules/.made: package-lock.json $(VENV)/.dev
+	$(WITH_NODE) npm ci --no-fund --no-audit
+	@touch $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -1,10 +1,10 @@
 """What the operations of the API and the event handlers work with on AWS."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
+from runtime.aws.clients import REQUEST
 from runtime.aws.job_directory import DynamoJobDirectory
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.aws.links import S3Links
@@ -24,11 +24,6 @@ MODEL_CALLS: Final = 4
 _MAX_NUMBER: Final = 100_000
 
 
-def random_id() -> str:
-    """A fresh UUID."""
-    return str(uuid.uuid4())
-
-
 class AwsApi(AwsStorage):
     """Implements `api_ports.ApiPorts`. A function is given the variables of what it may touch, and
     no others: each port asks for its own when it is first used.
@@ -41,11 +36,13 @@ class AwsApi(AwsStorage):
         clock: Clock,
         provider: str,
         load_prices: Callable[[Mapping[str, str]], PriceTable],
-        new_id: Callable[[], str] = random_id,
+        new_id: Callable[[], str],
         clients: Clients | None = None,
     ) -> None:
         super().__init__(
-            environment, clock=clock, clients=clients or OwnClients(concurrency=MODEL_CALLS)
+            environment,
+            clock=clock,
+            clients=clients or OwnClients(concurrency=MODEL_CALLS, patience=REQUEST),
         )
         self.provider: Final = provider
         self.new_id: Final = new_id

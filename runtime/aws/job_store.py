@@ -231,7 +231,7 @@ def parse_job(item: Item) -> Job:
                 failed_records=int(item["failed_records"]),
                 tokens_used=int(item["tokens_used"]),
                 cost_nano=_nano(item["cost_estimate"]),
-                # Items of version 0.1 have neither of these.
+                # Items from before they were counted have neither.
                 failures_by_kind={
                     kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
                 },

@@ -10,7 +10,6 @@
 A version and the head that names it as the latest are written in one transaction.
 """
 
-import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -20,19 +19,16 @@ from runtime.aws.table import Item, Table, parse_stamp, stamp
 from runtime.aws.transaction import Transaction
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS, TEMPLATES_BY_USER, TEMPLATES_PUBLIC
 from runtime.domain.api_ports import Page, TemplateHead, TemplateVersion
-from runtime.domain.errors import ConflictError, TemplateError, TemplateNotFoundError
+from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.ports import Clock
 from runtime.domain.template import Template
-from runtime.domain.template_document import document_of
+from runtime.domain.template_storage import stored_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 HEAD: Final = 0
 FIRST_VERSION: Final = 1
-
-MAX_DOCUMENT_BYTES: Final = 380_000
-"""A DynamoDB item takes 400 KB, with its keys and other attributes."""
 
 _PUBLIC: Final = "yes"
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -175,18 +171,11 @@ class DynamoTemplateDirectory:
 
     def _version_item(self, head: TemplateHead, template: Template) -> Item:
         """The head's latest version. Raises `TemplateError`."""
-        document = json.dumps(document_of(template), ensure_ascii=False, separators=(",", ":"))
-        size = len(document.encode())
-        if size > MAX_DOCUMENT_BYTES:
-            raise TemplateError(
-                f"the template has {size} bytes with its fragments;"
-                f" at most {MAX_DOCUMENT_BYTES} can be stored"
-            )
         return {
             **_key(head.template_id, head.latest_version),
             "user_id": head.user_id,
             "name": head.name,
-            "document": document,
+            "document": stored_text(template),
             "created_at": stamp(head.updated_at),
         }
 

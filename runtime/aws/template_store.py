@@ -1,6 +1,5 @@
 """Templates as the engine reads and saves them; see `template_directory.py` for the items."""
 
-import json
 from typing import TYPE_CHECKING
 
 from runtime.aws.table import Table
@@ -9,7 +8,7 @@ from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.template import Template
-from runtime.domain.template_document import parse_template
+from runtime.domain.template_storage import parse_stored
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -30,7 +29,7 @@ class DynamoTemplateStore:
             raise TemplateNotFoundError(
                 f"Template not found: {ref.template_id} version {ref.version}"
             )
-        return parse_template(json.loads(item["document"]))
+        return parse_stored(item["document"])
 
     def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:
         try:

@@ -212,7 +212,7 @@ class Connection(BaseHTTPRequestHandler):
             request,
             request_id=self.service.new_id(),
             now=self.service.clock.now(),
-            claims=self.service.claims_of(token) if token else None,
+            claims=self.service.claims_of(token),
         )
         answer = self.service.dispatch(method, path, event)
         body = str(answer.get("body") or "").encode()

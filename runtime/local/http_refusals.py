@@ -11,10 +11,12 @@ from runtime.domain.errors import (
     InputError,
     NotFoundError,
     SeedwrightError,
+    StorageBusyError,
     StorageFullError,
-    StorageUnavailableError,
     TooLargeError,
 )
+
+RETRY_AFTER_SECONDS: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ _STATUS_OF: Final[Mapping[type[SeedwrightError], HTTPStatus]] = {
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InputError: HTTPStatus.BAD_REQUEST,
     NotFoundError: HTTPStatus.NOT_FOUND,
-    StorageUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
@@ -86,6 +88,9 @@ def refusal_of(error: SeedwrightError) -> RefusalError:
     """What an error means to a client. What is the server's own fault is logged."""
     for kind in type(error).__mro__:
         if kind in _STATUS_OF:
-            return RefusalError(_STATUS_OF[kind], error.code, str(error))
+            status = _STATUS_OF[kind]
+            busy = status is HTTPStatus.SERVICE_UNAVAILABLE
+            headers = [("retry-after", str(RETRY_AFTER_SECONDS))] if busy else []
+            return RefusalError(status, error.code, str(error), headers=headers)
     _log.error("object not served", exc_info=error)
     return own_fault()

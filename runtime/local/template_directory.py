@@ -10,9 +10,10 @@ from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.template import Template
+from runtime.domain.template_storage import stored_text
 from runtime.local.database import Database
 from runtime.local.paging import page_of, parse_number, parse_place, place_of
-from runtime.local.template_store import put_version, stored_document
+from runtime.local.template_store import put_version
 
 _LIST: Final = """
     SELECT * FROM template_heads
@@ -75,7 +76,7 @@ class SqliteTemplateDirectory:
     def create(
         self, user_id: str, template_id: str, template: Template, *, public: bool
     ) -> TemplateHead:
-        document = stored_document(template)
+        document = stored_text(template)
         ref = TemplateRef(template_id=template_id, version=1)
         with self._database.write() as connection:
             taken = connection.execute(
@@ -95,7 +96,7 @@ class SqliteTemplateDirectory:
             return _stored_head(connection, template_id)
 
     def update(self, head: TemplateHead, template: Template, *, public: bool) -> TemplateHead:
-        document = stored_document(template)
+        document = stored_text(template)
         with self._database.write() as connection:
             stored = _stored_head(connection, head.template_id)
             if stored.latest_version != head.latest_version:

@@ -1,18 +1,14 @@
 """Template versions in SQLite."""
 
-import json
 import sqlite3
 from typing import Final
 
-from runtime.domain.errors import ConflictError, TemplateError, TemplateNotFoundError
+from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.template import Template
-from runtime.domain.template_document import document_of, parse_template
+from runtime.domain.template_storage import parse_stored, stored_text
 from runtime.local.database import Database
-
-MAX_DOCUMENT_BYTES: Final = 380_000
-"""As on AWS, so that a template that a laptop stores can move there."""
 
 _PUT_HEAD: Final = """
     INSERT INTO template_heads (
@@ -44,10 +40,10 @@ class SqliteTemplateStore:
             raise TemplateNotFoundError(
                 f"Template not found: {ref.template_id} version {ref.version}"
             )
-        return parse_template(json.loads(rows[0]["document"]))
+        return parse_stored(rows[0]["document"])
 
     def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:
-        document = stored_document(template)
+        document = stored_text(template)
         with self._database.write() as connection:
             latest = connection.execute(
                 "SELECT templates.user_id, version, public, expires_at FROM templates"
@@ -70,18 +66,6 @@ class SqliteTemplateStore:
                 now=self._clock.now().isoformat(),
             )
         return ref
-
-
-def stored_document(template: Template) -> str:
-    """The template as it is stored. Raises `TemplateError` when it is too large."""
-    document = json.dumps(document_of(template), ensure_ascii=False, separators=(",", ":"))
-    size = len(document.encode())
-    if size > MAX_DOCUMENT_BYTES:
-        raise TemplateError(
-            f"the template has {size} bytes with its fragments;"
-            f" at most {MAX_DOCUMENT_BYTES} can be stored"
-        )
-    return document
 
 
 def put_version(

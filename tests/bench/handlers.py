@@ -13,6 +13,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -110,7 +111,7 @@ def report_answers(calls: int) -> None:
         steps = [{"id": "review", "prompt": "Review the {{ product }}.", "max_tokens": 20}]
         template = api.post("/templates", {"name": "Reviews", "steps": steps})
         path = f"/templates/{template.body['template_id']}"
-        requests = {
+        requests: dict[str, Callable[[], Reply]] = {
             "GET /health": lambda: api.get("/health", user=None),
             "GET /jobs": lambda: api.get("/jobs"),
             f"GET {path}": lambda: api.get(path),

@@ -15,13 +15,13 @@ import pytest
 from runtime.aws import listing
 from runtime.aws.batch import delete_items
 from runtime.aws.table import to_attributes
-from runtime.aws.template_directory import MAX_DOCUMENT_BYTES
 from runtime.aws.transaction import Transaction
 from runtime.contract import tables
 from runtime.domain.api_ports import TemplateHead
 from runtime.domain.errors import (
     ConflictError,
     NotFoundError,
+    StorageBusyError,
     StorageError,
     StorageUnavailableError,
     TemplateError,
@@ -29,6 +29,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.job import JobStatus, TemplateRef, work_id_of
 from runtime.domain.ports import CheckpointVersion
+from runtime.domain.template_storage import MAX_STORED_BYTES
 from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.aws_faults import (
     Crash,
@@ -281,7 +282,7 @@ def test_a_collision_that_lasts_is_reported(aws: FakeAws) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "error"),
-    [("ThrottlingError", StorageUnavailableError), ("ValidationError", StorageError)],
+    [("ThrottlingError", StorageBusyError), ("ValidationError", StorageError)],
 )
 def test_a_transaction_that_is_canceled_for_another_reason(
     aws: FakeAws, reason: str, error: type[StorageError]
@@ -506,11 +507,11 @@ def test_a_page_looks_at_so_many_items_and_no_more(
 
 
 def test_a_document_that_fits_no_item_is_refused(ports: ApiStorage) -> None:
-    large = replace(new_template(), fragments={"rules": "x" * MAX_DOCUMENT_BYTES})
-    with pytest.raises(TemplateError, match=str(MAX_DOCUMENT_BYTES)):
+    large = replace(new_template(), fragments={"rules": "x" * MAX_STORED_BYTES})
+    with pytest.raises(TemplateError, match=str(MAX_STORED_BYTES)):
         ports.template_directory.create("ada", "t", large, public=False)
     head = ports.template_directory.create("ada", "t", new_template(), public=False)
-    with pytest.raises(TemplateError, match=str(MAX_DOCUMENT_BYTES)):
+    with pytest.raises(TemplateError, match=str(MAX_STORED_BYTES)):
         ports.template_directory.update(head, large, public=False)
     assert ports.template_directory.get_head("t") == head
 

@@ -45,7 +45,7 @@ def test_a_stored_job_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     assert job.started_at == START + timedelta(seconds=30.5)
 
 
-def test_a_job_of_version_0_1_is_read(aws: FakeAws, ports: ApiStorage) -> None:
+def test_a_job_from_before_they_were_counted_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     store_item(aws, tables.JOBS, items.job_item(failures_by_kind=None, cost_by_model=None))
     expected = replace(PROGRESS, failures_by_kind={}, cost_by_model={})
     assert ports.jobs.get_job(items.JOB_ID).progress == expected

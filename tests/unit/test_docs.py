@@ -35,7 +35,7 @@ _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PATH: Final = re.compile(
-    r"(?<![\w./-])(?:runtime|tests|docs|examples|requirements)/[\w./-]*[\w/]|\b\w+\.py\b"
+    r"(?<![\w./-])(?:cdk_app|runtime|tests|docs|examples|requirements)/[\w./-]*[\w/]|\b\w+\.py\b"
 )
 _TARGET: Final = re.compile(r"(?:\$ )?make(?: [A-Z]+=\S+)* ([a-z-]+)")
 _RECORD: Final = 3
@@ -100,7 +100,7 @@ def test_every_path_in_code_exists(page: str) -> None:
             if "/" in path:
                 assert (ROOT / path).exists(), path
             else:
-                assert any(ROOT.glob(f"[rt]*/**/{path}")) or (ROOT / path).exists(), path
+                assert any(ROOT.glob(f"[crt]*/**/{path}")) or (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bootstrap import LocalService, local_api
+from runtime.bootstrap import LocalService
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS
 from runtime.domain.api_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.domain.errors import (
@@ -16,35 +16,23 @@ from runtime.domain.errors import (
     ConflictError,
     LaunchError,
     LeaseLostError,
-    ModelError,
-    ModelErrorKind,
     NotFoundError,
     StorageError,
     TemplateNotFoundError,
 )
 from runtime.domain.job import JobStatus
-from runtime.domain.ports import CheckpointVersion, Hold, ModelReply, ModelRequest
-from runtime.domain.pricing import load_prices
+from runtime.domain.ports import CheckpointVersion, Hold
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.local_api import open_local_api
 from tests.fixtures.race import race
 from tests.fixtures.storage import new_job, new_template
 
 ITEM = WorkItem(
     work_id="a", job_id="a", status=JobStatus.QUEUED, owner=None, fence=0, beat=0, attempt=0
 )
-
-
-class NoModels:
-    """A provider that has none."""
-
-    def converse(self, request: ModelRequest) -> ModelReply:
-        raise ModelError(ModelErrorKind.FATAL, f"no model {request.model}")
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -247,15 +235,7 @@ def test_a_launch_that_fails_may_be_tried_again() -> None:
 
 @pytest.fixture
 def service(tmp_path: Path, clock: ManualClock) -> Iterator[LocalService]:
-    opened = local_api(
-        tmp_path / "data",
-        models=NoModels(),
-        provider="bedrock",
-        prices=load_prices(),
-        base_url="http://127.0.0.1:8080",
-        on_launch=lambda _item: None,
-        clock=clock,
-    )
+    opened = open_local_api(tmp_path / "data", clock)
     yield opened
     opened.close()
 
@@ -281,15 +261,7 @@ def test_addresses_hold_after_a_restart(
 ) -> None:
     form = service.api.links.upload_form("k", max_bytes=5, seconds=60)
     service.close()
-    again = local_api(
-        tmp_path / "data",
-        models=NoModels(),
-        provider="bedrock",
-        prices=load_prices(),
-        base_url="http://127.0.0.1:9090",
-        on_launch=lambda _item: None,
-        clock=clock,
-    )
+    again = open_local_api(tmp_path / "data", clock, base_url="http://127.0.0.1:9090")
     links: LocalLinks = again.api.links
     assert links.check_upload(form.fields).key == "k"
     again.close()
@@ -301,13 +273,5 @@ def test_a_service_that_can_not_start_leaves_the_storage_closed(
     open_storage(tmp_path, clock=clock).close()
     (tmp_path / "links.key").write_bytes(b"half")
     with pytest.raises(ConfigurationError, match="delete it"):
-        local_api(
-            tmp_path,
-            models=NoModels(),
-            provider="bedrock",
-            prices=load_prices(),
-            base_url="http://127.0.0.1:8080",
-            on_launch=lambda _item: None,
-            clock=clock,
-        )
+        open_local_api(tmp_path, clock)
     assert not list((tmp_path / "objects/.tmp").glob("*-*"))

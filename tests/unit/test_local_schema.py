@@ -19,7 +19,7 @@ from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.storage import new_template, renamed
 
-# The tables as version 0.1.0 made them; never to be changed.
+# The tables of schema 1, never to be changed.
 VERSION_1 = """
     CREATE TABLE jobs (
         job_id TEXT PRIMARY KEY,

@@ -12,32 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
-from runtime.bootstrap import LocalService, local_api
-from runtime.domain.errors import ConfigurationError, NotFoundError, StorageUnavailableError
-from runtime.domain.ports import ModelReply, ModelRequest
-from runtime.domain.pricing import load_prices
+from runtime.bootstrap import LocalService
+from runtime.domain.errors import ConfigurationError, NotFoundError, StorageBusyError
 from runtime.lambdas.router import endpoint_of, match, methods_of
 from runtime.local import server as server_module
 from runtime.local.server import ApiServer, Listener
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import api_event
+from tests.fixtures.local_api import open_local_api
 
 TOKEN = "a-development-token"  # noqa: S105 - opens nothing
 JOB_ID = "4f9c1f0e-6a53-4a0e-9d57-3f0a6a1f0c11"
 KEY = "seed-data/local/Größe & co.csv"
 MEBIBYTE = 2**20
 TO_JOBS = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\n"
-
-
-class NoModels:
-    def converse(self, request: ModelRequest) -> ModelReply:
-        raise AssertionError(f"nobody asked for {request.model}")
-
-    def close(self) -> None:
-        pass
 
 
 @dataclass
@@ -132,16 +124,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 @contextmanager
 def serving(directory: Path, clock: ManualClock, **options: Any) -> Iterator[World]:
     with Listener(port=0) as listener:
-        service = local_api(
-            directory,
-            models=NoModels(),
-            provider="bedrock",
-            prices=load_prices(),
-            base_url=listener.base_url,
-            on_launch=lambda _item: None,
-            clock=clock,
-            new_id=lambda: "request-1",
-        )
+        service = open_local_api(directory, clock, base_url=listener.base_url)
         world = World(service=service, listener=listener, server=None)  # type: ignore[arg-type]
         world.server = ApiServer(
             listener,
@@ -197,7 +180,7 @@ def test_a_request_becomes_the_event_of_a_gateway(world: World, clock: ManualClo
     assert (event["body"], event["isBase64Encoded"]) == ('{"name": "Größe"}', False)
     context = event["requestContext"]
     assert context["authorizer"]["jwt"]["claims"] == {"sub": "local"}
-    assert context["requestId"] == "request-1"
+    assert context["requestId"] == str(UUID(int=1, version=4))
     assert context["http"] == {
         "method": "POST",
         "path": "/jobs",
@@ -518,6 +501,26 @@ def test_a_form_that_was_changed_or_has_expired(world: World, clock: ManualClock
     assert list(world.service.api.objects.list("")) == []
 
 
+def test_a_file_that_can_not_fit_is_refused_before_it_comes(world: World) -> None:
+    form = world.service.api.links.upload_form(KEY, max_bytes=1000, seconds=60)
+    body = form_of(form.fields, b"x")
+    head = (
+        b"POST /objects HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", world.listener.port), timeout=20) as client:
+        client.sendall(head + body[: body.index(b"filename=")] + b'filename="x"\r\n\r\n')
+        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_field_that_is_there_twice_is_refused(world: World) -> None:
+    """Whoever looks at the form on its way may look at the other one."""
+    form = world.service.api.links.upload_form(KEY, max_bytes=1000, seconds=60)
+    first = b'--edge\r\nContent-Disposition: form-data; name="key"\r\n\r\nseed-data/bob/x\r\n'
+    body = first + form_of(form.fields, b"x")
+    assert world.call("POST", "/objects", body=body, headers=FORM).status == 403
+
+
 def test_fields_after_the_file_are_ignored(world: World) -> None:
     extra = b'--edge\r\nContent-Disposition: form-data; name="key"\r\n\r\nseed-data/bob/x\r\n'
     assert upload(world, b"x", extra=extra).status == 204
@@ -639,11 +642,12 @@ def test_methods_of_objects(world: World) -> None:
 
 def test_a_store_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_key: str) -> Any:
-        raise StorageUnavailableError("try again")
+        raise StorageBusyError("try again")
 
     monkeypatch.setattr(world.service.api.objects, "open_reader", fail)
     reply = world.call("GET", download_path(world))
-    assert (reply.status, reply.code) == (503, "storage_unavailable")
+    assert (reply.status, reply.code) == (503, "storage_busy")
+    assert reply.headers["retry-after"] == "2"
 
 
 def test_a_large_download_is_streamed(world: World, tmp_path: Path) -> None:
@@ -729,15 +733,7 @@ def test_stopping_does_not_wait_for_ever(world: World) -> None:
 
 def test_a_server_that_never_started_is_stopped(tmp_path: Path, clock: ManualClock) -> None:
     with Listener(port=0) as listener:
-        service = local_api(
-            tmp_path,
-            models=NoModels(),
-            provider="bedrock",
-            prices=load_prices(),
-            base_url=listener.base_url,
-            on_launch=lambda _item: None,
-            clock=clock,
-        )
+        service = open_local_api(tmp_path, clock, base_url=listener.base_url)
         ApiServer(
             listener,
             api=service.api,

@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import orjson
 import pyarrow.parquet as pq
@@ -193,7 +194,7 @@ def test_a_reply_that_is_lost_is_one_http_request_and_presumed_paid(
     world: WorkerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S5.3: the SDK retries nothing, the worker once."""
-    monkeypatch.setattr(clients, "MODEL_READ_SECONDS", 0.2)
+    monkeypatch.setattr(clients, "WORKER", replace(clients.WORKER, model=0.2))
     world.double.faults(
         [
             always("timeout", 1),

@@ -200,7 +200,7 @@ def test_what_a_killed_worker_left_in_doubt_is_no_models(world: WorkerWorld) -> 
     assert unattributed(progress) == held > 0
 
 
-def test_a_checkpoint_of_version_0_1_is_gone_on_from(world: WorkerWorld) -> None:
+def test_a_checkpoint_without_figures_is_gone_on_from(world: WorkerWorld) -> None:
     reject(world, 1, 7)
     job_id = world.create_job(num_records=10)
     crash_point = at("after_call", 5, world.stop)
