@@ -11,7 +11,7 @@ from runtime.lambdas.events.sweep_queue import lambda_handler as sweep_queue
 from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
 from runtime.worker.worker import ExitCode
 from tests.fixtures.api_world import ApiWorld
-from tests.fixtures.aws import BUCKET
+from tests.fixtures.aws import BUCKET, FakeAws
 from tests.fixtures.aws_api import open_aws_api
 from tests.fixtures.session_faults import Faults
 from tests.fixtures.worker_world import MODEL, WorkerWorld, at, indices, step
@@ -20,8 +20,16 @@ SEEDS = [{"product": f"product {number}"} for number in range(20)]
 
 
 @pytest.fixture
-def api(world: WorkerWorld) -> ApiWorld:
+def account(aws: FakeAws) -> FakeAws:
+    """With a client of ECS that is not the workers': `world` makes every later one theirs."""
+    assert aws.ecs is not None
+    return aws
+
+
+@pytest.fixture
+def api(account: FakeAws, world: WorkerWorld) -> ApiWorld:
     """The API on the account that `world` runs its workers in."""
+    assert account is world.aws
     ports = open_aws_api(world.aws, world.clock)
     return ApiWorld(world.aws, ports=ports, own=ports, faults=Faults())
 
