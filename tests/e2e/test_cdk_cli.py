@@ -1,5 +1,6 @@
 """The commands of the deploy guide: bootstrap, deploy, diff, destroy."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,14 @@ def test_cdk_deploys_finds_no_difference_and_destroys(
         cdk = CdkCommand(assembly=assembly, emulator=emulator, tell=tell)
         cdk.run("bootstrap", f"aws://{ACCOUNT}/{REGION}")
 
-        cdk.run("deploy", "--all", "--require-approval", "never", "--concurrency", "2")
+        told = ("--outputs-file", str(emulator.folder / "outputs.json"))
+        cdk.run("deploy", "--all", "--require-approval", "never", "--concurrency", "2", *told)
+        outputs = json.loads((emulator.folder / "outputs.json").read_bytes())
         assert len(_stacks(emulator)) > 1
+        # What `seedwright login --stack-outputs` reads.
+        assert any(
+            {"ApiUrl", "UserPoolClientId", "Region"} <= set(each) for each in outputs.values()
+        )
 
         difference = cdk.run("diff", "--fail")  # which exits with 1 when there is one
         assert "Number of stacks with differences: 0" in difference
