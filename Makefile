@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static fmt bench campaign lock clean
+.PHONY: help demo test coverage check static fmt bench campaign lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,13 @@ demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 
 test: $(VENV)/.dev ## run all tests (quick settings)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
+	$(BIN)/coverage erase
+	mkdir -p .coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --junit-xml=.coverage/tests.xml
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.quality.branch_coverage
 
 check: static test ## format, lint, types, import contracts, tests: what CI runs
 
@@ -51,7 +58,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
 
 clean: ## remove the environment, caches and generated datasets
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache datasets
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -32,7 +32,13 @@ from runtime.contract.tables import TABLES
 from runtime.domain.job import Job, JobConfig, JobStatus, SeedStrategy
 from runtime.domain.ports import Account, Usage
 from runtime.domain.pricing import load_prices
-from tests.fixtures.aws import BUCKET, CLEAN_ENVIRONMENT, FakeAws, create_table
+from tests.fixtures.aws import (
+    BUCKET,
+    CLEAN_ENVIRONMENT,
+    FakeAws,
+    create_table,
+    measured_environment,
+)
 from tests.fixtures.bedrock_double import RuleDocument, Stats
 from tests.fixtures.storage import Storage, open_aws
 from tests.fixtures.worker_world import ENVIRONMENT, make_template, step
@@ -109,6 +115,7 @@ class Cloud:
         self._workers: list[WorkerProcess] = []
         self.environment: Mapping[str, str] = {
             "PATH": os.environ["PATH"],
+            **measured_environment(),
             **CLEAN_ENVIRONMENT,
             **ENVIRONMENT,
             "AWS_ENDPOINT_URL": aws_url,
