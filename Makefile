@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check static fmt bench campaign lock clean
+.PHONY: help demo test coverage check static fmt bench campaign mutate lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ bench: $(VENV)/.dev ## measure the engine beside plain boto3, and the export (mi
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
+
+MUTANTS ?= 200
+mutate: $(VENV)/.dev ## break the code on purpose: named mutants and a sample (MUTANTS=all: hours)
+	test -f .coverage/data || $(MAKE) coverage
+	$(BIN)/python -m tests.mutation.run --sample $(MUTANTS)
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \
