@@ -28,7 +28,7 @@ LIBRARIES: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """`killer` is the test or the module that failed, or "timeout"; None for a survivor."""
+    """`killer` is the test or module that failed, or how else it ended; None for a survivor."""
 
     killer: str | None
     seconds: float
@@ -86,9 +86,11 @@ class Laboratory:
             time.sleep(0.02)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what the tests have left behind
-        if os.waitstatus_to_exitcode(status) == 0:
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
             return None
-        return report.read_text() if report.exists() else "it can't be imported"
+        # Without a failed test: it can't be imported, or its last resort has ended the process.
+        return report.read_text() if report.exists() else f"exit code {code}"
 
 
 class _FirstFailure:

@@ -113,7 +113,7 @@ NAMED: Final = (
         path="runtime/worker/plan.py",
         old="self._store.load_template(job.config.template)",
         new="self._store.load_template(replace(job.config.template, version=1))",
-        tests=(_WORKER,),
+        tests=("tests/unit/test_worker_dynamodb_errors.py",),
     ),
     Named(
         name="the handler of SIGTERM does nothing",
