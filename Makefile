@@ -15,8 +15,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check static fmt bench campaign synth bundles deploy-tools openapi \
-        lock clean
+.PHONY: help demo test coverage e2e check static fmt bench campaign mutate synth bundles \
+        deploy-tools openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,14 @@ test: $(VENV)/.dev ## run all tests (quick settings)
 e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
 	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
 
-check: static test ## format, lint, types, import contracts, tests: most of what CI runs
+coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
+	$(BIN)/coverage erase
+	mkdir -p .coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --junit-xml=.coverage/tests.xml
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.quality.branch_coverage
+
+check: static test ## format, lint, types, import contracts, tests: what CI runs before e2e
 
 static: $(VENV)/.dev ## everything of check but the tests
 	$(BIN)/ruff format --check .
@@ -61,6 +68,11 @@ deploy-tools: node_modules/.made ## install what `npm run deploy` needs: CDK, No
 openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
 	$(BIN)/python -m runtime.lambdas.openapi > docs/openapi.json
 
+MUTANTS ?= 200
+mutate: $(VENV)/.dev ## break the code on purpose: named mutants and a sample (MUTANTS=all: hours)
+	test -f .coverage/data || $(MAKE) coverage
+	$(BIN)/python -m tests.mutation.run --sample $(MUTANTS)
+
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \
 	    --group dev pyproject.toml --output-file requirements.txt
@@ -73,7 +85,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 
 clean: ## remove the environment, caches and generated datasets
 	rm -rf $(VENV) $(EMULATOR) node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
-	    .hypothesis .import_linter_cache datasets
+	    .coverage .hypothesis .import_linter_cache datasets
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
