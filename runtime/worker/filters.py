@@ -12,6 +12,7 @@ same record draws the same values after every restart. Wrong arguments raise
 `FilterArgumentError`, with constant text: a message never quotes the seed.
 """
 
+import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -153,7 +154,8 @@ def extract_keywords(text: object, count: object = 5) -> Keywords:
         raise FilterArgumentError(f"extract_keywords gives 1 to {MAX_KEYWORDS} words")
     words = (match[0].lower() for match in _WORD.finditer(text))
     counted = Counter(word for word in words if _counts(word))
-    return Keywords(word for word, _ in counted.most_common(count))
+    # Not `most_common`: it imports heapq when it is called, and here no file can be opened then.
+    return Keywords(heapq.nlargest(count, counted, key=counted.__getitem__))
 
 
 def _counts(word: str) -> bool:
