@@ -1,13 +1,13 @@
-"""A template as the plain document (YAML or JSON) that users write and stores keep, and back."""
+"""From the plain document (YAML or JSON) that users write and stores keep to a checked template."""
 
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
+from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template, document_of
 from runtime.domain.template_check import check_template
 from runtime.domain.template_nodes import hint_for
 from runtime.domain.template_policy import MAX_INCLUDES
@@ -64,20 +64,6 @@ def parse_template(document: object) -> Template:
     return replace(template, schema_requirements=requirements, includes=findings.includes)
 
 
-def document_of(template: Template) -> dict[str, Any]:
-    """Inverse of `parse_template`. Fragments are in it, so that a stored version is complete."""
-    document: dict[str, Any] = {
-        "name": template.name,
-        "description": template.description,
-        "schema_requirements": list(template.schema_requirements),
-        "steps": [_step_document(step) for step in template.steps],
-        "keep_prompts": template.keep_prompts,
-    }
-    if template.fragments:
-        document["fragments"] = dict(template.fragments)
-    return document
-
-
 def resolve_includes(template: Template, load: Callable[[str], str]) -> Template:
     """`template` with the source of everything it includes, and what those sources require.
 
@@ -105,22 +91,6 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
         includes=findings.includes,
         fragments=fragments,
     )
-
-
-def _step_document(step: Step) -> dict[str, Any]:
-    optional = {
-        "model": step.model,
-        "model_tier": step.model_tier,
-        "system": step.system,
-        "temperature": step.temperature,
-        "output_schema": step.output_schema,
-    }
-    return {
-        "id": step.id,
-        "prompt": step.prompt,
-        "max_tokens": step.max_tokens,
-        **{name: value for name, value in optional.items() if value is not None},
-    }
 
 
 def _measure(document: object) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from runtime.domain.errors import ConflictError, TemplateError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import Clock
-from runtime.domain.template import Template
+from runtime.domain.template import Template, document_of
 from runtime.local.database import Database
 
 MAX_DOCUMENT_BYTES: Final = 380_000
@@ -77,8 +77,6 @@ class SqliteTemplateStore:
 
 def stored_document(template: Template) -> str:
     """The template as it is stored. Raises `TemplateError` when it is too large."""
-    from runtime.domain.template_document import document_of  # noqa: PLC0415 see above
-
     document = json.dumps(document_of(template), ensure_ascii=False, separators=(",", ":"))
     size = len(document.encode())
     if size > MAX_DOCUMENT_BYTES:
