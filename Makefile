@@ -35,9 +35,10 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## measure the engine beside plain boto3, and the export (minutes)
+bench: $(VENV)/.dev ## measure engine, export and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
+	$(BIN)/python -m tests.bench.handlers
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
@@ -52,6 +53,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	    --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
+	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 
 clean: ## remove the environment, caches and generated datasets
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets

@@ -21,6 +21,7 @@ settings.register_profile("long", deadline=None, max_examples=1000, stateful_ste
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 pytest_plugins = [
+    "tests.fixtures.guard_plugin",
     "tests.fixtures.aws_api",
     "tests.fixtures.worker_world",
     "tests.fixtures.api_world",

@@ -22,7 +22,8 @@ from runtime.contract.tables import DELETED_TEMPLATE_DAYS, TEMPLATES_BY_USER, TE
 from runtime.domain.api_ports import Page, TemplateHead, TemplateVersion
 from runtime.domain.errors import ConflictError, TemplateError, TemplateNotFoundError
 from runtime.domain.ports import Clock
-from runtime.domain.template import Template, document_of
+from runtime.domain.template import Template
+from runtime.domain.template_document import document_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

@@ -128,6 +128,7 @@ def _parse(item: Item) -> WorkItem:
         seen_beat=_number(item.get("seen_beat")),
         seen_at=_time(item.get("seen_at")),
         shard=_number(item.get("shard")),
+        queued_at=_time(item.get("queued_at")),
     )
 
 

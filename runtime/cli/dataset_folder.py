@@ -38,7 +38,8 @@ from runtime.domain.job import (
 )
 from runtime.domain.money import usd_decimal
 from runtime.domain.requeue import queue_again
-from runtime.domain.template import Template, document_of
+from runtime.domain.template import Template
+from runtime.domain.template_document import document_of
 from runtime.local.database import disk_errors
 
 LOCAL_USER: Final = "local"

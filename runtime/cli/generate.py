@@ -1,7 +1,6 @@
 """`seedwright generate`: check everything, then generate, export and show."""
 
 import gc
-import logging
 import os
 import signal
 import sys
@@ -11,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import Final, TextIO
+from typing import Final
 
 from runtime.bootstrap import (
-    BEDROCK,
     LocalEngine,
     SystemClock,
-    bedrock_models,
-    embedded_model,
     local_engine,
     process_owner,
 )
 from runtime.cli.dataset_folder import Dataset, DatasetFolder
+from runtime.cli.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.cli.exit_codes import EXIT_INTERRUPTED
 from runtime.cli.inputs import (
     check_count,
     check_writable,
@@ -31,26 +29,17 @@ from runtime.cli.inputs import (
     read_template,
 )
 from runtime.cli.progress import Goal, Meter, make_display
-from runtime.cli.report import EXIT_INTERRUPTED, Outcome, report
+from runtime.cli.report import Outcome, report
 from runtime.domain.job import JobStatus, SeedStrategy, work_id_of
 from runtime.domain.money import parse_usd
-from runtime.domain.ports import ModelClient
 from runtime.domain.pricing import PriceTable
-from runtime.local.database import disk_errors
 from runtime.worker.dry_run import render_record
-from runtime.worker.logs import configure
 from runtime.worker.plan import make_plan
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.template_engine import TemplateEngine
 from runtime.worker.worker import Worker
 
-BEDROCK_CONCURRENCY: Final = 32
-LOCAL_CONCURRENCY: Final = 2
-"""Slots of the embedded model: more only share the same cores."""
-
-LOCAL_CHECKPOINT_INTERVAL: Final = 500
 LOCAL_FLUSH_SECONDS: Final = 5.0
-"""The journal keeps every finished record at once, so batches may be larger than on AWS."""
 
 _SAME_SIGNAL_SECONDS: Final = 0.3
 """Launchers pass on a Ctrl-C that the terminal has sent to the whole group already."""
@@ -110,7 +99,7 @@ def generate(dataset: Dataset, prices: PriceTable, options: Options) -> int:
     )
     with TemplateEngine() as templates:
         templates.start()  # its process starts while the model's client is made
-        concurrency, models = _models(dataset, options)
+        concurrency, models = open_models(dataset.backend, options.concurrency)
         templates.load(dataset.template)
         # What can't be rendered once is refused before it costs anything.
         render_record(
@@ -128,32 +117,8 @@ def generate(dataset: Dataset, prices: PriceTable, options: Options) -> int:
             )
             gc.freeze()  # what was imported stays: no collection has to look at it
             gc.enable()
-            with closing(engine), _log_to(folder.log):
+            with closing(engine), log_to(folder.log):
                 return _run(dataset, folder, engine, templates, options, concurrency)
-
-
-def _models(dataset: Dataset, options: Options) -> tuple[int, ModelClient]:
-    """How many calls at a time, and the client that makes them. Raises `ConfigurationError`."""
-    if dataset.backend == BEDROCK:
-        concurrency = options.concurrency or BEDROCK_CONCURRENCY
-        return concurrency, bedrock_models(concurrency)
-    concurrency = options.concurrency or LOCAL_CONCURRENCY
-    return concurrency, embedded_model(concurrency)
-
-
-@contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    with disk_errors(f"open {path}"):
-        stream: TextIO = path.open("a", encoding="utf-8")
-    # On a full disk it is the error that counts, not that it could not be logged.
-    shown, logging.raiseExceptions = logging.raiseExceptions, False
-    try:
-        configure(stream)
-        yield
-    finally:
-        logging.raiseExceptions = shown
-        with suppress(OSError):
-            stream.close()
 
 
 def _run(

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.domain.errors import ConfigurationError, InputError, SeedError, TemplateError
+from runtime.domain.errors import (
+    ConfigurationError,
+    InputError,
+    SeedError,
+    TemplateError,
+    TemplateNotFoundError,
+)
 from runtime.domain.job import MAX_RECORDS, OutputFormat
 from runtime.domain.seed_data import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
 from runtime.domain.template import Template
@@ -59,17 +65,29 @@ def read_template(path: Path) -> Template:
             candidate = (folder / f"{name}{suffix}").resolve()
             if candidate.is_relative_to(folder) and candidate.is_file():
                 return _fragment(candidate)
-        raise TemplateError(f"no file for the include {name!r} beside the template")
+        raise TemplateNotFoundError(f"{path}: no file for the include {name!r} beside the template")
 
     try:
         return resolve_includes(parse_template(document), fragment)
+    except TemplateNotFoundError:
+        raise
     except TemplateError as exc:
         raise TemplateError(f"{path}: {exc}") from exc
 
 
+def read_for_api(path: Path) -> Template:
+    """A template for the API: what it includes is taken from files beside it if they are all there,
+    else it is left for the API to find among its templates. Raises `TemplateError`.
+    """
+    try:
+        return read_template(path)
+    except TemplateNotFoundError:
+        return parse_template(_document(path))
+
+
 def _fragment(path: Path) -> str:
     if path.suffix not in {".yaml", ".yml", ".json"}:
-        return _text(path)
+        return read_text(path)
     document = _document(path)
     steps = document.get("steps") if isinstance(document, Mapping) else None
     if not isinstance(steps, list) or len(steps) != 1 or not isinstance(steps[0], Mapping):
@@ -77,7 +95,8 @@ def _fragment(path: Path) -> str:
     return str(steps[0].get("prompt", ""))
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a template file or of a fragment. Raises `TemplateError`."""
     try:
         return _read(path, MAX_TEXT_BYTES, TemplateError).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -85,7 +104,7 @@ def _text(path: Path) -> str:
 
 
 def _document(path: Path) -> Any:
-    return parse_text(_text(path), name=str(path))
+    return parse_text(read_text(path), name=str(path))
 
 
 # ── seeds and options ──────────────────────────────────────────────────────────────────────────

@@ -9,24 +9,51 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from runtime.cli.exit_codes import EXIT_BAD_INPUT, EXIT_BUDGET, EXIT_FAILED
+from runtime.cli.options import (
+    Backend,
+    BackendOption,
+    BudgetOption,
+    CountOption,
+    FormatOption,
+    JsonOption,
+    ModelOption,
+    PricesOption,
+    RandomSeedOption,
+    SeedsOption,
+    StrategyOption,
+    TemplateArgument,
+)
+from runtime.cli.remote import commands
 from runtime.domain.errors import (
     BudgetExceededError,
     ConfigurationError,
+    ConflictError,
+    ForbiddenError,
     InputError,
+    LimitError,
+    NotFoundError,
     SeedwrightError,
+    UnauthenticatedError,
 )
 from runtime.domain.job import SeedStrategy
 
-EXIT_FAILED: Final = 1
-EXIT_BAD_INPUT: Final = 2
-EXIT_BUDGET: Final = 3
+_REFUSALS: Final = (
+    InputError,
+    ConfigurationError,
+    UnauthenticatedError,
+    ForbiddenError,
+    LimitError,
+    NotFoundError,
+    ConflictError,
+)
+"""Nothing was started: by the command's own check, or by the API's."""
 
 app = typer.Typer(
     add_completion=False,
@@ -35,36 +62,6 @@ app = typer.Typer(
     help="Synthetic datasets from prompt templates and seed data, within a hard budget.",
     epilog="Start with `seedwright demo`, which needs no account and no key.",
 )
-
-
-class Backend(StrEnum):
-    """Where models run."""
-
-    LOCAL = "local"
-    BEDROCK = "bedrock"
-
-
-TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
-SeedsOption = Annotated[Path, typer.Option(help="Seed data: .json, .jsonl, .csv or .parquet.")]
-CountOption = Annotated[int, typer.Option("-n", "--num-records", help="Records to generate.")]
-ModelOption = Annotated[
-    str | None, typer.Option(help="Use this model for every step (see `seedwright models`).")
-]
-BackendOption = Annotated[
-    Backend,
-    typer.Option(help="local: the embedded model. bedrock: your AWS credentials and region."),
-]
-PricesOption = Annotated[
-    Path | None, typer.Option(help="JSON file whose rows replace or add to the price table.")
-]
-StrategyOption = Annotated[
-    SeedStrategy,
-    typer.Option(help="random: an independent draw a record. sequential: row by row, again."),
-]
-RandomSeedOption = Annotated[
-    int, typer.Option(help="Another number draws other seeds for the same template.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -92,15 +89,10 @@ def generate_command(
     template: TemplateArgument,
     seeds: SeedsOption,
     num_records: CountOption,
-    budget: Annotated[str, typer.Option(help="Hard limit in USD: it is never passed.")] = "1.00",
+    budget: BudgetOption = "1.00",
     model: ModelOption = None,
     backend: BackendOption = Backend.LOCAL,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format", help="jsonl, parquet, csv; repeat or separate by commas. [jsonl,parquet]"
-        ),
-    ] = None,
+    formats: FormatOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the dataset. [datasets/<template's name>]")
     ] = None,
@@ -213,6 +205,9 @@ def models_command(prices: PricesOption = None, json: JsonOption = False) -> Non
     show_models(load_prices(prices), json=json)
 
 
+commands.register(app)
+
+
 def examples_folder() -> Path:
     """The examples: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).parent.parent
@@ -232,14 +227,18 @@ def run(arguments: Sequence[str]) -> int:
         return int(app(arguments, prog_name="seedwright", standalone_mode=False) or 0)
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')} (see --help)", error.exit_code)
-    except (InputError, ConfigurationError) as error:
-        return _fail(str(error), EXIT_BAD_INPUT)
-    except BudgetExceededError as error:
-        return _fail(str(error), EXIT_BUDGET)
+    except typer.Abort:  # the end of standard input, where an answer was expected
+        return _fail("stopped: nothing was answered", EXIT_BAD_INPUT)
     except SeedwrightError as error:
-        return _fail(str(error), EXIT_FAILED)
+        return _fail(str(error), _code_of(error))
     except OSError as error:
         return _fail(f"{error.filename or 'disk'}: {error.strerror or error}", EXIT_FAILED)
+
+
+def _code_of(error: SeedwrightError) -> int:
+    if isinstance(error, _REFUSALS):
+        return EXIT_BAD_INPUT
+    return EXIT_BUDGET if isinstance(error, BudgetExceededError) else EXIT_FAILED
 
 
 def _fail(message: str, code: int) -> int:

@@ -44,6 +44,13 @@ class Display(Protocol):
     def update(self, progress: Progress) -> None: ...
 
 
+def duration(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 class Meter:
     """Rates and time left, from the counters at the start of this run."""
 
@@ -102,11 +109,7 @@ class Meter:
         done_now = self.done - first.records_generated - first.failed_records
         if done_now <= 0:
             return "-:--"
-        minutes, seconds = divmod(
-            int(max(self._goal.records - self.done, 0) * self.seconds / done_now), 60
-        )
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        return duration(max(self._goal.records - self.done, 0) * self.seconds / done_now)
 
     def pace(self) -> str:
         """How far it is."""

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
 import orjson
 
 from runtime.bootstrap import LocalEngine
 from runtime.cli.dataset_folder import Dataset, DatasetFolder
+from runtime.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED
 from runtime.cli.progress import Meter
 from runtime.cli.tables import show_records
 from runtime.contract.keys import export_key
@@ -18,14 +18,6 @@ from runtime.domain.job import Job, JobStatus, OutputFormat
 from runtime.domain.money import usd, usd_decimal
 from runtime.domain.record import index_of
 from runtime.worker.worker import Worker
-
-EXIT_CODES: Final = {
-    JobStatus.COMPLETED: 0,
-    JobStatus.FAILED: 1,
-    JobStatus.BUDGET_EXCEEDED: 3,
-}
-EXIT_INTERRUPTED: Final = 130
-"""What shells report for Ctrl-C."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ operation sees the whole of `ApiPorts` and touches what it needs: clients are bu
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
@@ -74,7 +74,8 @@ class WorkItem:
     """A work item as whoever starts and watches workers sees it.
 
     `launches` counts the attempts to start a worker, and numbers them. `launched_at` is when the
-    last one was begun, None if it failed. `seen_*` is what `note_seen` stored.
+    last one was begun, None if it failed. `seen_*` is what `note_seen` stored. `queued_at` is when
+    the work got its place in the line, None where a store keeps an order and no time.
     """
 
     work_id: str
@@ -90,6 +91,7 @@ class WorkItem:
     seen_beat: int | None = None
     seen_at: datetime | None = None
     shard: int | None = None
+    queued_at: datetime | None = field(default=None, compare=False)
 
 
 class WorkDirectory(Protocol):

@@ -2,13 +2,12 @@
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements` and `steps[]`; a step
 has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`, `max_tokens`,
-`temperature`, `output_schema`. `template_document.py` parses and checks it, for which it loads
-Jinja2; to write one takes nothing.
+`temperature`, `output_schema`. `template_document.py` parses and checks it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
@@ -47,35 +46,3 @@ class Template:
     keep_prompts: bool = False
     includes: tuple[str, ...] = ()
     fragments: Mapping[str, str] = field(default_factory=dict)
-
-
-def document_of(template: Template) -> dict[str, Any]:
-    """Inverse of `template_document.parse_template`. Fragments are in it, so that a stored version
-    is complete.
-    """
-    document: dict[str, Any] = {
-        "name": template.name,
-        "description": template.description,
-        "schema_requirements": list(template.schema_requirements),
-        "steps": [_step_document(step) for step in template.steps],
-        "keep_prompts": template.keep_prompts,
-    }
-    if template.fragments:
-        document["fragments"] = dict(template.fragments)
-    return document
-
-
-def _step_document(step: Step) -> dict[str, Any]:
-    optional = {
-        "model": step.model,
-        "model_tier": step.model_tier,
-        "system": step.system,
-        "temperature": step.temperature,
-        "output_schema": step.output_schema,
-    }
-    return {
-        "id": step.id,
-        "prompt": step.prompt,
-        "max_tokens": step.max_tokens,
-        **{name: value for name, value in optional.items() if value is not None},
-    }

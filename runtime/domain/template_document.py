@@ -1,17 +1,19 @@
-"""From the plain document (YAML or JSON) that users write and stores keep to a checked template."""
+"""A template as the plain document (YAML or JSON) that users write and stores keep, and back."""
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template, document_of
-from runtime.domain.template_check import check_template
-from runtime.domain.template_nodes import hint_for
+from runtime.domain.hints import hint_for
+from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
 from runtime.domain.template_policy import MAX_INCLUDES
 from runtime.domain.template_schema import schema_problem
+
+if TYPE_CHECKING:
+    from runtime.domain.template_check import Findings
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_DOCUMENT_VALUES: Final = 50_000
@@ -58,10 +60,24 @@ def parse_template(document: object) -> Template:
             "; ".join(": ".join(part for part in each if part) for each in form.problems),
             problems=form.problems,
         )
-    findings = check_template(template.steps, template.fragments)
+    findings = _check(template.steps, template.fragments)
     declared = isinstance(document, Mapping) and document.get("schema_requirements") is not None
     requirements = template.schema_requirements if declared else findings.requirements
     return replace(template, schema_requirements=requirements, includes=findings.includes)
+
+
+def document_of(template: Template) -> dict[str, Any]:
+    """Inverse of `parse_template`. Fragments are in it, so that a stored version is complete."""
+    document: dict[str, Any] = {
+        "name": template.name,
+        "description": template.description,
+        "schema_requirements": list(template.schema_requirements),
+        "steps": [_step_document(step) for step in template.steps],
+        "keep_prompts": template.keep_prompts,
+    }
+    if template.fragments:
+        document["fragments"] = dict(template.fragments)
+    return document
 
 
 def resolve_includes(template: Template, load: Callable[[str], str]) -> Template:
@@ -71,7 +87,7 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     it is asked once a name. Requirements that the author declared stay as they are. Raises
     `TemplateError`, which shows the chain of includes where that is a cycle or too deep.
     """
-    before = check_template(template.steps, template.fragments)
+    before = _check(template.steps, template.fragments)
     fragments = dict(template.fragments)
     findings = before
     for _ in range(MAX_INCLUDES + 1):
@@ -83,7 +99,7 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
         fragments.update((name, load(name)) for name in missing)
         _measure(document_of(replace(template, fragments=fragments)))
         # This check ends a cycle or a chain that is too deep, so the loop ends too.
-        findings = check_template(template.steps, fragments)
+        findings = _check(template.steps, fragments)
     derived = template.schema_requirements == before.requirements
     return replace(
         template,
@@ -91,6 +107,31 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
         includes=findings.includes,
         fragments=fragments,
     )
+
+
+def _check(steps: Sequence[Step], fragments: Mapping[str, str]) -> "Findings":
+    """`check_template`, with Jinja2 imported on first use: whoever only lists or hands on templates
+    starts without it.
+    """
+    from runtime.domain.template_check import check_template  # noqa: PLC0415 see above
+
+    return check_template(steps, fragments)
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    optional = {
+        "model": step.model,
+        "model_tier": step.model_tier,
+        "system": step.system,
+        "temperature": step.temperature,
+        "output_schema": step.output_schema,
+    }
+    return {
+        "id": step.id,
+        "prompt": step.prompt,
+        "max_tokens": step.max_tokens,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
 
 
 def _measure(document: object) -> None:

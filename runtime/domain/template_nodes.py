@@ -1,7 +1,6 @@
 """What single nodes of a Jinja2 syntax tree say: paths, constants, names."""
 
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 
 from jinja2 import nodes
 
@@ -75,9 +74,3 @@ def names_in(target: nodes.Node) -> set[str]:
     return {name.name for name in target.find_all(nodes.Name)} | (
         {target.name} if isinstance(target, nodes.Name) else set()
     )
-
-
-def hint_for(name: str, allowed: Iterable[str]) -> str:
-    """What the user may have meant, as the end of a message; empty when nothing is close."""
-    close = get_close_matches(name, sorted(allowed), n=1)
-    return f', did you mean "{close[0]}"?' if close else ""

@@ -10,6 +10,7 @@ succeeded by then.
 from dataclasses import dataclass, replace
 from typing import Final
 
+from runtime.contract.log_lines import WORKER_NOT_STARTED
 from runtime.domain.api_ports import ApiPorts, WorkItem
 from runtime.domain.errors import LaunchError, SeedwrightError
 from runtime.domain.job import Job, JobStatus, work_id_of
@@ -82,6 +83,6 @@ def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
 
 def _log(work_id: str, error: SeedwrightError) -> None:
     logger.error(
-        "worker not started",
+        WORKER_NOT_STARTED,
         extra={"work_id": work_id, "code": error.code},
     )

@@ -7,7 +7,8 @@ from typing import Final
 from runtime.domain.errors import ConflictError, TemplateError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
 from runtime.domain.ports import Clock
-from runtime.domain.template import Template, document_of
+from runtime.domain.template import Template
+from runtime.domain.template_document import document_of, parse_template
 from runtime.local.database import Database
 
 MAX_DOCUMENT_BYTES: Final = 380_000
@@ -28,8 +29,6 @@ _PUT_HEAD: Final = """
 class SqliteTemplateStore:
     """Implements `ports.TemplateStore`. Writers wait for each other, so none loses a version;
     `ConflictError` only says that the id belongs to another user or to a deleted template.
-    The checks of templates are imported on first use: they load Jinja2, which takes longer than
-    to open everything that a laptop stores, and most commands read no template.
     """
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
@@ -45,8 +44,6 @@ class SqliteTemplateStore:
             raise TemplateNotFoundError(
                 f"Template not found: {ref.template_id} version {ref.version}"
             )
-        from runtime.domain.template_document import parse_template  # noqa: PLC0415 see above
-
         return parse_template(json.loads(rows[0]["document"]))
 
     def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Final
 
+from runtime.contract.log_lines import COST_ABOVE_WORST_CASE
 from runtime.domain.budget import HoldChange, Ledger, take_over
 from runtime.domain.errors import (
     BudgetExceededError,
@@ -76,7 +77,7 @@ class BudgetGuard:
             event(
                 _log,
                 logging.ERROR,
-                "a call cost more than its worst case",
+                COST_ABOVE_WORST_CASE,
                 job_id=self._claim.job_id,
                 cost_nano=nano,
             )

@@ -3,6 +3,7 @@
 import logging
 from contextlib import suppress
 
+from runtime.contract.log_lines import JOB_ENDED
 from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
 from runtime.domain.job import ENDED, MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
@@ -102,7 +103,7 @@ class Jobs:
             status = self._store.get_job(claim.job_id).status
             if status not in ENDED:
                 raise
-        event(_log, logging.INFO, "job ended", job_id=claim.job_id, status=str(status))
+        event(_log, logging.INFO, JOB_ENDED, job_id=claim.job_id, status=str(status))
         self._crash_point("between_status_writes")
         self.finish_item(claim, status)
 

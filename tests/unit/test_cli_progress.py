@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from runtime.cli.generate import _log_to
+from runtime.cli.engine_parts import log_to
 from runtime.cli.main import run
 from runtime.cli.progress import Goal, Meter, Plain
 from runtime.cli.tables import model_rows, show_records
@@ -90,7 +90,7 @@ def test_a_log_that_can_not_be_written_shows_nothing(capsys: pytest.CaptureFixtu
     logger = logging.getLogger("runtime")
     before = logger.handlers, logger.level, logger.propagate
     try:
-        with _log_to(Path("/dev/full")):
+        with log_to(Path("/dev/full")):
             logger.warning("something")
     finally:
         logger.handlers, logger.level, logger.propagate = before

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -28,6 +28,8 @@ PAGES: Final = sorted(
     for path in ROOT.glob(pattern)
 )
 TEMPLATES: Final = "docs/templates.md"
+COMMANDS: Final = "docs/cli.md"
+GROUPS: Final = frozenset({"templates", "seeds"})
 
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -110,26 +112,59 @@ def test_every_make_target_exists(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_a_block_parses(page: str) -> None:
-    for command in re.findall(r"^(?: {4}|\$ )?seedwright (.+)$", text_of(page), re.MULTILINE):
-        name, *arguments = shlex.split(command)
-        command_of(name).make_context(name, arguments)
+    for line in re.findall(r"^(?: {4}|\$ )?seedwright (.+)$", text_of(page), re.MULTILINE):
+        words = [word for word in shlex.split(line) if word != "&"]
+        command, arguments = command_of(words)
+        command.make_context(words[0], arguments)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_a_sentence_exists(page: str) -> None:
     for code in spans(page):
-        match code.split():
+        match code.replace("…", "").split():
             case ["seedwright", name, *arguments] if name.islower() and not name.startswith("-"):
-                known = {option for each in command_of(name).params for option in each.opts}
-                assert {each for each in arguments if each.startswith("-")} <= known, code
+                if name in GROUPS and not arguments:
+                    continue
+                command, rest = command_of([name, *arguments])
+                assert {each for each in rest if each.startswith("-")} <= options_of(command), code
 
 
-def command_of(name: str) -> TyperCommand:
-    group = get_command(app)
-    assert isinstance(group, TyperGroup)
-    command = group.commands[name]
-    assert isinstance(command, TyperCommand)
-    return command
+@cache
+def root() -> Any:
+    """The command itself, made once: its parts are compared."""
+    return get_command(app)
+
+
+def command_of(words: list[str]) -> tuple[TyperCommand, list[str]]:
+    """The command that words begin with, which may be in a group, and the words after it."""
+    found = root()
+    rest = list(words)
+    while isinstance(found, TyperGroup):
+        found = found.commands[rest.pop(0)]
+    assert isinstance(found, TyperCommand)
+    return found, rest
+
+
+def options_of(command: TyperCommand) -> set[str]:
+    return {
+        option
+        for each in command.params
+        for option in (*each.opts, *each.secondary_opts)
+        if option.startswith("-")
+    }
+
+
+def all_commands() -> dict[str, TyperCommand]:
+    """Every command by the words that call it."""
+    found: dict[str, TyperCommand] = {}
+    queue = [("", root())]
+    while queue:
+        name, command = queue.pop()
+        if isinstance(command, TyperGroup):
+            queue += [(f"{name} {each}".strip(), sub) for each, sub in command.commands.items()]
+        elif isinstance(command, TyperCommand):
+            found[name] = command
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -163,11 +198,22 @@ def test_every_filter_test_and_method_is_named() -> None:
     assert set(_CODE.findall(methods)) == template_policy.ALLOWED_METHODS
 
 
-def test_every_option_of_the_command_is_described() -> None:
-    described = {word for code in spans("docs/cli.md") for word in re.split(r"[ ,]+", code)}
-    for name in ("generate", "validate", "estimate", "models", "demo"):
-        options = {option for each in command_of(name).params for option in each.opts}
-        assert {option for option in options if option.startswith("-")} <= described
+def test_every_command_and_every_option_is_described() -> None:
+    described = {word for code in spans(COMMANDS) for word in re.split(r"[ ,/]+", code)}
+    shown = " ".join(code_lines(COMMANDS))
+    commands = all_commands()
+    assert len(commands) > 20
+    for name, command in commands.items():
+        assert f"seedwright {name}" in shown
+        assert options_of(command) <= described, name
+
+
+def test_every_command_shows_an_example_that_parses() -> None:
+    for name, command in all_commands().items():
+        example = (command.epilog or "").partition("Example: seedwright ")[2].partition(" | ")[0]
+        found, arguments = command_of(shlex.split(example))
+        assert found is command, name
+        found.make_context(name, arguments)
 
 
 def test_the_process_contract_is_complete() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
-from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template, document_of
+from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
 from runtime.domain.template_document import (
     MAX_FRAGMENTS,
+    document_of,
     parse_template,
     resolve_includes,
 )

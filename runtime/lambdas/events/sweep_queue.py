@@ -8,11 +8,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import Final
 
+from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
 from runtime.domain.api_ports import ApiPorts, WorkItem
 from runtime.domain.job import JobStatus
 from runtime.lambdas.events.event_handler import Counts, Event, event_handler
 from runtime.lambdas.events.tending import recover, start_or_withdraw
-from runtime.lambdas.observability import count, log_failure
+from runtime.lambdas.observability import count, log_failure, logger
 
 _COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "launch_failed")
 
@@ -23,10 +24,14 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
     totals: Counter[str] = Counter(dict.fromkeys((*_COUNTS, "failed"), 0))
     for item in ports.work.list_work(JobStatus.RUNNING):
         totals.update(running=1, **_sweep(ports, item))
+    waits = [0]
     for item in ports.work.list_work(JobStatus.QUEUED):
+        if item.queued_at is not None:
+            waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
         totals.update(queued=1, **_sweep(ports, item))
     for name, value in totals.items():
         count(f"Sweep{name.title().replace('_', '')}", value)
+    logger.info(QUEUE_SWEPT, extra={**totals, OLDEST_QUEUED_SECONDS: max(waits)})
     return dict(totals)
 
 

@@ -9,6 +9,7 @@ work: it becomes claimable, is started, or is withdrawn.
 from datetime import timedelta
 from typing import Final
 
+from runtime.contract.log_lines import JOB_GIVEN_UP
 from runtime.domain.api_ports import ApiPorts, WorkItem
 from runtime.domain.errors import ConflictError, NotFoundError
 from runtime.domain.job import ENDED, Job, JobStatus
@@ -96,7 +97,7 @@ def _give_up(ports: ApiPorts, job: Job) -> None:
         f"the worker died {times} times in a row without saving a record: out of memory, perhaps."
         " Use smaller seeds or prompts, and resume the job to try again"
     )
-    logger.error("job given up", extra={"job_id": job.job_id, "losses": times})
+    logger.error(JOB_GIVEN_UP, extra={"job_id": job.job_id, "losses": times})
     try:
         ports.jobs.set_status(job.job_id, JobStatus.FAILED, fence=None, error_message=message)
     except ConflictError:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import orjson
 
-from runtime.domain.template import document_of
+from runtime.domain.template_document import document_of
 from runtime.domain.template_text import render_yaml
 from runtime.lambdas.access import readable_version
 from runtime.lambdas.http import Answer, Call, Nothing, endpoint

@@ -1,0 +1,27 @@
+"""The CDK app: `cdk deploy --all -c stage=prod`. It needs neither Docker nor credentials."""
+
+import os
+import sys
+
+from cdk_app.assembly import add_stacks
+from cdk_app.config import stage_from
+from cdk_app.nag import check_with_nag
+
+from aws_cdk import App
+
+
+def main() -> None:
+    """Synthesize the stage that the context asks for."""
+    # The command line says where; what is bundled there is not bundled again.
+    app = App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
+    try:
+        stage = stage_from(app.node.try_get_context)
+    except ValueError as error:
+        sys.exit(str(error))
+    add_stacks(app, stage)
+    check_with_nag(app)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

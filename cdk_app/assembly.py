@@ -1,0 +1,58 @@
+"""All stacks of one stage, in the order of their dependencies."""
+
+from dataclasses import dataclass
+
+from cdk_app.config import StageConfig
+from cdk_app.grants import Resources
+from cdk_app.stacks.api import ApiStack
+from cdk_app.stacks.events import EventsStack
+from cdk_app.stacks.monitoring import MonitoringStack
+from cdk_app.stacks.stateful import StatefulStack
+from cdk_app.stacks.worker import WorkerStack
+
+from aws_cdk import App, Tags
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stacks:
+    """What was put together; later ones use what earlier ones made."""
+
+    stateful: StatefulStack
+    worker: WorkerStack
+    api: ApiStack
+    events: EventsStack
+    monitoring: MonitoringStack
+
+
+def add_stacks(app: App, stage: StageConfig) -> Stacks:
+    """Put the stacks of `stage` into `app`. They are named `seedwright-{stage}-{what}` and belong
+    to whatever account and region they are deployed to.
+    """
+    prefix = f"seedwright-{stage.name}"
+    stateful = StatefulStack(app, f"{prefix}-stateful", stage=stage)
+    worker = WorkerStack(
+        app, f"{prefix}-worker", stage=stage, tables=stateful.tables, bucket=stateful.bucket
+    )
+    resources = Resources(
+        tables=stateful.tables,
+        bucket=stateful.bucket,
+        cluster=worker.cluster,
+        definition=worker.task.definition,
+    )
+    network = worker.network
+    api = ApiStack(
+        app,
+        f"{prefix}-api",
+        stage=stage,
+        resources=resources,
+        network=network,
+        user_pool=stateful.user_pool,
+        user_pool_client=stateful.user_pool_client,
+    )
+    events = EventsStack(app, f"{prefix}-events", stage=stage, resources=resources, network=network)
+    monitoring = MonitoringStack(
+        app, f"{prefix}-monitoring", stage=stage, worker=worker, api=api, events=events
+    )
+    Tags.of(app).add("project", "seedwright")
+    Tags.of(app).add("stage", stage.name)
+    return Stacks(stateful=stateful, worker=worker, api=api, events=events, monitoring=monitoring)

@@ -1,0 +1,109 @@
+"""What differs between stages. Constructs read these settings and never ask for a stage's name."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+Network = Literal["public", "private"]
+BundleFor = Literal["lambda", "this-machine"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageConfig:
+    """The settings of one deployment. `name` prefixes its stacks: `seedwright-dev-stateful`."""
+
+    name: str
+
+    retain_data: bool
+    """Tables, bucket and users outlive the stacks, and deleting them is refused."""
+    noncurrent_days: int = 90
+    """How long replaced and deleted objects are kept. A job pins the version of its seeds, so this
+    is also how long after a seed file was replaced an old job can still be resumed."""
+
+    self_sign_up: bool = False
+    """Whether strangers may register. Every user can spend money on models."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of browser clients, such as https://app.example.com; none by default."""
+    throttle_rate: int = 50
+    """Requests per second to the API, all users together."""
+    throttle_burst: int = 100
+
+    python_version: str = "3.13"
+    """Of the Lambda functions; `worker/Dockerfile` names its own."""
+    bundle_for: BundleFor = "lambda"
+    """An emulator runs functions as processes of this machine, with packages built for it."""
+    max_active_jobs: int = 10
+    """Queued and running jobs that one user may have."""
+    log_days: int = 30
+
+    network: Network = "public"
+    """docs/adr/0010 has the reasons: public subnets cost nothing, private ones need endpoints."""
+    flow_logs: bool = False
+    container_insights: bool = False
+
+    worker_cpu: int = 1024
+    """1024 is one vCPU. A worker is one process, so more than one vCPU idles."""
+    worker_memory_mib: int = 2048
+    worker_concurrency: int = 64
+    """Model calls at a time, at most."""
+
+    alarm_email: str | None = None
+    """Gets every alarm, once the address has confirmed the subscription."""
+    oldest_queued_minutes: int = 15
+    function_errors: int = 3
+    """So many errors of all functions in five minutes raise an alarm."""
+
+
+DEV: Final = StageConfig(name="dev", retain_data=False)
+PROD: Final = StageConfig(
+    name="prod",
+    retain_data=True,
+    log_days=90,
+    flow_logs=True,
+    container_insights=True,
+    throttle_rate=200,
+    throttle_burst=400,
+)
+
+STAGES: Final[Mapping[str, StageConfig]] = {stage.name: stage for stage in (DEV, PROD)}
+
+
+def stage_from(context: Callable[[str], object]) -> StageConfig:
+    """The stage that the CDK context asks for, DEV by default, with what else it sets:
+
+        cdk deploy --all -c stage=prod -c network=private -c alarm_email=ops@example.com
+
+    `context` gives a key's value or None. Raises `ValueError` that names the key.
+    """
+    name = _choice(context, "stage", STAGES) or DEV.name
+    changes: dict[str, Any] = {
+        "network": _choice(context, "network", ("public", "private")),
+        "bundle_for": _choice(context, "bundle_for", ("lambda", "this-machine")),
+    }
+    if (email := context("alarm_email")) is not None:
+        if "@" not in str(email):
+            raise ValueError(f"alarm_email {email!r} is no address")
+        changes["alarm_email"] = str(email)
+    if (origins := context("cors_origins")) is not None:
+        changes["cors_origins"] = tuple(_origin(each) for each in str(origins).split(","))
+    if sign_up := _choice(context, "self_sign_up", ("true", "false")):
+        changes["self_sign_up"] = sign_up == "true"
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(STAGES[name], **given)
+
+
+def _choice(context: Callable[[str], object], key: str, choices: Iterable[str]) -> str | None:
+    value = context(key)
+    if value is None:
+        return None
+    text = str(value).lower()  # the command line gives text, a file may give true
+    if text not in choices:
+        raise ValueError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
+    return text
+
+
+def _origin(text: str) -> str:
+    origin = text.strip().rstrip("/")
+    if not origin.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+        raise ValueError(f"cors_origins takes https origins, separated by commas, not {text!r}")
+    return origin

@@ -1,0 +1,165 @@
+"""The worker as an ECS task: what it runs, as whom, and what it may do."""
+
+from typing import Final
+
+from cdk_app.config import StageConfig
+from cdk_app.constructs.tables import Tables
+from cdk_app.grants import acknowledge_models, list_statement
+from cdk_app.logs import log_group
+from cdk_app.models import invoke_statements
+from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
+from cdk_app.source import ROOT, WORKER_SOURCES
+from runtime.contract import environment
+from runtime.contract.routes import FAILURES, JOB_DATA, SEEDS, ListGrant
+from runtime.contract.tables import (
+    CHECKPOINT_METADATA,
+    COST_TRACKING,
+    JOBS,
+    QUEUE,
+    QUEUE_BY_STATUS,
+    TABLES,
+    TEMPLATES,
+)
+
+from aws_cdk import Duration, IgnoreMode, Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+CONTAINER_NAME: Final = "worker"
+USER: Final = "10001:10001"
+"""Numbers, because the image makes no account: it has no step that runs on the target machine."""
+STOP_SECONDS: Final = 120
+"""The most that Fargate grants. The worker drains for 90 and is ended by its own alarm at 100."""
+
+
+class WorkerTask(Construct):
+    """Task definition, image, log group and the two roles."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: StageConfig,
+        tables: Tables,
+        bucket: s3.IBucket,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.log_group = log_group(self, "Log", days=stage.log_days)
+        self.definition = ecs.FargateTaskDefinition(
+            self,
+            "Definition",
+            cpu=stage.worker_cpu,
+            memory_limit_mib=stage.worker_memory_mib,
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.ARM64,
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
+            ),
+            task_role=_task_role(self),
+        )
+        self._add_container(stage, tables, bucket)
+        for statement in _worker_statements(Stack.of(self), tables, bucket):
+            self.definition.task_role.add_to_principal_policy(statement)
+        self._acknowledge(bucket)
+
+    def _add_container(self, stage: StageConfig, tables: Tables, bucket: s3.IBucket) -> None:
+        linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)
+        linux.drop_capabilities(ecs.Capability.ALL)
+        self.definition.add_container(
+            CONTAINER_NAME,
+            container_name=CONTAINER_NAME,
+            image=ecs.ContainerImage.from_docker_image_asset(_image(self)),
+            # The exec form: a shell in between would keep SIGTERM from Python.
+            entry_point=["python", "-m", "runtime.worker"],
+            user=USER,
+            readonly_root_filesystem=True,
+            linux_parameters=linux,
+            stop_timeout=Duration.seconds(STOP_SECONDS),
+            environment={
+                **{table.variable: tables[table.name].table_name for table in TABLES},
+                environment.BUCKET_NAME: bucket.bucket_name,
+                environment.WORKER_CONCURRENCY: str(stage.worker_concurrency),
+            },
+            logging=ecs.LogDriver.aws_logs(
+                stream_prefix=CONTAINER_NAME,
+                log_group=self.log_group,
+                # Logs that can't be delivered must not stop a worker that pays for its time.
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+            ),
+        )
+
+    def _acknowledge(self, bucket: s3.IBucket) -> None:
+        acknowledge(
+            self.definition,
+            "AwsSolutions-ECS2",
+            "The variables are names of tables and the bucket; the worker reads no secret.",
+        )
+        role = self.definition.task_role
+        why = "One role works on the jobs of all users; prefixes keep it to seeds and jobs."
+        for pattern in (SEEDS, JOB_DATA, FAILURES):
+            acknowledge_objects(role, bucket, pattern, why)
+        acknowledge_models(role)
+        acknowledge_wildcard(
+            self.definition.obtain_execution_role(),
+            "*",
+            "ecr:GetAuthorizationToken takes no resource; pulling is limited to the repository.",
+        )
+
+
+def _task_role(scope: Construct) -> iam.Role:
+    return iam.Role(
+        scope,
+        "Role",
+        description="What a Seedwright worker may do",
+        assumed_by=iam.ServicePrincipal(
+            "ecs-tasks.amazonaws.com",
+            # Excludes tasks of another account (the confused deputy).
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}},
+        ),
+    )
+
+
+def _image(scope: Construct) -> ecr_assets.DockerImageAsset:
+    """Built when it is deployed, never when it is synthesized."""
+    return ecr_assets.DockerImageAsset(
+        scope,
+        "Image",
+        directory=str(ROOT),
+        file="runtime/worker/Dockerfile",
+        platform=ecr_assets.Platform.LINUX_ARM64,
+        exclude=["*", *(f"!{path}" for path in WORKER_SOURCES), "**/__pycache__", "**/*.pyc"],
+        ignore_mode=IgnoreMode.DOCKER,
+    )
+
+
+def _worker_statements(
+    stack: Stack, tables: Tables, bucket: s3.IBucket
+) -> list[iam.PolicyStatement]:
+    """Exactly the calls of `runtime/aws` that a worker makes."""
+    jobs, queue = tables[JOBS.name], tables[QUEUE.name]
+    checkpoints, costs = tables[CHECKPOINT_METADATA.name], tables[COST_TRACKING.name]
+    return [
+        _allow("Jobs", ["dynamodb:GetItem", "dynamodb:UpdateItem"], jobs.table_arn),
+        _allow("Queue", ["dynamodb:UpdateItem"], queue.table_arn),
+        _allow("QueueByStatus", ["dynamodb:Query"], f"{queue.table_arn}/index/{QUEUE_BY_STATUS}"),
+        _allow("Templates", ["dynamodb:GetItem"], tables[TEMPLATES.name].table_arn),
+        _allow("Costs", ["dynamodb:PutItem", "dynamodb:Query"], costs.table_arn),
+        _allow("Checkpoints", ["dynamodb:GetItem", "dynamodb:UpdateItem"], checkpoints.table_arn),
+        list_statement(bucket, ListGrant(prefixes=(SEEDS, JOB_DATA))),
+        _allow("Seeds", ["s3:GetObject", "s3:GetObjectVersion"], bucket.arn_for_objects(SEEDS)),
+        _allow(
+            "JobObjects",
+            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+            bucket.arn_for_objects(JOB_DATA),
+        ),
+        # The list of failures goes when a repeated export finds none; nothing else is deleted.
+        _allow("NoFailures", ["s3:DeleteObject"], bucket.arn_for_objects(FAILURES)),
+        *invoke_statements(stack),
+    ]
+
+
+def _allow(sid: str, actions: list[str], resource: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=actions, resources=[resource])

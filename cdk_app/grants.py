@@ -1,0 +1,156 @@
+"""From the grants of the route table to IAM statements: exact actions on exact resources."""
+
+from dataclasses import dataclass
+
+from cdk_app.constructs.tables import Tables
+from cdk_app.models import invoke_statements, routed_models
+from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
+from runtime.contract.routes import (
+    Function,
+    Grant,
+    LaunchGrant,
+    ListGrant,
+    ModelGrant,
+    ObjectGrant,
+    TableGrant,
+)
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import IConstruct
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What grants are about. `definition` is passed by its family, see `task_definition_arn`."""
+
+    tables: Tables
+    bucket: s3.IBucket
+    cluster: ecs.ICluster
+    definition: ecs.FargateTaskDefinition
+
+
+def statements_of(
+    function: Function, resources: Resources, stack: Stack
+) -> list[iam.PolicyStatement]:
+    """All that `function` may do besides writing its own log."""
+    return [
+        statement for grant in function.grants for statement in _statements(grant, resources, stack)
+    ]
+
+
+def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+    match grant:
+        case TableGrant():
+            arn = resources.tables[grant.table.name].table_arn
+            resource = f"{arn}/index/{grant.index}" if grant.index else arn
+            return [iam.PolicyStatement(actions=list(grant.actions), resources=[resource])]
+        case ObjectGrant():
+            objects = [resources.bucket.arn_for_objects(pattern) for pattern in grant.keys]
+            return [iam.PolicyStatement(actions=list(grant.actions), resources=objects)]
+        case ListGrant():
+            return [list_statement(resources.bucket, grant)]
+        case LaunchGrant():
+            return _launch_statements(resources, stack)
+        case ModelGrant():
+            return invoke_statements(stack)
+
+
+def list_statement(bucket: s3.IBucket, grant: ListGrant) -> iam.PolicyStatement:
+    """Listing by prefix. It also makes S3 say 404 for a missing object whose key matches: S3 asks
+    for this permission then, with the key as the prefix.
+    """
+    return iam.PolicyStatement(
+        actions=list(grant.actions),
+        resources=[bucket.bucket_arn],
+        conditions={"StringLike": {"s3:prefix": list(grant.prefixes)}},
+    )
+
+
+def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+    definition = resources.definition
+    roles = [definition.task_role, definition.obtain_execution_role()]
+    return [
+        iam.PolicyStatement(
+            actions=["ecs:RunTask"],
+            resources=[task_definition_arn(definition, stack)],
+            conditions={"ArnEquals": {"ecs:cluster": resources.cluster.cluster_arn}},
+        ),
+        # A task is tagged like its definition, so that its costs can be told.
+        iam.PolicyStatement(
+            actions=["ecs:TagResource"],
+            resources=[
+                stack.format_arn(
+                    service="ecs",
+                    resource="task",
+                    resource_name=f"{resources.cluster.cluster_name}/*",
+                )
+            ],
+            conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
+        ),
+        iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[role.role_arn for role in roles],
+            conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+    ]
+
+
+def task_definition_arn(definition: ecs.FargateTaskDefinition, stack: Stack) -> str:
+    """Every revision of the worker's task definition.
+
+    Not one revision: it changes with each release of the worker, and CloudFormation refuses to
+    change a value that another stack imports. The family is a constant.
+    """
+    return stack.format_arn(
+        service="ecs",
+        resource="task-definition",
+        resource_name=f"{definition.family}:*",
+        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+    )
+
+
+def acknowledge_grants(role: IConstruct, function: Function, resources: Resources) -> None:
+    """Accept the wildcards that the grants of `function` bring, one by one."""
+    for grant in function.grants:
+        match grant:
+            case ObjectGrant():
+                for pattern in grant.keys:
+                    acknowledge_objects(
+                        role,
+                        resources.bucket,
+                        pattern,
+                        "One role serves all users, whose ids are part of the keys; the handler"
+                        " keeps a caller to their own.",
+                    )
+            case LaunchGrant():
+                acknowledge_wildcard(
+                    role,
+                    "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task-definition/"
+                    f"{resources.definition.family}:*",
+                    "`*` is the revision, which changes with each release of the worker.",
+                )
+                cluster = resources.cluster
+                acknowledge_wildcard(
+                    role,
+                    "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:task/"
+                    f"{name_of_export(cluster, cluster.cluster_name)}/*",
+                    "A task has its id only once it was started; tags are allowed in RunTask only.",
+                )
+            case ModelGrant():
+                acknowledge_models(role)
+            case TableGrant() | ListGrant():
+                pass
+
+
+def acknowledge_models(role: IConstruct) -> None:
+    """Accept the `*` for the region in `routed_models`."""
+    for resource in routed_models(partition="<AWS::Partition>"):
+        acknowledge_wildcard(
+            role,
+            resource,
+            "A profile routes to regions that AWS chooses and adds to; the statement holds for"
+            " calls through a profile of this account only.",
+        )

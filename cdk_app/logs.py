@@ -1,0 +1,23 @@
+"""Log groups: always explicit, always with a retention."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+_RETENTION = {
+    7: logs.RetentionDays.ONE_WEEK,
+    14: logs.RetentionDays.TWO_WEEKS,
+    30: logs.RetentionDays.ONE_MONTH,
+    90: logs.RetentionDays.THREE_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+}
+
+
+def log_group(scope: Construct, construct_id: str, *, days: int) -> logs.LogGroup:
+    """A log group that goes with its stack. `days` is one of the periods CloudWatch knows.
+
+    Without one, AWS makes a group at the first line, that is kept for ever and outlives the stack.
+    """
+    return logs.LogGroup(
+        scope, construct_id, retention=_RETENTION[days], removal_policy=RemovalPolicy.DESTROY
+    )

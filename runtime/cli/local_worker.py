@@ -1,0 +1,150 @@
+"""The worker beside a local API: a process of its own, so that a model that crashes takes nobody
+with it, and the API answers while it computes.
+
+    python -m runtime.cli.local_worker    (started by `seedwright serve`, with a `WorkerOrder`)
+
+It says one line on standard output when it can work, or why it can't. A line on its standard input
+tells it that there is work. It ends when it is told to (SIGTERM), or when its parent is gone: the
+pipe to its standard input closes with the parent, however that ends. What is unfinished then goes
+on with the next worker.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import orjson
+
+from runtime.bootstrap import (
+    LocalEngine,
+    local_engine,
+    process_owner,
+)
+from runtime.cli.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.domain.errors import SeedwrightError
+from runtime.domain.pricing import load_prices
+from runtime.worker.logs import event
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.worker import ExitCode, Worker
+
+READY: Final = "ready"
+POLL_SECONDS: Final = 1.0
+"""How soon new work is seen of which nobody has told."""
+
+HEARTBEAT_SECONDS: Final = 2.0
+"""How soon a cancelled job stops; in SQLite a heartbeat costs next to nothing."""
+
+FLUSH_SECONDS: Final = 2.0
+"""How old the progress that users see may be. The journal keeps every record at once anyway."""
+
+_log = logging.getLogger("runtime.cli.local_worker")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerOrder:
+    """What a worker is started with."""
+
+    storage: str
+    log: str
+    backend: str
+    concurrency: int | None = None
+    prices: str | None = None
+
+    def arguments(self) -> list[str]:
+        """The command line of the worker's process."""
+        order = orjson.dumps(asdict(self)).decode()
+        return [sys.executable, "-m", "runtime.cli.local_worker", order]
+
+
+def main(arguments: list[str]) -> int:
+    """Work until told to stop. The exit code."""
+    order = WorkerOrder(**orjson.loads(arguments[0]))
+    # Told too early, it waits for its handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    with log_to(Path(order.log)):
+        try:
+            engine, concurrency = _open(order)
+        except SeedwrightError as error:
+            _tell(f"{error}")
+            return ExitCode.BAD_CONFIGURATION
+        with closing(engine):
+            try:
+                return LocalWorker(engine, concurrency).run()
+            except SeedwrightError as error:
+                # The end of the process gives the work back at once, and the next one starts clean.
+                event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))
+                return ExitCode.INTERRUPTED
+
+
+def _open(order: WorkerOrder) -> tuple[LocalEngine, int]:
+    concurrency, models = open_models(order.backend, order.concurrency)
+    prices = load_prices(Path(order.prices) if order.prices else None)
+    engine = local_engine(Path(order.storage), models=models, provider=order.backend, prices=prices)
+    return engine, concurrency
+
+
+class LocalWorker:
+    """Takes one job after the other from the queue of a folder."""
+
+    def __init__(self, engine: LocalEngine, concurrency: int) -> None:
+        self._stopping = False
+        self._told = threading.Event()
+        self._worker = Worker(
+            engine.ports,
+            owner=process_owner(),
+            settings=WorkerSettings(
+                checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
+                flush_seconds=FLUSH_SECONDS,
+                heartbeat_seconds=HEARTBEAT_SECONDS,
+                concurrency=concurrency,
+            ),
+        )
+
+    def run(self) -> int:
+        """Work until it is told to stop, or the parent is gone. The exit code."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        try:
+            self._worker.template_engine.start()  # its process is there when work comes
+            _tell(READY)
+            return self._loop()
+        finally:
+            self._worker.close()
+
+    def _loop(self) -> int:
+        while not self._stopping:
+            # Cleared before looking: work of which it is told while it looks is looked for again.
+            self._told.clear()
+            self._worker.run()
+            self._told.wait(POLL_SECONDS)
+        return ExitCode.INTERRUPTED
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._worker.handle_shutdown(signum, frame)
+        self._stopping = True
+        self._told.set()
+
+    def _listen(self) -> None:
+        """Hear of work until the end of standard input, which is the end of the parent."""
+        with suppress(OSError):
+            while os.read(0, 1024):
+                self._told.set()
+        event(_log, logging.INFO, "parent is gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError):
+        print(" ".join(line.split()), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,169 @@
+"""What `download` does: the files of a dataset or, while there is none, one file of the records so
+far.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Final
+
+from runtime.cli.remote.connection import Connection, connect
+from runtime.cli.remote.job_views import job_path
+from runtime.cli.remote.output import print_json, say
+from runtime.cli.remote.transfer_display import size_text, transfer_display
+from runtime.cli.transfer import OnBytes, Transfer, replacing
+from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
+from runtime.domain.job import MAX_RECORDS
+from runtime.domain.record import index_of
+
+PARTIAL: Final = "dataset.partial.jsonl"
+_BATCH: Final = "batch"
+_EXPORTS: Final = "exports"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteFile:
+    """A file of the API. `renew` gives a new address when the first one holds no more."""
+
+    kind: str
+    path: PurePosixPath
+    size: int
+    url: str
+    renew: Callable[[], str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """A file that is here now."""
+
+    path: Path
+    size: int
+
+
+def download(job_id: str, profile: str | None, *, out: Path | None, json: bool) -> None:
+    """Put a job's files into `out`."""
+    connection = connect(profile)
+    first = connection.api.get(f"{job_path(job_id)}/download")
+    if not first["files"]:
+        raise InputError(f"job {first['job_id']} is {first['status']} and has no records yet")
+    folder = out or Path("datasets") / first["job_id"]
+    saved, records = _save(connection, first, folder, json=json)
+    if json:
+        print_json(
+            {
+                "job_id": first["job_id"],
+                "status": first["status"],
+                "complete": first["complete"],
+                "records": first["records_generated"] if records is None else records,
+                "files": [{"path": str(each.path), "size": each.size} for each in saved],
+            }
+        )
+        return
+    for each in saved:
+        print(f"{each.path}  {size_text(each.size)}")
+    if not first["complete"]:
+        count = first["records_generated"] if records is None else records
+        say(f"Not the whole dataset: the job is {first['status']}, these are {count} records.")
+
+
+def _save(
+    connection: Connection, first: Mapping[str, Any], folder: Path, *, json: bool
+) -> tuple[list[Saved], int | None]:
+    """The files that are saved, and how many records where they were counted here."""
+    files = _files(connection, first)
+    with transfer_display(json=json) as display:
+        if first["files"][0]["kind"] == _BATCH:
+            with display.file(PARTIAL, None) as on_bytes:
+                return _merge(connection.transfer(), files, folder / PARTIAL, on_bytes)
+        transfer, saved = connection.transfer(), []
+        for file in files:
+            target = folder / _place(file.path)
+            with display.file(target.name, file.size) as on_bytes:
+                size = fetch(transfer, file, target, on_bytes)
+            saved.append(Saved(path=target, size=size))
+        # What was downloaded before the dataset was whole is a part of it.
+        (folder / PARTIAL).unlink(missing_ok=True)
+        return saved, None
+
+
+def fetch(transfer: Transfer, file: RemoteFile, target: Path, on_bytes: OnBytes) -> int:
+    """Download a file, with a new address if the first one has become too old."""
+    try:
+        return transfer.download(file.url, target, on_bytes)
+    except ForbiddenError:
+        return transfer.download(file.renew(), target, on_bytes)
+
+
+def _merge(
+    transfer: Transfer, files: Iterator[RemoteFile], target: Path, on_bytes: OnBytes
+) -> tuple[list[Saved], int]:
+    """All batches in one file, each record once: a batch may repeat what another one holds."""
+    seen = bytearray(MAX_RECORDS // 8 + 1)
+    records = 0
+    with replacing(target) as merged:
+        with TemporaryDirectory(prefix=".batches-", dir=target.parent) as folder:
+            part = Path(folder) / "batch.jsonl"
+            for file in files:
+                fetch(transfer, file, part, on_bytes)
+                records += _append_new(part, merged, seen)
+        size = merged.tell()
+    return [Saved(path=target, size=size)], records
+
+
+def _append_new(part: Path, merged: BinaryIO, seen: bytearray) -> int:
+    added = 0
+    with part.open("rb") as lines:
+        for line in lines:
+            byte, bit = divmod(_index(line), 8)
+            if not seen[byte] & 1 << bit:
+                seen[byte] |= 1 << bit
+                merged.write(line if line.endswith(b"\n") else line + b"\n")
+                added += 1
+    return added
+
+
+def _index(line: bytes) -> int:
+    try:
+        index = index_of(line)
+    except ValueError as exc:
+        raise StorageError("a batch of this job is damaged: a line of it is no record") from exc
+    if index >= MAX_RECORDS:
+        raise StorageError(f"a batch of this job is damaged: it has a record {index}")
+    return index
+
+
+def _files(connection: Connection, first: Mapping[str, Any]) -> Iterator[RemoteFile]:
+    """All files, page by page: the addresses of a page are as fresh as can be."""
+    path = f"{job_path(first['job_id'])}/download"
+    page, cursor = first, None
+    while True:
+        for document in page["files"]:
+            yield RemoteFile(
+                kind=document["kind"],
+                path=PurePosixPath(document["name"]),
+                size=document["size"],
+                url=document["url"],
+                renew=partial(_renew, connection, path, cursor, document["name"]),
+            )
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
+        page = connection.api.get(path, cursor=cursor)
+
+
+def _renew(connection: Connection, path: str, cursor: str | None, name: str) -> str:
+    page = connection.api.get(path, cursor=cursor)
+    for document in page["files"]:
+        if document["name"] == name:
+            return str(document["url"])
+    raise ConfigurationError(f"{name} is no longer a file of the job: download it again")
+
+
+def _place(path: PurePosixPath) -> Path:
+    """Where a file goes below the folder. Raises `ConfigurationError` for a path that leaves it."""
+    parts = path.parts[1:] if path.parts[:1] == (_EXPORTS,) else path.parts
+    if not parts or path.is_absolute() or any(part in {"..", "."} for part in parts):
+        raise ConfigurationError(f"the API gave {str(path)!r} as a file, which is refused")
+    return Path(*parts)

@@ -1,0 +1,176 @@
+"""Moves files between this machine and signed addresses, which need no token: in constant memory,
+from and to the disk, and a file appears under its name only when it is whole.
+
+A signed address is a secret as long as it holds: no message quotes one.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+import urllib3
+from urllib3.exceptions import HTTPError
+from urllib3.filepost import encode_multipart_formdata
+
+from runtime.cli.client import Pauses, make_pool
+from runtime.domain.errors import (
+    ConfigurationError,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    SeedwrightError,
+    StorageUnavailableError,
+)
+from runtime.local.database import disk_errors
+
+ATTEMPTS: Final = 4
+
+_CHUNK_BYTES: Final = 256 * 1024
+_BUSY: Final = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN})
+
+OnBytes = Callable[[int], object]
+"""Is told how many more bytes have been moved; a negative number takes back a lost attempt."""
+
+ResultT = TypeVar("ResultT")
+
+
+class Form:
+    """A multipart form whose last field is a file, as chunks for an HTTP client."""
+
+    def __init__(
+        self, fields: Mapping[str, str], name: str, file: BinaryIO, on_bytes: OnBytes
+    ) -> None:
+        boundary = uuid.uuid4().hex
+        whole, self.content_type = encode_multipart_formdata(
+            [*fields.items(), ("file", (name, b"", "application/octet-stream"))], boundary
+        )
+        self._tail = f"\r\n--{boundary}--\r\n".encode()
+        self._head = whole.removesuffix(self._tail)
+        self._file = file
+        self._on_bytes = on_bytes
+        self._file_size = os.fstat(file.fileno()).st_size
+        self.moved = 0
+        """Bytes of the file that were read so far."""
+        self.size = len(self._head) + self._file_size + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Head, file, tail. The file has to have the size that is announced: what is added
+        meanwhile stays out. Raises `InputError` when it has become shorter.
+        """
+        yield self._head
+        while left := self._file_size - self.moved:
+            chunk = self._file.read(min(_CHUNK_BYTES, left))
+            if not chunk:
+                raise InputError("the file was changed while it was sent: upload it again")
+            self.moved += len(chunk)
+            self._on_bytes(len(chunk))
+            yield chunk
+        yield self._tail
+
+
+class Transfer:
+    """Uploads and downloads. Raises errors of the tree."""
+
+    def __init__(self, url: str, *, pauses: Pauses | None = None) -> None:
+        """`url` is the API's: signed addresses are near it."""
+        self._pool = make_pool(url)
+        self._pauses = pauses or Pauses()
+
+    def upload(self, url: str, fields: Mapping[str, str], path: Path, on_bytes: OnBytes) -> None:
+        """Post a file with the fields of a signed form. Sending it again only replaces it.
+
+        Raises `InputError` when the form is refused, `StorageUnavailableError`.
+        """
+
+        def post() -> None:
+            with path.open("rb") as file:
+                form = Form(fields, path.name, file, on_bytes)
+                headers = {"content-type": form.content_type, "content-length": str(form.size)}
+                try:
+                    response = self._pool.request(
+                        "POST", url, body=form, headers=headers, redirect=False
+                    )
+                    self._check(response, f"the upload of {path.name}")
+                except BaseException:
+                    on_bytes(-form.moved)
+                    raise
+
+        self._again(post, f"the upload of {path.name}")
+
+    def download(self, url: str, target: Path, on_bytes: OnBytes) -> int:
+        """Stream a file to `target`, which appears when it is complete; its size in bytes.
+
+        Raises `ForbiddenError` when the address holds no more, `NotFoundError`, `StorageError`.
+        """
+        what = f"the download of {target.name}"
+        return self._again(lambda: self._fetch(url, target, on_bytes, what), what)
+
+    def _fetch(self, url: str, target: Path, on_bytes: OnBytes, what: str) -> int:
+        moved = 0
+        response = self._pool.request("GET", url, redirect=False, preload_content=False)
+        try:
+            self._check(response, what)
+            with replacing(target) as file:
+                for chunk in response.stream(_CHUNK_BYTES):
+                    file.write(chunk)
+                    moved += len(chunk)
+                    on_bytes(len(chunk))
+        except BaseException:
+            on_bytes(-moved)
+            response.close()
+            raise
+        response.release_conn()
+        return moved
+
+    def _check(self, response: urllib3.BaseHTTPResponse, what: str) -> None:
+        status = response.status
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        if status in _BUSY:
+            raise StorageUnavailableError(f"{what} failed with HTTP {status}: try again")
+        if status == HTTPStatus.NOT_FOUND:
+            raise NotFoundError(f"{what}: the file is gone")
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise InputError(f"{what}: the file is larger than is taken")
+        if status in _REFUSED:
+            raise ForbiddenError(f"{what} was refused (HTTP {status}): the address may be too old")
+        raise ConfigurationError(f"{what} failed with HTTP {status}")
+
+    def _again(self, act: Callable[[], ResultT], what: str) -> ResultT:
+        """Do something that may be repeated until it works, or stays broken."""
+        for attempt in range(ATTEMPTS):
+            last: SeedwrightError
+            try:
+                return act()
+            except StorageUnavailableError as error:
+                last = error
+            except HTTPError as exc:
+                last = StorageUnavailableError(f"{what}: the connection failed: try again")
+                last.__cause__ = exc
+            if attempt < ATTEMPTS - 1:
+                self._pauses.before(attempt)
+        raise last
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file beside `target` that takes its place at the end, and is removed if it fails.
+
+    Raises `StorageError`.
+    """
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with disk_errors(f"write {target}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                yield file
+            temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,25 @@
+"""Lines of log that alarms count, by their message. Worker and handlers write them, and the metric
+filters of the infrastructure look for them: a message that changes here changes for both.
+"""
+
+from typing import Final
+
+JOB_ENDED: Final = "job ended"
+"""The worker, when a job ends; its field `status` says how."""
+
+JOB_GIVEN_UP: Final = "job given up"
+"""Whoever finds a worker dead, when it was one too many: the job has failed, and no worker is left
+to say so."""
+
+COST_ABOVE_WORST_CASE: Final = "a call cost more than its worst case"
+"""The worker, when a model billed more than was reserved for the call."""
+
+QUEUE_SWEPT: Final = "queue swept"
+"""`sweep_queue`, at the end of each run; see `OLDEST_QUEUED_SECONDS`."""
+
+OLDEST_QUEUED_SECONDS: Final = "oldest_queued_seconds"
+"""A field of `QUEUE_SWEPT`: how long the oldest queued work has waited, 0 if there is none."""
+
+WORKER_NOT_STARTED: Final = "worker not started"
+"""Whoever starts workers, each time that it could not: mostly AWS had no machine. The work stays
+queued."""

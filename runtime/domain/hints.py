@@ -1,0 +1,10 @@
+"""A word for who has mistyped a name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def hint_for(name: str, allowed: Iterable[str]) -> str:
+    """What the user may have meant, as the end of a message; empty when nothing is close."""
+    close = get_close_matches(name, sorted(allowed), n=1)
+    return f', did you mean "{close[0]}"?' if close else ""

@@ -1,0 +1,91 @@
+"""What the local server refuses and how it says so: one error, as the API's own errors look."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from runtime.domain.errors import (
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    SeedwrightError,
+    StorageFullError,
+    StorageUnavailableError,
+    TooLargeError,
+)
+
+_log = logging.getLogger(__name__)
+
+_STATUS_OF: Final[Mapping[type[SeedwrightError], HTTPStatus]] = {
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    InputError: HTTPStatus.BAD_REQUEST,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    StorageUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+class RefusalError(Exception):
+    """A request that ends with this status."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        message: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+    @property
+    def body(self) -> bytes:
+        """The answer's JSON."""
+        error = {"code": self.code, "message": str(self), "details": []}
+        return json.dumps({"error": error}).encode()
+
+
+def check_method(method: str, allowed: Sequence[str]) -> None:
+    """Raises `RefusalError` when a path doesn't take the method; it takes none: there is no such
+    path. Who answers GET answers HEAD.
+    """
+    if not allowed:
+        raise refusal_of(NotFoundError("there is no such operation: check method and path"))
+    if method in allowed:
+        return
+    names = [*allowed, "HEAD"] if "GET" in allowed and "HEAD" not in allowed else [*allowed]
+    raise RefusalError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        f"this path takes {', '.join(names)}",
+        headers=[("allow", ", ".join(names))],
+    )
+
+
+def bad_request(message: str) -> RefusalError:
+    """A request that is no proper HTTP."""
+    return RefusalError(HTTPStatus.BAD_REQUEST, "bad_request", message)
+
+
+def own_fault() -> RefusalError:
+    """A defect, which has been logged."""
+    return RefusalError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        SeedwrightError.code,
+        "something went wrong in the local server: see its log",
+    )
+
+
+def refusal_of(error: SeedwrightError) -> RefusalError:
+    """What an error means to a client. What is the server's own fault is logged."""
+    for kind in type(error).__mro__:
+        if kind in _STATUS_OF:
+            return RefusalError(_STATUS_OF[kind], error.code, str(error))
+    _log.error("object not served", exc_info=error)
+    return own_fault()

@@ -1,0 +1,54 @@
+"""What can be set from the command line, and what is refused."""
+
+import pytest
+
+from cdk_app.config import DEV, PROD, stage_from
+
+
+def test_dev_is_the_default() -> None:
+    assert stage_from(lambda _: None) == DEV
+
+
+def test_production_is_asked_for() -> None:
+    assert stage_from({"stage": "prod"}.get) == PROD
+
+
+def test_settings_go_over_the_stage() -> None:
+    stage = stage_from(
+        {
+            "stage": "prod",
+            "network": "private",
+            "alarm_email": "ops@example.com",
+            "cors_origins": "https://a.example.com, http://localhost:5173/",
+            "self_sign_up": "true",
+            "bundle_for": "this-machine",
+        }.get
+    )
+
+    assert stage.retain_data
+    assert stage.network == "private"
+    assert stage.alarm_email == "ops@example.com"
+    assert stage.cors_origins == ("https://a.example.com", "http://localhost:5173")
+    assert stage.self_sign_up
+    assert stage.bundle_for == "this-machine"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("stage", "staging"),
+        ("network", "vpn"),
+        ("alarm_email", "nobody"),
+        ("cors_origins", "*"),
+        ("cors_origins", "http://example.com"),
+        ("self_sign_up", "maybe"),
+        ("bundle_for", "x86"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        stage_from({key: value}.get)
+
+
+def test_a_file_may_give_a_boolean() -> None:
+    assert stage_from({"self_sign_up": True}.get).self_sign_up

@@ -1,0 +1,220 @@
+"""The workers: their network, cluster, task and image."""
+
+import json
+from typing import Any
+
+import pytest
+
+from runtime.contract import environment
+from runtime.contract.tables import TABLES
+from tests.infra.conftest import ROOT, Synthesized
+
+STACK = "worker"
+
+
+def container(app: Synthesized) -> Any:
+    (found,) = app.one(STACK, "AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    return found
+
+
+# ── network ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_in_the_network_costs_money_by_default(dev: Synthesized, prod: Synthesized) -> None:
+    for app in (dev, prod):
+        assert not app.resources(STACK, "AWS::EC2::NatGateway")
+        assert not app.resources(STACK, "AWS::EC2::EIP")
+        kinds = {
+            each["Properties"]["VpcEndpointType"]
+            for each in app.resources(STACK, "AWS::EC2::VPCEndpoint").values()
+        }
+        assert kinds == {"Gateway"}
+
+
+def endpoints(app: Synthesized, kind: str) -> set[str]:
+    return {
+        app.resolver.text(STACK, each["Properties"]["ServiceName"]).removeprefix(
+            "com.amazonaws.us-east-1."
+        )
+        for each in app.resources(STACK, "AWS::EC2::VPCEndpoint").values()
+        if each["Properties"]["VpcEndpointType"] == kind
+    }
+
+
+def test_storage_is_reached_through_gateway_endpoints(app: Synthesized) -> None:
+    assert endpoints(app, "Gateway") == {"s3", "dynamodb"}
+
+
+def test_a_private_network_reaches_what_a_worker_calls_and_no_internet(
+    private: Synthesized,
+) -> None:
+    assert endpoints(private, "Interface") == {"ecr.api", "ecr.dkr", "logs", "bedrock-runtime"}
+    assert not private.resources(STACK, "AWS::EC2::InternetGateway")
+    for subnet in private.resources(STACK, "AWS::EC2::Subnet").values():
+        assert subnet["Properties"]["MapPublicIpOnLaunch"] is False
+
+
+def test_subnets_are_in_two_zones(app: Synthesized) -> None:
+    subnets = app.resources(STACK, "AWS::EC2::Subnet").values()
+
+    zones = [json.dumps(each["Properties"]["AvailabilityZone"]) for each in subnets]
+    assert len(zones) == len(set(zones)) == 2
+
+
+def worker_group(app: Synthesized) -> Any:
+    (group,) = (
+        each["Properties"]
+        for each in app.resources(STACK, "AWS::EC2::SecurityGroup").values()
+        if "workers:" in each["Properties"]["GroupDescription"]
+    )
+    return group
+
+
+def test_nothing_can_connect_to_a_worker(app: Synthesized) -> None:
+    assert "SecurityGroupIngress" not in worker_group(app)
+    for rule in app.resources(STACK, "AWS::EC2::SecurityGroupIngress").values():
+        # Only an endpoint takes connections, and only from workers.
+        assert rule["Properties"]["FromPort"] == rule["Properties"]["ToPort"] == 443
+        assert "SourceSecurityGroupId" in rule["Properties"]
+        assert "Endpoints" in json.dumps(rule["Properties"]["GroupId"])
+
+
+def test_a_worker_speaks_https_only(app: Synthesized) -> None:
+    (rule,) = worker_group(app)["SecurityGroupEgress"]
+
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+
+
+def test_flows_are_logged_where_it_is_set(dev: Synthesized, prod: Synthesized) -> None:
+    assert not dev.resources(STACK, "AWS::EC2::FlowLog")
+    assert prod.one(STACK, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
+
+
+# ── cluster ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_cluster_has_both_providers_and_no_strategy_of_its_own(app: Synthesized) -> None:
+    association = app.one(STACK, "AWS::ECS::ClusterCapacityProviderAssociations")
+
+    assert set(association["CapacityProviders"]) == {"FARGATE", "FARGATE_SPOT"}
+    assert association["DefaultCapacityProviderStrategy"] == []
+
+
+@pytest.mark.parametrize(("stage", "setting"), [("dev", "disabled"), ("prod", "enabled")])
+def test_container_insights_are_a_setting(
+    request: pytest.FixtureRequest, stage: str, setting: str
+) -> None:
+    app: Synthesized = request.getfixturevalue(stage)
+
+    assert app.one(STACK, "AWS::ECS::Cluster")["ClusterSettings"] == [
+        {"Name": "containerInsights", "Value": setting}
+    ]
+
+
+# ── task ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_task_runs_on_arm64_fargate(app: Synthesized) -> None:
+    task = app.one(STACK, "AWS::ECS::TaskDefinition")
+
+    assert task["RuntimePlatform"] == {
+        "CpuArchitecture": "ARM64",
+        "OperatingSystemFamily": "LINUX",
+    }
+    assert task["RequiresCompatibilities"] == ["FARGATE"]
+    assert task["NetworkMode"] == "awsvpc"
+    assert (task["Cpu"], task["Memory"]) == ("1024", "2048")
+    assert "Volumes" not in task
+
+
+def test_sigterm_reaches_python_and_has_time(app: Synthesized) -> None:
+    assert container(app)["EntryPoint"] == ["python", "-m", "runtime.worker"]
+    assert "Command" not in container(app)
+    assert container(app)["LinuxParameters"]["InitProcessEnabled"] is True
+    assert container(app)["StopTimeout"] == 120
+
+
+def test_the_container_can_change_nothing_and_is_nobody(app: Synthesized) -> None:
+    found = container(app)
+
+    assert found["ReadonlyRootFilesystem"] is True
+    assert found["User"].split(":") == ["10001", "10001"]
+    assert found["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert found.get("Privileged", False) is False
+    assert not found.get("PortMappings")
+    assert not found.get("MountPoints")
+    assert "Secrets" not in found
+
+
+def test_the_container_is_called_what_a_launch_calls_it(app: Synthesized) -> None:
+    assert container(app)["Name"] == environment.WORKER_CONTAINER
+
+
+def test_the_container_gets_what_the_worker_reads(app: Synthesized) -> None:
+    given = {
+        each["Name"]: app.resolver.text(STACK, each["Value"])
+        for each in container(app)["Environment"]
+    }
+
+    assert set(environment.WORKER_REQUIRED) <= given.keys()
+    assert given.keys() <= {*environment.WORKER_REQUIRED, *environment.WORKER_OPTIONAL}
+    assert {table.variable: given[table.variable] for table in TABLES} == {
+        table.variable: table.name for table in TABLES
+    }
+
+
+def test_logs_go_to_a_group_that_forgets(dev: Synthesized, prod: Synthesized) -> None:
+    for app, days in ((dev, 30), (prod, 90)):
+        options = container(app)["LogConfiguration"]["Options"]
+        group = app.resources(STACK, "AWS::Logs::LogGroup")[options["awslogs-group"]["Ref"]]
+        assert group["Properties"]["RetentionInDays"] == days
+        assert options["mode"] == "non-blocking"
+
+
+# ── image ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def image_asset(app: Synthesized) -> Any:
+    assets = json.loads(
+        (app.folder / f"seedwright-{app.stage.name}-worker.assets.json").read_text()
+    )
+    (image,) = assets["dockerImages"].values()
+    return image["source"]
+
+
+def test_the_image_is_built_for_arm64_when_it_is_deployed(app: Synthesized) -> None:
+    source = image_asset(app)
+
+    assert source["platform"] == "linux/arm64"
+    assert source["dockerFile"] == "runtime/worker/Dockerfile"
+
+
+def test_the_image_is_built_from_what_the_worker_needs(app: Synthesized) -> None:
+    folder = app.folder / image_asset(app)["directory"]
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+    assert {"runtime/worker/__main__.py", "runtime/domain/prices.json"} <= found
+    assert {"requirements/worker.txt", "runtime/worker/Dockerfile"} <= found
+    tops = {"/".join(path.split("/")[:2]) for path in found}
+    assert tops == {
+        *("runtime/__init__.py", "runtime/bootstrap.py", "runtime/aws", "runtime/contract"),
+        *("runtime/domain", "runtime/worker", "requirements/worker.txt"),
+    }
+    assert not [path for path in found if path.endswith(".pyc")]
+
+
+def test_the_dockerfile_agrees_with_the_task(dev: Synthesized) -> None:
+    lines = (ROOT / "runtime/worker/Dockerfile").read_text().splitlines()
+    instructions = dict(line.split(" ", 1) for line in lines if line[:1].isupper())
+
+    assert json.loads(instructions["ENTRYPOINT"]) == container(dev)["EntryPoint"]
+    assert instructions["USER"] == container(dev)["User"]
+
+
+def test_no_step_of_the_image_runs_on_the_target_machine() -> None:
+    text = (ROOT / "runtime/worker/Dockerfile").read_text()
+    _, build, final = text.split("FROM ")
+
+    assert build.startswith("--platform=$BUILDPLATFORM ")
+    assert "--require-hashes" in build
+    assert "RUN" not in final

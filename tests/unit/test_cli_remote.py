@@ -1,0 +1,517 @@
+"""Remote commands against a server that loses answers, repeats records and gives old addresses."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import orjson
+import pytest
+
+from runtime.cli import client as client_module
+from runtime.cli.main import run
+from runtime.cli.remote import watching
+from runtime.cli.remote.transfer_display import size_text
+from tests.fixtures.command import environment, start, write_inputs
+from tests.fixtures.scripted_server import Request, Script, ScriptedServer, refusal, scripted_server
+
+JOB = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
+TEMPLATE = "3f2b8a52-7d9e-4a3e-8f0a-6f1d2c9b7e10"
+TIME = "2026-11-23T12:00:00Z"
+CUT = Script(cut=0)
+
+
+def job_document(status: str = "RUNNING", records: int = 1, **more: Any) -> dict[str, Any]:
+    config = {
+        "template_id": TEMPLATE,
+        "template_version": 1,
+        "seed_data_path": "seed-data/u/x/seeds.jsonl",
+        "num_records": 4,
+    }
+    return {
+        "job_id": JOB,
+        "status": status,
+        "config": config,
+        "budget_limit": 1.0,
+        "records_generated": records,
+        "failed_records": 0,
+        "tokens_used": 10 * records,
+        "cost_estimate": 0.001 * records,
+        "error_message": None,
+        "launch_error": None,
+        "created_at": TIME,
+        "updated_at": TIME,
+        "started_at": TIME,
+        "completed_at": None,
+        **more,
+    }
+
+
+class FakeApi:
+    """Answers by method and path; what is in `answers` goes first, once."""
+
+    def __init__(self, server: ScriptedServer) -> None:
+        self.server = server
+        self.answers: dict[str, list[Script]] = {}
+        self.usual: dict[str, Script] = {
+            "GET /templates": Script(body={"templates": [], "next_cursor": None}),
+            "POST /templates": Script(status=201, body=self.template()),
+            "POST /seed-data/upload-url": Script(
+                status=201,
+                body={
+                    "s3_key": "seed-data/u/x/seeds.jsonl",
+                    "url": f"{server.url}/objects",
+                    "fields": {"key": "k"},
+                    "max_bytes": 1000,
+                    "expires_in": 900,
+                },
+            ),
+            "POST /objects": Script(status=204),
+            "POST /seed-data/validate": Script(body={"valid": True, "problems": []}),
+            "POST /jobs/estimate": Script(
+                body={
+                    "models": ["m"],
+                    "lowest_usd": 0.001,
+                    "likely_usd": 0.01,
+                    "highest_usd": 0.1,
+                }
+            ),
+            "POST /jobs": Script(status=201, body=job_document("QUEUED", 0)),
+            f"GET /jobs/{JOB}": Script(body=job_document("COMPLETED", 4)),
+        }
+        server.otherwise = self.answer
+
+    @staticmethod
+    def template(version: int = 1) -> dict[str, Any]:
+        return {"template_id": TEMPLATE, "version": version, "name": "one-step"}
+
+    def answer(self, request: Request) -> Script:
+        key = f"{request.method} {request.path.partition('?')[0]}"
+        first = self.answers.get(key)
+        return first.pop(0) if first else self.usual[key]
+
+    def asked(self, key: str) -> list[Request]:
+        """The requests of a method and path."""
+        method, path = key.split(" ")
+        return [
+            each
+            for each in self.server.requests
+            if (each.method, each.path.partition("?")[0]) == (method, path)
+        ]
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(client_module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(watching, "FIRST_INTERVAL_SECONDS", 0.001)
+    with scripted_server() as server:
+        monkeypatch.setenv("SEEDWRIGHT_API_URL", server.url)
+        monkeypatch.setenv("SEEDWRIGHT_TOKEN", "token")
+        yield FakeApi(server)
+
+
+SUBMIT = ["submit", "template.yaml", "--seeds", "seeds.jsonl", "-n", "4"]
+
+
+# ── submit ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_is_submitted_with_everything_it_needs(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*SUBMIT, "--budget", "0.5", "--format", "csv"]) == 0
+
+    said = capsys.readouterr()
+    assert "estimate: likely $0.01, at most $0.10 with m; the budget is $0.50" in said.err
+    assert said.out.splitlines()[0] == f"{JOB}  QUEUED"
+    assert said.out.splitlines()[-1] == f"next: seedwright watch {JOB}"
+    (request,) = api.asked("POST /jobs")
+    assert request.json == {
+        "template_id": TEMPLATE,
+        "template_version": 1,
+        "seed_data_path": "seed-data/u/x/seeds.jsonl",
+        "num_records": 4,
+        "budget_limit": "0.5",
+        "output_format": ["CSV"],
+        "partition_strategy": "none",
+        "seed_strategy": "random",
+        "model": None,
+        "allow_on_demand": False,
+    }
+    assert request.headers["idempotency-key"]
+
+
+def test_a_lost_answer_is_asked_for_with_the_same_request(api: FakeApi) -> None:
+    api.answers["POST /jobs"] = [CUT, CUT]
+    assert run(SUBMIT) == 0
+    requests = api.asked("POST /jobs")
+    assert len(requests) == 3
+    assert len({request.headers["idempotency-key"] for request in requests}) == 1
+    assert len({request.body for request in requests}) == 1
+
+
+def test_the_same_command_after_a_lost_answer_makes_no_second_job(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["POST /jobs"] = [CUT] * client_module.ATTEMPTS
+
+    assert run(SUBMIT) == 1
+    assert "Run the same command again: it makes no second job" in capsys.readouterr().err
+    assert run(SUBMIT) == 0
+    assert "asking for it again" in capsys.readouterr().err
+    assert run(SUBMIT) == 0  # a new one: the last one has had its answer
+
+    keys = [request.headers["idempotency-key"] for request in api.asked("POST /jobs")]
+    assert len(set(keys[:-1])) == 1
+    assert keys[-1] != keys[0]
+    assert len(api.asked("POST /objects")) == 2
+
+
+@pytest.mark.parametrize("changed", ["-n", "seeds.jsonl", "template.yaml"])
+def test_another_command_after_a_lost_answer_is_another_job(
+    api: FakeApi, tmp_path: Path, changed: str
+) -> None:
+    api.answers["POST /jobs"] = [CUT] * client_module.ATTEMPTS
+    run(SUBMIT)
+    if changed == "-n":
+        assert run([*SUBMIT[:-1], "5"]) == 0
+    else:
+        text = (tmp_path / changed).read_text()
+        (tmp_path / changed).write_text(text.replace("tea", "milk").replace("sentence", "word"))
+        assert run(SUBMIT) == 0
+    keys = {request.headers["idempotency-key"] for request in api.asked("POST /jobs")}
+    assert len(keys) == 2
+
+
+def test_a_refused_job_is_forgotten(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers["POST /jobs"] = [refusal(429, "limit_reached", "you have 5 jobs")]
+    assert run(SUBMIT) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: you have 5 jobs"
+    assert run(SUBMIT) == 0
+    keys = [request.headers["idempotency-key"] for request in api.asked("POST /jobs")]
+    assert len(set(keys)) == 2
+
+
+def test_seeds_with_problems_make_no_job(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [
+        {"row": row, "line": row, "path": "topic", "message": "topic is missing"}
+        for row in range(1, 6)
+    ]
+    api.usual["POST /seed-data/validate"] = Script(
+        body={"valid": False, "problems": problems, "total_problems": 9}
+    )
+    assert run(SUBMIT) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "record 1 (line 1): topic is missing; record 2" in error
+    assert error.endswith("record 3 (line 3): topic is missing; 6 more like this")
+    assert api.asked("POST /jobs") == []
+
+
+def test_a_seed_file_that_is_too_large_is_not_sent(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "seeds.jsonl").write_bytes(b'{"topic": "x"}\n' * 100)
+    assert run(SUBMIT) == 2
+    assert "seeds.jsonl: 1.5 KB; the limit is 1.0 KB" in capsys.readouterr().err
+    assert api.asked("POST /objects") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["template.yaml", "--seeds", "nothing.csv", "-n", "1"], "nothing.csv: no such file"),
+        (["nothing.yaml", "--seeds", "seeds.jsonl", "-n", "1"], "nothing.yaml: no such file"),
+        (["template.yaml", "--seeds", "seeds.jsonl", "-n", "0"], "-n is 0"),
+        (["template.yaml", "--seeds", "seeds.jsonl", "-n", "1", "--budget", "x"], "a budget is"),
+        (["template.yaml", "--seeds", "template.yaml", "-n", "1"], "seeds are .json, .jsonl"),
+    ],
+)
+def test_wrong_input_is_seen_before_a_job_is_made(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(["submit", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert api.asked("POST /jobs") == []
+
+
+def test_a_stop_in_the_middle_forgets_nothing(api: FakeApi, tmp_path: Path) -> None:
+    """A real process, which is waiting for the answer to its job."""
+    asked, answer = Event(), Event()
+
+    def hold(request: Request) -> Script:
+        if (request.method, request.path) == ("POST", "/jobs"):
+            asked.set()
+            answer.wait(30)
+        return api.answer(request)
+
+    api.server.otherwise = hold
+    env = environment(**{name: value for name, value in os.environ.items() if "_" in name})
+    with start(SUBMIT, cwd=tmp_path, env=env) as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=30)
+    answer.set()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in error
+
+    api.server.otherwise = api.answer
+    assert run(SUBMIT) == 0
+    first, second = api.asked("POST /jobs")
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+# ── watch ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("COMPLETED", 0), ("FAILED", 1), ("BUDGET_EXCEEDED", 3), ("CANCELLED", 1)],
+)
+def test_the_exit_code_of_a_watch_is_the_jobs(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], status: str, code: int
+) -> None:
+    api.answers[f"GET /jobs/{JOB}"] = [
+        Script(body=job_document("QUEUED", 0)),
+        Script(body=job_document("RUNNING", 2)),
+        Script(body=job_document(status, 3, error_message="why\x1b[31m")),
+    ]
+    assert run(["watch", JOB]) == code
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("3/4 records")
+    assert said.out.splitlines()[0] == f"{JOB}  {status}"
+    assert "error: why [31m" in said.out
+
+
+def test_a_watch_survives_an_api_that_is_away(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = [CUT] * client_module.ATTEMPTS
+    api.answers[f"GET /jobs/{JOB}"] = [
+        Script(body=job_document("RUNNING", 2)),
+        *lost,
+        refusal(500, "internal", "on our side"),
+    ]
+    assert run(["watch", JOB]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("Trying again") == 1
+    assert "The API answers again." in said.err
+
+
+def test_a_stopped_watch_stops_no_job(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    api.usual[f"GET /jobs/{JOB}"] = Script(body=job_document("RUNNING", 2))
+    assert run(["watch", JOB]) == 130
+    assert capsys.readouterr().err.endswith(f"The job goes on. next: seedwright watch {JOB}\n")
+    assert {each.method for each in api.server.requests} == {"GET"}
+
+
+def test_a_watch_of_nothing_ends_at_once(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.usual[f"GET /jobs/{JOB}"] = refusal(404, "not_found", f"no job {JOB}: check the id")
+    assert run(["watch", JOB]) == 2
+    assert capsys.readouterr().err == f"error: no job {JOB}: check the id\n"
+
+
+# ── download ───────────────────────────────────────────────────────────────────────────────────
+
+
+def line(index: int) -> bytes:
+    return orjson.dumps({"id": f"{JOB}-{index}", "index": index}) + b"\n"
+
+
+def files(api: FakeApi, contents: dict[str, bytes], *, kind: str) -> list[dict[str, Any]]:
+    """Files as the API lists them, which the server gives."""
+    listed = []
+    for number, (name, content) in enumerate(contents.items()):
+        api.usual[f"GET /objects/{number}"] = Script(body=content)
+        listed.append(
+            {
+                "kind": kind,
+                "name": name,
+                "format": "JSONL",
+                "size": len(content),
+                "url": f"{api.server.url}/objects/{number}?signature=secret",
+            }
+        )
+    return listed
+
+
+def page(listed: list[dict[str, Any]], cursor: str | None = None, **more: Any) -> Script:
+    document = {
+        "job_id": JOB,
+        "status": "RUNNING",
+        "complete": False,
+        "records_generated": 9,
+        "files": listed,
+        "expires_in": 900,
+        "next_cursor": cursor,
+    }
+    return Script(body={**document, **more})
+
+
+DOWNLOAD = f"GET /jobs/{JOB}/download"
+
+
+def test_a_dataset_comes_in_all_its_files(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.partial.jsonl").write_bytes(line(0))
+    listed = files(
+        api,
+        {
+            "exports/dataset.jsonl": line(0) + line(1),
+            "exports/date=2026-11-23/records.jsonl": line(1),
+            "failures.jsonl": b"{}\n",
+        },
+        kind="dataset",
+    )
+    api.usual[DOWNLOAD] = page(listed, status="COMPLETED", complete=True)
+
+    assert run(["download", JOB, "--out", "out"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"out/dataset.jsonl  {2 * len(line(0))} B",
+        f"out/date=2026-11-23/records.jsonl  {len(line(0))} B",
+        "out/failures.jsonl  3 B",
+    ]
+    assert (tmp_path / "out" / "dataset.jsonl").read_bytes() == line(0) + line(1)
+    assert not (tmp_path / "out" / "dataset.partial.jsonl").exists()
+
+
+def test_what_is_there_so_far_is_one_file_without_repetitions(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = files(
+        api,
+        {
+            "outputs/batch-0001.jsonl": line(0) + line(999_999),
+            "outputs/shard-0001/batch-0001.jsonl": line(999_999) + line(2).rstrip(),
+            "outputs/shard-0001/batch-0002.jsonl": line(3),
+        },
+        kind="batch",
+    )
+    api.answers[DOWNLOAD] = [page(listed[:2], "next"), page(listed[2:])]
+
+    assert run(["download", JOB, "--json"]) == 0
+
+    document = orjson.loads(capsys.readouterr().out)
+    target = tmp_path / "datasets" / JOB / "dataset.partial.jsonl"
+    assert target.read_bytes() == line(0) + line(999_999) + line(2) + line(3)
+    assert document["records"] == 4
+    assert document["complete"] is False
+    assert document["files"] == [
+        {"path": str(target.relative_to(tmp_path)), "size": target.stat().st_size}
+    ]
+    assert [each.name for each in target.parent.iterdir()] == [target.name]
+    assert [each.path for each in api.asked(DOWNLOAD)][-1].endswith("?cursor=next")
+
+
+def test_a_part_is_called_a_part(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.usual[DOWNLOAD] = page(files(api, {"outputs/batch-0001.jsonl": line(0)}, kind="batch"))
+    assert run(["download", JOB]) == 0
+    said = "Not the whole dataset: the job is RUNNING, these are 1 records.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_an_address_that_has_expired_is_renewed(api: FakeApi, tmp_path: Path) -> None:
+    listed = files(api, {"exports/dataset.jsonl": line(0)}, kind="dataset")
+    api.usual[DOWNLOAD] = page(listed, complete=True)
+    api.answers["GET /objects/0"] = [Script(status=403)]
+    assert run(["download", JOB, "--out", "out"]) == 0
+    assert (tmp_path / "out" / "dataset.jsonl").read_bytes() == line(0)
+    assert len(api.asked(DOWNLOAD)) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["exports/../../stolen", "/etc/stolen", "exports/..", "..", "exports/x/../../../stolen"]
+)
+def test_a_file_goes_nowhere_else(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    api.usual[DOWNLOAD] = page(files(api, {name: b"x"}, kind="dataset"))
+    assert run(["download", JOB, "--out", "out"]) == 2
+    assert "which is refused" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("stolen"))
+
+
+def test_a_job_without_records_has_nothing_to_download(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.usual[DOWNLOAD] = page([], status="QUEUED")
+    assert run(["download", JOB]) == 2
+    assert capsys.readouterr().err == f"error: job {JOB} is QUEUED and has no records yet\n"
+    assert not (tmp_path / "datasets").exists()
+
+
+@pytest.mark.parametrize("damage", [b"{", b'{"index": -1}\n', b'{"index": 1000000}\n'])
+def test_a_damaged_batch_gives_no_dataset(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes
+) -> None:
+    listed = files(api, {"outputs/batch-0001.jsonl": line(0) + damage}, kind="batch")
+    api.usual[DOWNLOAD] = page(listed)
+    assert run(["download", JOB, "--out", "out"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# ── others ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_deleting_asks_and_a_script_has_to_say_yes(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.usual[f"DELETE /jobs/{JOB}"] = Script(status=204)
+    assert run(["delete", JOB]) == 2
+    assert "use --yes to confirm" in capsys.readouterr().err
+    assert api.asked(f"DELETE /jobs/{JOB}") == []
+    assert run(["delete", JOB, "--yes"]) == 0
+    assert api.asked(f"DELETE /jobs/{JOB}")[0].path.endswith("?action=delete")
+
+
+def test_a_deletion_whose_answer_was_lost_has_happened(api: FakeApi) -> None:
+    api.answers[f"DELETE /jobs/{JOB}"] = [CUT, refusal(404, "not_found", "no job")]
+    assert run(["delete", JOB, "--yes"]) == 0
+
+
+def test_an_id_is_one_segment_of_a_path(api: FakeApi) -> None:
+    api.usual["GET /jobs/..%2Fdashboard%2Fsummary"] = refusal(400, "invalid_input", "a UUID")
+    assert run(["status", "../dashboard/summary"]) == 2
+    assert api.server.requests[-1].path == "/jobs/..%2Fdashboard%2Fsummary"
+
+
+def test_lists_go_over_pages_and_stop_at_the_limit(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = job_document()
+    api.usual["GET /jobs"] = Script(body={"jobs": [document] * 2, "next_cursor": "c"})
+    assert run(["jobs", "--limit", "3", "--status", "running", "--json"]) == 0
+    assert len(orjson.loads(capsys.readouterr().out)["jobs"]) == 3
+    assert [each.path for each in api.asked("GET /jobs")] == [
+        "/jobs?limit=3&status=RUNNING",
+        "/jobs?limit=3&cursor=c&status=RUNNING",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 KB"),
+        (1_234_567, "1.2 MB"),
+        (5 * 10**15, "5000.0 TB"),
+    ],
+)
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert size_text(size) == text

@@ -1,0 +1,25 @@
+"""A cold start imports what its operation needs: nothing heavy comes along before it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+from runtime.contract.routes import FUNCTIONS, Function
+
+HEAVY = ("boto3", "botocore.client", "jinja2", "pandas", "pyarrow", "sqlite3", "rich", "typer")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+def test_every_handler_string_imports(function: Function) -> None:
+    module, _, name = function.handler.rpartition(".")
+    found = getattr(__import__(module, fromlist=[name]), name)
+    assert callable(found)
+    assert found.__doc__
+
+
+def test_no_handler_imports_anything_heavy() -> None:
+    modules = ", ".join(f"runtime.lambdas.{function.module}" for function in FUNCTIONS)
+    code = f"import sys, {modules}; print(*sorted({set(HEAVY)} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
