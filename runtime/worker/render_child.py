@@ -54,7 +54,7 @@ class Renderer:
         self._key = ""
         self._namespace: Mapping[str, Any] = {}
         # Python imports some codecs and modules on first use, and later no file can be opened.
-        self._load({"warm": "{{ 'up'|random }}{{ 'warm'|extract_keywords(1) }}"}, {})
+        self._load({"warm": "{{ 'up'|random }}"}, {})
         self._render({"key": "warm", "index": 0, "seed": {}, "steps": {}, "entropy": 0})
 
     def load(self, body: bytes) -> dict[str, str]:
