@@ -16,7 +16,6 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from random import Random
 from typing import Any, Final
 
@@ -155,9 +154,8 @@ def extract_keywords(text: object, count: object = 5) -> Keywords:
         raise FilterArgumentError(f"extract_keywords gives 1 to {MAX_KEYWORDS} words")
     words = (match[0].lower() for match in _WORD.finditer(text))
     counted = Counter(word for word in words if _counts(word))
-    # What `most_common` does, which would import heapq in a child that opens no files any more.
-    most = heapq.nlargest(count, counted.items(), key=itemgetter(1))
-    return Keywords(word for word, _ in most)
+    # Not `most_common`: it imports heapq when it is called, and here no file can be opened then.
+    return Keywords(heapq.nlargest(count, counted, key=counted.__getitem__))
 
 
 def _counts(word: str) -> bool:
