@@ -4,26 +4,40 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+EMULATOR := .venv-emulator
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so pip resolves nothing and runs nothing it was not told to.
 LOCKED := install --no-deps --require-hashes
 EDITABLE := install --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command "make lock"
+# Node.js comes from the environment too, so that none is needed on the machine.
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static fmt bench campaign openapi lock clean
+.PHONY: help demo test coverage e2e check static fmt bench campaign mutate synth bundles \
+        deploy-tools openapi lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 	$(BIN)/seedwright demo
 
 test: $(VENV)/.dev ## run all tests (quick settings)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --unused-permissions
 
-check: static test ## format, lint, types, import contracts, tests: what CI runs
+e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
+	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
+
+coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
+	$(BIN)/coverage erase
+	mkdir -p .coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --junit-xml=.coverage/tests.xml
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.quality.branch_coverage
+
+check: static test ## format, lint, types, import contracts, tests: what CI runs before e2e
 
 static: $(VENV)/.dev ## everything of check but the tests
 	$(BIN)/ruff format --check .
@@ -43,8 +57,21 @@ bench: $(VENV)/.dev ## measure engine, export and handlers (minutes)
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
 
+synth: node_modules/.made ## write the CloudFormation templates to cdk.out (no Docker, no account)
+	$(WITH_NODE) npx cdk synth --quiet
+
+bundles: $(VENV)/.dev ## make the functions' bundles for this machine and import every handler
+	$(BIN)/python -m tests.bench.bundles
+
+deploy-tools: node_modules/.made ## install what `npm run deploy` needs: CDK, Node.js, Python
+
 openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
 	$(BIN)/python -m runtime.lambdas.openapi > docs/openapi.json
+
+MUTANTS ?= 200
+mutate: $(VENV)/.dev ## break the code on purpose: named mutants and a sample (MUTANTS=all: hours)
+	test -f .coverage/data || $(MAKE) coverage
+	$(BIN)/python -m tests.mutation.run --sample $(MUTANTS)
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \
@@ -54,9 +81,11 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
+	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 
 clean: ## remove the environment, caches and generated datasets
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache datasets
+	rm -rf $(VENV) $(EMULATOR) node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
+	    .coverage .hypothesis .import_linter_cache datasets
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -74,4 +103,18 @@ $(VENV)/.dev: requirements.txt pyproject.toml $(VENV)/.made
 	@echo "Installing everything for development (about 450 MB, once) …"
 	$(PIP) $(LOCKED) --requirement requirements.txt
 	$(PIP) $(EDITABLE)
+	@touch $@
+
+# The emulator pins an older AWS SDK, so it gets an environment of its own.
+$(EMULATOR)/.installed: requirements/emulator.txt $(VENV)/.made
+	@echo "Installing the AWS emulator (about 100 MB, once) …"
+	$(PYTHON) -m venv $(EMULATOR)
+	$(EMULATOR)/bin/pip --disable-pip-version-check --quiet $(LOCKED) --requirement requirements/emulator.txt
+	@touch $@
+
+# The Node.js of the development environment, so that none is needed on the machine.
+node_modules/.made: package.json package-lock.json $(VENV)/.dev
+	@echo "Installing the CDK command line …"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --no-audit --no-fund --loglevel error || \
+	    { echo "The CDK command line comes from the npm registry: is it reachable?"; exit 1; }
 	@touch $@

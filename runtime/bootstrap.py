@@ -173,10 +173,13 @@ def aws_ports(
     missing = [name for name in names.WORKER_REQUIRED if not environment.get(name)]
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
+    from runtime.aws.clients import WORKER  # noqa: PLC0415
     from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
 
     storage = AwsStorage(
-        environment, clock=clock or SystemClock(), clients=OwnClients(concurrency=concurrency)
+        environment,
+        clock=clock or SystemClock(),
+        clients=OwnClients(concurrency=concurrency, patience=WORKER),
     )
     return Ports(
         clock=storage.clock,

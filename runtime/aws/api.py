@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
+from runtime.aws.clients import REQUEST
 from runtime.aws.job_directory import DynamoJobDirectory
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.aws.links import S3Links
@@ -39,7 +40,9 @@ class AwsApi(AwsStorage):
         clients: Clients | None = None,
     ) -> None:
         super().__init__(
-            environment, clock=clock, clients=clients or OwnClients(concurrency=MODEL_CALLS)
+            environment,
+            clock=clock,
+            clients=clients or OwnClients(concurrency=MODEL_CALLS, patience=REQUEST),
         )
         self.provider: Final = provider
         self.new_id: Final = new_id

@@ -5,6 +5,7 @@ Clients are thread safe; make one of a kind per process and share it.
 """
 
 import os
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,42 +17,57 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs.client import ECSClient
     from mypy_boto3_s3.client import S3Client
 
-CONNECT_SECONDS: Final = 5.0
-TABLE_READ_SECONDS: Final = 10.0
-OBJECT_READ_SECONDS: Final = 60.0
-MODEL_READ_SECONDS: Final = 100.0
-"""Below the 350 s after which NAT and VPC endpoints drop an idle connection, and within the two
-minutes that a reclaimed machine has left."""
 
-STORAGE_ATTEMPTS: Final = 5
-"""First try included. Every storage write may be sent twice: conditions or tokens make it safe."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long a process waits for AWS, in seconds, and how often it asks, first try included.
 
-LAUNCH_ATTEMPTS: Final = 3
-"""A job that can't be launched within a request is launched by the sweeper a minute later."""
+    Every storage write may be sent twice: conditions or tokens make it safe. A throttled request
+    waits up to 1, 2, 4, … seconds before the next try.
+    """
+
+    connect: float
+    table: float
+    object: float
+    model: float
+    attempts: int
+
+
+WORKER: Final = Patience(connect=5.0, table=10.0, object=60.0, model=100.0, attempts=5)
+"""Minutes hardly matter. The wait for a model is below the 350 s after which NAT and VPC endpoints
+drop an idle connection, and within the two minutes that a reclaimed machine has left."""
+
+REQUEST: Final = Patience(connect=1.0, table=2.5, object=6.0, model=25.0, attempts=3)
+"""Somebody waits, and the function is ended after 15 seconds (29 where it reads files or calls
+models): an error has to come before that, or the client never reads what it is."""
+
+LAUNCH_SECONDS: Final = 5.0
+LAUNCH_ATTEMPTS: Final = 2
+"""A task that can't be started within a request is started by the sweeper a minute later."""
 
 USER_AGENT: Final = "seedwright"
 """A fixed one for model calls: botocore builds its own twice for every call."""
 
 
-def create_dynamodb_client() -> "DynamoDBClient":
+def create_dynamodb_client(patience: Patience = WORKER) -> "DynamoDBClient":
     """For all tables. Raises `ConfigurationError`."""
     client: DynamoDBClient = _create(
         "dynamodb",
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=TABLE_READ_SECONDS,
-        retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
+        connect_timeout=patience.connect,
+        read_timeout=patience.table,
+        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
         max_pool_connections=10,
     )
     return client
 
 
-def create_s3_client() -> "S3Client":
+def create_s3_client(patience: Patience = WORKER) -> "S3Client":
     """For the bucket. Raises `ConfigurationError`."""
     client: S3Client = _create(
         "s3",
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=OBJECT_READ_SECONDS,
-        retries={"total_max_attempts": STORAGE_ATTEMPTS, "mode": "standard"},
+        connect_timeout=patience.connect,
+        read_timeout=patience.object,
+        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
         max_pool_connections=10,
         # Signed addresses: version 4 and the bucket's host in its region. Without these the SDK
         # signs them by version 2 for some regions, which encrypted buckets refuse, and for the
@@ -70,22 +86,24 @@ def create_ecs_client() -> "ECSClient":
     """For starting tasks, which a token makes safe to retry. Raises `ConfigurationError`."""
     client: ECSClient = _create(
         "ecs",
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=TABLE_READ_SECONDS,
+        connect_timeout=REQUEST.connect,
+        read_timeout=LAUNCH_SECONDS,
         retries={"total_max_attempts": LAUNCH_ATTEMPTS, "mode": "standard"},
         max_pool_connections=1,
     )
     return client
 
 
-def create_bedrock_client(*, concurrency: int) -> "BedrockRuntimeClient":
+def create_bedrock_client(
+    *, concurrency: int, patience: Patience = WORKER
+) -> "BedrockRuntimeClient":
     """For `concurrency` simultaneous model calls. One call is one HTTP request: the SDK would pay
     again for a retry, because Converse has no idempotency token. Raises `ConfigurationError`.
     """
     client: BedrockRuntimeClient = _create(
         "bedrock-runtime",
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=MODEL_READ_SECONDS,
+        connect_timeout=patience.connect,
+        read_timeout=patience.model,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=concurrency,
         user_agent=USER_AGENT,

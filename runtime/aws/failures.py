@@ -112,12 +112,8 @@ def dynamodb_error(exc: BaseException, *, table: str) -> StorageError:
     code = error_code(exc)
     if code == CONDITION_FAILED:
         return ConflictError(f"table {table}: another writer was first; read again and retry")
-    if code == TRANSACTION_CANCELED and isinstance(exc, ClientError):
-        reasons = frozenset(reason for reason, _ in cancellations(exc))
-        if CONDITION_REASON in reasons:
-            return ConflictError(f"table {table}: an item of the transaction exists already")
-        if reasons & _PASSING_REASONS:
-            return _busy(f"table {table}", code)
+    if any(reason in _PASSING_REASONS for reason, _ in cancellations(exc)):
+        return _busy(f"table {table}", code)
     if _may_pass(exc, code):
         return _passing(f"table {table}", exc, code)
     return StorageError(

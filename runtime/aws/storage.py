@@ -52,16 +52,17 @@ class OwnClients:
     to models are under way at a time.
     """
 
-    def __init__(self, *, concurrency: int) -> None:
+    def __init__(self, *, concurrency: int, patience: clients.Patience) -> None:
         self._concurrency = concurrency
+        self._patience = patience
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        return clients.create_dynamodb_client()
+        return clients.create_dynamodb_client(self._patience)
 
     @cached_property
     def s3(self) -> "S3Client":
-        return clients.create_s3_client()
+        return clients.create_s3_client(self._patience)
 
     @cached_property
     def ecs(self) -> "ECSClient":
@@ -69,7 +70,7 @@ class OwnClients:
 
     @cached_property
     def bedrock(self) -> "BedrockRuntimeClient":
-        return clients.create_bedrock_client(concurrency=self._concurrency)
+        return clients.create_bedrock_client(concurrency=self._concurrency, patience=self._patience)
 
 
 class AwsStorage:

@@ -35,8 +35,8 @@ from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker
 
 READY: Final = "ready"
-POLL_SECONDS: Final = 1.0
-"""How soon new work is seen of which nobody has told."""
+POLL_SECONDS: Final = 5.0
+"""How soon new work is seen of which nobody has told. Of a new job it is told at once."""
 
 HEARTBEAT_SECONDS: Final = 2.0
 """How soon a cancelled job stops; in SQLite a heartbeat costs next to nothing."""

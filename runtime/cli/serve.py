@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,19 +68,20 @@ def serve(options: ServeOptions) -> int:
             concurrency=options.concurrency,
             prices=None if options.prices is None else str(options.prices.absolute()),
         )
-        worker = WorkerProcess(order, on_restart=_say_restart)
-        try:
+        with ExitStack() as stack:
+            models = _preview_models(options.backend)
+            worker = WorkerProcess(order, on_restart=_say_restart)
+            stack.callback(worker.stop)
             service = local_api(
                 folder.storage,
-                models=_preview_models(options.backend),
+                models=models,
                 provider=options.backend,
                 prices=prices,
                 base_url=listener.base_url,
                 on_launch=lambda _item: worker.tell(),
             )
+            stack.enter_context(closing(service))
             return _run(options, folder, profile, listener, service, worker)
-        finally:
-            worker.stop()
 
 
 def _listen(options: ServeOptions) -> Listener:
@@ -122,7 +123,6 @@ def _run(
         _say("Stopping: waiting for the answers on their way. Again leaves at once.")
         server.stop()
         worker.stop()
-        service.close()
     _say("Stopped. Unfinished jobs go on at the next start.")
     return 0
 
@@ -188,7 +188,7 @@ def _announce(options: ServeOptions, folder: DataFolder, profile: Profile) -> No
         f'or              curl -H "Authorization: Bearer $(cat {folder.path / "token"})"'
         f" {profile.api_url}/jobs"
     )
-    print("docs            docs/cli.md, and --help of every command")
+    print("docs            docs/api.md for programs, docs/cli.md for the command")
     print("Ctrl-C stops; jobs go on at the next start.", flush=True)
 
 

@@ -163,7 +163,8 @@ ROUTES: Final = (
                     actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
                 ),
                 *_READ_TEMPLATES,
-                _READ_SEEDS,
+                # The job pins the version that it finds, and its worker reads it.
+                ObjectGrant(keys=(SEEDS,), actions=("s3:GetObject",)),
                 _FIND_SEEDS,
                 LaunchGrant(),
             ),

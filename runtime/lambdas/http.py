@@ -9,7 +9,6 @@ passed on only where it is meant for the user. Everything else is a 500 that say
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -276,7 +275,7 @@ def _raw_body(event: Mapping[str, Any]) -> bytes:
         raw = (
             base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
         )
-    except (binascii.Error, UnicodeEncodeError) as exc:
+    except ValueError as exc:  # no base64, or half a surrogate pair
         raise InputError("the JSON could not be parsed: the body is not UTF-8 text") from exc
     if len(raw) > MAX_BODY_BYTES:
         raise TooLargeError(f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are taken")

@@ -53,7 +53,7 @@ class Renderer:
         self._draws: Random | None = None
         self._key = ""
         self._namespace: Mapping[str, Any] = {}
-        # Python imports some codecs on first use, and later no file can be opened.
+        # Python imports some codecs and modules on first use, and later no file can be opened.
         self._load({"warm": "{{ 'up'|random }}"}, {})
         self._render({"key": "warm", "index": 0, "seed": {}, "steps": {}, "entropy": 0})
 
@@ -210,14 +210,16 @@ def _allow_cpu() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def _serve(stream: BinaryIO, renderer: Renderer) -> None:
+def serve(stream: BinaryIO, renderer: Renderer) -> None:
+    """Answer the frames of a socket until it ends."""
+    socket = stream.fileno()
     while body := _read_frame(stream):
         _allow_cpu()
         if body[:1] == b"T":
-            _reply(renderer.load(body[1:]))
+            _reply(socket, renderer.load(body[1:]))
         else:
             for request in _split(memoryview(body)[1:]):
-                _reply(renderer.render(request))
+                _reply(socket, renderer.render(request))
 
 
 def _read_frame(stream: BinaryIO) -> bytes:
@@ -235,7 +237,7 @@ def _split(body: memoryview) -> Iterator[memoryview]:
         start = end
 
 
-def _reply(reply: dict[str, str]) -> None:
+def _reply(socket: int, reply: dict[str, str]) -> None:
     try:
         body = orjson.dumps(reply)
     except TypeError:
@@ -243,7 +245,7 @@ def _reply(reply: dict[str, str]) -> None:
         body = orjson.dumps({"error": "the text isn't valid Unicode"})
     rest = memoryview(len(body).to_bytes(LENGTH_BYTES) + body)
     while rest:
-        rest = rest[os.write(0, rest) :]
+        rest = rest[os.write(socket, rest) :]
 
 
 def main() -> None:
@@ -256,7 +258,7 @@ def main() -> None:
         renderer = Renderer(output_characters)
         limit_resources(memory_bytes)
         try:
-            _serve(stream, renderer)
+            serve(stream, renderer)
         except OSError:
             os._exit(0)  # the parent is gone
 

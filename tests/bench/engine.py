@@ -202,7 +202,7 @@ def compare(latency_ms: int, records: int, repeat: int) -> tuple[Figures, Figure
 
 def say(line: str) -> None:
     """The table is the result."""
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 def report(latency_ms: int, engine: Figures, plain: Figures) -> bool:

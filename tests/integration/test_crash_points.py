@@ -20,6 +20,7 @@ from runtime.worker.crash_points import CRASH_POINTS
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item
 from tests.fixtures.session_faults import Fault
+from tests.fixtures.worker_checks import billed
 from tests.fixtures.worker_world import (
     MODEL,
     WorkerWorld,
@@ -34,7 +35,6 @@ FAILED: Final = 3
 """The index that the model refuses, so that there is a failure list."""
 INTERVAL: Final = 2
 CONCURRENCY: Final = 2
-INPUT_NANO, OUTPUT_NANO = 35, 140
 
 PASSINGS: Final = {
     "after_reserve": (1, 5),
@@ -91,12 +91,6 @@ def survive(world: WorkerWorld) -> None:
     worker = world.worker(checkpoint_interval=INTERVAL)
     worker._pause = Machine(world=world).skip
     assert worker.run() is ExitCode.DONE
-
-
-def billed(world: WorkerWorld) -> int:
-    """Nano-USD that the models have really cost."""
-    usage = Counter(world.double.stats()["usage"])
-    return usage["inputTokens"] * INPUT_NANO + usage["outputTokens"] * OUTPUT_NANO
 
 
 def kept_calls(world: WorkerWorld, job_id: str, *, steps: int) -> int:

@@ -125,6 +125,7 @@ def test_only_the_job_that_was_asked_for_is_taken(world: WorkerWorld) -> None:
 
 def test_a_pinned_include_stays_as_it_was(world: WorkerWorld) -> None:
     rules = make_template(step("rules", "Be brief."))
+    world.save_template("house-rules", make_template(step("rules", "Be silent.")))
     pinned = world.save_template("house-rules", rules)
     world.save_template("house-rules", make_template(step("rules", "Be verbose.")))
     reviews = make_template(step(prompt="{% include 'rules' %} Review {{ product }}."))

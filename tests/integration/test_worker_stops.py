@@ -13,9 +13,15 @@ from runtime.domain.job import JobStatus
 from runtime.domain.ports import Claim
 from runtime.domain.retry import MAX_CONSECUTIVE_FAILURES
 from runtime.worker.worker import ExitCode
+from tests.fixtures.worker_checks import (
+    INPUT_NANO,
+    OUTPUT_NANO,
+    again,
+    billed,
+    queue_status,
+    recover,
+)
 from tests.fixtures.worker_world import WorkerWorld, at, indices, two_steps, wait_until
-
-INPUT_NANO, OUTPUT_NANO = 35, 140
 
 
 @pytest.fixture(autouse=True)
@@ -24,21 +30,9 @@ def _keep_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
 
 
-def billed(world: WorkerWorld) -> int:
-    """Nano-USD that the models have really cost."""
-    usage = world.double.stats()["usage"]
-    return usage["inputTokens"] * INPUT_NANO + usage["outputTokens"] * OUTPUT_NANO
-
-
-def queue_status(world: WorkerWorld, work_id: str) -> str:
-    item = world.aws.dynamodb.get_item(TableName=QUEUE.name, Key={"work_id": {"S": work_id}})
-    return item["Item"]["status"]["S"]
-
-
 def steal(world: WorkerWorld, job_id: str) -> Claim:
     """Take the job from its owner, as an observer does that thinks it dead."""
-    (lease,) = (each for each in world.ports.queue.leases() if each.job_id == job_id)
-    assert world.ports.queue.recover(lease)
+    recover(world, job_id)
     claim = world.ports.queue.claim(job_id, "thief")
     assert claim is not None
     world.ports.jobs.set_status(job_id, JobStatus.RUNNING, fence=claim.fence)
@@ -151,9 +145,7 @@ def test_a_budget_that_ends_is_never_exceeded_and_its_records_are_exported(
     # What is left of the budget would not have covered the worst case of one more call.
     assert account.limit_nano - account.spent_nano < (512 + 20) * INPUT_NANO + 64 * OUTPUT_NANO
 
-    world.ports.jobs.set_budget(job_id, "10")
-    world.ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
-    world.ports.queue.enqueue(job_id)
+    again(world, job_id, budget="10")
     assert world.run() is ExitCode.DONE
 
     assert sorted(indices(world.dataset(job_id))) == list(range(40))
@@ -212,8 +204,7 @@ def test_a_model_nobody_may_use_fails_the_job_with_everything_saved(world: Worke
     assert 9 not in indices(world.records(job_id))
 
     world.double.faults([])
-    world.ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
-    world.ports.queue.enqueue(job_id)
+    again(world, job_id)
     assert world.run() is ExitCode.DONE
 
     assert sorted(indices(world.dataset(job_id))) == list(range(40))

@@ -22,10 +22,11 @@ from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_world import wait_until
 from tests.process.worker_processes import (
     Cloud,
+    Servers,
     WorkerProcess,
-    aws_process,
-    cloud_at,
+    empty_cloud,
     road_to,
+    servers,
 )
 
 CONCURRENCY: Final = 4
@@ -45,14 +46,14 @@ QUIET_SECONDS: Final = 1.0
 
 
 @pytest.fixture(scope="module")
-def aws_url() -> Iterator[str]:
-    with aws_process() as url:
-        yield url
+def running() -> Iterator[Servers]:
+    with servers(latency_ms=LATENCY_MS) as both:
+        yield both
 
 
 @pytest.fixture
-def cloud(aws_url: str) -> Iterator[Cloud]:
-    with cloud_at(aws_url, latency_ms=LATENCY_MS) as cloud:
+def cloud(running: Servers) -> Iterator[Cloud]:
+    with empty_cloud(running) as cloud:
         yield cloud
 
 

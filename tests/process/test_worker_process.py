@@ -12,18 +12,18 @@ import pytest
 from runtime.domain.job import JobStatus
 from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_world import ENVIRONMENT, wait_until
-from tests.process.worker_processes import Cloud, aws_process, cloud_at
+from tests.process.worker_processes import Cloud, Servers, empty_cloud, servers
 
 
 @pytest.fixture(scope="module")
-def aws_url() -> Iterator[str]:
-    with aws_process() as url:
-        yield url
+def running() -> Iterator[Servers]:
+    with servers(latency_ms=20) as both:
+        yield both
 
 
 @pytest.fixture
-def cloud(aws_url: str) -> Iterator[Cloud]:
-    with cloud_at(aws_url) as cloud:
+def cloud(running: Servers) -> Iterator[Cloud]:
+    with empty_cloud(running) as cloud:
         yield cloud
 
 

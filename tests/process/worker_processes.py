@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -32,10 +33,16 @@ from runtime.contract.tables import TABLES
 from runtime.domain.job import Job, JobConfig, JobStatus, SeedStrategy
 from runtime.domain.ports import Account, Usage
 from runtime.domain.pricing import load_prices
-from tests.fixtures.aws import BUCKET, CLEAN_ENVIRONMENT, FakeAws, create_table
+from tests.fixtures.aws import (
+    BUCKET,
+    CLEAN_ENVIRONMENT,
+    FakeAws,
+    create_table,
+    measured_environment,
+)
 from tests.fixtures.bedrock_double import RuleDocument, Stats
 from tests.fixtures.storage import Storage, open_aws
-from tests.fixtures.worker_world import ENVIRONMENT, make_template, step
+from tests.fixtures.worker_world import ENVIRONMENT, make_template, step, wait_until
 
 ROOT: Final = Path(__file__).parents[2]
 HOST: Final = "127.0.0.1"
@@ -109,6 +116,7 @@ class Cloud:
         self._workers: list[WorkerProcess] = []
         self.environment: Mapping[str, str] = {
             "PATH": os.environ["PATH"],
+            **measured_environment(),
             **CLEAN_ENVIRONMENT,
             **ENVIRONMENT,
             "AWS_ENDPOINT_URL": aws_url,
@@ -188,8 +196,7 @@ class Cloud:
 
     def faults(self, rules: Iterable[RuleDocument]) -> None:
         """Replace the faults of the models."""
-        body = json.dumps(list(rules)).encode()
-        urlopen(f"{self._models_url}/__faults", data=body, timeout=10).close()  # noqa: S310 - ours
+        _post(f"{self._models_url}/__faults", json.dumps(list(rules)).encode())
 
     def billed_nano(self) -> int:
         """What everything that the models were paid for costs, nano-USD."""
@@ -222,11 +229,23 @@ def _server(*command: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
             process.kill()  # it may be stopped, and then it can't end by itself
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Servers:
+    """Where an emulated AWS and a double of Bedrock listen."""
+
+    aws_url: str
+    models_url: str
+
+
 @contextmanager
-def aws_process() -> Iterator[str]:
-    """The URL of an emulated AWS."""
-    with _server("-m", "tests.process.worker_processes", "aws") as (url, _):
-        yield url
+def servers(*, latency_ms: int) -> Iterator[Servers]:
+    """Both, in processes of their own; a call of a model takes `latency_ms`."""
+    double = str(ROOT / "tests" / "fixtures" / "bedrock_double.py")
+    with (
+        _server("-m", "tests.process.worker_processes", "aws") as (aws_url, _),
+        _server(double, "--latency-ms", str(latency_ms)) as (models_url, _),
+    ):
+        yield Servers(aws_url=aws_url, models_url=models_url)
 
 
 @contextmanager
@@ -237,25 +256,30 @@ def road_to(url: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 
 
 @contextmanager
-def cloud_at(aws_url: str, *, latency_ms: int = 20) -> Iterator[Cloud]:
-    """A fresh account at `aws_url`, with models that take `latency_ms` for a call."""
+def empty_cloud(running: Servers) -> Iterator[Cloud]:
+    """A fresh account, and models that have not been called."""
     from runtime.aws import clients  # noqa: PLC0415
 
-    urlopen(f"{aws_url}/moto-api/reset", data=b"", timeout=10).close()  # noqa: S310 - loopback
+    _post(f"{running.aws_url}/moto-api/reset")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", aws_url)
+        patch.setenv("AWS_ENDPOINT_URL", running.aws_url)
         aws = FakeAws(dynamodb=clients.create_dynamodb_client(), s3=clients.create_s3_client())
     for table in TABLES:
         create_table(aws.dynamodb, table)
     aws.s3.create_bucket(Bucket=BUCKET)
     aws.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    double = ROOT / "tests" / "fixtures" / "bedrock_double.py"
-    with _server(str(double), "--latency-ms", str(latency_ms)) as (models_url, _):
-        cloud = Cloud(aws, aws_url, models_url)
-        try:
-            yield cloud
-        finally:
-            cloud.close()
+    cloud = Cloud(aws, running.aws_url, running.models_url)
+    # Calls of workers that were killed are answered all the same, some time.
+    wait_until(lambda: cloud.stats()["in_flight"] == 0)
+    _post(f"{running.models_url}/__reset")
+    try:
+        yield cloud
+    finally:
+        cloud.close()
+
+
+def _post(url: str, body: bytes = b"") -> None:
+    urlopen(url, data=body, timeout=10).close()  # noqa: S310 - loopback
 
 
 def _serve_aws() -> None:

@@ -8,6 +8,8 @@ import pytest
 from botocore.validate import ParamValidationDecorator
 
 from runtime.aws import clients
+from runtime.aws.storage import OwnClients
+from runtime.contract.routes import ROUTES
 from runtime.domain.errors import ConfigurationError
 
 
@@ -34,6 +36,26 @@ def test_storage_is_retried_within_a_time_limit(create: Any) -> None:
     assert config.connect_timeout <= 10
     assert config.tcp_keepalive
     client.close()
+
+
+def worst_seconds(client: Any) -> float:
+    """Until a request is given up: waits for every try, and the longest pauses between them."""
+    config = client.meta.config
+    tries = config.retries["total_max_attempts"]
+    pauses = sum(min(2**number, 20) for number in range(tries - 1))
+    return float(tries * (config.connect_timeout + config.read_timeout) + pauses)
+
+
+def test_a_request_is_answered_before_its_function_is_ended() -> None:
+    """Requirement S3.6: 503 with `Retry-After`. Lambda's own end of a function says nothing."""
+    own = OwnClients(concurrency=1, patience=clients.REQUEST)
+    shortest = min(route.function.seconds for route in ROUTES if route.function.grants)
+    assert worst_seconds(own.dynamodb) < shortest
+    assert worst_seconds(own.ecs) < shortest
+    # What reads files has the time of a preview.
+    (preview,) = (route.function for route in ROUTES if route.function.name == "preview_template")
+    assert worst_seconds(own.s3) < preview.seconds
+    assert worst_seconds(own.bedrock) < preview.seconds
 
 
 def test_the_region_is_the_one_that_containers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

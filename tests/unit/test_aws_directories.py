@@ -21,6 +21,7 @@ from runtime.domain.api_ports import TemplateHead
 from runtime.domain.errors import (
     ConflictError,
     NotFoundError,
+    StorageBusyError,
     StorageError,
     StorageUnavailableError,
     TemplateError,
@@ -281,7 +282,7 @@ def test_a_collision_that_lasts_is_reported(aws: FakeAws) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "error"),
-    [("ThrottlingError", StorageUnavailableError), ("ValidationError", StorageError)],
+    [("ThrottlingError", StorageBusyError), ("ValidationError", StorageError)],
 )
 def test_a_transaction_that_is_canceled_for_another_reason(
     aws: FakeAws, reason: str, error: type[StorageError]

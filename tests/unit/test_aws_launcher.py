@@ -19,7 +19,7 @@ from tests.fixtures.aws_faults import no_retry_pauses, refused, reply_lost
 from tests.fixtures.ecs_double import NO_CAPACITY
 
 JOB_ID: Final = "4f9c1f0e-6a53-4a0e-9d57-3f0a6a1f0c11"
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 2
 
 
 @pytest.fixture

@@ -222,7 +222,6 @@ def test_every_call_reports_an_unreachable_service(
 @pytest.mark.parametrize(
     ("reason", "error"),
     [
-        ("ConditionalCheckFailed", ConflictError),
         ("TransactionConflict", StorageBusyError),
         ("ThrottlingError", StorageBusyError),
         ("ValidationError", StorageError),

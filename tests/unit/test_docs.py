@@ -35,9 +35,9 @@ _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PATH: Final = re.compile(
-    r"(?<![\w./-])(?:runtime|tests|docs|examples|requirements)/[\w./-]*[\w/]|\b\w+\.py\b"
+    r"(?<![\w./-])(?:cdk_app|runtime|tests|docs|examples|requirements)/[\w./-]*[\w/]|\b\w+\.py\b"
 )
-_TARGET: Final = re.compile(r"(?:\$ )?make(?: [A-Z]+=\S+)* ([a-z-]+)")
+_TARGET: Final = re.compile(r"(?:\$ )?make(?: [A-Z]+=\S+)* ([a-z0-9-]+)")
 _RECORD: Final = 3
 """The record that the examples are rendered as."""
 
@@ -100,12 +100,12 @@ def test_every_path_in_code_exists(page: str) -> None:
             if "/" in path:
                 assert (ROOT / path).exists(), path
             else:
-                assert any(ROOT.glob(f"[rt]*/**/{path}")) or (ROOT / path).exists(), path
+                assert any(ROOT.glob(f"[crt]*/**/{path}")) or (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_make_target_exists(page: str) -> None:
-    known = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    known = set(re.findall(r"^([a-z0-9-]+):", text_of("Makefile"), re.MULTILINE))
     named = {match[1] for line in code_lines(page) if (match := _TARGET.match(line))}
     assert named <= known
 

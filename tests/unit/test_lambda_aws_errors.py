@@ -1,7 +1,4 @@
-"""Group S3: handlers when AWS fails. Faults are put below boto3, so the SDK's retries take part.
-
-The row S3.7 is in the module of its operation.
-"""
+"""Group S3: handlers when AWS fails. Faults are put below boto3, so the SDK's retries take part."""
 
 import json
 from typing import Any
@@ -13,7 +10,8 @@ from runtime.domain.job import JobStatus
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.aws_api import API_ENVIRONMENT
-from tests.fixtures.lambda_events import REQUEST_ID
+from tests.fixtures.lambda_events import ALICE, REQUEST_ID
+from tests.fixtures.worker_world import step
 
 SECRETS = ("secret detail", "seeds-", "kettle", "seed-data", "Review {{", "ConditionExpression")
 """Of a fault, of a user, and of how we work inside."""
@@ -353,3 +351,148 @@ def test_s3_3_a_transaction_that_met_another_is_sent_again(api_world: ApiWorld) 
     reply = api_world.post("/jobs", body)
     assert (fault.hits, reply.status) == (1, 201)
     assert len(api_world.items("Jobs")) == len(api_world.items("Queue")) == 1
+
+
+# ── templates ──────────────────────────────────────────────────────────────────────────────────
+
+DOCUMENT = {"name": "T", "steps": [step()]}
+READING_A_TEMPLATE: list[tuple[str, str, dict[str, Any]]] = [
+    ("GET", "", {}),
+    ("GET", "/versions", {}),
+    ("GET", "/export", {}),
+    ("DELETE", "", {}),
+    ("POST", "/fork", {"body": {}}),
+    ("POST", "/preview", {"body": {}}),
+    ("PUT", "", {"body": DOCUMENT}),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("InternalServerError", 500), ("AccessDeniedException", 400)]
+)
+def test_s3_1_a_template_that_can_not_be_read(
+    api_world: ApiWorld, handler_logs: HandlerLogs, code: str, status: int
+) -> None:
+    template_id = api_world.template()
+    api_world.fail("dynamodb", "GetItem", code, status=status)
+    for method, rest, event in READING_A_TEMPLATE:
+        reply = api_world.call(method, f"/templates/{template_id}{rest}", **event)
+        assert (reply.status, reply.body["error"]["code"]) == (500, "internal"), (method, rest)
+        assert "secret" not in reply.text
+    assert "secret" not in handler_logs.text
+    assert [line["request_id"] for line in handler_logs.lines] == [REQUEST_ID] * len(
+        READING_A_TEMPLATE
+    )
+
+
+def test_s3_1_lists_of_templates_that_can_not_be_read(
+    api_world: ApiWorld, handler_logs: HandlerLogs
+) -> None:
+    template_id = api_world.template()
+    api_world.fail("dynamodb", "Query", "AccessDeniedException", status=400)
+    for path, query in (
+        ("/templates", {}),
+        ("/templates", {"public": "true"}),
+        (f"/templates/{template_id}/versions", {}),
+    ):
+        reply = api_world.get(path, query=query)
+        assert (reply.status, reply.body["error"]["code"]) == (500, "internal")
+    assert len(handler_logs.lines) == 3
+
+
+def test_s3_6_throttled_reads_of_a_template(api_world: ApiWorld) -> None:
+    template_id = api_world.template()
+    before = api_world.items("Templates")
+    fault = api_world.fail(
+        "dynamodb", "GetItem", "ProvisionedThroughputExceededException", status=400
+    )
+    for method, rest, event in READING_A_TEMPLATE:
+        hits = fault.hits
+        reply = api_world.call(method, f"/templates/{template_id}{rest}", **event)
+        assert (reply.status, reply.headers["retry-after"]) == (503, "2")
+        assert fault.hits > hits + 1, "the SDK has retried"
+    assert api_world.items("Templates") == before
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "answer"),
+    [
+        ("InternalServerError", 500, 500),
+        ("AccessDeniedException", 400, 500),
+        ("ThrottlingException", 400, 503),
+    ],
+)
+def test_a_template_that_could_not_be_written_is_not_there(
+    api_world: ApiWorld, code: str, status: int, answer: int
+) -> None:
+    template_id = api_world.template()
+    before = api_world.items("Templates")
+    api_world.fail("dynamodb", "TransactWriteItems", code, status=status)
+    for method, path, body in (
+        ("POST", "/templates", DOCUMENT),
+        ("POST", "/templates/import", {"document": DOCUMENT}),
+        ("POST", f"/templates/{template_id}/fork", {}),
+        ("PUT", f"/templates/{template_id}", DOCUMENT),
+    ):
+        assert api_world.call(method, path, body=body).status == answer, path
+    assert api_world.items("Templates") == before
+
+
+def test_a_created_template_whose_reply_is_lost_is_there_once(api_world: ApiWorld) -> None:
+    """The SDK sends the transaction again, and DynamoDB knows it by its token."""
+    api_world.fail("dynamodb", "TransactWriteItems", after_write=True, times=1)
+    assert api_world.post("/templates", DOCUMENT).status == 201
+    assert len(api_world.items("Templates")) == 2, "a head and a version"
+
+
+# ── seed files ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_s3_7_a_seed_file_that_does_not_exist_is_named(api_world: ApiWorld) -> None:
+    key = f"seed-data/{ALICE}/nothing.csv"
+    reply = api_world.post("/seed-data/validate", {"s3_key": key})
+    assert (reply.status, reply.body["error"]["code"]) == (404, "not_found")
+    assert reply.message == f"no seed data under {key}: upload it first"
+
+
+def test_s3_7_a_seed_file_that_goes_while_it_is_looked_for(api_world: ApiWorld) -> None:
+    key = api_world.seeds()
+    api_world.fail("s3", "GetObject", "NoSuchVersion", status=404)
+    reply = api_world.post("/seed-data/validate", {"s3_key": key})
+    assert reply.status == 404
+    assert key in reply.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "status", "answer"),
+    [
+        ("HeadObject", "AccessDenied", 403, 500),
+        ("GetObject", "AccessDenied", 403, 500),
+        ("GetObject", "SlowDown", 503, 503),
+        ("GetObject", "InternalError", 500, 500),
+    ],
+)
+def test_s3_1_s3_6_a_seed_file_that_can_not_be_read(
+    api_world: ApiWorld,
+    handler_logs: HandlerLogs,
+    operation: str,
+    code: str,
+    status: int,
+    answer: int,
+) -> None:
+    key = api_world.seeds()
+    api_world.fail("s3", operation, code, status=status)
+    reply = api_world.post("/seed-data/validate", {"s3_key": key})
+    assert reply.status == answer
+    assert ("retry-after" in reply.headers) is (answer == 503)
+    assert "secret" not in reply.text + handler_logs.text
+    assert handler_logs.lines[0]["request_id"] == REQUEST_ID
+
+
+def test_s3_1_a_list_of_seed_files_that_can_not_be_read(
+    api_world: ApiWorld, handler_logs: HandlerLogs
+) -> None:
+    api_world.fail("s3", "ListObjectsV2", "AccessDenied", status=403)
+    reply = api_world.get("/seed-data")
+    assert (reply.status, reply.body["error"]["code"]) == (500, "internal")
+    assert handler_logs.lines[0]["operation"] == "list_seed_data"

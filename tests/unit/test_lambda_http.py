@@ -244,8 +244,9 @@ def test_a_body_at_the_limit_and_beyond(encode: Callable[[str], str | bytes]) ->
 
 def test_base64_that_is_none() -> None:
     event = api_event("POST", "/orders", raw_body=b"{}")
-    event["body"] = "?"
-    assert order.respond(event, NO_PORTS)["statusCode"] == 400
+    for text in ("?", "e", "é", "\ud800"):
+        event["body"] = text
+        assert order.respond(event, NO_PORTS)["statusCode"] == 400
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,8 @@ def test_signing_needs_what_the_signature_lends(aws: FakeAws) -> None:  # noqa: 
         clients.s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "x"})
     with pytest.raises(ClientError):
         clients.s3.generate_presigned_post(Bucket=BUCKET, Key="seed-data/ada/f")
+    put = Clients(allow("s3:PutObject", on=f"arn:aws:s3:::{BUCKET}/seed-data/*"))
+    assert put.s3.generate_presigned_post(Bucket=BUCKET, Key="seed-data/ada/f")["fields"]
 
 
 def test_a_deny_wins(aws: FakeAws) -> None:  # noqa: ARG001

@@ -21,22 +21,9 @@ from runtime.worker.template_engine import (
     _reply_of,
     _request_body,
 )
+from tests.fixtures.rendering import render, request, template
 
 MEBIBYTE = 1024 * 1024
-
-
-def template(prompt: str, **fragments: str) -> Template:
-    """Unchecked, so that the child's own fence is what holds."""
-    return Template(
-        name="n",
-        steps=(Step(id="a", prompt=prompt, system="sys {{ index }}"),),
-        includes=tuple(fragments),
-        fragments=fragments,
-    )
-
-
-def request(index: int = 0, entropy: int = 7, **seed: Any) -> RenderRequest:
-    return RenderRequest(step_id="a", index=index, seed=seed, entropy=entropy)
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +31,6 @@ def engine() -> Iterator[TemplateEngine]:
     with TemplateEngine() as shared:
         shared.start()
         yield shared
-
-
-def render(engine: TemplateEngine, prompt: str, /, **seed: Any) -> str | RenderError:
-    engine.load(template(prompt))
-    return engine.execute_template([request(**seed)])[0]
-
-
-def failure(engine: TemplateEngine, prompt: str, /, **seed: Any) -> str:
-    result = render(engine, prompt, **seed)
-    assert isinstance(result, RenderError), result
-    return str(result)
 
 
 def child_of(engine: TemplateEngine) -> psutil.Process:
@@ -68,191 +44,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
-
-
-# ── what a template sees ───────────────────────────────────────────────────────────────────────
-
-
-def test_the_namespace_of_a_prompt(engine: TemplateEngine) -> None:
-    engine.load(template("{{ name }} {{ seed.name }} {{ index }} {{ steps.x.output.y }}"))
-    requests = [
-        RenderRequest(
-            step_id="a", index=5, seed={"name": "Ö"}, steps={"x": {"output": {"y": "z"}}}
-        ),
-        RenderRequest(step_id="a", part="system", index=6, seed={}),
-    ]
-    assert engine.execute_template(requests) == ["Ö Ö 5 z", "sys 6"]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "text"),
-    [
-        ("a\n", "a"),
-        ("{% if 1 %}\na\n  {% endif %}\nb", "a\nb"),
-        ("{{ '<b>' }}", "<b>"),
-        ("{{ m.items }}{{ m['keys'] }}", "fieldk"),
-        ("{% for k, v in m.items() %}{{ k }}={{ v }};{% endfor %}", "items=field;keys=k;"),
-        (
-            "{% for x in l %}{{ loop.index }}{{ x|upper }}{{ loop.last }}{% endfor %}",
-            "1AFalse2BTrue",
-        ),
-        ("{% for x in l %}{{ loop.cycle('x', 'y') }}{% endfor %}", "xy"),
-        ("{{ l|join(', ') }} {{ l[0] }} {{ l[-1:]|first }}", "a, b a b"),
-        ("{{ l|map('upper')|list|tojson }}", '["A","B"]'),
-        ("{% for g, xs in ks|groupby('k') %}{{ g }}{{ xs|length }}{% endfor %}", "1121"),
-        ("{% for g in ks|groupby('k') %}{{ g.grouper }}{{ g.list|length }}{% endfor %}", "1121"),
-        ("{{ n * 2 + 7 % 4 }}", "9"),
-        ("{{ a.b.c|default('x') }}{{ m.q|d('y') }}{{ a.b is defined }}", "xyFalse"),
-        ("{{ m.get('items') }}{{ 'a,b'.split(',')|last }}", "fieldb"),
-        ("{{ range(3)|list }}{% for i in range(1, 4) %}{{ i }}{% endfor %}", "[0, 1, 2]123"),
-        ("{% set x %}{{ n }}!{% endset %}{{ x }}{% filter upper %}a{% endfilter %}", "3!A"),
-        ("{{ none_ }}{{ true_ }}", "NoneTrue"),
-    ],
-)
-def test_ordinary_jinja_renders(engine: TemplateEngine, prompt: str, text: str) -> None:
-    seed = {
-        "m": {"items": "field", "keys": "k"},
-        "l": ["a", "b"],
-        "n": 3,
-        "ks": [{"k": 1}, {"k": 2}],
-    }
-    assert render(engine, prompt, **seed, none_=None, true_=True) == text
-
-
-def test_fragments_see_the_names_where_they_are_included(engine: TemplateEngine) -> None:
-    loop = "{% for c in cs %}{% include 'f' %}{% endfor %}"
-    engine.load(template(loop, f="{% include 'g' %};", g="{{ c.n }}{{ index }}"))
-    cs = [{"n": "x"}, {"n": "y"}]
-    assert engine.execute_template([request(index=4, cs=cs)]) == ["x4;y4;"]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "path"),
-    [
-        ("{{ nope }}", '"nope"'),
-        ("{{ author.nope }}", '"author.nope"'),
-        ("{{ seed.author['nope'] }}", '"seed.author.nope"'),
-        ("{{ nope.deeper }}", '"nope.deeper"'),
-        ("{{ author.name }} {{ author.name.first }}", '"author.name.first"'),
-        ("{% for c in cs %}{{ c.n }}{% endfor %}", '"c.n"'),
-        ("{% for c in author.nope %}{% endfor %}", '"author.nope"'),
-        ("{{ author.nope|random_sentence }}", '"author.nope"'),
-        ("{{ author.nope|upper }}", '"author.nope"'),
-        ("{{ nope.upper() }}", '"nope"'),
-        ("{{ nope * 2 }}", '"nope"'),
-        ("{{ cs[7].n }}", '"cs[7].n"'),
-        ("{{ cs[7] }}", '"cs[7]"'),
-        ("{{ [1, author.nope] }}", '"author.nope"'),
-        ("{{ cs|map(attribute='nope')|list }}", "a value"),
-        ("{{ author[name] }}", "a value"),
-    ],
-)
-def test_an_undefined_value_is_named(engine: TemplateEngine, prompt: str, path: str) -> None:
-    message = failure(engine, f"\n{prompt}", author={"name": "N"}, cs=[{"m": 1}], name="hidden")
-    assert message.startswith(f"line 2: {path} is undefined")
-    assert "hidden" not in message
-
-
-def test_the_missing_one_of_several_alike_is_named(engine: TemplateEngine) -> None:
-    same_line = failure(engine, "{{ a.x }} {{ b.x }}", a={"x": 1}, b={})
-    assert same_line.startswith('line 1: "b.x" is undefined')
-    other_line = "{% if false %}{{ a.x }}{% endif %}\n{{ b.x }}"
-    assert failure(engine, other_line, a={}, b={}).startswith('line 2: "b.x" is undefined')
-
-
-def test_an_error_in_a_fragment_names_the_fragment(engine: TemplateEngine) -> None:
-    engine.load(template("\n{% include 'f' %}", f="\n\n{{ x.y }}"))
-    (result,) = engine.execute_template([request(x={})])
-    assert str(result).startswith('fragment "f", line 3: "x.y" is undefined')
-
-
-@pytest.mark.parametrize(
-    ("prompt", "reason"),
-    [
-        ("{{ x|map('upper') }}", "not a value"),
-        ("{{ x.upper() }}", "is undefined"),
-        ("{{ 1 + hidden }}", "unsupported operand"),
-        ("{{ 1 / 0 }}", "ZeroDivisionError"),
-        ("{{ hidden|truncate_tokens('x') }}", "truncate_tokens needs"),
-        ("{{ [hidden]|sum }}", "unsupported operand"),
-        ("{{ hidden|float + [] }}", "unsupported operand"),
-        ("{{ '\\ud800' }}", "Unicode"),
-        ("{{ hidden * 100000 * 100000 * 100000 }}", "numbers only"),
-        ("{{ big * big * big * big" + " * big" * 20 + " }}", "grows too large"),
-        ("{{ range(big) }}", "range() goes up to 10000"),
-    ],
-)
-def test_a_failure_is_one_records_and_quotes_no_data(
-    engine: TemplateEngine, prompt: str, reason: str
-) -> None:
-    message = failure(engine, prompt, x=["q"], hidden="hunter2", big=10_001)
-    assert reason in message
-    assert "hunter2" not in message
-    assert "\n" not in message
-
-
-def test_a_step_that_does_not_exist_fails_alone(engine: TemplateEngine) -> None:
-    engine.load(template("x"))
-    odd = RenderRequest(step_id="nope", index=0, seed={})
-    bad, good = engine.execute_template([odd, request()])
-    assert isinstance(bad, RenderError)
-    assert good == "x"
-
-
-# ── the child's own fence, for templates that no check has seen ────────────────────────────────
-
-ESCAPES = [
-    "{{ ''.__class__ }}",
-    "{{ ''['__class__'] }}",
-    "{{ seed[key] }}",
-    "{{ ''[key] }}",
-    "{{ [''][0][key].mro() }}",
-    "{{ ['']|map(attribute='__class__')|list }}",
-    "{{ ['']|map(attribute=key)|first }}",
-    "{{ ['']|map('attr', key)|list }}",
-    "{{ ''|attr(key) }}",
-    "{{ [seed]|groupby(key) }}",
-    "{{ '{0.__class__}'.format(seed) }}",
-    "{{ 'a'.format_map(seed) }}",
-    "{{ '%s' % seed }}",
-    "{{ (key ~ '%s') % key }}",
-    "{{ lipsum.__globals__ }}",
-    "{{ cycler.__init__ }}",
-    "{{ joiner(1) }}",
-    "{{ namespace(a=1) }}",
-    "{{ dict(a=1) }}",
-    "{{ range.__self__ }}",
-    "{{ range }}",
-    "{{ self }}",
-    "{{ self.__init__.__globals__ }}",
-    "{% macro m() %}{% endmacro %}{{ m.__globals__ }}",
-    "{% macro m() %}{% endmacro %}{{ m._func.__globals__ }}",
-    "{% macro m() %}{% endmacro %}{{ m }}",
-    "{% for a in [1] %}{{ loop._iterable }}{{ loop.__init__ }}{% endfor %}",
-    "{% for a in [1] %}{{ loop }}{% endfor %}",
-    "{% set l = [1] %}{{ l.append(2) }}",
-    "{{ seed.update({'x': 1}) }}",
-    "{% set f = 'a'['upper'] %}{{ f() }}",
-    "{{ seed.get }}",
-    "{{ ''.join }}",
-    "{% include 'a/prompt' %}",
-    "{% include '\0a/prompt' %}",
-    "{% include '/etc/passwd' %}",
-    "{% import 'os' as os %}{{ os }}",
-    "{% extends 'x' %}",
-    "{{ seed|pprint }}",
-    "{{ '<b>'|safe }}",
-    "{{ seed|xmlattr }}",
-]
-
-
-@pytest.mark.parametrize("prompt", ESCAPES)
-def test_an_escape_ends_at_the_childs_fence(engine: TemplateEngine, prompt: str) -> None:
-    try:
-        result = render(engine, prompt, key="__class__")
-    except TemplateError:
-        return
-    assert isinstance(result, RenderError), result
 
 
 BOMBS = {

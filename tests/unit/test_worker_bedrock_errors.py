@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import orjson
 import pyarrow.parquet as pq
@@ -20,8 +21,6 @@ from runtime.aws import clients
 from runtime.contract import keys
 from runtime.domain.errors import RenderError
 from runtime.domain.job import JobStatus, OutputFormat
-from runtime.domain.ports import Usage
-from runtime.domain.price import Price
 from runtime.domain.record import clean_text
 from runtime.domain.retry import MAX_CONSECUTIVE_FAILURES, STALL_SECONDS
 from runtime.worker.logs import JsonFormatter
@@ -29,8 +28,8 @@ from runtime.worker.template_engine import RenderRequest, TemplateEngine
 from runtime.worker.worker import ExitCode
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.fixtures.session_faults import Document
+from tests.fixtures.worker_checks import again, billed, logged, worst_case
 from tests.fixtures.worker_world import (
-    MODEL,
     WorkerWorld,
     at,
     indices,
@@ -56,28 +55,6 @@ def _logs_without_prompts(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
     lines = [JsonFormatter().format(each) for each in caplog.get_records("call")]
     assert not [line for line in lines if "Review product" in line or "harbour" in line]
-
-
-def logged(caplog: pytest.LogCaptureFixture, message: str) -> list[Document]:
-    """The log lines of that message, as a reader of the logs gets them."""
-    lines = [orjson.loads(JsonFormatter().format(each)) for each in caplog.records]
-    return [line for line in lines if line["message"] == message]
-
-
-def price(world: WorkerWorld) -> Price:
-    return world.ports.prices.price(MODEL, world.clock.now().date())
-
-
-def billed(world: WorkerWorld, double: BedrockDouble | None = None) -> int:
-    """Nano-USD that the model has really cost."""
-    usage = Counter((double or world.double).stats()["usage"])
-    counts = Usage(input_tokens=usage["inputTokens"], output_tokens=usage["outputTokens"])
-    return price(world).cost(counts)
-
-
-def worst_case(world: WorkerWorld) -> int:
-    """Of one call: the prompts of products 0 to 9 have one length."""
-    return price(world).worst_case(prompt_bytes=len("Review product 0."), max_tokens=64)
 
 
 def check_completed(world: WorkerWorld, job_id: str, *, failed: Sequence[int] = ()) -> None:
@@ -193,7 +170,7 @@ def test_a_reply_that_is_lost_is_one_http_request_and_presumed_paid(
     world: WorkerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S5.3: the SDK retries nothing, the worker once."""
-    monkeypatch.setattr(clients, "MODEL_READ_SECONDS", 0.2)
+    monkeypatch.setattr(clients, "WORKER", replace(clients.WORKER, model=0.2))
     world.double.faults(
         [
             always("timeout", 1),
@@ -352,8 +329,7 @@ def test_a_model_that_may_not_be_used_ends_the_job_at_once(
     assert account.committed_nano == billed(world)
 
     world.double.faults([])
-    world.ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
-    world.ports.queue.enqueue(job_id)
+    again(world, job_id)
     assert world.run() is ExitCode.DONE
     check_completed(world, job_id)
     assert world.double.stats()["paid_twice"] == 0

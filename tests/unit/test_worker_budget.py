@@ -6,34 +6,25 @@ job's account has to cover it at every moment, and stays within its limit.
 
 import logging
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-import orjson
 import pytest
 
 from runtime.contract import keys
 from runtime.contract.tables import COST_TRACKING, QUEUE
 from runtime.domain.errors import BudgetExceededError
 from runtime.domain.job import JobStatus, OutputFormat
-from runtime.domain.ports import Usage
-from runtime.domain.price import Price
-from runtime.worker.logs import JsonFormatter
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import read_item
-from tests.fixtures.session_faults import Document, Fault
-from tests.fixtures.worker_world import MODEL, WorkerWorld, at, indices, two_steps, wait_until
+from tests.fixtures.worker_checks import again, billed, kill, logged, price, worst_case
+from tests.fixtures.worker_world import MODEL, WorkerWorld, indices, two_steps
 
 USD = 10**9
 """In nano-USD."""
 TIGHT = "0.000200000"
 """A budget for some twenty simple records."""
-
-
-class KilledError(BaseException):
-    """The machine is gone."""
 
 
 class NoJitter(random.Random):
@@ -45,27 +36,6 @@ class NoJitter(random.Random):
 def _keep_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.INFO, logger="runtime"):
         yield
-
-
-def logged(caplog: pytest.LogCaptureFixture, level: str) -> list[Document]:
-    """The log lines of that level, as a reader of the logs gets them."""
-    lines = [orjson.loads(JsonFormatter().format(each)) for each in caplog.records]
-    return [line for line in lines if line["level"] == level]
-
-
-def price(world: WorkerWorld) -> Price:
-    return world.ports.prices.price(MODEL, world.clock.now().date())
-
-
-def billed(world: WorkerWorld) -> int:
-    """Nano-USD that the model has really cost."""
-    usage = Counter(world.double.stats()["usage"])
-    counts = Usage(input_tokens=usage["inputTokens"], output_tokens=usage["outputTokens"])
-    return price(world).cost(counts)
-
-
-def worst_case(world: WorkerWorld, prompt: str = "Review product 0.") -> int:
-    return price(world).worst_case(prompt_bytes=len(prompt), max_tokens=64)
 
 
 def check_books(world: WorkerWorld, job_id: str) -> None:
@@ -95,38 +65,6 @@ def check_completed(world: WorkerWorld, job_id: str) -> None:
     assert job.status is JobStatus.COMPLETED
     assert sorted(indices(world.dataset(job_id))) == list(range(job.config.num_records))
     assert world.account(job_id).holds[job_id].nano == 0
-
-
-def again(world: WorkerWorld, job_id: str, budget: str) -> None:
-    """The user changes the budget and asks for the job once more."""
-    world.ports.jobs.set_budget(job_id, budget)
-    world.ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
-    world.ports.queue.enqueue(job_id)
-
-
-def kill(world: WorkerWorld, point: str, nth: int) -> ExitCode | None:
-    """Run a worker that dies at a crash point and writes nothing more; then its lease runs out.
-    None, or how it ended if it never came there.
-    """
-    silence: list[Fault] = []
-
-    def die() -> None:
-        writes = ("UpdateItem", "PutItem", "TransactWriteItems")
-        silence.extend(world.fail("dynamodb", operation) for operation in writes)
-        silence.append(world.fail("s3", "PutObject"))
-        raise KilledError
-
-    try:
-        return world.run(crash_point=at(point, nth, die))
-    except KilledError:
-        pass
-    for fault in silence:
-        fault.clear()
-    # Calls that were on the wire are answered, and billed, without anybody to read the answer.
-    wait_until(lambda: world.double.stats()["in_flight"] == 0)
-    (lease,) = world.ports.queue.leases()
-    assert world.ports.queue.recover(lease)
-    return None
 
 
 # ── S8.1, S8.2, S8.7: the check before each record ─────────────────────────────────────────────
@@ -234,11 +172,11 @@ def test_a_budget_that_is_raised_goes_on_and_one_that_is_lowered_stops(world: Wo
     assert world.run() is ExitCode.BUDGET_EXCEEDED
     first = check_exceeded(world, job_id)
 
-    again(world, job_id, "0.000100000")
+    again(world, job_id, budget="0.000100000")
     assert world.run() is ExitCode.BUDGET_EXCEEDED
     assert world.double.calls == len(world.dataset(job_id)) == first
 
-    again(world, job_id, "10")
+    again(world, job_id, budget="10")
     assert world.run() is ExitCode.DONE
     check_completed(world, job_id)
     assert world.double.calls == 40
@@ -258,7 +196,7 @@ def test_a_budget_is_read_from_a_string_or_a_decimal(
     assert world.run() is ExitCode.DONE
 
     assert [world.account(job_id).limit_nano for job_id in jobs] == [100 * USD] * 4
-    assert logged(caplog, "WARNING") == []
+    assert logged(caplog, level="WARNING") == []
 
 
 def test_an_unusable_budget_falls_back_to_100_with_a_warning(
@@ -270,7 +208,7 @@ def test_an_unusable_budget_falls_back_to_100_with_a_warning(
     assert world.run() is ExitCode.DONE
 
     assert [world.account(job_id).limit_nano for job_id in jobs] == [100 * USD] * 2
-    warnings = logged(caplog, "WARNING")
+    warnings = logged(caplog, level="WARNING")
     assert [line["job_id"] for line in warnings] == jobs
     assert all("$100.00" in line["message"] for line in warnings)
 
@@ -296,7 +234,7 @@ def test_without_the_cost_table_the_ledger_still_holds_the_limit(
     assert worker.run() is ExitCode.BUDGET_EXCEEDED
 
     assert down.hits > 1
-    assert "cost not read" in {line["message"] for line in logged(caplog, "WARNING")}
+    assert "cost not read" in {line["message"] for line in logged(caplog, level="WARNING")}
     assert check_exceeded(world, job_id) > 0
     assert billed(world) <= world.account(job_id).limit_nano
 
@@ -326,7 +264,7 @@ def test_a_reply_without_usage_costs_its_worst_case(
     check_completed(world, job_id)
     unknown = -price(world).input  # what the double adds up of the bill that makes no sense
     assert world.account(job_id).spent_nano == billed(world) - unknown + 3 * worst_case(world)
-    flagged = logged(caplog, "WARNING") + logged(caplog, "ERROR")
+    flagged = logged(caplog, level="WARNING") + logged(caplog, level="ERROR")
     assert sorted(line["record"] for line in flagged) == [1, 2, 3]
 
 
@@ -343,7 +281,7 @@ def test_a_call_dearer_than_its_worst_case_is_booked_and_flagged(
     check_completed(world, job_id)
     assert world.account(job_id).spent_nano == billed(world) > 1_000_000 * 35
     assert world.ports.costs.total(job_id) == billed(world)
-    (line,) = logged(caplog, "ERROR")
+    (line,) = logged(caplog, level="ERROR")
     assert line["message"] == "a call cost more than its worst case"
     assert line["job_id"] == job_id
 
@@ -365,7 +303,7 @@ def test_a_call_dearer_than_the_whole_budget_is_the_last_one(world: WorkerWorld)
     assert job.progress.cost_nano == world.ports.costs.total(job_id) == billed(world)
     assert "$0.001" in (job.error_message or "")
 
-    again(world, job_id, "0.001000000")
+    again(world, job_id, budget="0.001000000")
     assert world.run() is ExitCode.BUDGET_EXCEEDED
     assert world.double.calls == calls
 

@@ -4,7 +4,6 @@
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -13,19 +12,13 @@ import pytest
 
 from runtime.contract import keys
 from runtime.contract.tables import CHECKPOINT_METADATA
-from runtime.domain.checkpoint import Checkpoint, decode
-from runtime.domain.job import JobStatus
-from runtime.domain.ports import Claim, Usage
-from runtime.worker.crash_points import CrashPoint
-from runtime.worker.logs import JsonFormatter
+from runtime.domain.checkpoint import Checkpoint
+from runtime.domain.ports import Claim
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item
-from tests.fixtures.session_faults import Call, Document, Fault
-from tests.fixtures.worker_world import MODEL, WorkerWorld, at, indices, two_steps
-
-
-class KilledError(BaseException):
-    """The machine is gone."""
+from tests.fixtures.session_faults import Call
+from tests.fixtures.worker_checks import billed, check_completed, checkpoint, kill, logged
+from tests.fixtures.worker_world import WorkerWorld, at, indices, two_steps
 
 
 @pytest.fixture(autouse=True)
@@ -34,24 +27,8 @@ def _keep_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
 
 
-def logged(caplog: pytest.LogCaptureFixture, message: str) -> list[Document]:
-    lines = [orjson.loads(JsonFormatter().format(each)) for each in caplog.records]
-    return [line for line in lines if line["message"] == message]
-
-
-def billed(world: WorkerWorld) -> int:
-    """Nano-USD that the model has really cost."""
-    usage = Counter(world.double.stats()["usage"])
-    price = world.ports.prices.price(MODEL, world.clock.now().date())
-    return price.cost(Usage(input_tokens=usage["inputTokens"], output_tokens=usage["outputTokens"]))
-
-
 def version_in_table(world: WorkerWorld, job_id: str) -> int:
     return int(read_item(world.aws, CHECKPOINT_METADATA, job_id=job_id)["version"])
-
-
-def blob(world: WorkerWorld, job_id: str) -> Checkpoint:
-    return decode(world.object(keys.checkpoint_key(job_id)))
 
 
 def claim_of(job_id: str, *, fence: int = 100) -> Claim:
@@ -61,21 +38,6 @@ def claim_of(job_id: str, *, fence: int = 100) -> Claim:
 
 def batch_names(world: WorkerWorld, job_id: str) -> list[str]:
     return [key.rpartition("/")[2] for key in world.object_keys(keys.batches_prefix(job_id))]
-
-
-def check_completed(world: WorkerWorld, job_id: str, *, paid_twice: int = 0) -> None:
-    """N1, N2, N3: every index once, paid once, within the budget, and no batch written twice."""
-    job, account = world.job(job_id), world.account(job_id)
-    assert job.status is JobStatus.COMPLETED
-    done = indices(world.dataset(job_id)) + indices(world.failures(job_id))
-    assert sorted(done) == list(range(job.config.num_records))
-    saved = indices(world.records(job_id)) + indices(world.failure_parts(job_id))
-    assert sorted(saved) == sorted(done)
-    assert world.double.stats()["paid_twice"] == paid_twice
-    assert billed(world) <= account.spent_nano == account.committed_nano <= account.limit_nano
-    prefix = keys.batches_prefix(job_id)
-    listed = world.aws.s3.list_object_versions(Bucket=BUCKET, Prefix=prefix)["Versions"]
-    assert len(listed) == len({each["Key"] for each in listed})
 
 
 def run_until(world: WorkerWorld, calls: int, *, interval: int) -> None:
@@ -88,44 +50,18 @@ def run_until(world: WorkerWorld, calls: int, *, interval: int) -> None:
     assert worker.run() is ExitCode.INTERRUPTED
 
 
-def kill(world: WorkerWorld, point: str, nth: int, *, watch: CrashPoint | None = None) -> None:
-    """Run a worker, one call at a time, that dies at a crash point and writes nothing more; then
-    its lease runs out.
-    """
-    silence: list[Fault] = []
-
-    def die() -> None:
-        silence.extend(world.fail("dynamodb", name) for name in ("UpdateItem", "PutItem"))
-        silence.append(world.fail("s3", "PutObject"))
-        raise KilledError
-
-    deadly = at(point, nth, die)
-
-    def crash_point(name: str) -> None:
-        if watch is not None:
-            watch(name)
-        deadly(name)
-
-    with pytest.raises(KilledError):
-        world.run(crash_point=crash_point, concurrency=1)
-    for fault in silence:
-        fault.clear()
-    (lease,) = world.ports.queue.leases()
-    assert world.ports.queue.recover(lease)
-
-
 # ── S9.1, S9.2: loading ────────────────────────────────────────────────────────────────────────
 
 
 def test_the_blob_comes_with_the_version_of_the_table(world: WorkerWorld) -> None:
     """S9.1: here the table is one ahead, because a worker died between the two writes."""
     job_id = world.create_job(num_records=20)
-    kill(world, "between_checkpoint_writes", 2)
+    assert kill(world, "between_checkpoint_writes", 2, concurrency=1) is None
 
     loaded = world.worker().checkpoints.load_checkpoint(claim_of(job_id))
 
     assert loaded.stored_version == version_in_table(world, job_id) == 2
-    assert loaded == replace(blob(world, job_id), stored_version=2)
+    assert loaded == replace(checkpoint(world, job_id), stored_version=2)
     assert (loaded.version, loaded.records_generated, loaded.current_batch) == (1, 5, 2)
     assert loaded.tokens_used > 0
     assert loaded.cost_nano > 0
@@ -148,7 +84,7 @@ def test_from_50_of_100_exactly_50_calls_are_left(world: WorkerWorld) -> None:
     """S9.3, S9.6: batch numbers go on, counters too."""
     job_id = world.create_job(num_records=100)
     run_until(world, 50, interval=25)
-    saved = blob(world, job_id)
+    saved = checkpoint(world, job_id)
     assert (saved.records_generated, saved.current_batch) == (50, 3)
 
     assert world.run(checkpoint_interval=25) is ExitCode.DONE
@@ -173,14 +109,14 @@ def test_current_batch_3_is_the_number_of_the_next_batch(world: WorkerWorld) -> 
     assert world.run() is ExitCode.DONE
 
     assert batch_names(world, job_id) == ["batch-0003.jsonl"]
-    assert blob(world, job_id).current_batch == 4
+    assert checkpoint(world, job_id).current_batch == 4
 
 
 def test_a_paid_step_of_an_unfinished_record_is_in_the_checkpoint(world: WorkerWorld) -> None:
     """S9.3, N2: what no batch can hold yet."""
     job_id = world.create_job(two_steps(), num_records=6)
     run_until(world, 3, interval=5)
-    saved = blob(world, job_id)
+    saved = checkpoint(world, job_id)
     assert (saved.records_generated, list(saved.partials)) == (1, [1])
 
     assert world.run() is ExitCode.DONE
@@ -194,7 +130,7 @@ def test_failed_records_are_not_tried_again(world: WorkerWorld) -> None:
     world.double.faults([{"effect": "ValidationException", "prompt": "product 1."}])
     job_id = world.create_job(num_records=12)
     run_until(world, 4, interval=5)
-    assert blob(world, job_id).failed_records == 1
+    assert checkpoint(world, job_id).failed_records == 1
     world.double.faults([])
     world.aws.s3.delete_object(Bucket=BUCKET, Key=keys.checkpoint_key(job_id))
 
@@ -213,12 +149,12 @@ def test_failed_records_are_not_tried_again(world: WorkerWorld) -> None:
 def test_what_was_loaded_at_version_5_is_saved_as_version_6(world: WorkerWorld) -> None:
     """S9.4: in the table and in the bucket."""
     job_id = world.create_job(num_records=30)
-    kill(world, "after_checkpoint", 5)
-    assert version_in_table(world, job_id) == blob(world, job_id).version == 5
+    assert kill(world, "after_checkpoint", 5, concurrency=1) is None
+    assert version_in_table(world, job_id) == checkpoint(world, job_id).version == 5
     seen: list[tuple[int, int]] = []
 
     def look() -> None:
-        seen.append((version_in_table(world, job_id), blob(world, job_id).version))
+        seen.append((version_in_table(world, job_id), checkpoint(world, job_id).version))
 
     assert world.run(crash_point=at("after_checkpoint", 1, look)) is ExitCode.DONE
 
@@ -246,9 +182,9 @@ def test_the_table_is_written_first_and_both_carry_one_version(world: WorkerWorl
 
     def watch(name: str) -> None:
         if name == "between_checkpoint_writes" and version_in_table(world, job_id) > 1:
-            halves.append((version_in_table(world, job_id), blob(world, job_id).version))
+            halves.append((version_in_table(world, job_id), checkpoint(world, job_id).version))
         if name == "after_checkpoint":
-            whole.append((version_in_table(world, job_id), blob(world, job_id).version))
+            whole.append((version_in_table(world, job_id), checkpoint(world, job_id).version))
 
     assert world.run(crash_point=watch) is ExitCode.DONE
 
@@ -266,7 +202,7 @@ def test_a_crash_in_the_middle_of_saving_is_recovered(
 ) -> None:
     """S9.5: the batch is adopted, so that nothing is paid for twice."""
     job_id = world.create_job(num_records=12)
-    kill(world, point, nth)
+    assert kill(world, point, nth, concurrency=1) is None
     calls = world.double.calls
     assert calls == len(world.records(job_id)) == 5 * nth
 
@@ -274,14 +210,14 @@ def test_a_crash_in_the_middle_of_saving_is_recovered(
 
     assert world.double.calls == 12
     check_completed(world, job_id)
-    assert version_in_table(world, job_id) == blob(world, job_id).version
+    assert version_in_table(world, job_id) == checkpoint(world, job_id).version
     assert world.job(job_id).progress.records_generated == 12
 
 
 def test_a_batch_that_came_to_nothing_is_paid_again_and_no_more(world: WorkerWorld) -> None:
     """N2: killed before the second batch was there."""
     job_id = world.create_job(num_records=12)
-    kill(world, "before_batch_put", 2)
+    assert kill(world, "before_batch_put", 2, concurrency=1) is None
     assert (world.double.calls, len(world.records(job_id))) == (10, 5)
 
     assert world.run() is ExitCode.DONE
@@ -305,7 +241,7 @@ def test_a_version_whose_reply_was_lost_is_the_same_version(world: WorkerWorld, 
 
     assert lost.hits == 1
     check_completed(world, job_id)
-    saved = blob(world, job_id)
+    saved = checkpoint(world, job_id)
     assert saved.version == version_in_table(world, job_id) == len(saves(world.calls, job_id)) // 2
     assert saved.records_generated == 12
 
@@ -353,7 +289,7 @@ def test_a_corrupt_checkpoint_costs_no_record(
     assert world.double.calls == 14
     check_completed(world, job_id)
     assert [len(batch) for batch in world.batches(job_id)][:2] == [5, 3]
-    saved = blob(world, job_id)
+    saved = checkpoint(world, job_id)
     assert saved.records_generated == 14
     assert saved.version == version_in_table(world, job_id) > version
     assert world.ports.costs.total(job_id) == billed(world)

@@ -21,6 +21,7 @@ from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.session_faults import Document, Fault
+from tests.fixtures.worker_checks import again, logged, recover, written
 from tests.fixtures.worker_world import WorkerWorld, at, indices, two_steps, wait_until
 
 INTERVAL: Final = 5
@@ -49,8 +50,7 @@ def hurry(world: WorkerWorld, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
 def retry(world: WorkerWorld, job_id: str) -> ExitCode:
     """What a user does after a failure, when nothing has to pass quickly any more."""
     world.clock.hasten(1)
-    world.ports.jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
-    world.ports.queue.enqueue(job_id)
+    again(world, job_id)
     return world.run()
 
 
@@ -61,20 +61,10 @@ def error_of(world: WorkerWorld, job_id: str) -> str:
     return job.error_message or ""
 
 
-def logged(caplog: pytest.LogCaptureFixture, message: str) -> int:
-    return [record.getMessage() for record in caplog.records].count(message)
-
-
-def versions(world: WorkerWorld, prefix: str) -> list[str]:
-    """The key of every version of every object: an overwritten one appears twice."""
-    listed = world.aws.s3.list_object_versions(Bucket=BUCKET, Prefix=prefix)
-    return sorted(version["Key"] for version in listed["Versions"])
-
-
 def assert_whole(world: WorkerWorld, job_id: str, *, records: int) -> None:
     assert world.job(job_id).status is JobStatus.COMPLETED
     assert sorted(indices(world.dataset(job_id))) == list(range(records))
-    batches = versions(world, keys.batches_prefix(job_id))
+    batches = written(world, keys.batches_prefix(job_id))
     assert len(batches) == len(set(batches))
     assert world.double.stats()["paid_twice"] == 0
 
@@ -187,7 +177,7 @@ def test_s6_3_row_81_a_damaged_checkpoint_is_rebuilt_from_the_batches(
 
     assert world.run() is ExitCode.DONE
 
-    assert logged(caplog, "checkpoint corrupt") == (blob is not None)
+    assert len(logged(caplog, "checkpoint corrupt")) == (blob is not None)
     assert_whole(world, job_id, records=14)
     assert world.job(job_id).progress.records_generated == 14
 
@@ -208,7 +198,7 @@ def test_s6_4_row_73_a_bucket_that_is_down_stops_the_paying_and_then_the_job(
     assert world.run(concurrency=4, **settings) is ExitCode.JOB_FAILED
 
     assert "batch-0002.jsonl" in error_of(world, job_id)
-    assert logged(caplog, "batch not saved") >= MAX_FLUSH_ATTEMPTS
+    assert len(logged(caplog, "batch not saved")) >= MAX_FLUSH_ATTEMPTS
     assert fault.hits >= SDK_ATTEMPTS * MAX_FLUSH_ATTEMPTS
     # The saved batch, the failed one, and one beyond it.
     assert 2 * INTERVAL < world.double.calls <= 3 * INTERVAL
@@ -231,7 +221,7 @@ def test_s6_4_a_batch_is_saved_when_the_bucket_comes_back(
     assert world.run(**settings) is ExitCode.DONE
 
     assert fault.hits == 2 * SDK_ATTEMPTS + 1
-    assert logged(caplog, "batch not saved") == 2
+    assert len(logged(caplog, "batch not saved")) == 2
     assert_whole(world, job_id, records=12)
     assert world.job(job_id).progress.records_generated == 12
 
@@ -323,8 +313,7 @@ def test_s6_5_row_82_a_late_owner_publishes_nothing_over_its_successors_dataset(
     published: list[list[int]] = []
 
     def be_late() -> None:
-        (lease,) = world.ports.queue.leases()
-        assert world.ports.queue.recover(lease)
+        recover(world, job_id)
         world.ports.jobs.set_budget(job_id, "10")
         first = world.workers[-1]
         assert world.run() is ExitCode.DONE
@@ -369,7 +358,7 @@ def test_s6_7_batches_that_can_not_be_listed_are_none_and_nothing_is_exported(
     assert world.run(crash_point=at("before_export", 1, hide_batches)) is ExitCode.JOB_FAILED
 
     assert "could not be listed" in error_of(world, job_id)
-    assert logged(caplog, "batches not listed") == 1
+    assert len(logged(caplog, "batches not listed")) == 1
     worker = world.worker()
     assert list(worker.batches.load_all_batches(job_id)) == []
     for expected in (7, None):

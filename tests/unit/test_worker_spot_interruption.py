@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,14 +14,11 @@ import pytest
 
 from runtime.contract import keys
 from runtime.contract.tables import CHECKPOINT_METADATA, QUEUE
-from runtime.domain.checkpoint import Checkpoint, decode
 from runtime.domain.job import JobStatus
-from runtime.domain.ports import Usage
-from runtime.domain.price import Price
 from runtime.worker.worker import ExitCode
-from tests.fixtures.aws import BUCKET, read_item
+from tests.fixtures.aws import read_item
+from tests.fixtures.worker_checks import billed, check_completed, checkpoint, price, versions
 from tests.fixtures.worker_world import (
-    MODEL,
     WorkerWorld,
     at,
     calm_alarm,
@@ -63,27 +59,6 @@ def _no_alarm() -> Iterator[None]:
     calm_alarm()
 
 
-def price(world: WorkerWorld) -> Price:
-    return world.ports.prices.price(MODEL, world.clock.now().date())
-
-
-def billed(world: WorkerWorld) -> int:
-    """Nano-USD that the model has really cost."""
-    usage = Counter(world.double.stats()["usage"])
-    counts = Usage(input_tokens=usage["inputTokens"], output_tokens=usage["outputTokens"])
-    return price(world).cost(counts)
-
-
-def checkpoint(world: WorkerWorld, job_id: str) -> Checkpoint:
-    return decode(world.object(keys.checkpoint_key(job_id)))
-
-
-def versions(world: WorkerWorld, prefix: str) -> list[tuple[str, str]]:
-    """Key and version of everything that was ever written under `prefix`."""
-    listed = world.aws.s3.list_object_versions(Bucket=BUCKET, Prefix=prefix)
-    return [(each["Key"], each["VersionId"]) for each in listed.get("Versions", [])]
-
-
 def check_interrupted(world: WorkerWorld, job_id: str) -> None:
     """Handed back, with everything that was paid for, and nothing that looks like an end."""
     job, account = world.job(job_id), world.account(job_id)
@@ -95,18 +70,6 @@ def check_interrupted(world: WorkerWorld, job_id: str) -> None:
     assert len(world.records(job_id)) == job.progress.records_generated
     assert billed(world) <= account.committed_nano <= account.limit_nano
     assert account.committed_nano == account.spent_nano  # no hold is left behind
-
-
-def check_completed(world: WorkerWorld, job_id: str, *, paid_twice: int = 0) -> None:
-    """Every index once, each call paid once (but for `paid_twice`), all within the budget."""
-    job, account = world.job(job_id), world.account(job_id)
-    assert job.status is JobStatus.COMPLETED
-    done = indices(world.dataset(job_id)) + indices(world.failures(job_id))
-    assert sorted(done) == list(range(job.config.num_records))
-    saved = indices(world.records(job_id)) + indices(world.failure_parts(job_id))
-    assert sorted(saved) == sorted(done)
-    assert world.double.stats()["paid_twice"] == paid_twice
-    assert billed(world) <= account.spent_nano == account.committed_nano <= account.limit_nano
 
 
 # ── S4.1: the signal ─────────────────────────────────────────────────────────────────

@@ -1,0 +1,13 @@
+"""Run inside the process of a Lambda function, before its handler is imported."""
+
+import sys
+from sysconfig import get_path
+
+
+def use_bundle(code: str) -> None:
+    """Make the bundle in that folder the only source of packages, as on AWS: what is missing there
+    is missing here, whatever is installed on this machine.
+    """
+    standard = tuple({get_path("stdlib"), get_path("platstdlib")})
+    own = [path for path in sys.path if path.startswith(standard) and "-packages" not in path]
+    sys.path[:] = [code, *own]

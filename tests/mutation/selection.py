@@ -1,0 +1,71 @@
+"""Which tests can notice a change of a line, the quickest first.
+
+From the data of `make coverage`: which test function runs which line, and how long it takes.
+"""
+
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from coverage import CoverageData
+
+from tests.mutation.laboratory import ROOT
+
+FOLDER: Final = ROOT / ".coverage"
+WHOLE_MODULE: Final = 12
+"""Tests for a line that runs when the module is imported: the quickest ones that use it."""
+
+
+class Selection:
+    """Reads what `make coverage` left. `FileNotFoundError` when it has not been run."""
+
+    def __init__(self) -> None:
+        if not (FOLDER / "data").exists() or not (FOLDER / "tests.xml").exists():
+            raise FileNotFoundError("run `make coverage` first: it finds out which test runs what")
+        self._data = CoverageData(basename=str(FOLDER / "data"))
+        self._data.read()
+        self.seconds = _durations(FOLDER / "tests.xml")
+        self._files: dict[str, Mapping[int, list[str]]] = {}
+
+    def tests_for(self, path: str, line: int, end: int) -> list[str]:
+        """Node ids of the functions that run one of the lines, the quickest first."""
+        lines = self._lines(path)
+        found = {test for number in range(line, end + 1) for test in lines.get(number, ())}
+        if not found:
+            found = {test for tests in lines.values() for test in tests}
+            return self._sorted(found)[:WHOLE_MODULE]
+        return self._sorted(found)
+
+    def _sorted(self, tests: set[str]) -> list[str]:
+        return sorted(tests, key=lambda test: (self.seconds[test], test))
+
+    def _lines(self, path: str) -> Mapping[int, list[str]]:
+        if path not in self._files:
+            contexts = self._data.contexts_by_lineno(str(ROOT / path))
+            self._files[path] = {
+                line: [test for name in names if (test := _node_id(name)) in self.seconds]
+                for line, names in contexts.items()
+            }
+        return self._files[path]
+
+
+def _node_id(context: str) -> str:
+    """`tests.unit.test_x.test_y` → `tests/unit/test_x.py::test_y`."""
+    parts = context.split(".")
+    for position, part in enumerate(parts):
+        if part.startswith("test_") and position + 1 < len(parts):
+            module = "/".join(parts[: position + 1])
+            return f"{module}.py::{'::'.join(parts[position + 1 :])}"
+    return context
+
+
+def _durations(report: Path) -> Mapping[str, float]:
+    """Seconds of each test function, all its parameters together."""
+    total: dict[str, float] = defaultdict(float)
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
+        name = case.attrib["name"].partition("[")[0]
+        context = f"{case.attrib['classname']}.{name}"
+        total[_node_id(context)] += float(case.attrib["time"])
+    return total
