@@ -36,7 +36,7 @@ VALUES: Mapping[str, Any] = {
     "num_records": 3,
     "budget_limit": 5,
     "output_format": "JSONL",
-    "file_name": "seeds.jsonl",
+    "filename": "seeds.jsonl",
     "name": "Reviews",
     "steps": [{"id": "review", "prompt": "Review {{ product }}."}],
     "seed": {"product": "kettle"},
