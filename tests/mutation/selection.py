@@ -18,6 +18,13 @@ FOLDER: Final = ROOT / ".coverage"
 MODULE_SECONDS: Final = 25.0
 """Of tests for a line that runs when its module is imported: the quickest ones that use it."""
 
+PROGRAMS: Final = {
+    "runtime/worker/__main__.py": (
+        "tests/process/test_worker_process.py",
+        "tests/process/test_worker_faults.py",
+    )
+}
+
 
 class Selection:
     """Reads what `make coverage` left. `FileNotFoundError` when it has not been run."""
@@ -34,10 +41,11 @@ class Selection:
         """Node ids of the functions that run one of the lines, the quickest first."""
         lines = self._lines(path)
         found = {test for number in range(line, end + 1) for test in lines.get(number, ())}
-        if not found:
-            found = {test for tests in lines.values() for test in tests}
-            return self._within(MODULE_SECONDS, self._sorted(found))
-        return self._sorted(found)
+        if found:
+            return self._sorted(found)
+        # It runs when its module is imported, or only in processes that tests start.
+        users = {test for tests in lines.values() for test in tests}
+        return [*_importing(path), *self._within(MODULE_SECONDS, self._sorted(users))]
 
     def _within(self, seconds: float, tests: list[str]) -> list[str]:
         passed = accumulate(self.seconds[test] for test in tests)
@@ -54,6 +62,18 @@ class Selection:
                 for line, names in contexts.items()
             }
         return self._files[path]
+
+
+def _importing(path: str) -> list[str]:
+    """Quick test files that import the module, and for a program the tests of its process."""
+    module = path.removesuffix(".py").replace("/", ".")
+    files = [*(ROOT / "tests/unit").glob("test_*.py"), *(ROOT / "tests/property").glob("test_*.py")]
+    found = sorted(
+        str(file.relative_to(ROOT))
+        for file in files
+        if f"from {module} import" in file.read_text(encoding="utf-8")
+    )
+    return [*found, *PROGRAMS.get(path, ())]
 
 
 def _node_id(context: str) -> str:
