@@ -9,7 +9,6 @@ from runtime.domain.errors import TemplateError
 from runtime.domain.hints import hint_for
 from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
 from runtime.domain.template_measure import MAX_DOCUMENT_BYTES, measure
-from runtime.domain.template_policy import MAX_INCLUDES
 from runtime.domain.template_schema import schema_problem
 
 if TYPE_CHECKING:
@@ -86,10 +85,7 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     before = _check(template.steps, template.fragments)
     fragments = dict(template.fragments)
     findings = before
-    for _ in range(MAX_INCLUDES + 1):
-        missing = [name for name in findings.includes if name not in fragments]
-        if not missing:
-            break
+    while missing := [name for name in findings.includes if name not in fragments]:
         if len(fragments) + len(missing) > MAX_FRAGMENTS:
             raise TemplateError(f"a template includes {MAX_FRAGMENTS} fragments at most")
         fragments.update((name, load(name)) for name in missing)
