@@ -7,6 +7,7 @@ import pytest
 
 from runtime.aws.clients import REQUEST
 from runtime.contract import keys
+from runtime.contract.routes import SWEEP_QUEUE
 from runtime.domain.job import JobStatus
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import ApiWorld
@@ -298,11 +299,9 @@ def waits_for_the_sweeper(world: ApiWorld, logs: HandlerLogs, reply: Reply) -> s
 
 def swept(world: ApiWorld, job_id: str, repair: Any = lambda: None) -> None:
     """The sweeper starts the worker, and the error is forgotten."""
-    from runtime.lambdas.events.sweep_queue import lambda_handler as sweep  # noqa: PLC0415
-
     repair()
     before = len(world.aws.tasks.launches)
-    counts = sweep.handle({}, world.ports)
+    counts = world.handle(SWEEP_QUEUE, {})
     assert (counts["queued"], counts["launched"], counts["failed"]) == (1, 1, 0)
     assert len(world.aws.tasks.launches) == before + 1
     assert world.aws.tasks.launches[-1].variables["JOB_ID"] == job_id
