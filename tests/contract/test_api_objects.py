@@ -9,6 +9,7 @@ from runtime.domain.errors import InputError, NotFoundError
 from tests.fixtures.storage import OpenApi
 
 TYPE = "application/octet-stream"
+MANY_PAGES = 50
 
 
 @pytest.fixture
@@ -23,12 +24,13 @@ def put(objects: ApiObjects, *keys: str, body: bytes = b"body") -> None:
 
 def pages(objects: ApiObjects, prefix: str, *, limit: int) -> Iterator[list[str]]:
     after = None
-    while True:
+    for _ in range(MANY_PAGES):
         page = objects.list_page(prefix, limit=limit, after=after)
         yield [each.key for each in page.items]
         after = page.next
         if after is None:
             return
+    raise AssertionError("a list without an end")
 
 
 # ── one version ────────────────────────────────────────────────────────────────────────────────

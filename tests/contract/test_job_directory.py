@@ -22,6 +22,7 @@ from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import ApiStorage, OpenApi, new_job
 
 ROUNDS: Final = 3
+MANY_PAGES: Final = 50
 STRANGE_POSITIONS: Final = (
     "",
     "0",
@@ -60,12 +61,13 @@ def pages(
     ports: ApiStorage, *, limit: int, status: JobStatus | None = None, user_id: str = "ada"
 ) -> Iterator[list[str]]:
     after = None
-    while True:
+    for _ in range(MANY_PAGES):
         page = ports.job_directory.list_jobs(user_id, limit=limit, after=after, status=status)
         yield [job.job_id for job in page.items]
         after = page.next
         if after is None:
             return
+    raise AssertionError("a list without an end")
 
 
 def ids(ports: ApiStorage, *, limit: int, status: JobStatus | None = None) -> list[str]:

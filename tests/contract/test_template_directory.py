@@ -11,7 +11,7 @@ import pytest
 from runtime.domain.api_ports import Page, TemplateHead
 from runtime.domain.errors import ConflictError, InputError, TemplateNotFoundError
 from runtime.domain.job import TemplateRef
-from tests.contract.test_job_directory import STRANGE_POSITIONS
+from tests.contract.test_job_directory import MANY_PAGES, STRANGE_POSITIONS
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import ApiStorage, OpenApi, new_template, renamed
@@ -40,12 +40,13 @@ def name_of(ports: ApiStorage, version: int, template_id: str = "t") -> str:
 
 def walk(show: Callable[[str | None], Page[TemplateHead]]) -> Iterator[str]:
     after = None
-    while True:
+    for _ in range(MANY_PAGES):
         page = show(after)
         yield from (head.template_id for head in page.items)
         after = page.next
         if after is None:
             return
+    raise AssertionError("a list without an end")
 
 
 def own(ports: ApiStorage, *, limit: int = 100, user_id: str = "ada") -> list[str]:
@@ -61,13 +62,14 @@ def public(ports: ApiStorage, *, limit: int = 100) -> list[str]:
 def versions(ports: ApiStorage, template_id: str = "t", *, limit: int = 100) -> list[int]:
     found: list[int] = []
     after = None
-    while True:
+    for _ in range(MANY_PAGES):
         page = ports.template_directory.list_versions(template_id, limit=limit, after=after)
         assert len(page.items) <= limit
         found += [version.version for version in page.items]
         after = page.next
         if after is None:
             return found
+    raise AssertionError("a list without an end")
 
 
 # ── creating ───────────────────────────────────────────────────────────────────────────────────

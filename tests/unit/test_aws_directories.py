@@ -36,6 +36,7 @@ from tests.fixtures.aws_faults import (
     answered,
     canceled,
     crashing,
+    hooked,
     meanwhile,
     no_retry_pauses,
     refused,
@@ -174,16 +175,17 @@ def test_a_creation_that_another_overtook_after_the_lost_reply_is_still_ours(
         other.template_directory.update(head, new_template("Theirs"), public=False)
 
     with reply_lost(aws.dynamodb, "TransactWriteItems") as sent:
-        # Hooked in between: the SDK's second try finds version 2 as the latest.
         pending = [overtake]
 
         def before_second(**_: object) -> None:
             if len(sent) == 1 and pending:
                 pending.pop()()
 
-        events = aws.dynamodb.meta.events
-        events.register_first("before-send.dynamodb.TransactWriteItems", before_second)
-        head = ports.template_directory.create("ada", "t", new_template("Mine"), public=False)
+        # The SDK's second try finds version 2 as the latest.
+        event = "before-send.dynamodb.TransactWriteItems"
+        with hooked(aws.dynamodb, event, before_second, last=False):
+            head = ports.template_directory.create("ada", "t", new_template("Mine"), public=False)
+    assert not pending
     assert head.latest_version == 1
     assert ports.template_directory.get_head("t").latest_version == 2
     mine = ports.templates.load_template(TemplateRef(template_id="t", version=1))
