@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage e2e check static fmt bench campaign mutate synth bundles \
+.PHONY: help permissions demo test coverage e2e check static fmt bench campaign mutate synth bundles \
         deploy-tools openapi lock clean
 
 help: ## show this list
@@ -25,7 +25,7 @@ demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 	$(BIN)/seedwright demo
 
 test: $(VENV)/.dev ## run all tests (quick settings)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --unused-permissions
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
 	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
@@ -59,6 +59,9 @@ campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minu
 
 synth: node_modules/.made ## write the CloudFormation templates to cdk.out (no Docker, no account)
 	$(WITH_NODE) npx cdk synth --quiet
+
+permissions: $(VENV)/.dev ## run all tests, and fail if a role may do what no test did
+	$(BIN)/python -m pytest -n 2 --dist worksteal --unused-permissions
 
 bundles: $(VENV)/.dev ## make the functions' bundles for this machine and import every handler
 	$(BIN)/python -m tests.bench.bundles

@@ -13,6 +13,7 @@ from runtime.worker.worker import ExitCode
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.aws_api import open_aws_api
+from tests.fixtures.guard import handled
 from tests.fixtures.session_faults import Faults
 from tests.fixtures.worker_world import MODEL, WorkerWorld, at, indices, step
 
@@ -174,7 +175,7 @@ def test_a_task_that_is_taken_away_is_followed_by_the_next(
             "containers": [{"exitCode": int(code)}],
         }
     }
-    assert task_stopped.handle(event, api.ports)["launched"] == 1
+    assert handled(task_stopped, event, api.ports)["launched"] == 1
     assert run(api, world, job_id) is ExitCode.DONE
     assert sorted(indices(world.dataset(job_id))) == list(range(20))
     assert world.double.stats()["paid_twice"] == 0
@@ -193,7 +194,7 @@ def test_a_machine_that_is_lost_without_a_word(api: ApiWorld, world: WorkerWorld
     with pytest.raises(Killed):
         run(api, world, job_id, crash_point=at("after_batch_put", 2, kill))
     assert api.get(f"/jobs/{job_id}").body["status"] == "RUNNING"
-    assert sweep_queue.handle({}, api.ports)["recovered"] == 0
+    assert handled(sweep_queue, {}, api.ports)["recovered"] == 0
     # A whole lease goes by.
     world.aws.dynamodb.update_item(
         TableName="Queue",
@@ -201,7 +202,7 @@ def test_a_machine_that_is_lost_without_a_word(api: ApiWorld, world: WorkerWorld
         UpdateExpression="SET seen_at = :then",
         ExpressionAttributeValues={":then": {"S": "2026-01-01T00:00:00.000000+00:00"}},
     )
-    assert sweep_queue.handle({}, api.ports)["launched"] == 1
+    assert handled(sweep_queue, {}, api.ports)["launched"] == 1
     assert run(api, world, job_id) is ExitCode.DONE
     assert sorted(indices(world.dataset(job_id))) == list(range(20))
 

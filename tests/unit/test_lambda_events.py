@@ -13,6 +13,7 @@ from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
 from tests.fixtures.api import HandlerLogs
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.guard import handled
 
 LEASE = 60
 GRACE = 300
@@ -59,12 +60,12 @@ def beat(world: ApiWorld, job_id: str) -> None:
 
 
 def hear(world: ApiWorld, event: Any) -> dict[str, int]:
-    return dict(task_stopped.handle(event, world.ports, request_id="r-1"))
+    return dict(handled(task_stopped, event, world.ports, request_id="r-1"))
 
 
 def sweep(world: ApiWorld) -> dict[str, int]:
     """What the sweep did, without what it didn't."""
-    counts = sweep_queue.handle({}, world.ports, request_id="r-1")
+    counts = handled(sweep_queue, {}, world.ports, request_id="r-1")
     return {name: value for name, value in counts.items() if value}
 
 
