@@ -223,9 +223,8 @@ ROUTES: Final = (
                     table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")
                 ),
                 TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
-                ObjectGrant(
-                    keys=(JOB_DATA,), actions=("s3:DeleteObject", "s3:DeleteObjectVersion")
-                ),
+                # By version only: a deletion without one would leave the data behind its marker.
+                ObjectGrant(keys=(JOB_DATA,), actions=("s3:DeleteObjectVersion",)),
                 ListGrant(prefixes=(JOB_DATA,), actions=("s3:ListBucketVersions",)),
             ),
             seconds=29,

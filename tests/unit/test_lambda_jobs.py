@@ -705,6 +705,22 @@ def test_an_estimate(api_world: ApiWorld) -> None:
     assert not api_world.aws.tasks.requests
 
 
+def test_an_estimate_counts_what_is_included_by_name(api_world: ApiWorld) -> None:
+    rules = {"name": "Rules", "steps": [step(prompt="Be brief. " * 100)], "public": True}
+    assert api_world.post("/templates", rules, user=BOB).status == 201
+    short = estimate(api_world).body
+    steps = [step(prompt="{% include 'Rules' %} Review {{ product }}.")]
+    mine = api_world.post("/templates", {"name": "Mine", "steps": steps})
+    long = estimate(api_world, template_id=mine.body["template_id"]).body
+    assert long["likely_tokens"] - short["likely_tokens"] > 1000 * 200
+
+
+def test_an_estimate_with_seeds_that_are_not_there(api_world: ApiWorld) -> None:
+    key = f"seed-data/{ALICE}/nothing.jsonl"
+    reply = estimate(api_world, seed_data_path=key)
+    assert (reply.status, key in reply.message) == (404, True)
+
+
 def test_an_estimate_with_another_model(api_world: ApiWorld) -> None:
     cheap = estimate(api_world).body
     dear = estimate(api_world, model=SCHEMA_MODEL).body

@@ -93,9 +93,12 @@ def test_an_older_version(api_world: ApiWorld) -> None:
 
 def test_includes_are_in_it(api_world: ApiWorld) -> None:
     rules = api_world.template(step(prompt="Be brief, {{ who }}."), user=BOB, public=True)
-    reply = preview(api_world, step(prompt=f"{{% include '{rules}' %}}"))
-    assert reply.body["data"] == {"who": "«who»"}
-    assert reply.body["steps"][0]["prompt"] == "Be brief, «who»."
+    for name in (rules, "Reviews"):
+        steps = [step(prompt=f"{{% include '{name}' %}}")]
+        mine = api_world.post("/templates", {"name": "Mine", "steps": steps}).body["template_id"]
+        reply = api_world.post(f"/templates/{mine}/preview", {})
+        assert reply.body["data"] == {"who": "«who»"}
+        assert reply.body["steps"][0]["prompt"] == "Be brief, «who»."
 
 
 def test_data_that_lacks_something(api_world: ApiWorld) -> None:

@@ -208,6 +208,14 @@ def test_twenty_problems_are_listed_and_all_are_counted(api_world: ApiWorld) -> 
     assert (exactly["total_problems"], exactly["truncated"]) == (20, False)
 
 
+def test_requirements_of_what_is_included_by_name(api_world: ApiWorld) -> None:
+    api_world.template(step(prompt="{{ tone }}"), public=True, user=BOB)
+    steps = [step(prompt="{% include 'Reviews' %}")]
+    mine = api_world.post("/templates", {"name": "Mine", "steps": steps}).body["template_id"]
+    reply = validate(api_world, "a.jsonl", '{"a": 1}', template_id=mine)
+    assert [each["path"] for each in reply.body["problems"]] == ["tone"]
+
+
 def test_requirements_of_includes_and_of_a_version(api_world: ApiWorld) -> None:
     rules = api_world.template(step(prompt="{{ tone }}"), public=True, user=BOB)
     template_id = api_world.template(step(prompt=f"{{% include '{rules}' %}}"))

@@ -210,6 +210,14 @@ def test_s10_6_other_formats_are_one_file_and_a_warning(
     assert logged(caplog, "only JSONL is partitioned, writing one file") == [logging.WARNING]
 
 
+def test_failures_of_an_earlier_export_go_when_there_are_none_any_more(world: WorkerWorld) -> None:
+    job_id = world.create_job()
+    key = keys.failures_key(job_id)
+    world.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"{}\n")
+    assert world.run() is ExitCode.DONE
+    assert world.object_keys(key) == []
+
+
 def test_s10_7_no_records_are_a_warning_and_no_write(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
