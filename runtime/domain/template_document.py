@@ -1,6 +1,5 @@
 """A template as the plain document (YAML or JSON) that users write and stores keep, and back."""
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,21 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.domain.errors import TemplateError
 from runtime.domain.hints import hint_for
 from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
-from runtime.domain.template_policy import MAX_INCLUDES
+from runtime.domain.template_measure import MAX_DOCUMENT_BYTES, measure
 from runtime.domain.template_schema import schema_problem
 
 if TYPE_CHECKING:
     from runtime.domain.template_check import Findings
 
-MAX_DOCUMENT_BYTES: Final = 256 * 1024
-MAX_DOCUMENT_VALUES: Final = 50_000
-MAX_DOCUMENT_DEPTH: Final = 64
 MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
 MAX_OUTPUT_TOKENS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 200
 
-_INTEGER_BITS: Final = 64
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
@@ -52,7 +47,7 @@ def parse_template(document: object) -> Template:
 
     Raises `TemplateError`: every problem of shape at once, or else the first one of a prompt.
     """
-    _measure(document)
+    measure(document)
     form = _Form()
     template = form.template(document)
     if form.problems or template is None:
@@ -90,14 +85,11 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     before = _check(template.steps, template.fragments)
     fragments = dict(template.fragments)
     findings = before
-    for _ in range(MAX_INCLUDES + 1):
-        missing = [name for name in findings.includes if name not in fragments]
-        if not missing:
-            break
+    while missing := [name for name in findings.includes if name not in fragments]:
         if len(fragments) + len(missing) > MAX_FRAGMENTS:
             raise TemplateError(f"a template includes {MAX_FRAGMENTS} fragments at most")
         fragments.update((name, load(name)) for name in missing)
-        _measure(document_of(replace(template, fragments=fragments)))
+        measure(document_of(replace(template, fragments=fragments)))
         # This check ends a cycle or a chain that is too deep, so the loop ends too.
         findings = _check(template.steps, fragments)
     derived = template.schema_requirements == before.requirements
@@ -132,53 +124,6 @@ def _step_document(step: Step) -> dict[str, Any]:
         "max_tokens": step.max_tokens,
         **{name: value for name, value in optional.items() if value is not None},
     }
-
-
-def _measure(document: object) -> None:
-    """Refuse what is large, deep or isn't JSON before anything walks it: YAML aliases can make a
-    few lines stand for gigabytes.
-    """
-    values = size = 0
-    pending = [(document, 0)]
-    while pending:
-        value, depth = pending.pop()
-        values += 1
-        if isinstance(value, Mapping):
-            if not all(isinstance(key, str) for key in value):
-                raise TemplateError("a template holds JSON values only: every key is a text")
-            children = [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple)):
-            children = list(value)
-        else:
-            children = []
-            size += _scalar_bytes(value)
-        pending += ((child, depth + 1) for child in children)
-        if depth > MAX_DOCUMENT_DEPTH:
-            raise TemplateError(f"the template is nested deeper than {MAX_DOCUMENT_DEPTH} levels")
-        if size > MAX_DOCUMENT_BYTES or values + len(pending) > MAX_DOCUMENT_VALUES:
-            raise TemplateError(
-                f"the template is too large: {MAX_DOCUMENT_BYTES // 1024} KiB and "
-                f"{MAX_DOCUMENT_VALUES} values at most, with everything it includes"
-            )
-
-
-def _scalar_bytes(value: object) -> int:
-    """Bytes of a text, 0 for another scalar. Raises `TemplateError` for what JSON can't hold."""
-    match value:
-        case str():
-            try:
-                return len(value.encode())
-            except UnicodeEncodeError as exc:
-                raise TemplateError(
-                    "a text holds half of a surrogate pair, which is no character"
-                ) from exc
-        case float() if not math.isfinite(value):
-            raise TemplateError("a template holds JSON values only, not NaN or infinity")
-        case int() if value.bit_length() >= _INTEGER_BITS:
-            raise TemplateError("a template holds whole numbers of at most 64 bits")
-        case None | bool() | int() | float():
-            return 0
-    raise TemplateError(f"a template holds JSON values only, not {type(value).__name__}")
 
 
 @dataclass(kw_only=True, slots=True)

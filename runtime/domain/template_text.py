@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template_document import MAX_DOCUMENT_DEPTH
+from runtime.domain.template_measure import MAX_DOCUMENT_DEPTH
 
 MAX_TEXT_BYTES: Final = 512 * 1024
 """Twice what a template may hold: the rest is YAML's own characters and comments."""

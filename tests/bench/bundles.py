@@ -25,7 +25,7 @@ MAX_BYTES: Final = 250 * 2**20
 
 _IMPORT: Final = """
 import sys
-sys.path = [path for path in sys.path if "site-packages" not in path] + [{folder!r}]
+sys.path.append({folder!r})
 sys.dont_write_bytecode = True
 import importlib, time
 begin = time.perf_counter()
@@ -63,7 +63,8 @@ def import_handlers(folder: Path, bundle: str) -> int:
         parquet=_PARQUET if bundle == "data" else "",
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", program],
+        # The standard library and nothing else.
+        [sys.executable, "-I", "-S", "-c", program],
         capture_output=True,
         text=True,
         check=False,

@@ -6,12 +6,11 @@ from urllib.parse import unquote, urlsplit
 import orjson
 import pytest
 
+from runtime.contract.routes import SWEEP_QUEUE, TASK_STOPPED
 from runtime.domain.job import JobStatus
-from runtime.lambdas.events.sweep_queue import lambda_handler as sweep_queue
-from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
 from runtime.worker.worker import ExitCode
 from tests.fixtures.api_world import ApiWorld
-from tests.fixtures.aws import BUCKET
+from tests.fixtures.aws import BUCKET, FakeAws
 from tests.fixtures.aws_api import open_aws_api
 from tests.fixtures.session_faults import Faults
 from tests.fixtures.worker_world import MODEL, WorkerWorld, at, indices, step
@@ -20,8 +19,16 @@ SEEDS = [{"product": f"product {number}"} for number in range(20)]
 
 
 @pytest.fixture
-def api(world: WorkerWorld) -> ApiWorld:
+def account(aws: FakeAws) -> FakeAws:
+    """With a client of ECS that is not the workers': `world` makes every later one theirs."""
+    assert aws.ecs is not None
+    return aws
+
+
+@pytest.fixture
+def api(account: FakeAws, world: WorkerWorld) -> ApiWorld:
     """The API on the account that `world` runs its workers in."""
+    assert account is world.aws
     ports = open_aws_api(world.aws, world.clock)
     return ApiWorld(world.aws, ports=ports, own=ports, faults=Faults())
 
@@ -174,7 +181,7 @@ def test_a_task_that_is_taken_away_is_followed_by_the_next(
             "containers": [{"exitCode": int(code)}],
         }
     }
-    assert task_stopped.handle(event, api.ports)["launched"] == 1
+    assert api.handle(TASK_STOPPED, event)["launched"] == 1
     assert run(api, world, job_id) is ExitCode.DONE
     assert sorted(indices(world.dataset(job_id))) == list(range(20))
     assert world.double.stats()["paid_twice"] == 0
@@ -193,7 +200,7 @@ def test_a_machine_that_is_lost_without_a_word(api: ApiWorld, world: WorkerWorld
     with pytest.raises(Killed):
         run(api, world, job_id, crash_point=at("after_batch_put", 2, kill))
     assert api.get(f"/jobs/{job_id}").body["status"] == "RUNNING"
-    assert sweep_queue.handle({}, api.ports)["recovered"] == 0
+    assert api.handle(SWEEP_QUEUE, {})["recovered"] == 0
     # A whole lease goes by.
     world.aws.dynamodb.update_item(
         TableName="Queue",
@@ -201,7 +208,7 @@ def test_a_machine_that_is_lost_without_a_word(api: ApiWorld, world: WorkerWorld
         UpdateExpression="SET seen_at = :then",
         ExpressionAttributeValues={":then": {"S": "2026-01-01T00:00:00.000000+00:00"}},
     )
-    assert sweep_queue.handle({}, api.ports)["launched"] == 1
+    assert api.handle(SWEEP_QUEUE, {})["launched"] == 1
     assert run(api, world, job_id) is ExitCode.DONE
     assert sorted(indices(world.dataset(job_id))) == list(range(20))
 

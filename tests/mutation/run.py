@@ -27,8 +27,10 @@ from tests.mutation.selection import Selection
 
 PACKAGES: Final = ("runtime/domain", "runtime/worker")
 JUDGED: Final = Path(__file__).with_name("judged.json")
-MAX_SECONDS: Final = 60.0
+MAX_SECONDS: Final = 120.0
 """Of tests for one mutant, by their recorded time; slower ones are left out."""
+FILE_SECONDS: Final = 5.0
+"""What a whole file of quick tests may take."""
 LEAST_SECONDS: Final = 60.0
 SLOWNESS: Final = 8.0
 """How much longer than recorded tests may take before a mutant counts as hanging."""
@@ -58,9 +60,10 @@ def tests_within(selection: Selection, mutant: Mutant) -> tuple[list[str], float
     chosen: list[str] = []
     total = 0.0
     for test in selection.tests_for(mutant.path, mutant.line, end):
-        total += selection.seconds[test]
-        if chosen and total > MAX_SECONDS:
-            return chosen, total - selection.seconds[test]
+        seconds = selection.seconds.get(test, FILE_SECONDS)
+        if chosen and total + seconds > MAX_SECONDS:
+            break
+        total += seconds
         chosen.append(test)
     return chosen, total
 
@@ -83,14 +86,15 @@ class Runner:
         while tests:
             verdict = self._laboratory.run(tests, seconds=limit, changed={mutant.path: source})
             killer = (verdict.killer or "").partition("[")[0]
-            if killer not in tests or self._is_sound(killer):
+            judges = [test for test in tests if killer == test or killer.startswith(f"{test}::")]
+            if not judges or self._is_sound(killer):
                 return verdict
-            tests.remove(killer)
+            tests.remove(judges[0])
         return Verdict(killer=None, seconds=0)
 
     def _is_sound(self, test: str) -> bool:
         if test not in self._sound:
-            limit = LEAST_SECONDS + SLOWNESS * self._selection.seconds[test]
+            limit = LEAST_SECONDS + SLOWNESS * self._selection.seconds.get(test, FILE_SECONDS)
             verdict = self._laboratory.run([test], seconds=limit, changed={})
             self._sound[test] = verdict.killer is None
         return self._sound[test]

@@ -6,6 +6,7 @@ From the data of `make coverage`: which test function runs which line, and how l
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,15 @@ from coverage import CoverageData
 from tests.mutation.laboratory import ROOT
 
 FOLDER: Final = ROOT / ".coverage"
-WHOLE_MODULE: Final = 12
-"""Tests for a line that runs when the module is imported: the quickest ones that use it."""
+MODULE_SECONDS: Final = 25.0
+"""Of tests for a line that runs when its module is imported: the quickest ones that use it."""
+
+PROGRAMS: Final = {
+    "runtime/worker/__main__.py": (
+        "tests/process/test_worker_process.py",
+        "tests/process/test_worker_faults.py",
+    )
+}
 
 
 class Selection:
@@ -33,10 +41,15 @@ class Selection:
         """Node ids of the functions that run one of the lines, the quickest first."""
         lines = self._lines(path)
         found = {test for number in range(line, end + 1) for test in lines.get(number, ())}
-        if not found:
-            found = {test for tests in lines.values() for test in tests}
-            return self._sorted(found)[:WHOLE_MODULE]
-        return self._sorted(found)
+        if found:
+            return self._sorted(found)
+        # It runs when its module is imported, or only in processes that tests start.
+        users = {test for tests in lines.values() for test in tests}
+        return [*_importing(path), *self._within(MODULE_SECONDS, self._sorted(users))]
+
+    def _within(self, seconds: float, tests: list[str]) -> list[str]:
+        passed = accumulate(self.seconds[test] for test in tests)
+        return [test for test, at in zip(tests, passed, strict=True) if at <= seconds]
 
     def _sorted(self, tests: set[str]) -> list[str]:
         return sorted(tests, key=lambda test: (self.seconds[test], test))
@@ -49,6 +62,18 @@ class Selection:
                 for line, names in contexts.items()
             }
         return self._files[path]
+
+
+def _importing(path: str) -> list[str]:
+    """Quick test files that import the module, and for a program the tests of its process."""
+    module = path.removesuffix(".py").replace("/", ".")
+    files = [*(ROOT / "tests/unit").glob("test_*.py"), *(ROOT / "tests/property").glob("test_*.py")]
+    found = sorted(
+        str(file.relative_to(ROOT))
+        for file in files
+        if f"from {module} import" in file.read_text(encoding="utf-8")
+    )
+    return [*found, *PROGRAMS.get(path, ())]
 
 
 def _node_id(context: str) -> str:
@@ -65,7 +90,8 @@ def _durations(report: Path) -> Mapping[str, float]:
     """Seconds of each test function, all its parameters together."""
     total: dict[str, float] = defaultdict(float)
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
-        name = case.attrib["name"].partition("[")[0]
-        context = f"{case.attrib['classname']}.{name}"
-        total[_node_id(context)] += float(case.attrib["time"])
-    return total
+        name = case.get("name", "").partition("[")[0]
+        context = f"{case.get('classname')}.{name}"
+        total[_node_id(context)] += float(case.get("time", 0))
+    # The rest are errors of pytest itself.
+    return {test: seconds for test, seconds in total.items() if "::" in test}

@@ -40,6 +40,9 @@ QUEUED, RUNNING = JobStatus.QUEUED, JobStatus.RUNNING
 JOBS = ("a", "b")
 PLACES = ("first", "second")
 """Where owners live: one process at a time each."""
+USERS = {JobStatus.CANCELLED, JobStatus.DELETING}
+"""Statuses that a user gives a job, and no worker."""
+
 jobs = st.sampled_from(JOBS)
 places = st.sampled_from(PLACES)
 THOROUGH = settings(max_examples=300, stateful_step_count=60)
@@ -250,7 +253,7 @@ class LeaseMachine(RuleBasedStateMachine):
 
     # ── the jobs table ─────────────────────────────────────────────────────────────────────────
 
-    @rule(claim=claims, status=st.sampled_from(sorted(set(JobStatus) - {JobStatus.CANCELLED})))
+    @rule(claim=claims, status=st.sampled_from(sorted(set(JobStatus) - USERS)))
     def a_worker_sets_the_status(self, claim: Claim, status: JobStatus) -> None:
         ports, item = self._owner(claim), self.items[claim.work_id]
         if ports is None:

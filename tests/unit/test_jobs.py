@@ -235,6 +235,11 @@ def test_a_conflict_with_a_job_that_goes_on_is_told_to_the_caller() -> None:
     assert world.statuses == (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
+def test_a_job_begins_with_nothing_done_and_nothing_spent() -> None:
+    nothing = Progress(records_generated=0, failed_records=0, tokens_used=0, cost_nano=0)
+    assert new_job("j", ManualClock()).progress == nothing
+
+
 def test_a_lease_lost_between_the_two_tables_is_told() -> None:
     world = World()
     world.script.fail("queue.finish", LeaseLostError("taken"))

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from runtime.aws.clients import REQUEST
 from runtime.contract import keys
+from runtime.contract.routes import SWEEP_QUEUE
 from runtime.domain.job import JobStatus
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import ApiWorld
@@ -119,14 +121,14 @@ def test_s3_6_throttling_is_retried_then_told(
     own_fault(reply, handler_logs, 503)
     assert int(reply.headers["retry-after"]) > 0
     assert reply.body["error"]["code"] == "storage_busy"
-    assert fault.hits == 5, "the SDK has tried five times"
+    assert fault.hits == REQUEST.attempts, "the SDK has tried again"
 
 
 def test_s3_6_throttling_that_passes_is_never_seen(api_world: ApiWorld) -> None:
     job_id = api_world.job_id()
-    fault = api_world.fail("dynamodb", "GetItem", "ThrottlingException", status=400, times=4)
+    fault = api_world.fail("dynamodb", "GetItem", "ThrottlingException", status=400, times=2)
     assert api_world.get(f"/jobs/{job_id}").status == 200
-    assert fault.hits == 4
+    assert fault.hits == 2
 
 
 def test_s3_6_creating_a_job_while_the_table_is_throttled(
@@ -136,7 +138,7 @@ def test_s3_6_creating_a_job_while_the_table_is_throttled(
     fault = api_world.fail("dynamodb", "TransactWriteItems", "ThrottlingException", status=400)
     reply = api_world.post("/jobs", body)
     own_fault(reply, handler_logs, 503)
-    assert fault.hits == 5
+    assert fault.hits == REQUEST.attempts
     assert not api_world.items("Jobs")
     assert not api_world.items("Queue")
 
@@ -297,11 +299,9 @@ def waits_for_the_sweeper(world: ApiWorld, logs: HandlerLogs, reply: Reply) -> s
 
 def swept(world: ApiWorld, job_id: str, repair: Any = lambda: None) -> None:
     """The sweeper starts the worker, and the error is forgotten."""
-    from runtime.lambdas.events.sweep_queue import lambda_handler as sweep  # noqa: PLC0415
-
     repair()
     before = len(world.aws.tasks.launches)
-    counts = sweep.handle({}, world.ports)
+    counts = world.handle(SWEEP_QUEUE, {})
     assert (counts["queued"], counts["launched"], counts["failed"]) == (1, 1, 0)
     assert len(world.aws.tasks.launches) == before + 1
     assert world.aws.tasks.launches[-1].variables["JOB_ID"] == job_id

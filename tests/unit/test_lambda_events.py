@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runtime.contract.routes import SWEEP_QUEUE, TASK_STOPPED
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.job import JobStatus
 from runtime.lambdas.events.sweep_queue import lambda_handler as sweep_queue
@@ -13,6 +14,7 @@ from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
 from tests.fixtures.api import HandlerLogs
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.lambda_events import REQUEST_ID
 
 LEASE = 60
 GRACE = 300
@@ -59,12 +61,12 @@ def beat(world: ApiWorld, job_id: str) -> None:
 
 
 def hear(world: ApiWorld, event: Any) -> dict[str, int]:
-    return dict(task_stopped.handle(event, world.ports, request_id="r-1"))
+    return world.handle(TASK_STOPPED, event)
 
 
 def sweep(world: ApiWorld) -> dict[str, int]:
     """What the sweep did, without what it didn't."""
-    counts = sweep_queue.handle({}, world.ports, request_id="r-1")
+    counts = world.handle(SWEEP_QUEUE, {})
     return {name: value for name, value in counts.items() if value}
 
 
@@ -201,7 +203,7 @@ def test_an_event_that_can_not_be_handled_is_sent_again(
         hear(api_world, stopped(job_id))
     assert fault.hits
     [line] = [line for line in handler_logs.lines if line["message"] == "event not handled"]
-    assert (line["request_id"], line["operation"]) == ("r-1", "task_stopped")
+    assert (line["request_id"], line["operation"]) == (REQUEST_ID, "task_stopped")
     assert "secret detail" not in handler_logs.text
 
 

@@ -36,7 +36,7 @@ VALUES: Mapping[str, Any] = {
     "num_records": 3,
     "budget_limit": 5,
     "output_format": "JSONL",
-    "file_name": "seeds.jsonl",
+    "filename": "seeds.jsonl",
     "name": "Reviews",
     "steps": [{"id": "review", "prompt": "Review {{ product }}."}],
     "seed": {"product": "kettle"},
@@ -53,9 +53,11 @@ class Attempt:
 
     route: Route
     place: str
+    status: JobStatus = JobStatus.QUEUED
+    """Of Alice's job: what may be done with a job depends on it."""
 
     def __str__(self) -> str:
-        return f"{self.route.key} [{self.place}]"
+        return f"{self.route.key} [{self.place}, {self.status}]"
 
 
 def attempts() -> Iterator[Attempt]:
@@ -70,6 +72,8 @@ def attempts() -> Iterator[Attempt]:
         places += [f"include in {name}" for name in body.model_fields if name == "steps"]
         for place in places or ["nothing"]:
             yield Attempt(route=route, place=place)
+            if place == "job_id":
+                yield Attempt(route=route, place=place, status=JobStatus.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,18 +149,13 @@ def state(world: ApiWorld, owned: Belongings) -> Any:
     return tables, objects, owned
 
 
-@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.FAILED])
 @pytest.mark.parametrize("attempt", list(attempts()), ids=str)
-def test_what_is_anothers_does_not_exist(
-    api_world: ApiWorld, attempt: Attempt, status: JobStatus
-) -> None:
-    if status is JobStatus.FAILED and attempt.place != "job_id":
-        pytest.skip("the job's status matters to operations on jobs only")
+def test_what_is_anothers_does_not_exist(api_world: ApiWorld, attempt: Attempt) -> None:
     world = api_world
     world.aws.s3.put_object(
         Bucket=BUCKET, Key=VALUES["seed_data_path"], Body=b'{"product": "kettle"}\n'
     )
-    owned = alices(world, status)
+    owned = alices(world, attempt.status)
     nothing = Belongings(
         job_id=SOME_ID, template_id=SOME_ID, seeds=f"{keys.seed_prefix(SOME_ID)}seeds.jsonl"
     )

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import io
 import json
 import socket
 import threading
@@ -17,7 +18,7 @@ from uuid import UUID
 import pytest
 
 from runtime.bootstrap import LocalService
-from runtime.domain.errors import ConfigurationError, NotFoundError, StorageBusyError
+from runtime.domain.errors import ConfigurationError, NotFoundError, StorageBusyError, StorageError
 from runtime.lambdas.router import endpoint_of, match, methods_of
 from runtime.local import server as server_module
 from runtime.local.server import ApiServer, Listener
@@ -648,6 +649,40 @@ def test_a_store_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     reply = world.call("GET", download_path(world))
     assert (reply.status, reply.code) == (503, "storage_busy")
     assert reply.headers["retry-after"] == "2"
+
+
+def test_a_store_that_is_broken(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_key: str) -> Any:
+        raise StorageError("the disk at /dev/sda1 has died")
+
+    monkeypatch.setattr(world.service.api.objects, "open_reader", fail)
+    reply = world.call("GET", download_path(world))
+    assert (reply.status, reply.code) == (500, "internal")
+    assert b"sda1" not in reply.body
+    assert "object not served" in caplog.text
+
+
+def test_half_an_object_is_broken_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of its own in the middle would be taken for content."""
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise StorageError("staged")
+            return super().read(size)
+
+    @contextmanager
+    def open_failing(_key: str) -> Iterator[io.BytesIO]:
+        yield Failing(bytes(MEBIBYTE))
+
+    monkeypatch.setattr(world.service.api.objects, "open_reader", open_failing)
+    request = f"GET {download_path(world)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = world.raw(request.encode())
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"error" not in answer
+    assert len(answer) < MEBIBYTE
 
 
 def test_a_large_download_is_streamed(world: World, tmp_path: Path) -> None:

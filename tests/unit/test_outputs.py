@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from runtime.domain.errors import OutputError
@@ -100,6 +100,8 @@ def test_what_is_no_whole_json_is_refused(text: str) -> None:
     st.text(max_size=10),
 )
 def test_any_value_is_found_between_any_words(value: object, before: str, after: str) -> None:
+    # A quote before and after would make the whole of it one JSON text.
+    assume(not before.rstrip().endswith('"'))
     text = before + orjson.dumps(value).decode() + after
     assert OutputReader(ANYTHING).read(text) == value
 

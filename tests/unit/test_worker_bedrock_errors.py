@@ -35,6 +35,7 @@ from tests.fixtures.worker_world import (
     indices,
     make_template,
     step,
+    two_steps,
 )
 
 CONCURRENCY = 4
@@ -227,6 +228,18 @@ def test_bursts_of_5xx_are_borne_and_lasting_ones_fail_their_record(world: Worke
     assert world.account(job_id).spent_nano == billed(world) + 5 * worst_case(world)
     assert failure_of(world, job_id, 3)["kind"] == "unavailable"
     assert failure_of(world, job_id, 4)["kind"] == "server_fault"
+
+
+def test_each_step_has_its_own_attempts(world: WorkerWorld) -> None:
+    """S5.2: what the first step has used up, the second one gets again."""
+    in_doubt: RuleDocument = {"effect": "ModelErrorException", "times": 1}
+    world.double.faults([{**in_doubt, "prompt": "Review"}, {**in_doubt, "prompt": "Answer this"}])
+    job_id = world.create_job(two_steps(), num_records=1)
+
+    assert world.run(rng=NoJitter()) is ExitCode.DONE
+
+    check_completed(world, job_id)
+    assert world.double.stats()["received"] == 4
 
 
 def test_what_was_never_sent_is_never_charged(

@@ -13,8 +13,8 @@ from runtime.domain.errors import (
     ConfigurationError,
     ExportError,
     SeedError,
+    StorageBusyError,
     StorageError,
-    StorageUnavailableError,
 )
 from runtime.domain.job import JobStatus
 from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
@@ -128,7 +128,7 @@ def test_s6_2_damaged_seeds_fail_the_job_and_say_where(
 
 @pytest.mark.parametrize(
     ("code", "status", "error"),
-    [("AccessDenied", 403, StorageError), ("SlowDown", 503, StorageUnavailableError)],
+    [("AccessDenied", 403, StorageError), ("SlowDown", 503, StorageBusyError)],
 )
 def test_s6_3_an_error_of_s3_reaches_who_saves_a_checkpoint(
     world: WorkerWorld, code: str, status: int, error: type[StorageError]

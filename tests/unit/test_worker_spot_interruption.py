@@ -178,7 +178,7 @@ def test_a_call_that_outlasts_the_drain_is_presumed_spent(world: WorkerWorld) ->
 
 def test_what_is_finished_is_saved_before_slow_calls_are_awaited(world: WorkerWorld) -> None:
     """S4.4: the machine may be gone before the drain has ended."""
-    world.double.faults([{"prompt": "product 3.", "delay_ms": 150}])
+    world.double.faults([{"prompt": "product 3.", "delay_ms": 600}])
     job_id = world.create_job(num_records=20)
     saved_before_the_reply: list[int] = []
 
