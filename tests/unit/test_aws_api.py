@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from runtime import bootstrap
 from runtime.aws.api import AwsApi
+from runtime.aws.clients import REQUEST, WORKER
+from runtime.aws.work_queue import DynamoWorkQueue
 from runtime.contract import environment as names
 from runtime.contract.routes import FUNCTIONS, Function
 from runtime.contract.tables import JOBS, QUEUE, TABLES, TEMPLATES
@@ -122,6 +124,17 @@ def test_a_port_is_made_once_and_shares_its_client(clock: ManualClock) -> None:
     assert ports.jobs._client is ports.job_directory._client is dynamodb
     assert ports.work._table._client is ports.queue._table._client is dynamodb
     assert ports.objects._client is ports.links._client is ports._clients.s3
+
+
+def test_a_request_has_less_patience_than_a_worker(clock: ManualClock) -> None:
+    ports = api_of(clock, API_ENVIRONMENT)
+    worker = bootstrap.aws_ports(API_ENVIRONMENT, concurrency=2, clock=clock)
+    assert isinstance(ports.queue, DynamoWorkQueue)
+    assert isinstance(worker.queue, DynamoWorkQueue)
+    for queue, expected in ((ports.queue, REQUEST), (worker.queue, WORKER)):
+        config: Any = queue._table._client.meta.config
+        assert config.retries["total_max_attempts"] == expected.attempts
+        assert config.read_timeout == expected.table
 
 
 # ── settings ───────────────────────────────────────────────────────────────────────────────────
