@@ -223,8 +223,10 @@ ROUTES: Final = (
                     table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")
                 ),
                 TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
-                # By version only: a deletion without one would leave the data behind its marker.
-                ObjectGrant(keys=(JOB_DATA,), actions=("s3:DeleteObjectVersion",)),
+                # S3 asks for the first of the two also where a version is named.
+                ObjectGrant(
+                    keys=(JOB_DATA,), actions=("s3:DeleteObject", "s3:DeleteObjectVersion")
+                ),
                 ListGrant(prefixes=(JOB_DATA,), actions=("s3:ListBucketVersions",)),
             ),
             seconds=29,
