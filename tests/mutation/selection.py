@@ -67,11 +67,13 @@ class Selection:
 def _importing(path: str) -> list[str]:
     """Quick test files that import the module, and for a program the tests of its process."""
     module = path.removesuffix(".py").replace("/", ".")
+    package, _, name = module.rpartition(".")
+    imports = (f"from {module} import", f"from {package} import {name}\n")
     files = [*(ROOT / "tests/unit").glob("test_*.py"), *(ROOT / "tests/property").glob("test_*.py")]
     found = sorted(
         str(file.relative_to(ROOT))
         for file in files
-        if f"from {module} import" in file.read_text(encoding="utf-8")
+        if any(each in file.read_text(encoding="utf-8") for each in imports)
     )
     return [*found, *PROGRAMS.get(path, ())]
 
