@@ -75,7 +75,7 @@ class Runner:
         self._laboratory = laboratory
         self._selection = selection
         self._sound: dict[str, bool] = {}
-        if not self._is_sound(min(selection.seconds, key=lambda test: selection.seconds[test])):
+        if not self._is_sound("tests/unit/test_jobs.py"):
             raise RuntimeError("the tests don't run in the copy of the repository")
 
     def judge(self, mutant: Mutant) -> Verdict:

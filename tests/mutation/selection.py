@@ -58,7 +58,7 @@ class Selection:
         if path not in self._files:
             contexts = self._data.contexts_by_lineno(str(ROOT / path))
             self._files[path] = {
-                line: [test for name in names if (test := _node_id(name)) in self.seconds]
+                line: [name for name in names if name in self.seconds]
                 for line, names in contexts.items()
             }
         return self._files[path]
@@ -71,29 +71,22 @@ def _importing(path: str) -> list[str]:
     imports = (f"from {module} import", f"from {package} import {name}\n")
     files = [*(ROOT / "tests/unit").glob("test_*.py"), *(ROOT / "tests/property").glob("test_*.py")]
     found = sorted(
-        str(file.relative_to(ROOT))
-        for file in files
-        if any(each in file.read_text(encoding="utf-8") for each in imports)
+        (
+            str(file.relative_to(ROOT))
+            for file in files
+            if any(each in file.read_text(encoding="utf-8") for each in imports)
+        ),
+        key=lambda test: name not in test,  # its own tests first
     )
     return [*found, *PROGRAMS.get(path, ())]
-
-
-def _node_id(context: str) -> str:
-    """`tests.unit.test_x.test_y` → `tests/unit/test_x.py::test_y`."""
-    parts = context.split(".")
-    for position, part in enumerate(parts):
-        if part.startswith("test_") and position + 1 < len(parts):
-            module = "/".join(parts[: position + 1])
-            return f"{module}.py::{'::'.join(parts[position + 1 :])}"
-    return context
 
 
 def _durations(report: Path) -> Mapping[str, float]:
     """Seconds of each test function, all its parameters together."""
     total: dict[str, float] = defaultdict(float)
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
+        module, _, group = case.get("classname", "").partition(".Test")
+        path = f"{module.replace('.', '/')}.py" + (f"::Test{group}" if group else "")
         name = case.get("name", "").partition("[")[0]
-        context = f"{case.get('classname')}.{name}"
-        total[_node_id(context)] += float(case.get("time", 0))
-    # The rest are errors of pytest itself.
-    return {test: seconds for test, seconds in total.items() if "::" in test}
+        total[f"{path}::{name}"] += float(case.get("time", 0))
+    return total
