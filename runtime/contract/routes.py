@@ -137,6 +137,10 @@ _READ_TEMPLATES: Final = (
     TableGrant(table=TEMPLATES, actions=_QUERY, index=TEMPLATES_BY_USER),
     TableGrant(table=TEMPLATES, actions=_QUERY, index=TEMPLATES_PUBLIC),
 )
+_MAKE_TEMPLATE: Final = (
+    TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
+    *_READ_TEMPLATES,
+)
 _READ_SEEDS: Final = ObjectGrant(keys=(SEEDS,), actions=("s3:GetObject", "s3:GetObjectVersion"))
 # S3 says 403 instead of 404 for a missing key to whoever may not list.
 _FIND_SEEDS: Final = ListGrant(prefixes=(SEEDS,))
@@ -266,10 +270,7 @@ ROUTES: Final = (
         function=Function(
             name="create_template",
             module="templates.create_template",
-            grants=(
-                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
-                *_READ_TEMPLATES,
-            ),
+            grants=_MAKE_TEMPLATE,
             memory=1024,
         ),
     ),
@@ -291,10 +292,7 @@ ROUTES: Final = (
         function=Function(
             name="import_template",
             module="templates.import_template",
-            grants=(
-                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
-                *_READ_TEMPLATES,
-            ),
+            grants=_MAKE_TEMPLATE,
             memory=1024,
         ),
     ),
@@ -365,10 +363,7 @@ ROUTES: Final = (
         function=Function(
             name="fork_template",
             module="templates.fork_template",
-            grants=(
-                TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
-                *_READ_TEMPLATES,
-            ),
+            grants=_MAKE_TEMPLATE,
             memory=1024,
         ),
     ),
