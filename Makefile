@@ -80,6 +80,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	    --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
+	$(COMPILE) --constraint requirements.txt --group lambda-templates --output-file requirements/lambda-templates.txt
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 

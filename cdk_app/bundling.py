@@ -28,6 +28,7 @@ from aws_cdk import aws_lambda as lambda_
 
 BUNDLES: Final = {
     "core": "requirements/lambda.txt",
+    "templates": "requirements/lambda-templates.txt",
     "data": "requirements/lambda-data.txt",
 }
 """By `Function.bundle` of the route table: the pinned list of a bundle."""
@@ -40,6 +41,13 @@ SDK_SERVICES: Final = frozenset(
 )
 """The services whose descriptions stay in botocore; those of the other 400 are 27 MB. `sso` and
 `sts` belong to the search for credentials."""
+
+_USED_FOLDERS: Final = {
+    "botocore/data": SDK_SERVICES,
+    # The logger searches events with the first; the other has types only.
+    "aws_lambda_powertools/utilities": frozenset({"jmespath_utils", "typing"}),
+}
+"""Where a package has one folder for each of many uses: those that stay."""
 
 _UNUSED: Final = (
     "*.dist-info/RECORD",
@@ -68,7 +76,7 @@ of the same files."""
 
 CACHE: Final = ROOT / "build" / "lambda-packages"
 
-_RECIPE: Final = "1"
+_RECIPE: Final = "2"
 """Part of the hash: raise it when what this module does to a bundle changes."""
 
 
@@ -119,7 +127,11 @@ class Bundler:
             target.python_version,
             target.platform or f"{sys.platform}-{machine()}",
             "compiled" if self._interpreter else "as source",
-            *sorted(SDK_SERVICES),
+            *(
+                f"{parent}/{used}"
+                for parent in _USED_FOLDERS
+                for used in sorted(_USED_FOLDERS[parent])
+            ),
             *_UNUSED,
         )
         listed = (ROOT / requirements).read_text(encoding="utf-8")
@@ -225,9 +237,10 @@ def _leave_out(folder: Path) -> None:
     for pattern in _UNUSED:
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for described in folder.glob("botocore/data/*/"):
-        if described.name not in SDK_SERVICES:
-            shutil.rmtree(described)
+    for parent, used in _USED_FOLDERS.items():
+        for part in folder.glob(f"{parent}/*/"):
+            if part.name not in used:
+                shutil.rmtree(part)
 
 
 def _run(*command: str, failure: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cdk_app.bundling import function_code, target_of
+from cdk_app.bundling import BUNDLES, function_code, target_of
 from cdk_app.config import StageConfig
 from cdk_app.constructs.network import WorkerNetwork
 from cdk_app.grants import Resources, acknowledge_grants, statements_of
@@ -41,7 +41,7 @@ class Functions:
         self._values = _values(stage, resources, network)
         target = target_of(stage)
         # A `Code` belongs to one stack, and one serves all of its functions.
-        self._code = {bundle: function_code(bundle, target) for bundle in ("core", "data")}
+        self._code = {bundle: function_code(bundle, target) for bundle in BUNDLES}
 
     def create(self, function: Function) -> lambda_.Function:
         """The function of one row: its role may do what the row grants, and its environment holds

@@ -75,8 +75,8 @@ Grant = TableGrant | ObjectGrant | ListGrant | LaunchGrant | ModelGrant
 class Function:
     """One Lambda function. `module` is below `runtime.lambdas` and has a `lambda_handler`.
 
-    `bundle` is core, or data where Parquet is read. Memory is MiB; Lambda's share of a processor
-    grows with it.
+    `bundle` is core, templates where the text of one is read, or data where Parquet is read, too.
+    Memory is MiB; Lambda's share of a processor grows with it.
     """
 
     name: str
@@ -174,6 +174,7 @@ ROUTES: Final = (
             ),
             memory=1024,
             extra_variables=(names.MAX_ACTIVE_JOBS,),
+            bundle="templates",
         ),
     ),
     Route(
@@ -272,6 +273,7 @@ ROUTES: Final = (
             module="templates.create_template",
             grants=_MAKE_TEMPLATE,
             memory=1024,
+            bundle="templates",
         ),
     ),
     Route(
@@ -294,6 +296,7 @@ ROUTES: Final = (
             module="templates.import_template",
             grants=_MAKE_TEMPLATE,
             memory=1024,
+            bundle="templates",
         ),
     ),
     Route(
@@ -303,6 +306,7 @@ ROUTES: Final = (
             name="get_template",
             module="templates.get_template",
             grants=(TableGrant(table=TEMPLATES, actions=_GET),),
+            bundle="templates",
         ),
     ),
     Route(
@@ -316,6 +320,7 @@ ROUTES: Final = (
                 *_READ_TEMPLATES,
             ),
             memory=1024,
+            bundle="templates",
         ),
     ),
     Route(
@@ -355,6 +360,7 @@ ROUTES: Final = (
             grants=(*_READ_TEMPLATES, ModelGrant()),
             memory=1769,
             seconds=29,
+            bundle="templates",
         ),
     ),
     Route(
@@ -365,6 +371,7 @@ ROUTES: Final = (
             module="templates.fork_template",
             grants=_MAKE_TEMPLATE,
             memory=1024,
+            bundle="templates",
         ),
     ),
     Route(
@@ -374,6 +381,7 @@ ROUTES: Final = (
             name="export_template",
             module="templates.export_template",
             grants=(TableGrant(table=TEMPLATES, actions=_GET),),
+            bundle="templates",
         ),
     ),
     Route(

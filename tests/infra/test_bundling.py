@@ -48,7 +48,7 @@ def write_wheel(folder: Path, name: str, files: dict[str, str]) -> str:
 
 @pytest.fixture
 def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A pinned list of two packages that lie in a folder, the only place that is asked."""
+    """A pinned list of some packages that lie in a folder, the only place that is asked."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     lines = [
@@ -70,6 +70,15 @@ def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
                 "pyarrow/libarrow.so.2600": "kept",
                 "pyarrow/libarrow_flight.so.2600": "x",
                 "pyarrow/tests/test_a.py": "",
+            },
+        ),
+        write_wheel(
+            wheels,
+            "aws_lambda_powertools",
+            {
+                "aws_lambda_powertools/utilities/__init__.py": "",
+                "aws_lambda_powertools/utilities/parser/__init__.py": "",
+                "aws_lambda_powertools/utilities/typing/__init__.py": "",
             },
         ),
     ]
@@ -116,11 +125,14 @@ def test_what_no_handler_uses_is_left_out(tmp_path: Path, requirements: str) -> 
     assert "botocore/data/dynamodb/service.json" in found
     assert "botocore/data/endpoints.json" in found
     assert "pyarrow/libarrow.so.2600" in found
+    assert "aws_lambda_powertools/utilities/__init__.py" in found
+    assert "aws_lambda_powertools/utilities/typing/__init__.py" in found
     assert "botocore-1.0.dist-info/METADATA" in found
     for path in (
         "botocore/data/ec2/service.json",
         "pyarrow/libarrow_flight.so.2600",
         "pyarrow/tests/test_a.py",
+        "aws_lambda_powertools/utilities/parser/__init__.py",
         "botocore-1.0.dist-info/RECORD",
         "botocore-1.0.dist-info/INSTALLER",
     ):
@@ -225,7 +237,7 @@ def test_the_hash_changes_with_all_that_makes_a_bundle(
         patch.setattr(bundling, "_interpreters", lambda _: iter(()))
         assert hash_of() != before
     with monkeypatch.context() as patch:
-        patch.setattr(bundling, "SDK_SERVICES", frozenset({"s3"}))
+        patch.setitem(bundling._USED_FOLDERS, "botocore/data", frozenset({"s3"}))
         assert hash_of() != before
     Path(requirements).write_text(Path(requirements).read_text() + "# another list\n")
     assert hash_of() != before

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cdk_app.bundling import BUNDLES
 from cdk_app.constructs.functions import construct_name
 from runtime.contract import environment
 from runtime.contract.routes import (
@@ -126,8 +127,9 @@ def test_a_bundle_is_one_asset(app: Synthesized) -> None:
         code = properties_of(app, function)["Code"]
         assets.setdefault(function.bundle, set()).add(code["S3Key"])
 
-    assert {bundle: len(keys) for bundle, keys in assets.items()} == {"core": 1, "data": 1}
-    assert assets["core"] != assets["data"]
+    assert assets.keys() == BUNDLES.keys()
+    assert [len(keys) for keys in assets.values()] == [1] * len(BUNDLES)
+    assert len(set().union(*assets.values())) == len(BUNDLES)
 
 
 # ── what it may do ─────────────────────────────────────────────────────────────────────────────
