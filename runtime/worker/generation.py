@@ -207,9 +207,13 @@ class Generation:
             # A process that was stopped for longer than its lease: a successor may be paying for
             # the same records. The heartbeat finds out at once whether there is one.
             return
+        # All models share the threads of the pool: a call that waited for one would be covered by
+        # the budget, and after a crash be presumed to be paid, without ever having been sent.
+        # While a batch can't be saved there is less room: what is paid for beyond it is limited.
+        room = min(self._run.settings.concurrency, self._saver.room)
         for _ in range(len(self._ready)):
-            if len(self._in_flight) >= self._saver.room:
-                return  # a batch can't be saved: what is paid for beyond it is limited
+            if len(self._in_flight) >= room:
+                return
             task = self._ready[0]
             model = task.step.model
             if self._in_flight_of[model] >= self._limiters[model].window:

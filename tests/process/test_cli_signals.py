@@ -106,7 +106,7 @@ def test_a_second_signal_leaves_at_once_and_loses_nothing_finished(
         while process.poll() is None:  # one that follows at once is taken for the same
             process.send_signal(signal.SIGINT)
             time.sleep(0.01)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5  # the call takes 20
         errors = process.stderr.read()
 
     assert process.returncode == 130

@@ -142,6 +142,27 @@ def test_what_the_budget_was_enough_for_is_saved_and_exported(world: WorkerWorld
     assert {key.rpartition(".")[2] for key in exported} == {"jsonl", "parquet", "csv"}
 
 
+def test_an_export_that_fails_when_the_budget_ends_is_told_too(world: WorkerWorld) -> None:
+    """S8.3: the job has failed then; its records are saved, and a larger budget goes on."""
+    fault = world.fail(
+        "s3", "PutObject", "AccessDenied", status=403, match=lambda call: "/exports/" in call["Key"]
+    )
+    job_id = world.create_job(num_records=40, budget=TIGHT)
+
+    assert world.run() is ExitCode.JOB_FAILED
+
+    job = world.job(job_id)
+    assert job.status is JobStatus.FAILED
+    budget, _, export = (job.error_message or "").partition("; ")
+    assert "budget" in budget
+    assert "jsonl" in export
+    assert len(world.records(job_id)) == job.progress.records_generated > 0
+    fault.clear()
+    again(world, job_id, budget="10")
+    assert world.run() is ExitCode.DONE
+    check_completed(world, job_id)
+
+
 def test_no_call_starts_without_cover_and_little_of_the_budget_is_left(world: WorkerWorld) -> None:
     """N3: in the middle of a wave of sixteen calls."""
     world.double.faults([{"delay_ms": 5}])

@@ -358,6 +358,20 @@ def test_s7_8_a_queue_that_fails_at_the_end_does_not_hide_a_complete_job(
     assert world.double.calls == 3
 
 
+def test_a_work_item_whose_job_is_gone_is_ended(
+    world: WorkerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = world.create_job(num_records=3)
+    world.aws.dynamodb.delete_item(TableName=JOBS.name, Key={"job_id": {"S": job_id}})
+
+    assert world.run() is ExitCode.JOB_FAILED
+
+    assert queue_status(world, job_id) == "FAILED"
+    assert [line["work_id"] for line in logged(caplog, "work item without a job")] == [job_id]
+    assert world.double.calls == 0
+    assert world.run() is ExitCode.DONE  # nothing is left
+
+
 def test_s7_9_the_error_message_is_cut_to_1000_characters(world: WorkerWorld) -> None:
     job_id = create_job_with(world, TemplateRef(template_id="t" * 1500, version=1))
 
