@@ -167,14 +167,14 @@ ROUTES: Final = (
                     actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
                 ),
                 *_READ_TEMPLATES,
-                # The job pins the version that it finds, and its worker reads it.
-                ObjectGrant(keys=(SEEDS,), actions=("s3:GetObject",)),
+                _READ_SEEDS,
                 _FIND_SEEDS,
                 LaunchGrant(),
             ),
-            memory=1024,
+            bundle="data",
+            memory=1769,
+            seconds=29,
             extra_variables=(names.MAX_ACTIVE_JOBS,),
-            bundle="templates",
         ),
     ),
     Route(

@@ -7,7 +7,8 @@
     │   │   └── TemplateNotFoundError (also a ValueError)
     │   ├── SeedError                 not readable, empty, or a required path is missing
     │   ├── PriceError                unknown model, or one without a valid price
-    │   └── TooLargeError             more than is taken
+    │   ├── TooLargeError             more than is taken
+    │   └── BudgetTooSmallError       less than the job is likely to cost
     ├── UnauthenticatedError          a request without a caller
     ├── ForbiddenError                a place that the caller may not touch
     ├── LimitError                    the caller has used up a limit; later there may be room
@@ -92,6 +93,12 @@ class TooLargeError(InputError):
     """More than is taken at once."""
 
     code = "too_large"
+
+
+class BudgetTooSmallError(InputError):
+    """A budget that is likely to end before the records do."""
+
+    code = "budget_too_small"
 
 
 class UnauthenticatedError(SeedwrightError):

@@ -151,7 +151,7 @@ def test_a_cancelled_job_stops_and_goes_on(api: ApiWorld, world: WorkerWorld) ->
 
 def test_a_budget_that_is_used_up_and_raised(api: ApiWorld, world: WorkerWorld) -> None:
     """S8.3."""
-    job_id = create(api, budget_limit="0.00006")
+    job_id = create(api, budget_limit="0.00006", allow_partial=True)
     assert run(api, world, job_id) is ExitCode.BUDGET_EXCEEDED
     job = api.get(f"/jobs/{job_id}").body
     assert job["status"] == "BUDGET_EXCEEDED"

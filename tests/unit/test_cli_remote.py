@@ -142,9 +142,20 @@ def test_a_job_is_submitted_with_everything_it_needs(
         "partition_strategy": "none",
         "seed_strategy": "random",
         "model": None,
+        "allow_partial": False,
         "allow_on_demand": False,
     }
     assert request.headers["idempotency-key"]
+
+
+def test_a_budget_below_the_likely_cost_is_for_who_allows_it(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*SUBMIT, "--budget", "0.005", "--allow-partial"]) == 0
+
+    assert "The budget may end this job early" in capsys.readouterr().err
+    (request,) = api.asked("POST /jobs")
+    assert request.json["allow_partial"] is True
 
 
 def test_a_lost_answer_is_asked_for_with_the_same_request(api: FakeApi) -> None:

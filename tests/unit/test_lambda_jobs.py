@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ import pytest
 from runtime.contract import keys
 from runtime.domain.errors import NotFoundError
 from runtime.domain.job import JobStatus, SeedStrategy
+from runtime.domain.money import usd
 from runtime.domain.ports import Hold
 from runtime.domain.pricing import load_prices
 from tests.fixtures.api_world import SOME_ID, ApiWorld
@@ -703,6 +705,44 @@ def test_an_estimate(api_world: ApiWorld) -> None:
     assert body["likely_tokens"] == 1000 * (4 + 32)
     assert not api_world.items("Jobs")
     assert not api_world.aws.tasks.requests
+
+
+def test_row_7_a_budget_below_the_likely_cost_needs_a_word(api_world: ApiWorld) -> None:
+    order = api_world.order(num_records=1000)
+    asked = {name: order[name] for name in ("template_id", "seed_data_path")}
+    found = estimate(api_world, **asked).body
+    likely = Decimal(str(found["likely_usd"]))
+
+    refused = api_world.post("/jobs", {**order, "budget_limit": str(likely - Decimal("1e-9"))})
+
+    assert (refused.status, refused.body["error"]["code"]) == (400, "budget_too_small")
+    assert [each["field"] for each in refused.body["error"]["details"]] == ["budget_limit"]
+    assert all(
+        usd(int(Decimal(str(found[f"{name}_usd"])) * 10**9)) in refused.message
+        for name in ("lowest", "likely", "highest")
+    )
+    assert not api_world.items("Jobs")
+    assert not api_world.aws.tasks.requests
+    for fields in ({"budget_limit": str(likely)}, {"budget_limit": "0.01", "allow_partial": True}):
+        assert api_world.post("/jobs", {**order, **fields}).status == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [(b'{"product": ', "not valid JSON"), (b'{"name": "kettle"}', "'product'")],
+    ids=["no JSON", "a path is missing"],
+)
+def test_a_job_whose_first_seeds_are_of_no_use_is_not_made(
+    api_world: ApiWorld, body: bytes, problem: str
+) -> None:
+    seeds = api_world.upload("seeds.jsonl", body)
+
+    reply = api_world.create_job(seed_data_path=seeds)
+
+    assert (reply.status, reply.body["error"]["code"]) == (400, "invalid_seeds")
+    assert problem in reply.message
+    assert not api_world.items("Jobs")
+    assert api_world.create_job(seed_data_path=seeds, allow_partial=True).status == 201
 
 
 def test_an_estimate_counts_what_is_included_by_name(api_world: ApiWorld) -> None:

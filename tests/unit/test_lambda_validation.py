@@ -135,6 +135,7 @@ def test_s1_5_a_number_of_records_out_of_range(raw: str, path: str) -> None:
         ("seed_strategy", "newest"),
         ("model", ""),
         ("model", "x" * 201),
+        ("allow_partial", "yes"),
         ("allow_on_demand", "yes"),
         ("allow_on_demand", 1),
     ],

@@ -51,6 +51,10 @@ def submit_command(
     partition: Annotated[
         PartitionStrategy, typer.Option(help="timestamp: JSONL in one file a day.")
     ] = PartitionStrategy.NONE,
+    allow_partial: Annotated[
+        bool,
+        typer.Option("--allow-partial", help="Begin although the budget is below the likely cost."),
+    ] = False,
     allow_on_demand: Annotated[
         bool,
         typer.Option(
@@ -78,6 +82,7 @@ def submit_command(
         model=model,
         seed_strategy=seed_strategy,
         partition=partition,
+        allow_partial=allow_partial,
         allow_on_demand=allow_on_demand,
     )
     return submit(submission, profile, watch=watch, json=json)

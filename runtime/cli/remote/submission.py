@@ -41,7 +41,6 @@ from runtime.local.database import disk_errors
 
 SEED_PREFIX: Final = "seed-data/"
 _CHUNK_BYTES: Final = 1024 * 1024
-_ESTIMATES: Final = ("lowest", "likely", "highest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +55,7 @@ class Submission:
     model: str | None
     seed_strategy: SeedStrategy
     partition_strategy: PartitionStrategy
+    allow_partial: bool
     allow_on_demand: bool
 
     @classmethod
@@ -70,6 +70,7 @@ class Submission:
         model: str | None,
         seed_strategy: SeedStrategy,
         partition: PartitionStrategy,
+        allow_partial: bool,
         allow_on_demand: bool,
     ) -> "Submission":
         """What the command line says, checked. Raises `InputError`."""
@@ -82,6 +83,7 @@ class Submission:
             model=model,
             seed_strategy=seed_strategy,
             partition_strategy=partition,
+            allow_partial=allow_partial,
             allow_on_demand=allow_on_demand,
         )
         if not submission.seed_file and not seeds.startswith(SEED_PREFIX):
@@ -190,6 +192,7 @@ def _prepare(connection: Connection, submission: Submission, *, json: bool) -> J
         "partition_strategy": str(submission.partition_strategy),
         "seed_strategy": str(submission.seed_strategy),
         "model": submission.model,
+        "allow_partial": submission.allow_partial,
         "allow_on_demand": submission.allow_on_demand,
     }
     if not json:
@@ -209,14 +212,14 @@ def _show_estimate(connection: Connection, body: Mapping[str, Any]) -> None:
     found = connection.api.post(
         "/jobs/estimate", {name: body[name] for name in asked}, repeatable=True
     )
-    lowest, likely, highest = (nano(found[f"{name}_usd"]) for name in _ESTIMATES)
+    likely, highest = nano(found["likely_usd"]), nano(found["highest_usd"])
     budget = parse_usd(body["budget_limit"])
     say(
         f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"
         f" the budget is {usd(budget)}"
     )
-    if budget < lowest:
-        say("The budget ends this job early: what it pays for is kept, and `resume` goes on.")
+    if budget < likely and body["allow_partial"]:
+        say("The budget may end this job early: what it pays for is kept, and `resume` goes on.")
 
 
 def _send(connection: Connection, request: JobRequest, pending: Pending) -> Mapping[str, Any]:

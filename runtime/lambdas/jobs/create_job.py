@@ -1,7 +1,8 @@
 """POST /jobs: check everything that can be checked, store the job, start its worker.
 
 validate ─▶ seed path 403 ─▶ the same request before? ─▶ template and includes 404
-─▶ models and prices 400 ─▶ seed object 404 ─▶ limit 429 ─▶ job and work, at once ─▶ worker
+─▶ models and prices 400 ─▶ seed object 404 ─▶ limit 429 ─▶ seeds and budget 400
+─▶ job and work, at once ─▶ worker
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import orjson
 from pydantic import Field
 
 from runtime.domain.api_ports import ApiPorts
-from runtime.domain.errors import ConflictError, InputError, NotFoundError
+from runtime.domain.errors import BudgetTooSmallError, ConflictError, InputError, NotFoundError
 from runtime.domain.job import (
     Job,
     JobConfig,
@@ -23,7 +24,8 @@ from runtime.domain.job import (
     PartitionStrategy,
     SeedStrategy,
 )
-from runtime.domain.money import usd_decimal
+from runtime.domain.money import usd, usd_decimal
+from runtime.domain.ports import ObjectStat
 from runtime.domain.seed_path import check_seed_path
 from runtime.lambdas.fields import (
     BudgetNano,
@@ -35,8 +37,14 @@ from runtime.lambdas.fields import (
 )
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
-from runtime.lambdas.jobs.preparation import check_active_jobs, find_seeds, prepare_template
+from runtime.lambdas.jobs.preparation import (
+    check_active_jobs,
+    estimate,
+    find_seeds,
+    prepare_template,
+)
 from runtime.lambdas.launching import start_job
+from runtime.worker.plan import Plan
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 
@@ -56,6 +64,9 @@ class NewJob(ApiModel):
     num_records: RecordCount
     budget_limit: BudgetNano
     """Hard limit in USD."""
+    allow_partial: bool = False
+    """Whether fewer records will do: the job is created also where its budget is below the likely
+    cost, or where no estimate can be made. Resuming with a larger budget makes the others."""
     output_format: OutputFormats = (OutputFormat.JSONL,)
     partition_strategy: PartitionStrategy = PartitionStrategy.NONE
     seed_strategy: SeedStrategy = SeedStrategy.RANDOM
@@ -103,6 +114,21 @@ def lambda_handler(call: Call[NewJob, Nothing]) -> Answer:
     )
 
 
+def _check_budget(call: Call[NewJob, Nothing], plan: Plan, seeds: ObjectStat) -> None:
+    """Raises `BudgetTooSmallError` with the estimate, and what `estimate` raises."""
+    body = call.body
+    found, _ = estimate(
+        call.ports, plan, seeds, records=body.num_records, strategy=body.seed_strategy
+    )
+    if found.likely_nano > body.budget_limit:
+        problem = (
+            f"{usd(body.budget_limit)} is less than the likely cost of {usd(found.likely_nano)}"
+            f" (at least {usd(found.lowest_nano)}, at most {usd(found.highest_nano)}): raise it,"
+            " ask for fewer records, or allow a partial dataset with allow_partial"
+        )
+        raise BudgetTooSmallError(f"budget_limit: {problem}", problems=[("budget_limit", problem)])
+
+
 def _idempotency_key(call: Call[NewJob, Nothing]) -> str | None:
     key = call.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not _KEY.fullmatch(key):
@@ -138,6 +164,8 @@ def _new_job(call: Call[NewJob, Nothing], job_id: str, request_hash: str | None)
     )
     seeds = find_seeds(ports, body.seed_data_path)
     check_active_jobs(ports, call.caller)
+    if not body.allow_partial:
+        _check_budget(call, template.plan, seeds)
     now = ports.clock.now()
     return Job(
         job_id=job_id,

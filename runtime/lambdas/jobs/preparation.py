@@ -1,8 +1,10 @@
 """What a job is checked against before it is stored, and an estimate before it is made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
+from typing import Final
 
 from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import (
@@ -10,12 +12,20 @@ from runtime.domain.errors import (
     NotFoundError,
     SeedError,
 )
-from runtime.domain.job import TemplateRef
+from runtime.domain.estimate import Estimate
+from runtime.domain.job import SeedStrategy, TemplateRef
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_data import check_seed_size, check_suffix
+from runtime.domain.seed_data import check_seed_size, check_suffix, missing_paths
+from runtime.domain.seed_readers import Row
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
+from runtime.lambdas.seed_rows import open_rows
+from runtime.worker.dry_run import estimate_cost
 from runtime.worker.plan import Plan, make_plan
+from runtime.worker.template_engine import TemplateEngine
+
+MAX_ROWS: Final = 1000
+"""Seeds that are read: more change the average little, and a request has seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +74,20 @@ def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
     return stat
 
 
+def estimate(
+    ports: ApiPorts, plan: Plan, seeds: ObjectStat, *, records: int, strategy: SeedStrategy
+) -> tuple[Estimate, int]:
+    """What a job would cost, and how many seeds were read to tell.
+
+    Raises `SeedError` for a row that is no seed, or lacks what the template needs, and
+    `TemplateError` for a prompt that can't be rendered.
+    """
+    rows = _first_rows(ports, seeds, requirements=plan.template.schema_requirements)
+    with TemplateEngine() as engine:
+        engine.load(plan.template)
+        return estimate_cost(engine, plan, rows, records=records, strategy=strategy), len(rows)
+
+
 def check_active_jobs(ports: ApiPorts, caller: str) -> None:
     """Raises `LimitError` when the caller has as many queued and running jobs as he may."""
     limit = ports.settings.max_active_jobs
@@ -72,3 +96,20 @@ def check_active_jobs(ports: ApiPorts, caller: str) -> None:
             f"you have {limit} queued or running jobs, which is the limit: wait for one to end,"
             " or cancel one"
         )
+
+
+def _first_rows(ports: ApiPorts, seeds: ObjectStat, *, requirements: Sequence[str]) -> list[Row]:
+    name = PurePosixPath(seeds.key).name
+    rows: list[Row] = []
+    with open_rows(ports, seeds) as found:
+        for number, each in enumerate(islice(found, MAX_ROWS), start=1):
+            if each.row is None:
+                raise SeedError(f"{name}, record {number}: {each.problem}")
+            rows.append(each.row)
+    missing = next(missing_paths(rows, requirements), None)
+    if missing is not None:
+        raise SeedError(
+            f"{name}, record {missing.row}: the template needs {missing.path!r}, which this seed"
+            " lacks"
+        )
+    return rows
