@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -217,6 +217,18 @@ def test_csv_rows_survive_the_buffer_between_them(
     rows = read_csv(objects.bodies[CSV_KEY])
     results = [orjson.loads(row["generation_result"]) for row in rows]
     assert [result["answer"]["output"] for result in results] == texts
+
+
+def test_csv_leaves_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow with the dataset."""
+    monkeypatch.setattr(export_formats, "CSV_BUFFER_CHARACTERS", 300)
+    objects = MemoryObjects()
+    with objects.open_writer(CSV_KEY, content_type="text/csv") as stream:
+        monkeypatch.setattr(objects, "open_writer", lambda *_, **__: nullcontext(stream))
+        with export_formats.open_csv(objects, CSV_KEY) as write:
+            for index, sent in ((0, 1), (1, 2)):
+                write(ExportRecord.parse(a_record(index, "x" * 1000).line()))
+                assert stream.tell() > 1000 * sent
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])

@@ -84,6 +84,7 @@ def test_extract_keywords() -> None:
     assert extract_keywords(text, 9) == ["battery", "phone", "life"]
     assert f"{extract_keywords(text, 2)}" == "battery, phone"
     assert extract_keywords("b a: beta alpha", 2) == ["beta", "alpha"]
+    assert extract_keywords("tea at 電話 tv", 9) == ["tea", "電話"]
     assert extract_keywords("") == []
 
 

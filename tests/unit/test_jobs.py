@@ -188,6 +188,24 @@ def test_an_interrupted_job_is_claimable_at_once() -> None:
     assert world.statuses == (JobStatus.RUNNING, JobStatus.RUNNING)
 
 
+def hand_back(jobs: Jobs, claim: Claim) -> None:
+    jobs.mark_job_interrupted(claim)
+
+
+@pytest.mark.parametrize("end", [*(each for _, each in ENDS), hand_back])
+def test_counters_that_were_not_published_are_published_at_the_end(
+    end: Callable[[Jobs, Claim], None],
+) -> None:
+    world = World()
+    world.script.fail("jobs.set_progress", DOWN)
+    with captured_logs():
+        world.jobs.update_job_progress(world.claim, PROGRESS)
+
+    end(world.jobs, world.claim)
+
+    assert world.store.get_job("j").progress == PROGRESS
+
+
 def test_an_interruption_takes_no_cancellation_back() -> None:
     world = World()
     world.store.set_status("j", JobStatus.CANCELLED, fence=None)

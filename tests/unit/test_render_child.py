@@ -140,6 +140,13 @@ def test_the_missing_one_of_several_alike_is_named(engine: TemplateEngine) -> No
     assert failure(engine, other_line, a={}, b={}).startswith('line 2: "b.x" is undefined')
 
 
+def test_fragments_are_compiled_when_a_template_is_loaded() -> None:
+    """Not in the time of the first text that includes them."""
+    broken = {"sources": {"a/prompt": "{% include 'f' %}"}, "fragments": {"f": "{% if %}"}}
+    told = Renderer(OUTPUT_CHARACTERS).load(orjson.dumps(broken))
+    assert told == {"error": "the template can't be compiled: TemplateSyntaxError"}
+
+
 def test_an_error_in_a_fragment_names_the_fragment(engine: TemplateEngine) -> None:
     engine.load(template("\n{% include 'f' %}", f="\n\n{{ x.y }}"))
     (result,) = engine.execute_template([request(x={})])

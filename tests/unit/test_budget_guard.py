@@ -1,0 +1,127 @@
+"""The guard between a worker's calls and the account of its job."""
+
+from collections.abc import Callable
+
+import pytest
+
+from runtime.domain.errors import StorageUnavailableError
+from runtime.domain.ports import Account, Claim
+from runtime.worker.budget_guard import RETRY_SECONDS, BudgetGuard, Cover
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.memory_ports import MemoryBudgets, captured_logs
+
+CLAIM = Claim(work_id="j", job_id="j", owner="me", fence=2, attempt=1)
+LIMIT = 10_000
+DOWN = StorageUnavailableError("the table is down")
+
+
+class World:
+    def __init__(self, *, limit: int = LIMIT, concurrency: int = 4) -> None:
+        self.store, self.clock = MemoryBudgets(), ManualClock()
+        self.guard = BudgetGuard(
+            self.store, CLAIM, self.clock, limit_nano=limit, concurrency=concurrency
+        )
+
+    @property
+    def account(self) -> Account:
+        return self.store.get_account("j")
+
+    @property
+    def held(self) -> int:
+        return self.account.holds["j"].nano
+
+
+def test_the_first_call_is_covered_at_once() -> None:
+    world = World()
+
+    assert world.guard.reserve(1, 100) is Cover.GRANTED
+
+    assert world.held >= 100
+
+
+@pytest.mark.parametrize(("concurrency", "slice_nano"), [(4, 400), (32, 400), (64, 800)])
+def test_the_hold_grows_by_a_slice_that_many_calls_fit_into(
+    concurrency: int, slice_nano: int
+) -> None:
+    """Four calls, or an eighth of what may be in flight."""
+    world = World(concurrency=concurrency)
+
+    world.guard.reserve(1, 100)
+
+    assert world.held == slice_nano
+    changes = len(world.store.script.calls)
+    for call in range(2, slice_nano // 100 + 1):
+        assert world.guard.reserve(call, 100) is Cover.GRANTED
+    assert len(world.store.script.calls) == changes, "nothing was written"
+
+
+def test_near_the_limit_the_slice_shrinks_to_the_call() -> None:
+    world = World(limit=250)
+
+    assert world.guard.reserve(1, 100) is Cover.GRANTED
+    assert world.guard.reserve(2, 100) is Cover.GRANTED
+    assert world.guard.reserve(3, 100) is Cover.EXHAUSTED
+
+    assert world.held == 200
+    world.guard.settle(1, 10)  # cheaper than at worst: there is room again
+    assert world.guard.reserve(3, 100) is Cover.GRANTED
+
+
+def test_an_account_that_can_not_be_reached_is_asked_once_a_second() -> None:
+    world = World()
+    world.store.script.fail("budgets.change_hold", DOWN)
+
+    with captured_logs() as logs:
+        assert world.guard.reserve(1, 100) is Cover.UNREACHABLE
+    assert logs == [("WARNING", "budget not reachable")]
+    asked = len(world.store.script.calls)
+    world.clock.advance(RETRY_SECONDS - 0.001)
+    assert world.guard.reserve(1, 100) is Cover.UNREACHABLE
+    assert len(world.store.script.calls) == asked
+    world.clock.advance(0.001)
+
+    assert RETRY_SECONDS == 1
+    assert world.guard.reserve(1, 100) is Cover.GRANTED
+
+
+def settle_nothing(guard: BudgetGuard) -> None:
+    guard.release(1)
+
+
+def settle_in_part(guard: BudgetGuard) -> None:
+    guard.settle(1, 30)
+
+
+def presume(guard: BudgetGuard) -> None:
+    assert guard.presume_spent(1) == 100
+
+
+@pytest.mark.parametrize(
+    ("end", "spent"), [(settle_nothing, 0), (settle_in_part, 30), (presume, 100)]
+)
+def test_what_a_call_came_to_is_booked_and_the_rest_kept(
+    end: Callable[[BudgetGuard], object], spent: int
+) -> None:
+    world = World()
+    world.guard.reserve(1, 100)
+    world.guard.reserve(2, 100)
+    end(world.guard)
+    assert world.guard.spent_nano == spent
+    assert world.account.spent_nano == 0
+
+    world.guard.book()
+
+    assert world.account.spent_nano == world.guard.spent_nano == spent
+    assert world.held == 400 - spent
+
+
+def test_a_close_gives_back_what_no_call_needs() -> None:
+    """A call in flight counts at its worst case."""
+    world = World()
+    world.guard.reserve(1, 100)
+    world.guard.reserve(2, 100)
+    world.guard.settle(1, 30)
+
+    world.guard.close()
+
+    assert (world.account.spent_nano, world.held) == (130, 0)
