@@ -625,6 +625,7 @@ def test_a_completed_job_gives_every_format_and_its_failures(api_world: ApiWorld
         assert f"/jobs/{job_id}/{each['name']}?" in each["url"]
         assert f"X-Amz-Expires={body['expires_in']}" in each["url"]
         assert job_id in each["url"].partition("response-content-disposition=")[2]
+    assert body["expires_in"] == 15 * 60
 
 
 def test_partitions_by_day_are_all_there(api_world: ApiWorld) -> None:

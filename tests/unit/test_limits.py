@@ -90,6 +90,8 @@ LIMITS: Mapping[str, tuple[Callable[[int], object], int]] = {
     "round": (lambda digits: check(f"{{{{ x|round({digits}) }}}}"), 15),
     "nesting of an expression": (nested_expression, 100),
     "attributes of a value": (attributes, 100),
+    # Beside the names there are prompt, output, and a system text without anything in it.
+    "parts of a template": (lambda count: check("{{ x }}" * (count - 3)), 20_000),
 }
 
 
@@ -140,5 +142,6 @@ def test_what_is_told_of_a_schema_to_the_limit() -> None:
 def test_keywords_to_the_limit() -> None:
     text = " ".join(f"{a}{b}x" for a in "abcdefghijkl" for b in "abcdefghijkl")
     assert len(extract_keywords(text, 100)) == 100
+    assert extract_keywords(text, 1) == ["aax"]
     with pytest.raises(FilterArgumentError, match="1 to 100 words"):
         extract_keywords(text, 101)

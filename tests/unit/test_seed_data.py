@@ -12,6 +12,7 @@ import pytest
 
 from runtime.domain import seed_data, seed_readers
 from runtime.domain.errors import SeedError
+from runtime.domain.job import MAX_RECORDS
 from runtime.domain.seed_data import (
     MAX_SEED_BYTES,
     Missing,
@@ -112,6 +113,7 @@ def test_a_row_is_no_larger_than_a_prompt_can_be(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_file_has_no_more_seeds_than_a_job_has_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert seed_data.MAX_SEEDS == MAX_RECORDS
     monkeypatch.setattr(seed_data, "MAX_SEEDS", 3)
     assert len(parse_seeds(b"a\n1\n2\n3\n", "a.csv")) == 3
     assert error_of("a\n1\n2\n3\n4\n", "a.csv") == "a.csv: more than 3 seeds, which is the limit"
