@@ -11,6 +11,8 @@ LOCKED := install --no-deps --require-hashes
 EDITABLE := install --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command "make lock"
+# One process more than two cores: tests of processes wait for half of their time.
+PARALLEL := -n 3 --dist worksteal
 # Node.js comes from the environment too, so that none is needed on the machine.
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
@@ -25,7 +27,7 @@ demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 	$(BIN)/seedwright demo
 
 test: $(VENV)/.dev ## run all tests (quick settings)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --unused-permissions
+	$(BIN)/python -m pytest $(PARALLEL) --unused-permissions
 
 e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
 	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
@@ -33,7 +35,7 @@ e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emul
 coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
 	$(BIN)/coverage erase
 	mkdir -p .coverage
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --junit-xml=.coverage/tests.xml
+	$(BIN)/coverage run -m pytest $(PARALLEL) --junit-xml=.coverage/tests.xml
 	$(BIN)/coverage combine --quiet
 	$(BIN)/python -m tests.quality.branch_coverage
 

@@ -204,6 +204,25 @@ def test_what_was_not_used_is_known(aws: FakeAws) -> None:  # noqa: ARG001
     }
 
 
+class KilledError(BaseException):
+    """Nothing of the SDK catches it, or tells of it."""
+
+
+def test_a_call_that_was_torn_out_of_the_sdk_leaves_the_guard_on_duty(aws: FakeAws) -> None:  # noqa: ARG001
+    clients = Clients(allow("dynamodb:GetItem", on=JOBS))
+
+    def kill(**_: object) -> None:
+        raise KilledError
+
+    events = clients.dynamodb.meta.events
+    events.register("before-send", kill)
+    with pytest.raises(KilledError):
+        clients.dynamodb.get_item(TableName="Jobs", Key=KEY)
+    events.unregister("before-send", kill)
+
+    assert refusal(clients.dynamodb.delete_item, TableName="Jobs", Key=KEY)
+
+
 # ── the guard of this process ──────────────────────────────────────────────────────────────────
 
 
