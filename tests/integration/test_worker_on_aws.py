@@ -159,7 +159,12 @@ def test_an_answer_that_does_not_fit_is_repaired_once(world: WorkerWorld, model:
 
     assert output(world.dataset(job_id)[0]) == {"score": 4}
     first, repair = (request.body for request in world.double.requests)
-    assert ("outputConfig" in first) is (model == SCHEMA_MODEL)
+    constrained = model == SCHEMA_MODEL
+    assert ("outputConfig" in first) is constrained
+    # Only a model that can't be held to the schema is told of it.
+    text = first["messages"][0]["content"][0]["text"]
+    assert (text == "Review product 0.") is constrained
+    assert ('"score"' in text) is not constrained
     assert [message["role"] for message in repair["messages"]] == ["user", "assistant", "user"]
     assert repair["messages"][1]["content"][0]["text"] == '{"score": 9}'
     assert "score" in repair["messages"][2]["content"][0]["text"]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from runtime.contract.log_lines import COST_ABOVE_WORST_CASE
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.ports import Account, Claim
 from runtime.worker.budget_guard import RETRY_SECONDS, BudgetGuard, Cover
@@ -125,3 +126,34 @@ def test_a_close_gives_back_what_no_call_needs() -> None:
     world.guard.close()
 
     assert (world.account.spent_nano, world.held) == (130, 0)
+
+
+class WatchedBudgets(MemoryBudgets):
+    """Remembers which limits an account has had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[int] = []
+
+    def open_account(self, job_id: str, limit_nano: int) -> Account:
+        self.limits.append(limit_nano)
+        return super().open_account(job_id, limit_nano)
+
+
+def test_a_bill_above_everything_is_booked_with_the_room_that_it_needs() -> None:
+    store = WatchedBudgets()
+    guard = BudgetGuard(store, CLAIM, ManualClock(), limit_nano=250, concurrency=4)
+    guard.reserve(1, 100)
+    guard.reserve(2, 100)
+    with captured_logs() as logs:
+        guard.settle(1, 400)
+    assert logs == [("ERROR", COST_ABOVE_WORST_CASE)]
+
+    guard.book()
+
+    account = store.get_account("j")
+    assert account.spent_nano == 400
+    assert account.limit_nano == 250
+    # The second call is covered still: 400 are owed besides its 100.
+    assert store.limits == [250, 500, 250]
+    assert guard.reserve(3, 1) is Cover.EXHAUSTED

@@ -175,6 +175,10 @@ def test_each_step_is_called_in_order_and_paid_for(
     total = sum(each["reply"]["cost_usd"] for each in (first, second))
     assert reply.body["cost_usd"] == pytest.approx(total)
     assert models.calls == 2
+    assert [request.body.get("system") for request in models.requests] == [
+        [{"text": "For Ann."}],
+        None,
+    ]
 
 
 def test_max_tokens_are_capped(api_world: ApiWorld, models: BedrockDouble) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from runtime.domain import pricing
 from runtime.domain.errors import InputError, PriceError
-from runtime.domain.money import NANO_PER_USD, parse_budget, parse_usd, usd
+from runtime.domain.money import MAX_BUDGET_NANO, NANO_PER_USD, parse_budget, parse_usd, usd
 from runtime.domain.ports import Usage
 from runtime.domain.price_document import parse_document
 from runtime.domain.pricing import FRAMING_TOKENS, PriceTable, load_prices
@@ -499,6 +499,22 @@ def test_s1_3_other_budgets_are_refused_with_the_allowed_range(value: object) ->
         parse_usd(value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 160
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("x" * 38, f"'{'x' * 38}'"),
+        ("x" * 39, f"'{'x' * 39}…"),
+        (1001, "1001"),
+        (MAX_BUDGET_NANO, "1000000000000"),
+        (MAX_BUDGET_NANO + 1, "an integer of many digits"),
+    ],
+)
+def test_a_refused_budget_is_shown_in_one_short_line(value: object, shown: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_usd(value)
+    assert str(caught.value).endswith(f"; got {shown}")
 
 
 @pytest.mark.parametrize("value", NO_AMOUNT, ids=name_of)

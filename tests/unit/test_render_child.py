@@ -230,6 +230,7 @@ ESCAPES = [
     "{{ seed|pprint }}",
     "{{ '<b>'|safe }}",
     "{{ seed|xmlattr }}",
+    "{{ 9 ** 9 }}",
 ]
 
 
@@ -240,6 +241,26 @@ def test_an_escape_ends_at_the_childs_fence(engine: TemplateEngine, prompt: str)
     except TemplateError:
         return
     assert isinstance(result, RenderError), result
+
+
+def test_what_nothing_brought_along_is_not_included() -> None:
+    sources = {"a/prompt": "{% include 'f' %}"}
+    renderer = Renderer(OUTPUT_CHARACTERS)
+    renderer.load(orjson.dumps({"sources": sources, "fragments": {}}))
+    body = {"key": "a/prompt", "index": 0, "seed": {}, "steps": {}, "entropy": 0}
+    assert renderer.render(orjson.dumps(body)) == {"error": "line 1: TemplateNotFound"}
+
+
+def test_a_text_may_be_as_long_as_is_allowed() -> None:
+    renderer = Renderer(100)
+    renderer.load(orjson.dumps({"sources": {"a": "{{ seed.text }}"}, "fragments": {}}))
+    body = {"key": "a", "index": 0, "steps": {}, "entropy": 0}
+
+    def rendered(length: int) -> dict[str, str]:
+        return renderer.render(orjson.dumps({**body, "seed": {"text": "x" * length}}))
+
+    assert rendered(100) == {"text": "x" * 100}
+    assert "longer than 100 characters" in rendered(101)["error"]
 
 
 # ── frames ─────────────────────────────────────────────────────────────────────────────────────
