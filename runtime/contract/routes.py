@@ -28,6 +28,7 @@ JOB_DATA: Final = "jobs/*"
 EXPORTS: Final = "jobs/*/exports/*"
 BATCHES: Final = "jobs/*/outputs/*"
 FAILURES: Final = "jobs/*/failures.jsonl"
+FAILURE_PARTS: Final = "jobs/*/failures/*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,7 +247,9 @@ ROUTES: Final = (
             grants=(
                 _READ_JOB,
                 # The signature of an address lends the caller these rights.
-                ObjectGrant(keys=(EXPORTS, BATCHES, FAILURES), actions=("s3:GetObject",)),
+                ObjectGrant(
+                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS), actions=("s3:GetObject",)
+                ),
                 ListGrant(prefixes=(JOB_DATA,)),
             ),
         ),

@@ -377,7 +377,8 @@ def test_a_dataset_comes_in_all_its_files(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "dataset.partial.jsonl").write_bytes(line(0))
+    for name in ("dataset.partial.jsonl", "failures.partial.jsonl"):
+        (tmp_path / "out" / name).write_bytes(line(0))
     listed = files(
         api,
         {
@@ -397,7 +398,7 @@ def test_a_dataset_comes_in_all_its_files(
         "out/failures.jsonl  3 B",
     ]
     assert (tmp_path / "out" / "dataset.jsonl").read_bytes() == line(0) + line(1)
-    assert not (tmp_path / "out" / "dataset.partial.jsonl").exists()
+    assert not list((tmp_path / "out").glob("*.partial.jsonl"))
 
 
 def test_what_is_there_so_far_is_one_file_without_repetitions(
@@ -426,6 +427,26 @@ def test_what_is_there_so_far_is_one_file_without_repetitions(
     ]
     assert [each.name for each in target.parent.iterdir()] == [target.name]
     assert [each.path for each in api.asked(DOWNLOAD)][-1].endswith("?cursor=next")
+
+
+def test_failures_so_far_have_a_file_of_their_own(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {f"failures/part-000{each}.jsonl": line(each) + line(5) for each in (1, 2)}
+    listed = files(api, {"outputs/batch-0001.jsonl": line(0), **parts}, kind="batch")
+    failures = [{**each, "kind": "failures"} for each in listed[1:]]
+    api.answers[DOWNLOAD] = [page(listed[:1], "next"), page(failures)]
+
+    assert run(["download", JOB, "--out", "out"]) == 0
+
+    said = capsys.readouterr()
+    assert [each.split()[0] for each in said.out.splitlines()] == [
+        "out/dataset.partial.jsonl",
+        "out/failures.partial.jsonl",
+    ]
+    assert "these are 1 records" in said.err
+    merged = (tmp_path / "out" / "failures.partial.jsonl").read_bytes()
+    assert merged == line(1) + line(5) + line(2)
 
 
 def test_a_part_is_called_a_part(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:

@@ -670,6 +670,32 @@ def test_what_there_is_so_far(api_world: ApiWorld, status: JobStatus) -> None:
     assert exported["complete"] is False
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+def test_failures_so_far_come_after_the_batches(api_world: ApiWorld, limit: int) -> None:
+    """Also of a job whose every record has failed."""
+    job_id = api_world.job_id(JobStatus.FAILED)
+    parts = [keys.failure_part_key(job_id, number) for number in (1, 2, 3)]
+    for key in parts:
+        api_world.put_object(key, b"{}\n")
+
+    def listed() -> list[tuple[str, str]]:
+        found, query = [], {"limit": str(limit)}
+        while True:
+            body = api_world.get(f"/jobs/{job_id}/download", query=query).body
+            assert len(body["files"]) <= limit
+            found += [(each["kind"], each["name"]) for each in body["files"]]
+            if body["next_cursor"] is None:
+                return found
+            query = {"limit": str(limit), "cursor": body["next_cursor"]}
+
+    failures = [("failures", f"failures/part-000{number}.jsonl") for number in (1, 2, 3)]
+    assert listed() == failures
+    for number in (1, 2):
+        api_world.put_object(keys.batch_key(job_id, number), b"{}\n")
+    batches = [("batch", f"outputs/batch-000{number}.jsonl") for number in (1, 2)]
+    assert listed() == [*batches, *failures]
+
+
 def test_a_budget_stopped_job_gives_what_was_paid_for(api_world: ApiWorld) -> None:
     """S8.3."""
     job_id = api_world.job_id(JobStatus.BUDGET_EXCEEDED)

@@ -1,10 +1,11 @@
 """What `download` does: the files of a dataset or, while there is none, one file of the records so
-far.
+far and one of the failures.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final
@@ -19,6 +20,8 @@ from runtime.domain.job import MAX_RECORDS
 from runtime.domain.record import index_of
 
 PARTIAL: Final = "dataset.partial.jsonl"
+PARTIAL_FAILURES: Final = "failures.partial.jsonl"
+_DATASET: Final = "dataset"
 _BATCH: Final = "batch"
 _EXPORTS: Final = "exports"
 
@@ -74,17 +77,24 @@ def _save(
     """The files that are saved, and how many records where they were counted here."""
     files = _files(connection, first)
     with transfer_display(json=json) as display:
-        if first["files"][0]["kind"] == _BATCH:
-            with display.file(PARTIAL, None) as on_bytes:
-                return _merge(connection.transfer(), files, folder / PARTIAL, on_bytes)
         transfer, saved = connection.transfer(), []
+        if first["files"][0]["kind"] != _DATASET:
+            records = 0
+            for kind, parts in groupby(files, key=lambda file: file.kind):
+                target = folder / (PARTIAL if kind == _BATCH else PARTIAL_FAILURES)
+                with display.file(target.name, None) as on_bytes:
+                    merged, count = _merge(transfer, parts, target, on_bytes)
+                saved.append(merged)
+                records += count if kind == _BATCH else 0
+            return saved, records
         for file in files:
             target = folder / _place(file.path)
             with display.file(target.name, file.size) as on_bytes:
                 size = fetch(transfer, file, target, on_bytes)
             saved.append(Saved(path=target, size=size))
         # What was downloaded before the dataset was whole is a part of it.
-        (folder / PARTIAL).unlink(missing_ok=True)
+        for name in (PARTIAL, PARTIAL_FAILURES):
+            (folder / name).unlink(missing_ok=True)
         return saved, None
 
 
@@ -98,8 +108,8 @@ def fetch(transfer: Transfer, file: RemoteFile, target: Path, on_bytes: OnBytes)
 
 def _merge(
     transfer: Transfer, files: Iterator[RemoteFile], target: Path, on_bytes: OnBytes
-) -> tuple[list[Saved], int]:
-    """All batches in one file, each record once: a batch may repeat what another one holds."""
+) -> tuple[Saved, int]:
+    """All parts in one file, each record once: a batch may repeat what another one holds."""
     seen = bytearray(MAX_RECORDS // 8 + 1)
     records = 0
     with replacing(target) as merged:
@@ -109,7 +119,7 @@ def _merge(
                 fetch(transfer, file, part, on_bytes)
                 records += _append_new(part, merged, seen)
         size = merged.tell()
-    return [Saved(path=target, size=size)], records
+    return Saved(path=target, size=size), records
 
 
 def _append_new(part: Path, merged: BinaryIO, seen: bytearray) -> int:

@@ -1,18 +1,23 @@
 """GET /jobs/{job_id}/download: signed addresses of a job's files.
 
 The dataset in every format that was exported, with the failures; where nothing is exported yet, the
-batches that are saved so far.
+batches and the lists of failures that are saved so far.
 """
 
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from runtime.contract.keys import batches_prefix, exports_prefix, failures_key
-from runtime.domain.api_ports import ApiPorts, Page
+from runtime.contract.keys import (
+    batches_prefix,
+    exports_prefix,
+    failure_parts_prefix,
+    failures_key,
+)
+from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import NotFoundError
 from runtime.domain.job import Job, JobStatus, OutputFormat
 from runtime.domain.ports import ObjectStat
@@ -75,45 +80,70 @@ def lambda_handler(call: Call[Nothing, Download]) -> DownloadView:
     # Each job has cursors of its own: a position is a key.
     operation = f"download_job {job.job_id}"
     after = decode_cursor(call.query.cursor, operation=operation, caller=call.caller)
-    kind, page = _files(ports, job.job_id, limit=call.query.limit, after=after)
-    files = [_file(ports, job, kind, stat) for stat in page.items]
-    if kind is FileKind.DATASET and after is None:
-        files += _failures(ports, job)
+    found, following = _files(ports, job.job_id, limit=call.query.limit, after=after)
     return DownloadView(
         job_id=job.job_id,
         status=job.status,
         complete=job.status is JobStatus.COMPLETED,
         records_generated=job.progress.records_generated,
-        files=files,
+        files=[_file(ports, job, each) for each in found],
         expires_in=ports.settings.download_seconds,
-        next_cursor=encode_cursor(page.next, operation=operation, caller=call.caller),
+        next_cursor=encode_cursor(following, operation=operation, caller=call.caller),
     )
+
+
+class _Found(NamedTuple):
+    kind: FileKind
+    stat: ObjectStat
 
 
 def _files(
     ports: ApiPorts, job_id: str, *, limit: int, after: str | None
-) -> tuple[FileKind, Page[ObjectStat]]:
-    """Exports if there are any, else batches. A list of batches that was begun is gone on with."""
-    exports, batches = exports_prefix(job_id), batches_prefix(job_id)
+) -> tuple[list[_Found], str | None]:
+    """A page, and where the next one begins. A list of what there is so far that was begun is gone
+    on with, whatever is exported meanwhile.
+    """
+    exports = exports_prefix(job_id)
     if after is None or after.startswith(exports):
         page = ports.objects.list_page(exports, limit=limit, after=after)
-        if page.items or page.next or after is not None:
-            return FileKind.DATASET, page
-    return FileKind.BATCH, ports.objects.list_page(batches, limit=limit, after=after)
+        found = [_Found(FileKind.DATASET, stat) for stat in page.items]
+        if after is not None:
+            return found, page.next
+        if page.items or page.next:
+            return [*found, *_failures(ports, job_id)], page.next
+    return _so_far(ports, job_id, limit=limit, after=after)
 
 
-def _failures(ports: ApiPorts, job: Job) -> list[FileView]:
+def _so_far(
+    ports: ApiPorts, job_id: str, *, limit: int, after: str | None
+) -> tuple[list[_Found], str | None]:
+    """Batches, and then the lists of failures."""
+    batches, parts = batches_prefix(job_id), failure_parts_prefix(job_id)
+    found: list[_Found] = []
+    if after is None or not after.startswith(parts):
+        page = ports.objects.list_page(batches, limit=limit, after=after)
+        found = [_Found(FileKind.BATCH, stat) for stat in page.items]
+        if page.next is not None:
+            return found, page.next
+        if len(found) == limit:
+            return found, parts  # before the first of them
+        after = None
+    page = ports.objects.list_page(parts, limit=limit - len(found), after=after)
+    return [*found, *(_Found(FileKind.FAILURES, stat) for stat in page.items)], page.next
+
+
+def _failures(ports: ApiPorts, job_id: str) -> list[_Found]:
     try:
-        stat = ports.objects.stat(failures_key(job.job_id))
+        return [_Found(FileKind.FAILURES, ports.objects.stat(failures_key(job_id)))]
     except NotFoundError:
         return []
-    return [_file(ports, job, FileKind.FAILURES, stat)]
 
 
-def _file(ports: ApiPorts, job: Job, kind: FileKind, stat: ObjectStat) -> FileView:
+def _file(ports: ApiPorts, job: Job, found: _Found) -> FileView:
+    stat = found.stat
     path = PurePosixPath(stat.key).relative_to("jobs", job.job_id)
     return FileView(
-        kind=kind,
+        kind=found.kind,
         name=str(path),
         format=OutputFormat(path.suffix.removeprefix(".").upper()),
         size=stat.size,
