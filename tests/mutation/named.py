@@ -132,7 +132,7 @@ NAMED: Final = (
     Named(
         name="a reservation is released when a call failed in doubt",
         path="runtime/worker/generation.py",
-        old="        if rule.presume_spent:\n            self._guard.presume_spent(call)",
+        old="        if rule.presume_spent:\n            self._presume_spent(call, task)",
         new="        if rule.presume_spent:\n            self._guard.release(call)",
         tests=("tests/unit/test_worker_bedrock_errors.py",),
     ),
