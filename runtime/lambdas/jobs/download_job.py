@@ -141,7 +141,7 @@ def _failures(ports: ApiPorts, job_id: str) -> list[_Found]:
 
 def _file(ports: ApiPorts, job: Job, found: _Found) -> FileView:
     stat = found.stat
-    path = PurePosixPath(stat.key).relative_to("jobs", job.job_id)
+    path = PurePosixPath(stat.key).relative_to(f"jobs/{job.job_id}")
     return FileView(
         kind=found.kind,
         name=str(path),
