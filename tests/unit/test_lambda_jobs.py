@@ -18,6 +18,7 @@ from runtime.domain.job import JobStatus, SeedStrategy
 from runtime.domain.money import usd
 from runtime.domain.ports import Hold
 from runtime.domain.pricing import load_prices
+from tests.fixtures.api import downloads
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.clock import START
@@ -678,22 +679,15 @@ def test_failures_so_far_come_after_the_batches(api_world: ApiWorld, limit: int)
     for key in parts:
         api_world.put_object(key, b"{}\n")
 
-    def listed() -> list[tuple[str, str]]:
-        found, query = [], {"limit": str(limit)}
-        while True:
-            body = api_world.get(f"/jobs/{job_id}/download", query=query).body
-            assert len(body["files"]) <= limit
-            found += [(each["kind"], each["name"]) for each in body["files"]]
-            if body["next_cursor"] is None:
-                return found
-            query = {"limit": str(limit), "cursor": body["next_cursor"]}
-
     failures = [("failures", f"failures/part-000{number}.jsonl") for number in (1, 2, 3)]
-    assert listed() == failures
+    assert downloads(api_world, job_id, limit=limit) == failures
     for number in (1, 2):
         api_world.put_object(keys.batch_key(job_id, number), b"{}\n")
     batches = [("batch", f"outputs/batch-000{number}.jsonl") for number in (1, 2)]
-    assert listed() == [*batches, *failures]
+    assert downloads(api_world, job_id, limit=limit) == [*batches, *failures]
+    for key in parts:
+        api_world.aws.s3.delete_object(Bucket=BUCKET, Key=key)
+    assert downloads(api_world, job_id, limit=limit) == batches
 
 
 def test_a_budget_stopped_job_gives_what_was_paid_for(api_world: ApiWorld) -> None:

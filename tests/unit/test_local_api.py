@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.bootstrap import LocalService
+from runtime.contract import keys
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS
 from runtime.domain.api_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.domain.errors import (
@@ -25,10 +26,13 @@ from runtime.domain.ports import CheckpointVersion, Hold
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks
 from runtime.local.storage import LocalStorage, open_storage
+from tests.fixtures.api import Api, downloads
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.local_api import open_local_api
 from tests.fixtures.race import race
 from tests.fixtures.storage import new_job, new_template
+from tests.fixtures.worker_world import MODEL
 
 ITEM = WorkItem(
     work_id="a", job_id="a", status=JobStatus.QUEUED, owner=None, fence=0, beat=0, attempt=0
@@ -254,6 +258,25 @@ def test_the_service_shares_its_storage_with_the_worker(
     service.engine.ports.objects.put("jobs/a/x", b"x", content_type="text/plain")
     assert ports.objects.stat("jobs/a/x").size == 1
     assert service.engine.path_of("jobs/a/x").is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_what_there_is_so_far_is_listed_page_by_page(service: LocalService, limit: int) -> None:
+    ports, api = service.api, Api(service.api)
+    step = {"id": "a", "prompt": "Hello.", "model": MODEL}
+    template = api.post("/templates", {"name": "T", "steps": [step]}).body
+    seeds = f"{keys.seed_prefix(ALICE)}seeds.jsonl"
+    ports.objects.put(seeds, b"{}\n", content_type="")
+    order = {"seed_data_path": seeds, "num_records": 9, "budget_limit": 1}
+    job_id = api.post("/jobs", {**order, "template_id": template["template_id"]}).body["job_id"]
+    for number in (1, 2):
+        for key in (keys.batch_key(job_id, number), keys.failure_part_key(job_id, number)):
+            ports.objects.put(key, b"{}\n", content_type="")
+
+    assert downloads(api, job_id, limit=limit) == [
+        *(("batch", f"outputs/batch-000{number}.jsonl") for number in (1, 2)),
+        *(("failures", f"failures/part-000{number}.jsonl") for number in (1, 2)),
+    ]
 
 
 def test_addresses_hold_after_a_restart(

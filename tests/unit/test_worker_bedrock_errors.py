@@ -278,8 +278,11 @@ def test_a_bedrock_that_nobody_reaches_fails_the_job_in_the_end(
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
         job_id = world.create_job(num_records=2)
         world.clock.hasten(4 * STALL_SECONDS)
-        long = {"lease_seconds": EVER_LONGER_LEASE, "drain_seconds": EVER_LONGER_LEASE}
-        worker = world.worker(rng=NoJitter(), **long)
+        worker = world.worker(
+            rng=NoJitter(),
+            lease_seconds=EVER_LONGER_LEASE,
+            drain_seconds=EVER_LONGER_LEASE,  # else the end of a call may come too late
+        )
 
         assert worker.run() is ExitCode.JOB_FAILED
 

@@ -126,7 +126,9 @@ def _so_far(
         if page.next is not None:
             return found, page.next
         if len(found) == limit:
-            return found, parts  # before the first of them
+            # The page is full. After the last batch the next one begins with the first list.
+            more = ports.objects.list_page(parts, limit=1).items
+            return found, found[-1].stat.key if more else None
         after = None
     page = ports.objects.list_page(parts, limit=limit - len(found), after=after)
     return [*found, *(_Found(FileKind.FAILURES, stat) for stat in page.items)], page.next
