@@ -31,9 +31,11 @@ MAX_SECONDS: Final = 120.0
 """Of tests for one mutant, by their recorded time; slower ones are left out."""
 FILE_SECONDS: Final = 5.0
 """What a whole file of quick tests may take."""
-LEAST_SECONDS: Final = 60.0
-SLOWNESS: Final = 8.0
-"""How much longer than recorded tests may take before a mutant counts as hanging."""
+LEAST_SECONDS: Final = 30.0
+SLOWNESS: Final = 4.0
+"""How much longer than recorded tests may take before a mutant counts as hanging. They are recorded
+while coverage is measured, which is slower already.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
