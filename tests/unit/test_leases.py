@@ -90,6 +90,7 @@ def test_a_beat_that_stands_still_for_a_lease_is_abandoned(jitter: float, patien
     observer.meanwhile = lambda: unclaimable(observer)
     assert observer.recover()
     assert sum(observer.pauses) == pytest.approx(patience)
+    assert max(observer.pauses) == SETTINGS.lease_seconds / 12
     assert observer.is_claimable("a")
 
 

@@ -145,3 +145,10 @@ def test_keywords_to_the_limit() -> None:
     assert extract_keywords(text, 1) == ["aax"]
     with pytest.raises(FilterArgumentError, match="1 to 100 words"):
         extract_keywords(text, 101)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.25])
+def test_a_temperature_is_a_float(value: float) -> None:
+    step = {"id": "a", "prompt": "x", "temperature": value}
+    (found,) = parse_template(document(steps=[step])).steps
+    assert (found.temperature, type(found.temperature)) == (value, float)

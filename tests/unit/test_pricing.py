@@ -14,7 +14,14 @@ import pytest
 
 from runtime.domain import pricing
 from runtime.domain.errors import InputError, PriceError
-from runtime.domain.money import MAX_BUDGET_NANO, NANO_PER_USD, parse_budget, parse_usd, usd
+from runtime.domain.money import (
+    MAX_BUDGET_NANO,
+    NANO_PER_USD,
+    parse_budget,
+    parse_usd,
+    usd,
+    usd_decimal,
+)
 from runtime.domain.ports import Usage
 from runtime.domain.price_document import parse_document
 from runtime.domain.pricing import FRAMING_TOKENS, PriceTable, load_prices
@@ -458,6 +465,24 @@ def test_a_damaged_pinned_table_is_refused() -> None:
 )
 def test_usd_is_readable(nano: int, text: str) -> None:
     assert usd(nano) == text
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [
+        (0, "0"),
+        (1, "0.000000001"),
+        (-1, "-0.000000001"),
+        (12_300_000, "0.0123"),
+        (1_500_000_000, "1.5"),
+        (10 * NANO_PER_USD, "10"),
+        (MAX_BUDGET_NANO, "1000"),
+    ],
+)
+def test_a_decimal_is_exact_and_read_again(nano: int, text: str) -> None:
+    assert usd_decimal(nano) == text
+    if nano > 0:
+        assert parse_usd(text) == nano
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.ports import Claim
-from runtime.domain.record import Failure, Record
+from runtime.domain.record import UNKNOWN_KIND, Failure, Record, kind_of
 from runtime.worker.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
@@ -254,3 +254,18 @@ def test_a_failure_counts_once_and_with_its_kind() -> None:
     progress = world.saver.progress
     assert (progress.failed_records, progress.records_generated) == (1, 0)
     assert (progress.failures_by_kind, progress.tokens_used) == ({"rejected": 1}, 7)
+
+
+def test_a_job_began_when_its_first_worker_did() -> None:
+    world = World()
+    assert world.saver.recover().started_at == START
+    world.finish(0)
+    world.flush()
+    world.clock.advance(3600)
+
+    assert world.successor().recover().started_at == START
+
+
+@pytest.mark.parametrize("kind", [None, "", 5, ["rejected"]])
+def test_a_failure_of_no_kind_counts_all_the_same(kind: object) -> None:
+    assert kind_of(orjson.dumps({"index": 1, "kind": kind})) == UNKNOWN_KIND

@@ -193,6 +193,7 @@ def test_required_paths_are_derived(prompt: str, paths: tuple[str, ...]) -> None
         "{{ [1, 2]|sum }}{{ {'a': 1}|dictsort }}{{ 1.25|round(1) }}{{ a|indent(4, true) }}",
         "{% if a in ['x'] and not b or c > 3 %}y{% elif d %}z{% else %}w{% endif %}",
         "{% for a in range(100) %}{% for b in range(1000) %}{% endfor %}{% endfor %}",
+        "{% if [a][0].b is defined %}y{% endif %}",
     ],
 )
 def test_ordinary_prompts_pass(prompt: str) -> None:
