@@ -20,4 +20,5 @@ def test_a_named_mutant_fits(named: Named) -> None:
 
 def test_every_judgement_is_of_a_mutant_that_there_is() -> None:
     judged = json.loads(JUDGED.read_text(encoding="utf-8"))
-    assert judged.keys() <= {mutant.name for mutant in all_mutants(None)}
+    paths = {name.partition(":")[0] for name in judged}
+    assert judged.keys() <= {mutant.name for path in paths for mutant in all_mutants(path)}
