@@ -114,6 +114,16 @@ def missing_paths(rows: Sequence[Row], requirements: Sequence[str]) -> Iterator[
                 yield Missing(number, path)
 
 
+def check_paths(rows: Sequence[Row], requirements: Sequence[str], name: str) -> None:
+    """Raises `SeedError` that names the first seed of the file `name` without a required path."""
+    missing = next(missing_paths(rows, requirements), None)
+    if missing is not None:
+        raise SeedError(
+            f"{name}, record {missing.row}: the template needs {missing.path!r}, which this seed"
+            " lacks"
+        )
+
+
 def has_path(row: Row, path: str) -> bool:
     """Whether a dotted path leads to a value, also to an empty one."""
     value: Any = row

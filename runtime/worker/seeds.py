@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.ports import ObjectStore
-from runtime.domain.seed_data import Row, missing_paths, parse_seeds
+from runtime.domain.seed_data import Row, check_paths, parse_seeds
 
 
 class Seeds:
@@ -26,10 +26,5 @@ class Seeds:
             raise SeedError(f"seed data not found: {key}") from exc
         name = PurePosixPath(key).name
         rows = parse_seeds(body, name)
-        missing = next(missing_paths(rows, requirements), None)
-        if missing is not None:
-            raise SeedError(
-                f"{name}, record {missing.row}: the template needs {missing.path!r}, which this "
-                "seed lacks"
-            )
+        check_paths(rows, requirements, name)
         return rows

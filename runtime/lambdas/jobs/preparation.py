@@ -15,7 +15,7 @@ from runtime.domain.errors import (
 from runtime.domain.estimate import Estimate
 from runtime.domain.job import SeedStrategy, TemplateRef
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_data import check_seed_size, check_suffix, missing_paths
+from runtime.domain.seed_data import check_paths, check_seed_size, check_suffix
 from runtime.domain.seed_readers import Row
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
@@ -106,10 +106,5 @@ def _first_rows(ports: ApiPorts, seeds: ObjectStat, *, requirements: Sequence[st
             if each.row is None:
                 raise SeedError(f"{name}, record {number}: {each.problem}")
             rows.append(each.row)
-    missing = next(missing_paths(rows, requirements), None)
-    if missing is not None:
-        raise SeedError(
-            f"{name}, record {missing.row}: the template needs {missing.path!r}, which this seed"
-            " lacks"
-        )
+    check_paths(rows, requirements, name)
     return rows
