@@ -15,7 +15,7 @@ from typing import Any, Final
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
-PRICE_FILE: Final = Path(__file__).parents[1] / "runtime" / "domain" / "prices.json"
+PRICE_FILE: Final = Path(__file__).parents[1] / "runtime/domain/models/prices.json"
 
 INVOKE: Final = "bedrock:InvokeModel"
 """What a Converse call needs; streaming has an action of its own, which nobody uses."""

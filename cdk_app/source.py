@@ -7,21 +7,22 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 
-_ENGINE: Final = (
+_BOTH: Final = (
     "runtime/__init__.py",
     "runtime/aws",
     "runtime/bootstrap.py",
     "runtime/contract",
     "runtime/domain",
-    "runtime/worker",
+    "runtime/engine",
+    "runtime/models",
 )
 
-WORKER_SOURCES: Final = (*_ENGINE, "requirements/worker.txt")
+WORKER_SOURCES: Final = (*_BOTH, "runtime/worker", "requirements/worker.txt")
 """What the worker's image is built from, besides its Dockerfile."""
 
-FUNCTION_SOURCES: Final = (*_ENGINE, "runtime/lambdas")
+FUNCTION_SOURCES: Final = (*_BOTH, "runtime/lambdas")
 """What a function's bundle holds of the project. Handlers render and check templates with the
-modules of the worker; the command and the laptop's adapters stay at home."""
+engine; the worker, the command and the laptop's adapters stay at home."""
 
 _IGNORED: Final = ("__pycache__", "Dockerfile", "py.typed")
 

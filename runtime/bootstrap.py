@@ -13,10 +13,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from runtime.contract import environment as names
-from runtime.domain.api_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.domain.errors import ConfigurationError
-from runtime.domain.ports import Clock, ModelClient, Ports
-from runtime.domain.pricing import PriceTable, load_prices
+from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.ports import Clock, Ports
+from runtime.domain.service_ports import ApiPorts, ApiSettings, WorkItem
 
 if TYPE_CHECKING:
     from runtime.local.api import LocalApi

@@ -13,10 +13,10 @@ from runtime.aws.template_directory import DynamoTemplateDirectory
 from runtime.aws.work_directory import DynamoWorkDirectory
 from runtime.contract import environment as names
 from runtime.contract.tables import QUEUE, TEMPLATES
-from runtime.domain.api_ports import ApiSettings
 from runtime.domain.errors import ConfigurationError
+from runtime.domain.models.price_table import PriceTable
 from runtime.domain.ports import Clock
-from runtime.domain.pricing import PriceTable
+from runtime.domain.service_ports import ApiSettings
 
 MODEL_CALLS: Final = 4
 """Calls to models that a preview makes at a time, at most."""
@@ -25,8 +25,8 @@ _MAX_NUMBER: Final = 100_000
 
 
 class AwsApi(AwsStorage):
-    """Implements `api_ports.ApiPorts`. A function is given the variables of what it may touch, and
-    no others: each port asks for its own when it is first used.
+    """Implements `service_ports.ApiPorts`. A function is given the variables of what it may touch,
+    and no others: each port asks for its own when it is first used.
     """
 
     def __init__(

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Final
 import botocore.exceptions as sdk
 
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.ports import ModelReply, ModelRequest, Usage
-from runtime.domain.record import clean_text
+from runtime.domain.jobs.record import clean_text
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient

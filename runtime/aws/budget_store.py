@@ -14,7 +14,7 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageBusyError,
 )
-from runtime.domain.money import usd
+from runtime.domain.money.amounts import usd
 from runtime.domain.ports import Account, Hold
 
 if TYPE_CHECKING:

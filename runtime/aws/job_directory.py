@@ -20,10 +20,10 @@ from runtime.contract.tables import (
     JOBS_BY_USER,
     QUEUE,
 )
-from runtime.domain.api_ports import Page
 from runtime.domain.errors import ConflictError
-from runtime.domain.job import MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus, work_id_of
 from runtime.domain.ports import Clock
+from runtime.domain.service_ports import Page
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -33,7 +33,7 @@ _DELETING_VALUES: Final = {":deleting": JobStatus.DELETING}
 
 
 class DynamoJobDirectory:
-    """Implements `api_ports.JobDirectory`."""
+    """Implements `service_ports.JobDirectory`."""
 
     def __init__(self, *, client: "DynamoDBClient", names: TableNames, clock: Clock) -> None:
         self._client = client

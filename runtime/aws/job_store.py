@@ -32,7 +32,8 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageError,
 )
-from runtime.domain.job import (
+from runtime.domain.jobs.document import config_document, parse_config
+from runtime.domain.jobs.job import (
     ACTIVE,
     MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
@@ -40,7 +41,6 @@ from runtime.domain.job import (
     Progress,
     sources_of,
 )
-from runtime.domain.job_document import config_document, parse_config
 from runtime.domain.ports import Clock
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def _nano(usd: Decimal) -> int:
 
 
 def _storable(limit: object) -> object:
-    """As given where DynamoDB can hold it, else as text: `pricing.parse_budget` judges it."""
+    """As given where DynamoDB can hold it, else as text: `amounts.parse_budget` judges it."""
     if limit is None or isinstance(limit, str | bool):
         return limit
     try:

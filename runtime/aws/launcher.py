@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from runtime.aws.failures import SDK_ERRORS, error_code
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName
-from runtime.domain.api_ports import WorkItem
 from runtime.domain.errors import ConfigurationError, LaunchError
+from runtime.domain.service_ports import WorkItem
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.client import ECSClient
@@ -56,7 +56,7 @@ def _ids(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 
 class EcsLauncher:
-    """Implements `api_ports.Launcher`."""
+    """Implements `service_ports.Launcher`."""
 
     def __init__(self, *, client: "ECSClient", settings: TaskSettings) -> None:
         self._client = client

@@ -8,8 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.failures import s3_errors
-from runtime.domain.api_ports import UploadForm
 from runtime.domain.errors import StorageError
+from runtime.domain.service_ports import UploadForm
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -18,7 +18,7 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class S3Links:
-    """Implements `api_ports.ObjectLinks`."""
+    """Implements `service_ports.ObjectLinks`."""
 
     def __init__(self, *, client: "S3Client", bucket_name: str) -> None:
         self._client = client

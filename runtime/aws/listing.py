@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from runtime.aws.table import Item, Table
-from runtime.domain.api_ports import Page
 from runtime.domain.errors import InputError
+from runtime.domain.service_ports import Page
 
 MAX_EXAMINED: Final = 1000
 """Items that one page looks at when few of them are wanted."""

@@ -16,9 +16,9 @@ from runtime.aws.failures import (
     s3_key_error,
 )
 from runtime.aws.object_streams import Download, Upload
-from runtime.domain.api_ports import Page
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.ports import ObjectStat
+from runtime.domain.service_ports import Page
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -45,7 +45,7 @@ _UNUSABLE_VERSION: Final = frozenset({"InvalidArgument", "MethodNotAllowed"})
 
 
 class S3Objects:
-    """Implements `api_ports.ApiObjects`. The bucket keeps versions."""
+    """Implements `service_ports.ApiObjects`. The bucket keeps versions."""
 
     def __init__(
         self,

@@ -18,11 +18,11 @@ from runtime.aws.listing import NewestFirst, unknown_position
 from runtime.aws.table import Item, Table, parse_stamp, stamp
 from runtime.aws.transaction import Transaction
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS, TEMPLATES_BY_USER, TEMPLATES_PUBLIC
-from runtime.domain.api_ports import Page, TemplateHead, TemplateVersion
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.ports import Clock
-from runtime.domain.template import Template
-from runtime.domain.template_storage import stored_text
+from runtime.domain.service_ports import Page, TemplateHead, TemplateVersion
+from runtime.domain.templates.storage import stored_text
+from runtime.domain.templates.template import Template
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -35,7 +35,7 @@ _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class DynamoTemplateDirectory:
-    """Implements `api_ports.TemplateDirectory`."""
+    """Implements `service_ports.TemplateDirectory`."""
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
         self._client = client

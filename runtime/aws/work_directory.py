@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from runtime.aws.table import Item, Refused, Table, parse_stamp, stamp
 from runtime.aws.work_queue import no_work
 from runtime.contract.tables import QUEUE_BY_STATUS
-from runtime.domain.api_ports import WorkItem
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Clock
+from runtime.domain.service_ports import WorkItem
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 
 class DynamoWorkDirectory:
-    """Implements `api_ports.WorkDirectory`."""
+    """Implements `service_ports.WorkDirectory`."""
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
         self._table = Table(client, table_name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.aws.table import Item, Refused, Table, stamp
 from runtime.contract.tables import QUEUE_BY_STATUS
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.job import ENDED, JobStatus, work_id_of
+from runtime.domain.jobs.job import ENDED, JobStatus, work_id_of
 from runtime.domain.ports import Claim, Clock, Lease
 
 if TYPE_CHECKING:

@@ -29,17 +29,17 @@ from runtime.bootstrap import LocalEngine
 from runtime.cli.inputs import SeedFile, out_errors
 from runtime.contract.keys import export_key, failures_key, seed_prefix
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     Job,
     JobConfig,
     JobStatus,
     OutputFormat,
     SeedStrategy,
 )
-from runtime.domain.money import usd_decimal
+from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.requeue import queue_again
-from runtime.domain.template import Template
-from runtime.domain.template_document import document_of
+from runtime.domain.templates.document import document_of
+from runtime.domain.templates.template import Template
 from runtime.local.database import disk_errors
 
 LOCAL_USER: Final = "local"

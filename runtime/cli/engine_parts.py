@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from runtime.bootstrap import BEDROCK, bedrock_models, embedded_model
-from runtime.domain.ports import ModelClient
+from runtime.domain.models.calls import ModelClient
 from runtime.local.database import disk_errors
 from runtime.worker.logs import configure
 

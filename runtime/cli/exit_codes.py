@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 
 EXIT_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2

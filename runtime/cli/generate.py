@@ -30,9 +30,9 @@ from runtime.cli.inputs import (
 )
 from runtime.cli.progress import Goal, Meter, make_display
 from runtime.cli.report import Outcome, report
-from runtime.domain.job import JobStatus, SeedStrategy, work_id_of
-from runtime.domain.money import parse_usd
-from runtime.domain.pricing import PriceTable
+from runtime.domain.jobs.job import JobStatus, SeedStrategy, work_id_of
+from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.amounts import parse_usd
 from runtime.worker.dry_run import render_record
 from runtime.worker.plan import make_plan
 from runtime.worker.settings import WorkerSettings

@@ -14,11 +14,11 @@ from runtime.domain.errors import (
     TemplateError,
     TemplateNotFoundError,
 )
-from runtime.domain.job import MAX_RECORDS, OutputFormat
-from runtime.domain.seed_data import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
-from runtime.domain.template import Template
-from runtime.domain.template_document import parse_template, resolve_includes
-from runtime.domain.template_text import MAX_TEXT_BYTES, parse_text
+from runtime.domain.jobs.job import MAX_RECORDS, OutputFormat
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
+from runtime.domain.templates.document import parse_template, resolve_includes
+from runtime.domain.templates.template import Template
+from runtime.domain.templates.text import MAX_TEXT_BYTES, parse_text
 
 FRAGMENT_SUFFIXES: Final = ("", ".txt", ".md", ".j2", ".yaml", ".yml", ".json")
 

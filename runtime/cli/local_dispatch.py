@@ -4,7 +4,7 @@ knows the routes.
 
 from typing import Any
 
-from runtime.domain.api_ports import ApiPorts
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import Response
 from runtime.lambdas.router import endpoint_of, match
 

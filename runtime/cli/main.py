@@ -42,7 +42,7 @@ from runtime.domain.errors import (
     SeedwrightError,
     UnauthenticatedError,
 )
-from runtime.domain.job import SeedStrategy
+from runtime.domain.jobs.job import SeedStrategy
 
 _REFUSALS: Final = (
     InputError,
@@ -106,7 +106,7 @@ def generate_command(
 ) -> int:
     """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
     from runtime.cli.generate import Options, generate, read_dataset  # noqa: PLC0415
-    from runtime.domain.pricing import load_prices  # noqa: PLC0415
+    from runtime.domain.models.price_table import load_prices  # noqa: PLC0415
 
     dataset = read_dataset(
         template,
@@ -131,7 +131,7 @@ def demo_command(
 ) -> int:
     """Generate product reviews with the embedded model. No account, no key, no cost."""
     from runtime.cli.generate import Options, generate, read_dataset  # noqa: PLC0415
-    from runtime.domain.pricing import load_prices  # noqa: PLC0415
+    from runtime.domain.models.price_table import load_prices  # noqa: PLC0415
 
     example = examples_folder() / "product-reviews"
     dataset = read_dataset(
@@ -161,7 +161,7 @@ def validate_command(
 ) -> None:
     """Check a template. With seeds, show the prompts of the first record. Calls no model."""
     from runtime.cli.preview import show_prompts  # noqa: PLC0415
-    from runtime.domain.pricing import load_prices  # noqa: PLC0415
+    from runtime.domain.models.price_table import load_prices  # noqa: PLC0415
 
     show_prompts(template, seeds, load_prices(prices), backend=str(backend), model=model)
 
@@ -182,7 +182,7 @@ def estimate_command(
 ) -> None:
     """Say what a dataset would cost before a cent is spent. Calls no model."""
     from runtime.cli.preview import show_estimate  # noqa: PLC0415
-    from runtime.domain.pricing import load_prices  # noqa: PLC0415
+    from runtime.domain.models.price_table import load_prices  # noqa: PLC0415
 
     show_estimate(
         template,
@@ -200,7 +200,7 @@ def estimate_command(
 def models_command(prices: PricesOption = None, json: JsonOption = False) -> None:  # noqa: FBT002
     """List models with prices, tiers and the last day they can be used."""
     from runtime.cli.tables import show_models  # noqa: PLC0415
-    from runtime.domain.pricing import load_prices  # noqa: PLC0415
+    from runtime.domain.models.price_table import load_prices  # noqa: PLC0415
 
     show_models(load_prices(prices), json=json)
 

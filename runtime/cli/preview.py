@@ -7,11 +7,11 @@ from pathlib import Path
 import orjson
 
 from runtime.cli.inputs import check_count, read_seeds, read_template
-from runtime.domain.job import SeedStrategy
-from runtime.domain.money import usd, usd_decimal
-from runtime.domain.pricing import PriceTable
-from runtime.domain.seed_data import Row
-from runtime.domain.template import Step, Template
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.amounts import usd, usd_decimal
+from runtime.domain.seeds.seeds import Row
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.dry_run import estimate_cost, render_record
 from runtime.worker.plan import Plan, make_plan
 from runtime.worker.template_engine import TemplateEngine

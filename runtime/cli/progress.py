@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 
-from runtime.domain.job import Progress
-from runtime.domain.money import usd
+from runtime.domain.jobs.job import Progress
+from runtime.domain.money.amounts import usd
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -14,9 +14,9 @@ from runtime.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED
 from runtime.cli.progress import Meter
 from runtime.cli.tables import show_records
 from runtime.contract.keys import export_key
-from runtime.domain.job import Job, JobStatus, OutputFormat
-from runtime.domain.money import usd, usd_decimal
-from runtime.domain.record import index_of
+from runtime.domain.jobs.job import Job, JobStatus, OutputFormat
+from runtime.domain.jobs.record import index_of
+from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.worker.worker import Worker
 
 

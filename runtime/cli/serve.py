@@ -27,8 +27,8 @@ from runtime.cli.exit_codes import EXIT_INTERRUPTED
 from runtime.cli.local_worker import WorkerOrder
 from runtime.cli.profile import LOCAL_PROFILE, Profile, open_profiles
 from runtime.cli.worker_process import WorkerProcess
-from runtime.domain.ports import ModelClient
-from runtime.domain.pricing import load_prices
+from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.price_table import load_prices
 from runtime.local.server import ApiServer, Listener
 
 LOCAL_USER: Final = "local"

@@ -6,8 +6,8 @@ from typing import Final
 
 import orjson
 
-from runtime.domain.money import usd
-from runtime.domain.pricing import PriceTable
+from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.amounts import usd
 
 MAX_CELL_CHARACTERS: Final = 400
 

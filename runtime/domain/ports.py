@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
-from runtime.domain.job import Job, JobStatus, Progress, TemplateRef
-from runtime.domain.template import Template
-
-if TYPE_CHECKING:  # pricing needs `Usage`
-    from runtime.domain.pricing import PriceTable
+from runtime.domain.jobs.job import Job, JobStatus, Progress, TemplateRef
+from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.price_table import PriceTable
+from runtime.domain.templates.template import Template
 
 
 class Clock(Protocol):
@@ -26,79 +24,6 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
     def monotonic(self) -> float: ...
-
-
-# ── models ─────────────────────────────────────────────────────────────────────────────────────
-
-
-class Role(StrEnum):
-    USER = "user"
-    ASSISTANT = "assistant"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
-    role: Role
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRequest:
-    """One paid attempt. `messages` alternate and begin with the user's.
-
-    `output_schema` (JSON Schema) is set only for models that constrain their output to it.
-    `seed` makes a sampler repeatable where a model has one to set; others ignore it.
-    """
-
-    model: str
-    messages: tuple[Message, ...]
-    max_tokens: int
-    system: str | None = None
-    temperature: float | None = None
-    output_schema: Mapping[str, object] | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
-    """Billed tokens of one call. `input_tokens` excludes what the cache served or stored."""
-
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-
-    @property
-    def total(self) -> int:
-        """All tokens of the call."""
-        return (
-            self.input_tokens
-            + self.output_tokens
-            + self.cache_read_tokens
-            + self.cache_write_tokens
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelReply:
-    """A completion. `usage` is None when the provider did not say (then the worst case is paid).
-
-    `stop_reason` is Converse's word: end_turn, max_tokens, content_filtered, …
-    """
-
-    text: str
-    usage: Usage | None
-    stop_reason: str = "end_turn"
-
-
-class ModelClient(Protocol):
-    """Calls a model once. Thread safe. No retries: each call is at most one paid request."""
-
-    def converse(self, request: ModelRequest) -> ModelReply:
-        """Complete `request`. Raises `ModelError`, and nothing else."""
-        ...
-
-    def close(self) -> None: ...
 
 
 # ── objects ────────────────────────────────────────────────────────────────────────────────────
@@ -391,6 +316,6 @@ class Ports:
     models: ModelClient
     provider: str
     """Whose models `models` calls, as the price table names providers."""
-    prices: "PriceTable"
+    prices: PriceTable
     open_journal: Callable[[str], Journal] | None = None
     """Opens the journal of a work id; None where a lost machine takes its disk with it."""

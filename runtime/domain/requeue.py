@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from runtime.domain.errors import ConflictError
-from runtime.domain.job import ENDED, JobStatus, work_id_of
+from runtime.domain.jobs.job import ENDED, JobStatus, work_id_of
 from runtime.domain.ports import JobStore, WorkQueue
 
 

@@ -5,10 +5,10 @@ What another user owns answers as what does not exist, to the letter.
 
 from typing import Any
 
-from runtime.domain.api_ports import ApiPorts, TemplateHead
 from runtime.domain.errors import ForbiddenError, NotFoundError, TemplateNotFoundError
-from runtime.domain.job import Job, TemplateRef
-from runtime.domain.template import Template
+from runtime.domain.jobs.job import Job, TemplateRef
+from runtime.domain.service_ports import ApiPorts, TemplateHead
+from runtime.domain.templates.template import Template
 from runtime.lambdas.http import Call
 
 AnyCall = Call[Any, Any]

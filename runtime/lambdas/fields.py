@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from runtime.domain.errors import InputError
-from runtime.domain.job import MAX_RECORDS, OutputFormat
-from runtime.domain.money import NANO_PER_USD, parse_usd
+from runtime.domain.jobs.job import MAX_RECORDS, OutputFormat
+from runtime.domain.money.amounts import NANO_PER_USD, parse_usd
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _FORMATS: Final = ", ".join(OutputFormat)

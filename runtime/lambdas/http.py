@@ -19,7 +19,6 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -34,6 +33,7 @@ from runtime.domain.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import is_uuid
 from runtime.lambdas.observability import count_error, log_failure, observe
 

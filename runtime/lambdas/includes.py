@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.domain.api_ports import ApiPorts, Page, TemplateHead
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
-from runtime.domain.job import TemplateRef
-from runtime.domain.template import Template
-from runtime.domain.template_document import resolve_includes
+from runtime.domain.jobs.job import TemplateRef
+from runtime.domain.service_ports import ApiPorts, Page, TemplateHead
+from runtime.domain.templates.document import resolve_includes
+from runtime.domain.templates.template import Template
 from runtime.lambdas.access import find_template
 from runtime.lambdas.fields import is_uuid
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from runtime.contract.log_lines import WORKER_NOT_STARTED
-from runtime.domain.api_ports import ApiPorts, WorkItem
 from runtime.domain.errors import LaunchError, SeedwrightError
-from runtime.domain.job import Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import Job, JobStatus, work_id_of
+from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.observability import count, logger
 
 NO_WORKER: Final = "no worker could be started; it is tried again every minute"

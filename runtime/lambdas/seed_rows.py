@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from tempfile import TemporaryFile
 
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_data import check_suffix, read_seeds
-from runtime.domain.seed_readers import Found
+from runtime.domain.seeds.readers import Found
+from runtime.domain.seeds.seeds import check_suffix, read_seeds
+from runtime.domain.service_ports import ApiPorts
 
 
 @contextmanager

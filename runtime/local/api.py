@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from runtime.domain.api_ports import ApiSettings, WorkItem
-from runtime.domain.ports import ModelClient
-from runtime.domain.pricing import PriceTable
+from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.price_table import PriceTable
+from runtime.domain.service_ports import ApiSettings, WorkItem
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks, signing_secret
 from runtime.local.storage import LocalStorage
 
 
 class LocalApi:
-    """Implements `api_ports.ApiPorts`. Thread safe, as all its parts are.
+    """Implements `service_ports.ApiPorts`. Thread safe, as all its parts are.
 
     `base_url` is where clients reach the server, such as `http://127.0.0.1:8080`; signed addresses
     begin with it. `on_launch` is told of each work item that a worker should be started for, see

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from runtime.domain.api_ports import Page
 from runtime.domain.errors import ConflictError
-from runtime.domain.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus
+from runtime.domain.jobs.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus
 from runtime.domain.ports import Clock
+from runtime.domain.service_ports import Page
 from runtime.local.database import Database
 from runtime.local.job_store import parse_job
 from runtime.local.paging import page_of, parse_place, place_of
@@ -29,7 +29,7 @@ _DELETE_PARTS = (
 
 
 class SqliteJobDirectory:
-    """Implements `api_ports.JobDirectory`. `remove_journal` deletes the journal of a work id:
+    """Implements `service_ports.JobDirectory`. `remove_journal` deletes the journal of a work id:
     it holds replies of the job, as the tables hold its counters.
     """
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.job import (
+from runtime.domain.jobs.document import config_document, parse_config
+from runtime.domain.jobs.job import (
     ENDED,
     MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
@@ -15,7 +16,6 @@ from runtime.domain.job import (
     may_become,
     work_id_of,
 )
-from runtime.domain.job_document import config_document, parse_config
 from runtime.domain.ports import Clock
 from runtime.local.database import Database, parse_time
 

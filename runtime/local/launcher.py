@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable
 
-from runtime.domain.api_ports import WorkItem
 from runtime.domain.errors import LaunchError
+from runtime.domain.service_ports import WorkItem
 
 
 class LocalLauncher:
-    """Implements `api_ports.Launcher`. Thread safe.
+    """Implements `service_ports.Launcher`. Thread safe.
 
     `on_launch` is called in the thread that launches, so it should return at once: set an event, or
     start a process. It is called once for each launch; what it raises means that nothing started.

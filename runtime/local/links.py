@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from runtime.domain.api_ports import UploadForm
 from runtime.domain.errors import ConfigurationError, ForbiddenError
 from runtime.domain.ports import Clock
+from runtime.domain.service_ports import UploadForm
 from runtime.local.database import disk_errors
 from runtime.local.liveness import exclusive
 
@@ -42,7 +42,7 @@ class Upload:
 
 
 class LocalLinks:
-    """Implements `api_ports.ObjectLinks`, and checks what it gave when it comes back."""
+    """Implements `service_ports.ObjectLinks`, and checks what it gave when it comes back."""
 
     def __init__(self, *, base_url: str, secret: bytes, clock: Clock) -> None:
         self._base_url = base_url.rstrip("/")

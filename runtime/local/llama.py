@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from runtime.domain.errors import ConfigurationError, ModelError, ModelErrorKind
-from runtime.domain.ports import ModelReply, ModelRequest, Usage
-from runtime.domain.record import clean_text
+from runtime.domain.jobs.record import clean_text
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.local.json_schema import grammar_of
 
 EMBEDDED_MODEL: Final = "local/smollm2-135m"

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from runtime.domain.api_ports import Page
 from runtime.domain.errors import InputError, NotFoundError, ObjectExistsError, StorageError
 from runtime.domain.ports import ObjectStat
+from runtime.domain.service_ports import Page
 from runtime.local.database import disk_errors
 from runtime.local.liveness import exclusive
 from runtime.local.paging import page_of
@@ -35,7 +35,8 @@ _numbers = itertools.count(1)
 
 
 class DirectoryObjects:
-    """Implements `api_ports.ApiObjects` below `root`, which is created. `content_type` isn't kept.
+    """Implements `service_ports.ApiObjects` below `root`, which is created. `content_type` is not
+    kept.
 
     `version` is the SHA-256 of the content, worked out when `stat` is called: that reads the whole
     object, which seeds (the only objects that are pinned) are small enough for. `list` leaves it

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from runtime.domain.api_ports import Page
 from runtime.domain.errors import InputError
+from runtime.domain.service_ports import Page
 
 ItemT = TypeVar("ItemT")
 RowT = TypeVar("RowT")

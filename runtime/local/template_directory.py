@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS
-from runtime.domain.api_ports import Page, TemplateHead, TemplateVersion
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
-from runtime.domain.job import TemplateRef
+from runtime.domain.jobs.job import TemplateRef
 from runtime.domain.ports import Clock
-from runtime.domain.template import Template
-from runtime.domain.template_storage import stored_text
+from runtime.domain.service_ports import Page, TemplateHead, TemplateVersion
+from runtime.domain.templates.storage import stored_text
+from runtime.domain.templates.template import Template
 from runtime.local.database import Database
 from runtime.local.paging import page_of, parse_number, parse_place, place_of
 from runtime.local.template_store import put_version
@@ -29,8 +29,8 @@ _LIST_VERSIONS: Final = """
 
 
 class SqliteTemplateDirectory:
-    """Implements `api_ports.TemplateDirectory`. Versions of deleted templates go when their time
-    has come and something is deleted.
+    """Implements `service_ports.TemplateDirectory`. Versions of deleted templates go when their
+    time has come and something is deleted.
     """
 
     def __init__(self, *, database: Database, clock: Clock) -> None:

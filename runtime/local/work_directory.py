@@ -3,15 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 
-from runtime.domain.api_ports import WorkItem
 from runtime.domain.errors import NotFoundError
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Clock
+from runtime.domain.service_ports import WorkItem
 from runtime.local.database import Database, parse_time
 
 
 class SqliteWorkDirectory:
-    """Implements `api_ports.WorkDirectory`."""
+    """Implements `service_ports.WorkDirectory`."""
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.job import ENDED, JobStatus
+from runtime.domain.jobs.job import ENDED, JobStatus
 from runtime.domain.ports import Claim, Lease
 from runtime.local.database import Database
 from runtime.local.liveness import Owner, WorkLocks

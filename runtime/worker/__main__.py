@@ -13,7 +13,7 @@ from typing import Final
 from runtime.bootstrap import aws_ports, process_owner
 from runtime.contract import environment as names
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
-from runtime.domain.job import work_id_of
+from runtime.domain.jobs.job import work_id_of
 from runtime.worker.logs import configure, event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker

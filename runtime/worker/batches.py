@@ -18,8 +18,8 @@ from runtime.contract.keys import (
     serial_number,
 )
 from runtime.domain.errors import ObjectExistsError, StorageError
+from runtime.domain.jobs.record import index_of
 from runtime.domain.ports import ObjectStore
-from runtime.domain.record import index_of
 from runtime.worker.logs import event
 
 JSON_LINES: Final = "application/x-ndjson"

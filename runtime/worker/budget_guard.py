@@ -6,13 +6,13 @@ from enum import Enum, auto
 from typing import Final
 
 from runtime.contract.log_lines import COST_ABOVE_WORST_CASE
-from runtime.domain.budget import HoldChange, Ledger, take_over
 from runtime.domain.errors import (
     BudgetExceededError,
     ConflictError,
     LeaseLostError,
     StorageUnavailableError,
 )
+from runtime.domain.money.ledger import HoldChange, Ledger, take_over
 from runtime.domain.ports import Account, BudgetStore, Claim, Clock
 from runtime.worker.logs import event
 

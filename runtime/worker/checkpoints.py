@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from runtime.contract.keys import checkpoint_key
-from runtime.domain.checkpoint import Checkpoint, decode, encode, merge
 from runtime.domain.errors import ConflictError, CorruptCheckpointError, NotFoundError
+from runtime.domain.jobs.checkpoint import Checkpoint, decode, encode, merge
 from runtime.domain.ports import (
     CheckpointVersion,
     CheckpointVersions,

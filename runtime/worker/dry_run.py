@@ -6,11 +6,11 @@ from typing import Any, Final, Literal
 import orjson
 
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
-from runtime.domain.job import SeedStrategy
-from runtime.domain.sampling import draw
-from runtime.domain.seed_data import Row
-from runtime.domain.template import Step, Template
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import draw
+from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
+from runtime.domain.seeds.seeds import Row
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.plan import Plan
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 

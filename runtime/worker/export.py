@@ -16,8 +16,8 @@ from typing import Final
 
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
-from runtime.domain.indices import IndexSet
-from runtime.domain.job import Job, OutputFormat, PartitionStrategy
+from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.jobs.job import Job, OutputFormat, PartitionStrategy
 from runtime.domain.ports import ObjectStore
 from runtime.worker.batches import JSON_LINES, Batches, StoredBatches
 from runtime.worker.export_formats import (

@@ -17,8 +17,8 @@ import orjson
 
 from runtime.contract.keys import partition_key
 from runtime.domain.errors import ExportError
+from runtime.domain.jobs.record import RECORD_FIELDS
 from runtime.domain.ports import ObjectStore
-from runtime.domain.record import RECORD_FIELDS
 from runtime.worker.batches import JSON_LINES
 
 MAX_OPEN_DAYS: Final = 8

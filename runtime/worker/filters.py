@@ -24,7 +24,7 @@ from jinja2 import Undefined
 from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS
 
-from runtime.domain.template_policy import ORDINARY_FILTERS
+from runtime.domain.templates.policy import ORDINARY_FILTERS
 
 STYLES: Final[Mapping[str, str]] = {
     "formal": "Write in a formal register: complete sentences, precise words, no contractions.",

@@ -28,13 +28,14 @@ from runtime.domain.errors import (
     RenderError,
     SeedwrightError,
 )
-from runtime.domain.job import Job, Progress
-from runtime.domain.limiter import AdaptiveLimiter
-from runtime.domain.money import usd
-from runtime.domain.ports import Clock, ModelReply
-from runtime.domain.record import Failure, Record
-from runtime.domain.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
-from runtime.domain.seed_data import Row
+from runtime.domain.jobs.job import Job, Progress
+from runtime.domain.jobs.record import Failure, Record
+from runtime.domain.models.calls import ModelReply
+from runtime.domain.models.limiter import AdaptiveLimiter
+from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
+from runtime.domain.money.amounts import usd
+from runtime.domain.ports import Clock
+from runtime.domain.seeds.seeds import Row
 from runtime.worker.budget_guard import BudgetGuard, Cover
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from runtime.domain.errors import LeaseLostError, SeedwrightError
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Claim, Clock, JobStore, WorkQueue
 from runtime.worker.control import Control, StopReason
 from runtime.worker.logs import event

@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 
 from runtime.domain.errors import OutputError
-from runtime.domain.template_schema import compile_schema
+from runtime.domain.templates.output_schema import compile_schema
 
 REFUSED_STOP_REASONS: Final = frozenset(
     {

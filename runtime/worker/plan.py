@@ -8,10 +8,11 @@ import orjson
 
 from runtime.contract.keys import prices_key
 from runtime.domain.errors import ObjectExistsError
-from runtime.domain.job import Job
-from runtime.domain.ports import Message, ModelRequest, ObjectStore, TemplateStore
-from runtime.domain.pricing import Price, PriceTable
-from runtime.domain.template import Step, Template
+from runtime.domain.jobs.job import Job
+from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.models.price_table import Price, PriceTable
+from runtime.domain.ports import ObjectStore, TemplateStore
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.outputs import OutputReader
 
 

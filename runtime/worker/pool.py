@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.ports import ModelClient, ModelReply, ModelRequest
+from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

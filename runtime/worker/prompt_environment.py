@@ -1,6 +1,6 @@
 """Jinja2 cut down to what a prompt needs; runs in the render process only.
 
-`template_check` has judged every template before it comes here. This environment has nothing else
+`templates.check` has judged every template before it comes here. This environment has nothing else
 to offer, so that a gap in the check is not a gap in the fence.
 """
 
@@ -13,7 +13,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 
-from runtime.domain import template_policy as policy
+from runtime.domain.templates import policy
 
 CALLED: Final = "()"
 """Marks the name of a method where it is called."""

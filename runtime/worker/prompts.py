@@ -4,11 +4,11 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import BudgetExceededError, RenderError
-from runtime.domain.job import Job
-from runtime.domain.sampling import draw
-from runtime.domain.seed_data import Row, seed_id
+from runtime.domain.jobs.checkpoint import Partial
+from runtime.domain.jobs.job import Job
+from runtime.domain.jobs.sampling import draw
+from runtime.domain.seeds.seeds import Row, seed_id
 from runtime.worker.plan import Plan
 from runtime.worker.record_task import RecordTask, render_requests
 from runtime.worker.saver import Saver

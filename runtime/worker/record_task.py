@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import OutputError
-from runtime.domain.ports import Message, ModelReply, ModelRequest, Role
-from runtime.domain.record import Failure, clean_text
-from runtime.domain.retry import Attempts
-from runtime.domain.sampling import Draw
+from runtime.domain.jobs.checkpoint import Partial
+from runtime.domain.jobs.record import Failure, clean_text
+from runtime.domain.jobs.sampling import Draw
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.retry import Attempts
 from runtime.worker.outputs import REFUSED_STOP_REASONS, repair_instruction
 from runtime.worker.plan import Plan, StepPlan
 from runtime.worker.template_engine import RenderRequest

@@ -29,7 +29,7 @@ import orjson
 from jinja2 import Template, nodes
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
-from runtime.domain.template_nodes import value_names
+from runtime.domain.templates.syntax import value_names
 from runtime.worker.filters import build_filters
 from runtime.worker.prompt_environment import (
     CALLED,

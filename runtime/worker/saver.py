@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import orjson
 
-from runtime.domain.checkpoint import Checkpoint, Partial
 from runtime.domain.errors import StorageUnavailableError
-from runtime.domain.indices import IndexSet
-from runtime.domain.job import Progress
+from runtime.domain.jobs.checkpoint import Checkpoint, Partial
+from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.jobs.job import Progress
+from runtime.domain.jobs.record import Failure, Record, kind_of
 from runtime.domain.ports import Claim, Clock, Journal
-from runtime.domain.record import Failure, Record, kind_of
 from runtime.worker.batches import Batch, Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints

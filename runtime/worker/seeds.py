@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.ports import ObjectStore
-from runtime.domain.seed_data import Row, check_paths, parse_seeds
+from runtime.domain.seeds.seeds import Row, check_paths, parse_seeds
 
 
 class Seeds:

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, Self
 import orjson
 
 from runtime.domain.errors import ConfigurationError, RenderError, TemplateError
-from runtime.domain.template import Template
+from runtime.domain.templates.template import Template
 
 MEMORY_BYTES: Final = 128 * 1024 * 1024
 """What the child may hold in all; some 30 MiB of it are Python and Jinja2."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from runtime.domain.errors import ModelError, PriceError, RenderError, TemplateError
-from runtime.domain.job import SeedStrategy
-from runtime.domain.money import NANO_PER_USD, usd
-from runtime.domain.ports import Clock, ModelClient, ModelReply, ModelRequest
-from runtime.domain.sampling import draw
-from runtime.domain.seed_data import Row, seed_id
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import draw
+from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
+from runtime.domain.money.amounts import NANO_PER_USD, usd
+from runtime.domain.ports import Clock
+from runtime.domain.seeds.seeds import Row, seed_id
 from runtime.worker.plan import Plan, StepPlan
 from runtime.worker.record_task import RecordTask, render_requests
 from runtime.worker.template_engine import TemplateEngine

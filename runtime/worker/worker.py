@@ -22,8 +22,8 @@ from runtime.domain.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from runtime.domain.job import ENDED, Job, JobStatus, Progress
-from runtime.domain.money import parse_budget
+from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
+from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
 from runtime.worker.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     Job,
     JobConfig,
     JobStatus,
@@ -26,7 +26,7 @@ from runtime.domain.job import (
     PartitionStrategy,
     TemplateRef,
 )
-from runtime.domain.record import Record
+from runtime.domain.jobs.record import Record
 from runtime.local.objects import DirectoryObjects
 from runtime.worker.batches import Batches
 from runtime.worker.export import Exporter

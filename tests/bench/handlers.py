@@ -22,8 +22,8 @@ from typing import Final
 
 from runtime.bootstrap import LocalService, local_api
 from runtime.contract.routes import FUNCTIONS
-from runtime.domain.ports import ModelReply, ModelRequest
-from runtime.domain.pricing import load_prices
+from runtime.domain.models.calls import ModelReply, ModelRequest
+from runtime.domain.models.price_table import load_prices
 from tests.fixtures.api import Api, Reply, captured_logs
 
 TARGET_SECONDS: Final = 0.060

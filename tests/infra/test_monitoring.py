@@ -11,8 +11,8 @@ import pytest
 
 from runtime.contract import log_lines
 from runtime.contract.routes import FUNCTIONS, LaunchGrant
-from runtime.domain.job import ENDED, JobStatus
-from runtime.worker.logs import configure, event
+from runtime.domain.jobs.job import ENDED, JobStatus
+from runtime.logs import configure, event
 from tests.infra.conftest import ROOT, Synthesized
 
 STACK = "monitoring"
@@ -130,7 +130,7 @@ def worker_line(level: int, message: str, **fields: object) -> dict[str, Any]:
     stream, root = StringIO(), logging.getLogger("runtime")
     before = (root.handlers, root.level, root.propagate)
     configure(stream)
-    event(logging.getLogger("runtime.worker.jobs"), level, message, **fields)
+    event(logging.getLogger("runtime.worker.status_writer"), level, message, **fields)
     root.handlers, root.level, root.propagate = before
     line: dict[str, Any] = json.loads(stream.getvalue())
     return line
@@ -194,7 +194,7 @@ LINES: Final = [name for name in vars(log_lines) if name.isupper()]
 def test_somebody_writes_every_line_that_is_counted(line: str) -> None:
     sources = [
         path.read_text()
-        for folder in ("runtime/worker", "runtime/lambdas", "runtime/aws")
+        for folder in ("runtime/worker", "runtime/service", "runtime/lambdas", "runtime/aws")
         for path in Path(ROOT / folder).rglob("*.py")
     ]
 

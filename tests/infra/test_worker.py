@@ -193,12 +193,13 @@ def test_the_image_is_built_from_what_the_worker_needs(app: Synthesized) -> None
     folder = app.folder / image_asset(app)["directory"]
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
-    assert {"runtime/worker/__main__.py", "runtime/domain/prices.json"} <= found
+    assert {"runtime/worker/__main__.py", "runtime/domain/models/prices.json"} <= found
     assert {"requirements/worker.txt", "runtime/worker/Dockerfile"} <= found
     tops = {"/".join(path.split("/")[:2]) for path in found}
     assert tops == {
-        *("runtime/__init__.py", "runtime/bootstrap.py", "runtime/aws", "runtime/contract"),
-        *("runtime/domain", "runtime/worker", "requirements/worker.txt"),
+        *("runtime/__init__.py", "runtime/bootstrap.py"),
+        *("runtime/aws", "runtime/contract", "runtime/domain", "runtime/engine"),
+        *("runtime/models", "runtime/worker", "requirements/worker.txt"),
     }
     assert not [path for path in found if path.endswith(".pyc")]
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from runtime.contract.routes import SWEEP_QUEUE, TASK_STOPPED
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.worker.worker import ExitCode
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.aws import BUCKET, FakeAws

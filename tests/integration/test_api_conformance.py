@@ -29,8 +29,8 @@ from schemathesis.specs.openapi.checks import (
 from runtime.bootstrap import LocalService, local_api
 from runtime.contract.keys import seed_prefix
 from runtime.contract.routes import ROUTES, Route
-from runtime.domain.ports import ModelReply, ModelRequest, Usage
-from runtime.domain.pricing import load_prices
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.price_table import load_prices
 from runtime.lambdas.openapi import document
 from tests.fixtures.api import Api
 from tests.fixtures.api_wsgi import ApiApplication, StartResponse

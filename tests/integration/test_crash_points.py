@@ -14,8 +14,8 @@ import pytest
 
 from runtime.contract import keys
 from runtime.contract.tables import CHECKPOINT_METADATA, QUEUE
-from runtime.domain.checkpoint import decode
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.checkpoint import decode
+from runtime.domain.jobs.job import JobStatus
 from runtime.worker.crash_points import CRASH_POINTS
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.contract import keys
-from runtime.domain.job import JobStatus, OutputFormat, SeedStrategy
-from runtime.domain.pricing import PriceTable, load_prices
+from runtime.domain.jobs.job import JobStatus, OutputFormat, SeedStrategy
+from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.worker.worker import ExitCode
 from tests.fixtures.session_faults import Document
 from tests.fixtures.worker_world import (

@@ -69,7 +69,7 @@ NAMED: Final = (
     ),
     Named(
         name="the budget is never enforced: every call is covered",
-        path="runtime/domain/budget.py",
+        path="runtime/domain/money/ledger.py",
         old="        return self._settled + self._reserved_total + nano <= self._hold.nano",
         new="        return True",
         tests=(_BUDGET, "tests/property/test_budget_properties.py"),
@@ -124,7 +124,7 @@ NAMED: Final = (
     ),
     Named(
         name="a reservation is released when its fate is unknown",
-        path="runtime/domain/budget.py",
+        path="runtime/domain/money/ledger.py",
         old="        self.settle(call, nano)\n        return nano",
         new="        self.release(call)\n        return nano",
         tests=(_BUDGET, "tests/property/test_budget_properties.py"),
@@ -138,7 +138,7 @@ NAMED: Final = (
     ),
     Named(
         name="a dead worker's hold is released by its successor",
-        path="runtime/domain/budget.py",
+        path="runtime/domain/money/ledger.py",
         old="        spent_nano=left_behind.nano if left_behind else 0,",
         new="        spent_nano=0,",
         tests=(_BUDGET, "tests/property/test_budget_properties.py"),

@@ -28,7 +28,7 @@ if __name__ == "__main__":  # as a script: pytest has the repository on its path
     sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from runtime.bootstrap import SystemClock
-from runtime.domain.money import usd
+from runtime.domain.money.amounts import usd
 from runtime.local.storage import open_storage
 from tests.fixtures import command
 from tests.fixtures.bedrock_double import BedrockDouble

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.bootstrap import SystemClock
-from runtime.domain.job import JobStatus, work_id_of
+from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.local.storage import open_storage
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import (

@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 import psutil
 import pytest
 
-from runtime.domain.job import JobStatus
-from runtime.domain.money import parse_usd
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.money.amounts import parse_usd
 from runtime.domain.ports import Lease
 from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_world import wait_until

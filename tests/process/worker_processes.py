@@ -30,9 +30,10 @@ import pytest
 from runtime.bootstrap import SystemClock
 from runtime.contract import keys
 from runtime.contract.tables import TABLES
-from runtime.domain.job import Job, JobConfig, JobStatus, SeedStrategy
-from runtime.domain.ports import Account, Usage
-from runtime.domain.pricing import load_prices
+from runtime.domain.jobs.job import Job, JobConfig, JobStatus, SeedStrategy
+from runtime.domain.models.calls import Usage
+from runtime.domain.models.price_table import load_prices
+from runtime.domain.ports import Account
 from tests.fixtures.aws import (
     BUCKET,
     CLEAN_ENVIRONMENT,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.domain.checkpoint import SCHEMA, Checkpoint, Partial, decode, encode, merge
 from runtime.domain.errors import CorruptCheckpointError
+from runtime.domain.jobs.checkpoint import SCHEMA, Checkpoint, Partial, decode, encode, merge
 
 SIZE = 24
 counters = st.integers(0, 2**63 - 1)

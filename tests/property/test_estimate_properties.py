@@ -5,9 +5,9 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.estimate import Estimate, StepSample, estimate
-from runtime.domain.ports import Usage
-from runtime.domain.price import FRAMING_TOKENS, Price
+from runtime.domain.models.calls import Usage
+from runtime.domain.models.price import FRAMING_TOKENS, Price
+from runtime.domain.money.estimate import Estimate, StepSample, estimate
 
 rates = st.integers(0, 50_000)
 prices = st.builds(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.domain.errors import ExportError
-from runtime.domain.job import Job, JobConfig, JobStatus, OutputFormat, TemplateRef
-from runtime.domain.record import Record, clean_text
+from runtime.domain.jobs.job import Job, JobConfig, JobStatus, OutputFormat, TemplateRef
+from runtime.domain.jobs.record import Record, clean_text
 from runtime.worker.batches import Batches
 from runtime.worker.export import Exporter
 from tests.fixtures.memory_objects import MemoryObjects

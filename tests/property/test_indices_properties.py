@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.indices import IndexSet
+from runtime.domain.jobs.indices import IndexSet
 
 
 @given(st.integers(0, 70), st.lists(st.integers(-5, 80)))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.domain.job import (
+from runtime.domain.jobs.document import config_document, parse_config
+from runtime.domain.jobs.job import (
     ACTIVE,
     ENDED,
     TRANSITIONS,
@@ -21,7 +22,6 @@ from runtime.domain.job import (
     sources_of,
     work_id_of,
 )
-from runtime.domain.job_document import config_document, parse_config
 
 DRAWN = """
     QUEUED RUNNING

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.limiter import DECREASE, QUIET_SECONDS, AdaptiveLimiter
+from runtime.domain.models.limiter import DECREASE, QUIET_SECONDS, AdaptiveLimiter
 
 maxima = st.integers(1, 200)
 steps = st.lists(st.none() | st.floats(0, 2), max_size=200)

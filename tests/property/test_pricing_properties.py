@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime.domain import pricing
 from runtime.domain.errors import InputError, PriceError
-from runtime.domain.money import MAX_BUDGET_NANO, NANO_PER_USD, parse_budget, parse_usd, usd
-from runtime.domain.ports import Usage
-from runtime.domain.price_document import PriceDocument, parse_document
-from runtime.domain.pricing import FRAMING_TOKENS, Price, PriceTable, load_prices
+from runtime.domain.models import price_table as pricing
+from runtime.domain.models.calls import Usage
+from runtime.domain.models.price_file import PriceDocument, parse_document
+from runtime.domain.models.price_table import FRAMING_TOKENS, Price, PriceTable, load_prices
+from runtime.domain.money.amounts import MAX_BUDGET_NANO, NANO_PER_USD, parse_budget, parse_usd, usd
 
 PACKAGED: dict[str, Any] = json.loads(Path(pricing.__file__).with_name("prices.json").read_bytes())
 TABLE = load_prices()

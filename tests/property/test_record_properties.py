@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.record import RECORD_FIELDS, Failure, Record, clean_text, index_of, record_id
+from runtime.domain.jobs.record import (
+    RECORD_FIELDS,
+    Failure,
+    Record,
+    clean_text,
+    index_of,
+    record_id,
+)
 
 SURROGATES = "\ud800\udbff\udc00\udfff"
 any_text = st.text(st.characters(codec=None) | st.sampled_from(SURROGATES + "\ufeff\n\u2028"))

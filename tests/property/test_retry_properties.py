@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.domain.errors import ModelErrorKind
-from runtime.domain.retry import MAX_PRESUMED_ATTEMPTS, RULES, Attempts, decide
+from runtime.domain.models.retry import MAX_PRESUMED_ATTEMPTS, RULES, Attempts, decide
 
 Kind = ModelErrorKind
 jitters = st.floats(0, 1, exclude_max=True)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.job import SeedStrategy
-from runtime.domain.sampling import Draw, draw
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import Draw, draw
 
 JOBS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(8)]
 RANDOM, SEQUENTIAL = SeedStrategy.RANDOM, SeedStrategy.SEQUENTIAL

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runtime.domain import seed_readers
 from runtime.domain.errors import SeedError
-from runtime.domain.seed_data import (
+from runtime.domain.seeds import readers as seed_readers
+from runtime.domain.seeds.seeds import (
     FORMATS,
     Missing,
     Row,

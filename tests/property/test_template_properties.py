@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template import Step, Template
-from runtime.domain.template_check import check_template
-from runtime.domain.template_document import document_of, parse_template
+from runtime.domain.templates.check import check_template
+from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 
 TOKENS = (

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template_document import document_of, parse_template
-from runtime.domain.template_measure import MAX_DOCUMENT_DEPTH
-from runtime.domain.template_text import parse_text, render_yaml
+from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.measure import MAX_DOCUMENT_DEPTH
+from runtime.domain.templates.text import parse_text, render_yaml
 
 ODD = ["\n", " ", "\t", "\r", "\x85", "\u2028", "\ufeff", "\x00", "\x07", "|", ">", "#", ": ", "- "]
 ODD += ["'", '"', "\\", "%", "@", "`", "&", "*", "!", "~", "null", "yes", "1_0", "0x1f", "<<", "="]

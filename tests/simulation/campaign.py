@@ -22,11 +22,11 @@ from typing import Final
 import orjson
 
 from runtime.contract.keys import export_key, failures_key
-from runtime.domain.job import ENDED, Job, JobConfig, JobStatus, TemplateRef
+from runtime.domain.jobs.job import ENDED, Job, JobConfig, JobStatus, TemplateRef
+from runtime.domain.models.price_table import load_prices
 from runtime.domain.ports import Ports
-from runtime.domain.pricing import load_prices
 from runtime.domain.requeue import queue_again
-from runtime.domain.template import Step, Template
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.memory_ports import (

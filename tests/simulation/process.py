@@ -15,10 +15,11 @@ from runtime.domain.errors import (
     RenderError,
     StorageUnavailableError,
 )
-from runtime.domain.ports import ModelReply, ModelRequest, ObjectStat, Ports, Usage
-from runtime.domain.price import Price
-from runtime.domain.record import index_of
-from runtime.domain.template import Template
+from runtime.domain.jobs.record import index_of
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.price import Price
+from runtime.domain.ports import ObjectStat, Ports
+from runtime.domain.templates.template import Template
 from runtime.worker.control import StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.pool import Completion

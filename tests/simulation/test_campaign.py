@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.domain import budget
+from runtime.domain.money import ledger as budget
 from runtime.domain.ports import Hold
 from runtime.worker import budget_guard, saver
 from tests.simulation.campaign import Outcome, run_schedule

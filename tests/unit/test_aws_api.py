@@ -16,13 +16,13 @@ from runtime.aws.work_queue import DynamoWorkQueue
 from runtime.contract import environment as names
 from runtime.contract.routes import FUNCTIONS, Function
 from runtime.contract.tables import JOBS, QUEUE, TABLES, TEMPLATES
-from runtime.domain.api_ports import ApiPorts, ApiSettings
 from runtime.domain.errors import (
     ConfigurationError,
     NotFoundError,
     PriceError,
     StorageUnavailableError,
 )
+from runtime.domain.service_ports import ApiPorts, ApiSettings
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint, ports_of_process
 from tests.fixtures.api import Api
 from tests.fixtures.aws import FakeAws

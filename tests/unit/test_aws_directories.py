@@ -17,7 +17,6 @@ from runtime.aws.batch import delete_items
 from runtime.aws.table import to_attributes
 from runtime.aws.transaction import Transaction
 from runtime.contract import tables
-from runtime.domain.api_ports import TemplateHead
 from runtime.domain.errors import (
     ConflictError,
     NotFoundError,
@@ -27,9 +26,10 @@ from runtime.domain.errors import (
     TemplateError,
     TemplateNotFoundError,
 )
-from runtime.domain.job import JobStatus, TemplateRef, work_id_of
+from runtime.domain.jobs.job import JobStatus, TemplateRef, work_id_of
 from runtime.domain.ports import CheckpointVersion
-from runtime.domain.template_storage import MAX_STORED_BYTES
+from runtime.domain.service_ports import TemplateHead
+from runtime.domain.templates.storage import MAX_STORED_BYTES
 from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.aws_faults import (
     Crash,

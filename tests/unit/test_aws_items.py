@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from runtime.contract import tables
-from runtime.domain.api_ports import TemplateHead, WorkItem
 from runtime.domain.errors import StorageError
-from runtime.domain.job import JobStatus, OutputFormat, Progress, SeedStrategy, TemplateRef
+from runtime.domain.jobs.job import JobStatus, OutputFormat, Progress, SeedStrategy, TemplateRef
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
+from runtime.domain.service_ports import TemplateHead, WorkItem
 from tests.fixtures import dynamodb_items as items
 from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.clock import START, ManualClock

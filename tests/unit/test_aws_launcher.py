@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName, parse_task_name
-from runtime.domain.api_ports import WorkItem
 from runtime.domain.errors import ConfigurationError, LaunchError
-from runtime.domain.job import JobStatus, work_id_of
+from runtime.domain.jobs.job import JobStatus, work_id_of
+from runtime.domain.service_ports import WorkItem
 from tests.fixtures.aws import FakeAws
 from tests.fixtures.aws_api import API_ENVIRONMENT
 from tests.fixtures.aws_faults import no_retry_pauses, refused, reply_lost

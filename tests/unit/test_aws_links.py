@@ -10,8 +10,8 @@ import pytest
 
 from runtime.aws import clients
 from runtime.aws.links import S3Links
-from runtime.domain.api_ports import UploadForm
 from runtime.domain.errors import StorageError
+from runtime.domain.service_ports import UploadForm
 from tests.fixtures.aws import BUCKET, FakeAws
 
 KEY: Final = "seed-data/ada/my books.csv"

@@ -22,7 +22,7 @@ from runtime.domain.errors import (
     StorageUnavailableError,
     TemplateError,
 )
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     MAX_ERROR_MESSAGE_CHARACTERS,
     JobStatus,
     Progress,

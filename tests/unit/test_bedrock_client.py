@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.aws.bedrock import BedrockModels, bedrock_schema
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.ports import Message, ModelRequest, Role, Usage
+from runtime.domain.models.calls import Message, ModelRequest, Role, Usage
 from tests.fixtures import bedrock_double
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 

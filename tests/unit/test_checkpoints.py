@@ -7,7 +7,6 @@ import orjson
 import pytest
 
 from runtime.contract.keys import checkpoint_key
-from runtime.domain.checkpoint import Checkpoint, decode, encode
 from runtime.domain.errors import (
     ConflictError,
     LeaseLostError,
@@ -15,6 +14,7 @@ from runtime.domain.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from runtime.domain.jobs.checkpoint import Checkpoint, decode, encode
 from runtime.domain.ports import CheckpointVersion, Claim
 from runtime.worker.checkpoints import MAX_ATTEMPTS, Checkpoints
 from tests.fixtures.clock import START, ManualClock

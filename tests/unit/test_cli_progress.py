@@ -12,8 +12,8 @@ from runtime.cli.engine_parts import log_to
 from runtime.cli.main import run
 from runtime.cli.progress import Goal, Meter, Plain
 from runtime.cli.tables import model_rows, show_records
-from runtime.domain.job import Progress
-from runtime.domain.pricing import load_prices
+from runtime.domain.jobs.job import Progress
+from runtime.domain.models.price_table import load_prices
 from runtime.worker.dry_run import example_of
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.command import write_inputs

@@ -15,9 +15,10 @@ from typer.main import get_command
 
 from runtime.cli.main import app
 from runtime.contract import environment
-from runtime.domain import template_document, template_policy
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.template_document import parse_template
+from runtime.domain.templates import document as template_document
+from runtime.domain.templates import policy as template_policy
+from runtime.domain.templates.document import parse_template
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 from runtime.worker.worker import ExitCode
 

@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from runtime.domain.job import SeedStrategy
-from runtime.domain.pricing import load_prices
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.models.price_table import load_prices
 from runtime.worker.dry_run import estimate_cost
 from runtime.worker.plan import make_plan
 from runtime.worker.template_engine import TemplateEngine

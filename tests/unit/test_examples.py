@@ -9,9 +9,9 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from runtime.domain.seed_data import Row, missing_paths, parse_seeds
-from runtime.domain.template import Template
-from runtime.domain.template_document import parse_template, resolve_includes
+from runtime.domain.seeds.seeds import Row, missing_paths, parse_seeds
+from runtime.domain.templates.document import parse_template, resolve_includes
+from runtime.domain.templates.template import Template
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -20,7 +20,7 @@ import pytest
 from runtime.aws.objects import S3Objects
 from runtime.contract.keys import batch_key, failures_key
 from runtime.domain.errors import ExportError, StorageFullError, StorageUnavailableError
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     Job,
     JobConfig,
     JobStatus,
@@ -28,8 +28,8 @@ from runtime.domain.job import (
     PartitionStrategy,
     TemplateRef,
 )
+from runtime.domain.jobs.record import RECORD_FIELDS, Failure, Record
 from runtime.domain.ports import ObjectStat, ObjectStore
-from runtime.domain.record import RECORD_FIELDS, Failure, Record
 from runtime.local.objects import DirectoryObjects
 from runtime.worker import export_formats
 from runtime.worker.batches import Batches

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
-from runtime.domain.template_policy import ALLOWED_FILTERS, OWN_FILTERS
+from runtime.domain.templates.policy import ALLOWED_FILTERS, OWN_FILTERS
 from runtime.worker.filters import (
     STYLES,
     build_filters,

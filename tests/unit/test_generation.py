@@ -1,7 +1,7 @@
 """The loop that turns prompts into records, with a pool of calls that the test answers."""
 
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.ports import ModelReply, ModelRequest, Usage
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.template_engine import TemplateEngine

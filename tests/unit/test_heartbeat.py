@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from runtime.domain.errors import StorageUnavailableError
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Claim, Clock
 from runtime.worker.control import Control, StopReason
 from runtime.worker.heartbeat import Heartbeat

@@ -11,7 +11,7 @@ from runtime.domain.errors import (
     SeedwrightError,
     StorageUnavailableError,
 )
-from runtime.domain.job import JobStatus, Progress
+from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.ports import Claim
 from runtime.domain.requeue import queue_again
 from runtime.worker.jobs import Jobs

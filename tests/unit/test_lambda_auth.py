@@ -10,8 +10,8 @@ import pytest
 
 from runtime.contract import keys
 from runtime.contract.routes import ROUTES, Route
-from runtime.domain.api_ports import ApiPorts
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.cursor import encode_cursor
 from runtime.lambdas.router import endpoint_of
 from tests.fixtures.api_world import SOME_ID, ApiWorld

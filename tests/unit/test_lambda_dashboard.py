@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import BOB

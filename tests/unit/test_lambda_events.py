@@ -8,7 +8,7 @@ import pytest
 
 from runtime.contract.routes import SWEEP_QUEUE, TASK_STOPPED
 from runtime.domain.errors import StorageUnavailableError
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.lambdas.events.sweep_queue import lambda_handler as sweep_queue
 from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
 from tests.fixtures.api import HandlerLogs

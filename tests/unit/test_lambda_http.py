@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -29,6 +28,7 @@ from runtime.domain.errors import (
     TemplateNotFoundError,
     TooLargeError,
 )
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import (
     MAX_BODY_BYTES,
     Answer,

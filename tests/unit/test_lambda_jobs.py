@@ -14,10 +14,10 @@ import pytest
 
 from runtime.contract import keys
 from runtime.domain.errors import NotFoundError
-from runtime.domain.job import JobStatus, SeedStrategy
-from runtime.domain.money import usd
+from runtime.domain.jobs.job import JobStatus, SeedStrategy
+from runtime.domain.models.price_table import load_prices
+from runtime.domain.money.amounts import usd
 from runtime.domain.ports import Hold
-from runtime.domain.pricing import load_prices
 from tests.fixtures.api import downloads
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws import BUCKET
@@ -146,7 +146,7 @@ def test_seeds_that_are_none(api_world: ApiWorld, name: str, body: bytes, proble
 
 
 def test_seeds_that_are_too_large(api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.domain.seed_data.MAX_SEED_BYTES", 10)
+    monkeypatch.setattr("runtime.domain.seeds.seeds.MAX_SEED_BYTES", 10)
     reply = api_world.create_job()
     assert (reply.status, "limit is 10" in reply.message) == (400, True)
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runtime.domain import seed_data
-from runtime.domain.seed_data import MAX_SEED_BYTES
+from runtime.domain.seeds import seeds as seed_data
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws import BUCKET
@@ -368,7 +368,7 @@ def test_pyarrow_is_not_loaded_for_text() -> None:
     """It takes longer to import than a text file takes to check."""
     script = (
         "import sys, runtime.lambdas.seed_data.validate_seed_data as v;"
-        "from runtime.domain.seed_data import parse_seeds; parse_seeds(b'a\\n1', 'a.csv');"
+        "from runtime.domain.seeds.seeds import parse_seeds; parse_seeds(b'a\\n1', 'a.csv');"
         "sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -16,7 +16,7 @@ import pytest
 from runtime.contract import keys
 from runtime.contract.routes import ROUTES, Route
 from runtime.contract.tables import TABLES
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.lambdas.http import Nothing
 from runtime.lambdas.router import endpoint_of
 from tests.fixtures.api import Reply

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from runtime.contract.routes import ROUTES, Route
-from runtime.domain.api_ports import ApiPorts
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import MAX_BODY_BYTES, Nothing
 from runtime.lambdas.router import endpoint_of
 from tests.fixtures.api import Api, Reply

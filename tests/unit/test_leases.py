@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Claim
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.settings import WorkerSettings

@@ -8,13 +8,13 @@ import pytest
 from jinja2.exceptions import FilterArgumentError
 
 from runtime.domain.errors import OutputError, TemplateError
-from runtime.domain.template import Step
-from runtime.domain.template_check import check_template
-from runtime.domain.template_document import parse_template
-from runtime.domain.template_measure import measure
-from runtime.domain.template_schema import schema_problem
-from runtime.domain.template_storage import stored_text
-from runtime.domain.template_text import parse_text
+from runtime.domain.templates.check import check_template
+from runtime.domain.templates.document import parse_template
+from runtime.domain.templates.measure import measure
+from runtime.domain.templates.output_schema import schema_problem
+from runtime.domain.templates.storage import stored_text
+from runtime.domain.templates.template import Step
+from runtime.domain.templates.text import parse_text
 from runtime.worker.filters import extract_keywords
 from runtime.worker.outputs import OutputReader
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from runtime.domain.errors import ConfigurationError, ModelError, ModelErrorKind
-from runtime.domain.ports import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
 from runtime.local.json_schema import grammar_of
 from runtime.local.llama import EMBEDDED_MODEL, LlamaModels
 
@@ -339,7 +339,7 @@ def test_the_loopback_port_is_locked(models: LlamaModels) -> None:
 
 QUIET = """
 from runtime.domain.errors import ModelError
-from runtime.domain.ports import Message, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelRequest, Role
 from runtime.local.llama import EMBEDDED_MODEL, LlamaModels
 
 models = LlamaModels(context_tokens=256)
@@ -379,7 +379,7 @@ def test_nothing_is_printed_or_written(tmp_path: Path, ending: str) -> None:
 BUSY = """
 import contextlib, json, signal, sys, threading, time
 from runtime.domain.errors import ModelError
-from runtime.domain.ports import Message, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelRequest, Role
 from runtime.local.llama import EMBEDDED_MODEL, LlamaModels
 
 caught = []

@@ -11,7 +11,6 @@ import pytest
 from runtime.bootstrap import LocalService
 from runtime.contract import keys
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS
-from runtime.domain.api_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.domain.errors import (
     ConfigurationError,
     ConflictError,
@@ -21,8 +20,9 @@ from runtime.domain.errors import (
     StorageError,
     TemplateNotFoundError,
 )
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import CheckpointVersion, Hold
+from runtime.domain.service_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks
 from runtime.local.storage import LocalStorage, open_storage

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from runtime.domain.errors import StorageError
-from runtime.domain.job import Job, JobConfig, JobStatus, OutputFormat, Progress, TemplateRef
+from runtime.domain.jobs.job import Job, JobConfig, JobStatus, OutputFormat, Progress, TemplateRef
 from runtime.domain.ports import Account, CheckpointVersion, Hold
-from runtime.domain.template_document import document_of
+from runtime.domain.templates.document import document_of
 from runtime.local.database import Database
 from runtime.local.schema import SCHEMA_VERSION
 from runtime.local.storage import LocalStorage, open_storage

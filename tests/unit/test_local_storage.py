@@ -18,7 +18,7 @@ from runtime.domain.errors import (
     StorageError,
     StorageFullError,
 )
-from runtime.domain.job import Job, JobStatus, Progress
+from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.ports import Hold
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from runtime.domain.errors import OutputError
-from runtime.domain.record import Record
+from runtime.domain.jobs.record import Record
 from runtime.worker.outputs import (
     MAX_DEPTH,
     MAX_ERROR_CHARACTERS,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.ports import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
 from runtime.worker.pool import Completion, ThreadCallPool
 
 DEADLINE = 20.0

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-from runtime.domain import pricing
 from runtime.domain.errors import InputError, PriceError
-from runtime.domain.money import (
+from runtime.domain.models import price_table as pricing
+from runtime.domain.models.calls import Usage
+from runtime.domain.models.price_file import parse_document
+from runtime.domain.models.price_table import FRAMING_TOKENS, PriceTable, load_prices
+from runtime.domain.money.amounts import (
     MAX_BUDGET_NANO,
     NANO_PER_USD,
     parse_budget,
@@ -22,10 +25,7 @@ from runtime.domain.money import (
     usd,
     usd_decimal,
 )
-from runtime.domain.ports import Usage
-from runtime.domain.price_document import parse_document
-from runtime.domain.pricing import FRAMING_TOKENS, PriceTable, load_prices
-from runtime.domain.template import DEFAULT_TIER, Step
+from runtime.domain.templates.template import DEFAULT_TIER, Step
 
 TODAY = date(2026, 11, 23)
 EMBEDDED = "local/smollm2-135m"
@@ -574,7 +574,7 @@ def test_a_stored_number_out_of_range_is_never_raised(value: object, nano: int) 
 
 
 def test_importing_prices_loads_nothing_heavy() -> None:
-    script = "import sys, runtime.domain.pricing; print('\\n'.join(sys.modules))"
+    script = "import sys, runtime.domain.models.price_table; print('\\n'.join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60
     )

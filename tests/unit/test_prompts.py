@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from runtime.domain.checkpoint import Partial
-from runtime.domain.indices import IndexSet
+from runtime.domain.jobs.checkpoint import Partial
+from runtime.domain.jobs.indices import IndexSet
 from runtime.worker.prompts import Prompts
 
 

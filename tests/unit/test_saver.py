@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pytest
 
-from runtime.domain.checkpoint import Partial
 from runtime.domain.errors import StorageUnavailableError
+from runtime.domain.jobs.checkpoint import Partial
+from runtime.domain.jobs.record import UNKNOWN_KIND, Failure, Record, kind_of
 from runtime.domain.ports import Claim
-from runtime.domain.record import UNKNOWN_KIND, Failure, Record, kind_of
 from runtime.worker.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints

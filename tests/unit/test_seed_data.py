@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runtime.domain import seed_data, seed_readers
 from runtime.domain.errors import SeedError
-from runtime.domain.job import MAX_RECORDS
-from runtime.domain.seed_data import (
+from runtime.domain.jobs.job import MAX_RECORDS
+from runtime.domain.seeds import readers as seed_readers
+from runtime.domain.seeds import seeds as seed_data
+from runtime.domain.seeds.seeds import (
     MAX_SEED_BYTES,
     Missing,
     Row,

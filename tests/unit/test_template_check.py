@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template import Step
-from runtime.domain.template_check import Findings, check_template
+from runtime.domain.templates.check import Findings, check_template
+from runtime.domain.templates.template import Step
 
 ESCAPES = {
     "class of a text": "{{ ''.__class__.__mro__[1].__subclasses__() }}",

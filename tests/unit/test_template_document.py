@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
-from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
-from runtime.domain.template_document import (
+from runtime.domain.templates.document import (
     MAX_FRAGMENTS,
     document_of,
     parse_template,
     resolve_includes,
 )
+from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, Step, Template
 
 
 def document(**changes: Any) -> dict[str, Any]:

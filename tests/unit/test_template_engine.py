@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from runtime.domain.errors import ConfigurationError, RenderError, TemplateError
-from runtime.domain.template import Step, Template
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.template_engine import (
     MAX_REQUEST_BYTES,
     RenderRequest,
@@ -327,7 +327,7 @@ def test_signals_of_a_shutdown_do_not_reach_the_child(engine: TemplateEngine) ->
 def test_the_child_ends_with_its_parent() -> None:
     script = """
 import os, signal
-from runtime.domain.template import Step, Template
+from runtime.domain.templates.template import Step, Template
 from runtime.worker.template_engine import TemplateEngine
 engine = TemplateEngine(Template(name="n", steps=(Step(id="a", prompt="x"),)))
 engine.load(Template(name="n", steps=(Step(id="a", prompt="y"),)))

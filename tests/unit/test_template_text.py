@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template_document import document_of, parse_template
-from runtime.domain.template_measure import MAX_DOCUMENT_DEPTH
-from runtime.domain.template_text import MAX_TEXT_BYTES, parse_text, render_yaml
+from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.measure import MAX_DOCUMENT_DEPTH
+from runtime.domain.templates.text import MAX_TEXT_BYTES, parse_text, render_yaml
 
 EXAMPLES = sorted(Path("examples").glob("*/template.yaml"))
 

@@ -20,9 +20,9 @@ import pytest
 from runtime.aws import clients
 from runtime.contract import keys
 from runtime.domain.errors import RenderError
-from runtime.domain.job import JobStatus, OutputFormat
-from runtime.domain.record import clean_text
-from runtime.domain.retry import MAX_CONSECUTIVE_FAILURES, STALL_SECONDS
+from runtime.domain.jobs.job import JobStatus, OutputFormat
+from runtime.domain.jobs.record import clean_text
+from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, STALL_SECONDS
 from runtime.worker.logs import JsonFormatter
 from runtime.worker.template_engine import RenderRequest, TemplateEngine
 from runtime.worker.worker import ExitCode

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.contract import keys
 from runtime.contract.tables import CHECKPOINT_METADATA
-from runtime.domain.checkpoint import Checkpoint
+from runtime.domain.jobs.checkpoint import Checkpoint
 from runtime.domain.ports import Claim
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item

@@ -19,13 +19,13 @@ from runtime.contract.tables import (
     TEMPLATES,
     Table,
 )
-from runtime.domain.checkpoint import Checkpoint, decode
 from runtime.domain.errors import (
     ConflictError,
     StorageUnavailableError,
     TemplateNotFoundError,
 )
-from runtime.domain.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, TemplateRef
+from runtime.domain.jobs.checkpoint import Checkpoint, decode
+from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, TemplateRef
 from runtime.domain.ports import CheckpointVersion, Claim
 from runtime.worker.checkpoints import MAX_ATTEMPTS
 from runtime.worker.worker import ExitCode, Worker

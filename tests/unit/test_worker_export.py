@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.contract import keys
-from runtime.domain.job import Job, JobStatus, OutputFormat, PartitionStrategy
+from runtime.domain.jobs.job import Job, JobStatus, OutputFormat, PartitionStrategy
 from runtime.worker.export import Exporter
 from runtime.worker.export_formats import ExportRecord
 from runtime.worker.worker import ExitCode

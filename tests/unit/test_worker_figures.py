@@ -11,12 +11,12 @@ import pytest
 
 from runtime.bootstrap import LocalEngine, local_engine
 from runtime.contract import keys
-from runtime.domain.checkpoint import decode
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.job import JobStatus, Progress, SeedStrategy
-from runtime.domain.ports import ModelReply, ModelRequest, Usage
-from runtime.domain.pricing import load_prices
-from runtime.domain.record import UNKNOWN_KIND
+from runtime.domain.jobs.checkpoint import decode
+from runtime.domain.jobs.job import JobStatus, Progress, SeedStrategy
+from runtime.domain.jobs.record import UNKNOWN_KIND
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.price_table import load_prices
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.template_engine import TemplateEngine
 from runtime.worker.worker import ExitCode, Worker

@@ -8,7 +8,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime.contract import keys
-from runtime.domain.checkpoint import Checkpoint, decode
 from runtime.domain.errors import (
     ConfigurationError,
     ExportError,
@@ -16,7 +15,8 @@ from runtime.domain.errors import (
     StorageBusyError,
     StorageError,
 )
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.checkpoint import Checkpoint, decode
+from runtime.domain.jobs.job import JobStatus
 from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET

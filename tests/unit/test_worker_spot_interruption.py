@@ -14,7 +14,7 @@ import pytest
 
 from runtime.contract import keys
 from runtime.contract.tables import CHECKPOINT_METADATA, QUEUE
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import read_item
 from tests.fixtures.worker_checks import billed, check_completed, checkpoint, price, versions

@@ -16,8 +16,8 @@ from runtime.cli.remote.output import print_json, say
 from runtime.cli.remote.transfer_display import size_text, transfer_display
 from runtime.cli.transfer import OnBytes, Transfer, replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
-from runtime.domain.job import MAX_RECORDS
-from runtime.domain.record import index_of
+from runtime.domain.jobs.job import MAX_RECORDS
+from runtime.domain.jobs.record import index_of
 
 PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"

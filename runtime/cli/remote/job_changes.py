@@ -8,7 +8,7 @@ from runtime.cli.remote.job_views import describe, job_path, print_next
 from runtime.cli.remote.output import confirm, print_json
 from runtime.cli.remote.watching import follow as follow_job
 from runtime.domain.errors import NotFoundError
-from runtime.domain.money import parse_usd, usd_decimal
+from runtime.domain.money.amounts import parse_usd, usd_decimal
 
 
 def cancel(job_id: str, profile: str | None, *, json: bool) -> None:

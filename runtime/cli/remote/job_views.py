@@ -11,8 +11,8 @@ from runtime.cli.client import ApiClient
 from runtime.cli.progress import duration
 from runtime.cli.remote.connection import connect
 from runtime.cli.remote.output import plain, print_json, print_table
-from runtime.domain.job import JobStatus
-from runtime.domain.money import NANO_PER_USD, usd
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.money.amounts import NANO_PER_USD, usd
 
 MAX_PAGE: Final = 100
 Document = Mapping[str, Any]

@@ -8,7 +8,7 @@ from runtime.cli.remote.connection import Connection
 from runtime.cli.remote.output import say
 from runtime.cli.remote.transfer_display import size_text, transfer_display
 from runtime.domain.errors import InputError, SeedError, TooLargeError
-from runtime.domain.seed_data import check_suffix
+from runtime.domain.seeds.seeds import check_suffix
 
 MAX_SHOWN: Final = 3
 """Problems in one line of error; `seeds validate` shows more."""

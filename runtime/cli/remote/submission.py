@@ -34,9 +34,9 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageUnavailableError,
 )
-from runtime.domain.job import PartitionStrategy, SeedStrategy
-from runtime.domain.money import parse_usd, usd, usd_decimal
-from runtime.domain.template_document import document_of
+from runtime.domain.jobs.job import PartitionStrategy, SeedStrategy
+from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
+from runtime.domain.templates.document import document_of
 from runtime.local.database import disk_errors
 
 SEED_PREFIX: Final = "seed-data/"

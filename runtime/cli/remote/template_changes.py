@@ -10,7 +10,7 @@ from runtime.cli.remote.connection import connect
 from runtime.cli.remote.output import confirm, plain, print_json
 from runtime.cli.remote.template_files import template_path
 from runtime.domain.errors import NotFoundError
-from runtime.domain.template_document import document_of
+from runtime.domain.templates.document import document_of
 
 
 def create(file: Path, profile: str | None, *, public: bool, json: bool) -> None:

@@ -8,7 +8,7 @@ from runtime.cli.client import ApiClient
 from runtime.cli.inputs import read_for_api
 from runtime.cli.remote.job_views import list_all, segment
 from runtime.domain.errors import TemplateError
-from runtime.domain.template_document import document_of, parse_template
+from runtime.domain.templates.document import document_of, parse_template
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

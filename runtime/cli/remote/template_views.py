@@ -12,7 +12,7 @@ from runtime.cli.remote.output import plain, print_json, print_table, printable
 from runtime.cli.remote.template_files import template_path
 from runtime.cli.transfer import replacing
 from runtime.domain.errors import SeedError
-from runtime.domain.money import usd
+from runtime.domain.money.amounts import usd
 
 
 def show_list(profile: str | None, *, public: bool, limit: int, json: bool) -> None:

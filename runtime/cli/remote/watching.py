@@ -11,7 +11,7 @@ from runtime.cli.remote.connection import connect
 from runtime.cli.remote.job_views import describe, job_path, nano, print_next
 from runtime.cli.remote.output import print_json, say
 from runtime.domain.errors import StorageUnavailableError
-from runtime.domain.job import ACTIVE, JobStatus, Progress
+from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
 
 FIRST_INTERVAL_SECONDS: Final = 0.25
 LONGEST_INTERVAL_SECONDS: Final = 5.0

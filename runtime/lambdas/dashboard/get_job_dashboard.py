@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 
-from runtime.domain.job import Job, JobStatus
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.lambdas.access import own_job
 from runtime.lambdas.fields import Timestamp, usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from runtime.domain.job import Job
+from runtime.domain.jobs.job import Job
 from runtime.lambdas.fields import Timestamp, usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 

@@ -5,7 +5,7 @@ the event again.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runtime.domain.api_ports import ApiPorts
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import ports_of_process
 from runtime.lambdas.observability import log_failure, observe
 

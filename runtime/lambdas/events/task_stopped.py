@@ -7,9 +7,9 @@ sweeper finds the work by its lease. A repeated one finds nothing left to do.
 from typing import Any, Final
 
 from runtime.contract.tasks import TaskName, parse_task_name
-from runtime.domain.api_ports import ApiPorts, WorkItem
 from runtime.domain.errors import NotFoundError
-from runtime.domain.job import JobStatus, work_id_of
+from runtime.domain.jobs.job import JobStatus, work_id_of
+from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Counts, Event, event_handler
 from runtime.lambdas.events.tending import note_start_failure, recover, start_or_withdraw
 from runtime.lambdas.observability import count, logger

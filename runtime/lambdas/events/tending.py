@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Final
 
 from runtime.contract.log_lines import JOB_GIVEN_UP
-from runtime.domain.api_ports import ApiPorts, WorkItem
 from runtime.domain.errors import ConflictError, NotFoundError
-from runtime.domain.job import ENDED, Job, JobStatus
+from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.ports import Lease
+from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Counts
 from runtime.lambdas.launching import start_worker
 from runtime.lambdas.observability import logger

@@ -14,9 +14,8 @@ from uuid import UUID, uuid5
 import orjson
 from pydantic import Field
 
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import BudgetTooSmallError, ConflictError, InputError, NotFoundError
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     Job,
     JobConfig,
     JobStatus,
@@ -24,9 +23,10 @@ from runtime.domain.job import (
     PartitionStrategy,
     SeedStrategy,
 )
-from runtime.domain.money import usd, usd_decimal
+from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_path import check_seed_path
+from runtime.domain.seeds.path import check_seed_path
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import (
     BudgetNano,
     ModelId,

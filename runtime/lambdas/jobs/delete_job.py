@@ -10,9 +10,9 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from runtime.contract.keys import job_prefix
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import ConflictError, NotFoundError, SeedwrightError
-from runtime.domain.job import ACTIVE, Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, work_id_of
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.access import own_job
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from runtime.domain.job import SeedStrategy
-from runtime.domain.seed_path import check_seed_path
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.seeds.path import check_seed_path
 from runtime.lambdas.fields import ModelId, RecordCount, SeedPath, Uuid, usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.preparation import estimate, find_seeds, prepare_template

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from runtime.domain.job import Job, JobStatus, OutputFormat, PartitionStrategy, SeedStrategy
-from runtime.domain.money import parse_budget
+from runtime.domain.jobs.job import Job, JobStatus, OutputFormat, PartitionStrategy, SeedStrategy
+from runtime.domain.money.amounts import parse_budget
 from runtime.lambdas.fields import Timestamp, usd_number
 from runtime.lambdas.http import ApiModel
 

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from runtime.domain.job import JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view

@@ -6,17 +6,17 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
 
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import (
     LimitError,
     NotFoundError,
     SeedError,
 )
-from runtime.domain.estimate import Estimate
-from runtime.domain.job import SeedStrategy, TemplateRef
+from runtime.domain.jobs.job import SeedStrategy, TemplateRef
+from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
-from runtime.domain.seed_data import check_paths, check_seed_size, check_suffix
-from runtime.domain.seed_readers import Row
+from runtime.domain.seeds.readers import Row
+from runtime.domain.seeds.seeds import check_paths, check_seed_size, check_suffix
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
 from runtime.lambdas.seed_rows import open_rows

@@ -7,11 +7,11 @@ its claim.
 from http import HTTPStatus
 from typing import Final
 
-from runtime.domain.api_ports import ApiPorts
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
-from runtime.domain.job import ENDED, Job, JobStatus, work_id_of
-from runtime.domain.money import usd, usd_decimal
+from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
+from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.requeue import queue_again
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.access import own_job
 from runtime.lambdas.fields import BudgetNano
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from runtime.contract.keys import seed_prefix
-from runtime.domain.seed_data import MAX_SEED_BYTES, check_suffix
-from runtime.domain.seed_path import check_file_name
+from runtime.domain.seeds.path import check_file_name
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES, check_suffix
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 
 

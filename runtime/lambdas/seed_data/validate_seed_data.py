@@ -10,9 +10,9 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 
 from runtime.domain.errors import InputError
-from runtime.domain.seed_data import check_suffix
-from runtime.domain.seed_path import check_seed_path
-from runtime.domain.seed_report import inspect_seeds
+from runtime.domain.seeds.path import check_seed_path
+from runtime.domain.seeds.report import inspect_seeds
+from runtime.domain.seeds.seeds import check_suffix
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
 from runtime.lambdas.fields import SeedPath, Uuid

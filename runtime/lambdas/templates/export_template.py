@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 import orjson
 
-from runtime.domain.template_document import document_of
-from runtime.domain.template_text import render_yaml
+from runtime.domain.templates.document import document_of
+from runtime.domain.templates.text import render_yaml
 from runtime.lambdas.access import readable_version
 from runtime.lambdas.http import Answer, Call, Nothing, endpoint
 from runtime.lambdas.templates.get_template import VersionQuery

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from runtime.domain.template_document import document_of
+from runtime.domain.templates.document import document_of
 from runtime.lambdas.access import readable_version
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import TemplateView, Version

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from runtime.domain.template_text import parse_text
+from runtime.domain.templates.text import parse_text
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import TemplateView
 from runtime.lambdas.templates.writing import create

@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
-from runtime.domain.job import SeedStrategy
-from runtime.domain.seed_data import has_path
-from runtime.domain.seed_readers import Row
+from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.seeds.readers import Row
+from runtime.domain.seeds.seeds import has_path
 from runtime.lambdas.fields import usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.preparation import prepare_template

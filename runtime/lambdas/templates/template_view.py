@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from runtime.domain.api_ports import TemplateHead
-from runtime.domain.template import Template
-from runtime.domain.template_document import document_of
+from runtime.domain.service_ports import TemplateHead
+from runtime.domain.templates.document import document_of
+from runtime.domain.templates.template import Template
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import Answer, ApiModel
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
-from runtime.domain.api_ports import TemplateHead
 from runtime.domain.errors import ConflictError
-from runtime.domain.template import Template
+from runtime.domain.service_ports import TemplateHead
+from runtime.domain.templates.template import Template
 from runtime.lambdas.access import own_template
 from runtime.lambdas.http import Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import (

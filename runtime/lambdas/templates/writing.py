@@ -1,8 +1,8 @@
 """From a document to a stored template: the checks that every way into the store goes through."""
 
-from runtime.domain.api_ports import ApiPorts
-from runtime.domain.template import Template
-from runtime.domain.template_document import parse_template
+from runtime.domain.service_ports import ApiPorts
+from runtime.domain.templates.document import parse_template
+from runtime.domain.templates.template import Template
 from runtime.lambdas import includes
 from runtime.lambdas.http import Answer
 from runtime.lambdas.templates.template_view import created

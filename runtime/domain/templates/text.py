@@ -1,6 +1,6 @@
 """The text of a template file, YAML or JSON, to the plain document and back.
 
-    text ─▶ parse_text ─▶ document ─▶ template_document.parse_template ─▶ Template
+    text ─▶ parse_text ─▶ document ─▶ document.parse_template ─▶ Template
 
 Nothing is built from what could be a bomb: aliases and deep nesting are refused event by event.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template_measure import MAX_DOCUMENT_DEPTH
+from runtime.domain.templates.measure import MAX_DOCUMENT_DEPTH
 
 MAX_TEXT_BYTES: Final = 512 * 1024
 """Twice what a template may hold: the rest is YAML's own characters and comments."""

@@ -8,9 +8,9 @@ from typing import Final
 
 from jinja2 import nodes
 
-from runtime.domain import template_policy as policy
-from runtime.domain.hints import hint_for
-from runtime.domain.template_nodes import fixed_length, integer_of, text_of
+from runtime.domain.templates import policy
+from runtime.domain.templates.hints import hint_for
+from runtime.domain.templates.syntax import fixed_length, integer_of, text_of
 
 _ATTRIBUTE_FIRST: Final = frozenset({"groupby", "rejectattr", "selectattr", "sum"})
 _TEST_POSITION: Final = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}

@@ -12,19 +12,19 @@ from datetime import datetime
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
 from runtime.domain.errors import TemplateNotFoundError
-from runtime.domain.job import Job, JobStatus, TemplateRef
+from runtime.domain.jobs.job import Job, JobStatus, TemplateRef
+from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.price_table import PriceTable
 from runtime.domain.ports import (
     BudgetStore,
     Clock,
     JobStore,
-    ModelClient,
     ObjectStat,
     ObjectStore,
     TemplateStore,
     WorkQueue,
 )
-from runtime.domain.pricing import PriceTable
-from runtime.domain.template import Template
+from runtime.domain.templates.template import Template
 
 ItemT = TypeVar("ItemT")
 

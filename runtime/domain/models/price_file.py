@@ -11,7 +11,7 @@ from datetime import date
 from typing import Final, NoReturn
 
 from runtime.domain.errors import PriceError
-from runtime.domain.price import Price
+from runtime.domain.models.price import Price
 
 PROVIDERS: Final = ("bedrock", "local")
 PROFILE_PREFIXES: Final = ("us.", "eu.", "apac.", "jp.", "au.", "global.")

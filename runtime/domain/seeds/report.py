@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.domain.seed_data import has_path
-from runtime.domain.seed_readers import Found, Row
+from runtime.domain.seeds.readers import Found, Row
+from runtime.domain.seeds.seeds import has_path
 
 MAX_PROBLEMS: Final = 20
 MAX_PATHS: Final = 200

@@ -1,7 +1,7 @@
 """What a template may use, as data: allow-lists and limits.
 
-`template_check` refuses everything else by the syntax tree; the render process knows the same lists
-and so has nothing else to offer.
+`templates.check` refuses everything else by the syntax tree; the render process knows the same
+lists and so has nothing else to offer.
 """
 
 from collections.abc import Mapping

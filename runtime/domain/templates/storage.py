@@ -4,8 +4,8 @@ import json
 from typing import Final
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.template import Template
-from runtime.domain.template_document import document_of, parse_template
+from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.template import Template
 
 MAX_STORED_BYTES: Final = 380_000
 """A DynamoDB item takes 400 KB, with its keys and other attributes. A laptop keeps to it, too, so

@@ -1,6 +1,6 @@
 """Judges a template's Jinja2 source by its syntax tree, before anything is compiled or run.
 
-What isn't on an allow-list of `template_policy` is refused: node types, filters, tests, calls. The
+What isn't on an allow-list of `policy` is refused: node types, filters, tests, calls. The
 same walk finds what the template needs: the seed paths it reads and the names it includes.
 
 A template sees every top-level field of the seed whose name is an identifier, `seed` (the whole
@@ -15,11 +15,11 @@ from typing import Final, NoReturn
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from runtime.domain import template_policy as policy
 from runtime.domain.errors import TemplateError
-from runtime.domain.template import Step
-from runtime.domain.template_arguments import call_problem, filter_problem, test_problem
-from runtime.domain.template_nodes import fixed_length, names_in, path_of, text_of
+from runtime.domain.templates import policy
+from runtime.domain.templates.arguments import call_problem, filter_problem, test_problem
+from runtime.domain.templates.syntax import fixed_length, names_in, path_of, text_of
+from runtime.domain.templates.template import Step
 
 _PLAIN: Final = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.Tuple, nodes.List),

@@ -2,7 +2,7 @@
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements` and `steps[]`; a step
 has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`, `max_tokens`,
-`temperature`, `output_schema`. `template_document.py` parses and checks it.
+`temperature`, `output_schema`. `document.py` parses and checks it.
 """
 
 from collections.abc import Mapping

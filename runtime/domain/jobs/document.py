@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.domain.job import (
+from runtime.domain.jobs.job import (
     JobConfig,
     OutputFormat,
     PartitionStrategy,

@@ -1,7 +1,7 @@
 """Seed data: what a seed file is, what its rows are called, and what they have to have.
 
 A seed is an object. Its id is its own `id` field where that is a string or a whole number, else
-`row-N` with N counted from 1. `seed_readers.py` reads the formats.
+`row-N` with N counted from 1. `readers.py` reads the formats.
 """
 
 import io
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
 from runtime.domain.errors import SeedError
-from runtime.domain.seed_readers import (
+from runtime.domain.seeds.readers import (
     Found,
     Row,
     read_csv,

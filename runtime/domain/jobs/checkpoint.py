@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from runtime.domain.errors import CorruptCheckpointError
-from runtime.domain.indices import IndexSet
+from runtime.domain.jobs.indices import IndexSet
 
 SCHEMA: Final = 1
 

@@ -1,6 +1,6 @@
 """The price table: which models exist, what they cost, and which of them a step runs on.
 
-The packaged table is `prices.json`; `price_document.py` reads and checks it, `price.py` computes.
+The packaged table is `prices.json`; `price_file.py` reads and checks it, `price.py` computes.
 A model without a valid price is refused before a job starts (requirement N5).
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from runtime.domain.errors import PriceError
-from runtime.domain.price import FRAMING_TOKENS, Price
-from runtime.domain.price_document import PriceDocument, Tiers, parse_document, render_document
-from runtime.domain.template import DEFAULT_TIER, Step
+from runtime.domain.models.price import FRAMING_TOKENS, Price
+from runtime.domain.models.price_file import PriceDocument, Tiers, parse_document, render_document
+from runtime.domain.templates.template import DEFAULT_TIER, Step
 
 __all__ = ["FRAMING_TOKENS", "Price", "PriceTable", "load_prices"]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.domain.ports import Usage
-from runtime.domain.price import Price
+from runtime.domain.models.calls import Usage
+from runtime.domain.models.price import Price
 
 CHARACTERS_PER_TOKEN: Final = 4
 

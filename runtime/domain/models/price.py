@@ -5,12 +5,10 @@ Rates are integer nano-USD per token. None says that the model doesn't bill that
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from runtime.domain.errors import PriceError
-
-if TYPE_CHECKING:  # ports.py imports the price table
-    from runtime.domain.ports import Usage
+from runtime.domain.models.calls import Usage
 
 FRAMING_TOKENS: Final = 512
 """Input tokens that no byte of the prompt accounts for: role headers and end marks of a few
@@ -40,7 +38,7 @@ class Price:
     source: str
     checked: date
 
-    def cost(self, usage: "Usage") -> int:
+    def cost(self, usage: Usage) -> int:
         """What `usage` costs, in nano-USD. Raises `PriceError` for tokens that have no rate."""
         return (
             usage.input_tokens * self.input

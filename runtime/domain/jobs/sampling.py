@@ -7,7 +7,7 @@ no draw depends on another (requirement N7).
 import hashlib
 from dataclasses import dataclass
 
-from runtime.domain.job import SeedStrategy
+from runtime.domain.jobs.job import SeedStrategy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

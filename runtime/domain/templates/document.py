@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.hints import hint_for
-from runtime.domain.template import DEFAULT_MAX_TOKENS, Step, Template
-from runtime.domain.template_measure import MAX_DOCUMENT_BYTES, measure
-from runtime.domain.template_schema import schema_problem
+from runtime.domain.templates.hints import hint_for
+from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES, measure
+from runtime.domain.templates.output_schema import schema_problem
+from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, Step, Template
 
 if TYPE_CHECKING:
-    from runtime.domain.template_check import Findings
+    from runtime.domain.templates.check import Findings
 
 MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
@@ -105,7 +105,7 @@ def _check(steps: Sequence[Step], fragments: Mapping[str, str]) -> "Findings":
     """`check_template`, with Jinja2 imported on first use: whoever only lists or hands on templates
     starts without it.
     """
-    from runtime.domain.template_check import check_template  # noqa: PLC0415 see above
+    from runtime.domain.templates.check import check_template  # noqa: PLC0415 see above
 
     return check_template(steps, fragments)
 

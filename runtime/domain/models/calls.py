@@ -1,0 +1,79 @@
+"""One call of a model: what is asked, what comes back, and the port that makes the call.
+
+Sizes are tokens as the provider bills them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Role(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    """One paid attempt. `messages` alternate and begin with the user's.
+
+    `output_schema` (JSON Schema) is set only for models that constrain their output to it.
+    `seed` makes a sampler repeatable where a model has one to set; others ignore it.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    system: str | None = None
+    temperature: float | None = None
+    output_schema: Mapping[str, object] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Billed tokens of one call. `input_tokens` excludes what the cache served or stored."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """All tokens of the call."""
+        return (
+            self.input_tokens
+            + self.output_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReply:
+    """A completion. `usage` is None when the provider did not say (then the worst case is paid).
+
+    `stop_reason` is Converse's word: end_turn, max_tokens, content_filtered, …
+    """
+
+    text: str
+    usage: Usage | None
+    stop_reason: str = "end_turn"
+
+
+class ModelClient(Protocol):
+    """Calls a model once. Thread safe. No retries: each call is at most one paid request."""
+
+    def converse(self, request: ModelRequest) -> ModelReply:
+        """Complete `request`. Raises `ModelError`, and nothing else."""
+        ...
+
+    def close(self) -> None: ...
