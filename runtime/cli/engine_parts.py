@@ -9,7 +9,7 @@ from typing import Final, TextIO
 from runtime.bootstrap import BEDROCK, bedrock_models, embedded_model
 from runtime.domain.models.calls import ModelClient
 from runtime.local.database import disk_errors
-from runtime.worker.logs import configure
+from runtime.logs import configure
 
 BEDROCK_CONCURRENCY: Final = 32
 LOCAL_CONCURRENCY: Final = 2

@@ -30,7 +30,7 @@ from runtime.bootstrap import (
 from runtime.cli.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
 from runtime.domain.errors import SeedwrightError
 from runtime.domain.models.price_table import load_prices
-from runtime.worker.logs import event
+from runtime.logs import event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from runtime.cli.local_worker import READY, WorkerOrder
 from runtime.domain.errors import ConfigurationError
-from runtime.worker.logs import event
+from runtime.logs import event
 
 DRAIN_SECONDS: Final = 110.0
 """After SIGTERM a worker needs at most `worker.ALARM_SECONDS`."""

@@ -14,7 +14,7 @@ from runtime.bootstrap import aws_ports, process_owner
 from runtime.contract import environment as names
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.domain.jobs.job import work_id_of
-from runtime.worker.logs import configure, event
+from runtime.logs import configure, event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import ExitCode, Worker
 

@@ -20,7 +20,7 @@ from runtime.contract.keys import (
 from runtime.domain.errors import ObjectExistsError, StorageError
 from runtime.domain.jobs.record import index_of
 from runtime.domain.ports import ObjectStore
-from runtime.worker.logs import event
+from runtime.logs import event
 
 JSON_LINES: Final = "application/x-ndjson"
 """Content type of batches, failure lists and the JSONL export."""

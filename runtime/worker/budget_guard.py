@@ -14,7 +14,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.money.ledger import HoldChange, Ledger, take_over
 from runtime.domain.ports import Account, BudgetStore, Claim, Clock
-from runtime.worker.logs import event
+from runtime.logs import event
 
 _log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from runtime.domain.ports import (
     Clock,
     ObjectStore,
 )
+from runtime.logs import event
 from runtime.worker.crash_points import CrashPoint, pass_through
-from runtime.worker.logs import event
 
 _log = logging.getLogger(__name__)
 

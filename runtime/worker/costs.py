@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from runtime.domain.errors import SeedwrightError
 from runtime.domain.ports import Claim, Clock, CostStore
-from runtime.worker.logs import event
+from runtime.logs import event
 
 _log = logging.getLogger(__name__)
 

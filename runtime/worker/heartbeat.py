@@ -14,8 +14,8 @@ from typing import Self
 from runtime.domain.errors import LeaseLostError, SeedwrightError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Claim, Clock, JobStore, WorkQueue
+from runtime.logs import event
 from runtime.worker.control import Control, StopReason
-from runtime.worker.logs import event
 from runtime.worker.settings import WorkerSettings
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from runtime.contract.log_lines import JOB_ENDED
 from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
 from runtime.domain.jobs.job import ENDED, MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
+from runtime.logs import event
 from runtime.worker.crash_points import CrashPoint, pass_through
-from runtime.worker.logs import event
 
 _log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
+from runtime.logs import event
 from runtime.worker.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
@@ -36,7 +37,6 @@ from runtime.worker.generation import Generation, Run
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.jobs import Jobs
 from runtime.worker.leases import recover_abandoned
-from runtime.worker.logs import event
 from runtime.worker.plan import Templates, make_plan, pin_prices
 from runtime.worker.pool import CallPool, ThreadCallPool
 from runtime.worker.saver import Saver, Stores
