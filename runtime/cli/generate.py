@@ -33,10 +33,10 @@ from runtime.cli.report import Outcome, report
 from runtime.domain.jobs.job import JobStatus, SeedStrategy, work_id_of
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import parse_usd
-from runtime.worker.dry_run import render_record
-from runtime.worker.plan import make_plan
+from runtime.engine.dry_run import render_record
+from runtime.engine.plan import make_plan
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import TemplateEngine
 from runtime.worker.worker import Worker
 
 LOCAL_FLUSH_SECONDS: Final = 5.0

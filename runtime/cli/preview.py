@@ -12,9 +12,9 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import Step, Template
-from runtime.worker.dry_run import estimate_cost, render_record
-from runtime.worker.plan import Plan, make_plan
-from runtime.worker.template_engine import TemplateEngine
+from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.plan import Plan, make_plan
+from runtime.engine.rendering.renderer import TemplateEngine
 
 
 def show_prompts(

@@ -36,18 +36,18 @@ from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_S
 from runtime.domain.money.amounts import usd
 from runtime.domain.ports import Clock
 from runtime.domain.seeds.seeds import Row
+from runtime.engine.plan import Plan
+from runtime.engine.record_task import RecordTask
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.logs import event
 from runtime.worker.budget_guard import BudgetGuard, Cover
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint
-from runtime.worker.plan import Plan
 from runtime.worker.pool import CallPool, Completion
 from runtime.worker.prompts import Prompts
-from runtime.worker.record_task import RecordTask
 from runtime.worker.saver import Saver
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import TemplateEngine
 
 _log = logging.getLogger(__name__)
 

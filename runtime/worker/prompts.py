@@ -9,10 +9,10 @@ from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.job import Job
 from runtime.domain.jobs.sampling import draw
 from runtime.domain.seeds.seeds import Row, seed_id
-from runtime.worker.plan import Plan
-from runtime.worker.record_task import RecordTask, render_requests
+from runtime.engine.plan import Plan
+from runtime.engine.record_task import RecordTask, render_requests
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.saver import Saver
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
 
 _log = logging.getLogger(__name__)
 

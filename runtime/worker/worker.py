@@ -25,6 +25,9 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
+from runtime.engine.plan import Templates, make_plan, pin_prices
+from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.seeds import Seeds
 from runtime.logs import event
 from runtime.worker.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard
@@ -37,12 +40,9 @@ from runtime.worker.generation import Generation, Run
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.jobs import Jobs
 from runtime.worker.leases import recover_abandoned
-from runtime.worker.plan import Templates, make_plan, pin_prices
 from runtime.worker.pool import CallPool, ThreadCallPool
 from runtime.worker.saver import Saver, Stores
-from runtime.worker.seeds import Seeds
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import TemplateEngine
 
 _log = logging.getLogger(__name__)
 

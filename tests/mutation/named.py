@@ -102,7 +102,7 @@ NAMED: Final = (
     ),
     Named(
         name="another version of the template is used",
-        path="runtime/worker/plan.py",
+        path="runtime/engine/plan.py",
         old="self._store.load_template(job.config.template)",
         new="self._store.load_template("
         "replace(job.config.template, version=job.config.template.version + 1))",
@@ -110,7 +110,7 @@ NAMED: Final = (
     ),
     Named(
         name="the first version of the template is used",
-        path="runtime/worker/plan.py",
+        path="runtime/engine/plan.py",
         old="self._store.load_template(job.config.template)",
         new="self._store.load_template(replace(job.config.template, version=1))",
         tests=("tests/unit/test_worker_dynamodb_errors.py",),

@@ -12,7 +12,7 @@ from runtime.domain.errors import TemplateError
 from runtime.domain.templates.check import check_template
 from runtime.domain.templates.document import document_of, parse_template
 from runtime.domain.templates.template import Step, Template
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 
 TOKENS = (
     *("{{", "}}", "{%", "%}", "{#", "#}", "{%-", "-%}", "\n", " ", "'", '"', "\\", "(", ")", "["),

@@ -20,11 +20,11 @@ from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price import Price
 from runtime.domain.ports import ObjectStat, Ports
 from runtime.domain.templates.template import Template
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.control import StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
 from runtime.worker.worker import ExitCode, Worker
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.simulation.scheduler import Scheduler

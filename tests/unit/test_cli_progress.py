@@ -14,7 +14,7 @@ from runtime.cli.progress import Goal, Meter, Plain
 from runtime.cli.tables import model_rows, show_records
 from runtime.domain.jobs.job import Progress
 from runtime.domain.models.price_table import load_prices
-from runtime.worker.dry_run import example_of
+from runtime.engine.dry_run import example_of
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.command import write_inputs
 

@@ -19,7 +19,7 @@ from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.templates import document as template_document
 from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.worker import ExitCode
 
 ROOT: Final = Path(__file__).parents[2]

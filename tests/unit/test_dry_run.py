@@ -6,9 +6,9 @@ import pytest
 
 from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.models.price_table import load_prices
-from runtime.worker.dry_run import estimate_cost
-from runtime.worker.plan import make_plan
-from runtime.worker.template_engine import TemplateEngine
+from runtime.engine.dry_run import estimate_cost
+from runtime.engine.plan import make_plan
+from runtime.engine.rendering.renderer import TemplateEngine
 from tests.fixtures.worker_world import make_template
 
 ON = date(2026, 11, 23)

@@ -12,7 +12,7 @@ import yaml
 from runtime.domain.seeds.seeds import Row, missing_paths, parse_seeds
 from runtime.domain.templates.document import parse_template, resolve_includes
 from runtime.domain.templates.template import Template
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/template.yaml"))

@@ -6,7 +6,8 @@ import pytest
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
 from runtime.domain.templates.policy import ALLOWED_FILTERS, OWN_FILTERS
-from runtime.worker.filters import (
+from runtime.engine.rendering.environment import Missing
+from runtime.engine.rendering.filters import (
     STYLES,
     build_filters,
     extract_keywords,
@@ -17,7 +18,6 @@ from runtime.worker.filters import (
     truncate_tokens,
     writing_style,
 )
-from runtime.worker.prompt_environment import Missing
 
 
 def draws(seed: int = 1) -> Random:

@@ -2,9 +2,9 @@
 
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import TemplateEngine
 from runtime.worker.worker import ExitCode, Worker
 from tests.fixtures.worker_world import MODEL, SCHEMA_MODEL, WorkerWorld, make_template, step
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from runtime.engine import trial
 from runtime.lambdas.templates import preview_template
-from runtime.worker import trial
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.bedrock_double import BedrockDouble

@@ -44,7 +44,7 @@ def test_a_bundle_has_what_its_handlers_import(bundle: str) -> None:
     modules += ["runtime.aws.api"]
     if bundle != "core":
         modules += ["runtime.aws.bedrock", "runtime.domain.templates.check"]
-        modules += ["runtime.worker.render_child", "jsonschema_rs"]
+        modules += ["runtime.engine.rendering.child", "jsonschema_rs"]
     if bundle == "data":
         modules += ["pyarrow.parquet"]
     text = Path(LISTS[bundle]).read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from runtime.domain.templates.output_schema import schema_problem
 from runtime.domain.templates.storage import stored_text
 from runtime.domain.templates.template import Step
 from runtime.domain.templates.text import parse_text
-from runtime.worker.filters import extract_keywords
-from runtime.worker.outputs import OutputReader
+from runtime.engine.outputs import OutputReader
+from runtime.engine.rendering.filters import extract_keywords
 
 
 def check(prompt: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from runtime.domain.errors import OutputError
 from runtime.domain.jobs.record import Record
-from runtime.worker.outputs import (
+from runtime.engine.outputs import (
     MAX_DEPTH,
     MAX_ERROR_CHARACTERS,
     MAX_ERRORS_SHOWN,

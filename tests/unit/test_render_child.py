@@ -15,9 +15,10 @@ import orjson
 import pytest
 
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.worker import render_child, template_engine
-from runtime.worker.render_child import Renderer
-from runtime.worker.template_engine import OUTPUT_CHARACTERS, RenderRequest, TemplateEngine
+from runtime.engine.rendering import child as render_child
+from runtime.engine.rendering import renderer as template_engine
+from runtime.engine.rendering.child import Renderer
+from runtime.engine.rendering.renderer import OUTPUT_CHARACTERS, RenderRequest, TemplateEngine
 from tests.fixtures.rendering import failure, render, request, template
 
 

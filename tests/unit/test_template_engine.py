@@ -14,7 +14,7 @@ import pytest
 
 from runtime.domain.errors import ConfigurationError, RenderError, TemplateError
 from runtime.domain.templates.template import Step, Template
-from runtime.worker.template_engine import (
+from runtime.engine.rendering.renderer import (
     MAX_REQUEST_BYTES,
     RenderRequest,
     TemplateEngine,
@@ -89,7 +89,7 @@ class MemoryWatch(threading.Thread):
             for child in me.children():
                 try:
                     # Other tests have left children of their own, such as the CDK's Node.js.
-                    if "runtime.worker.render_child" in child.cmdline():
+                    if "runtime.engine.rendering.child" in child.cmdline():
                         children += child.memory_info().rss
                 except psutil.Error:
                     continue
@@ -328,7 +328,7 @@ def test_the_child_ends_with_its_parent() -> None:
     script = """
 import os, signal
 from runtime.domain.templates.template import Step, Template
-from runtime.worker.template_engine import TemplateEngine
+from runtime.engine.rendering.renderer import TemplateEngine
 engine = TemplateEngine(Template(name="n", steps=(Step(id="a", prompt="x"),)))
 engine.load(Template(name="n", steps=(Step(id="a", prompt="y"),)))
 print(engine._child.process.pid, flush=True)

@@ -17,8 +17,8 @@ from runtime.domain.jobs.job import JobStatus, Progress, SeedStrategy
 from runtime.domain.jobs.record import UNKNOWN_KIND
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import load_prices
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.template_engine import TemplateEngine
 from runtime.worker.worker import ExitCode, Worker
 from tests.fixtures.session_faults import Fault
 from tests.fixtures.storage import new_job

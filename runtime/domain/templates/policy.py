@@ -24,7 +24,7 @@ SYNTAX: Final[Mapping[str, Any]] = {
 OWN_FILTERS: Final = frozenset(
     {"extract_keywords", "random", "random_sentence", "tojson", "truncate_tokens", "writing_style"}
 )
-"""Filters of this project (`runtime.worker.filters`). `random` is one of them because Jinja's own
+"""Filters of this project (`runtime.engine.rendering.filters`). `random` is one of them because Jinja's own
 would draw something else after every restart."""
 
 ORDINARY_FILTERS: Final = _words(

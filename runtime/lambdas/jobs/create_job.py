@@ -27,6 +27,7 @@ from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.path import check_seed_path
 from runtime.domain.service_ports import ApiPorts
+from runtime.engine.plan import Plan
 from runtime.lambdas.fields import (
     BudgetNano,
     ModelId,
@@ -44,7 +45,6 @@ from runtime.lambdas.jobs.preparation import (
     prepare_template,
 )
 from runtime.lambdas.launching import start_job
-from runtime.worker.plan import Plan
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 

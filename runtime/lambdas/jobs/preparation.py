@@ -17,12 +17,12 @@ from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import check_paths, check_seed_size, check_suffix
 from runtime.domain.service_ports import ApiPorts
+from runtime.engine.dry_run import estimate_cost
+from runtime.engine.plan import Plan, make_plan
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.lambdas import includes
 from runtime.lambdas.access import find_template
 from runtime.lambdas.seed_rows import open_rows
-from runtime.worker.dry_run import estimate_cost
-from runtime.worker.plan import Plan, make_plan
-from runtime.worker.template_engine import TemplateEngine
 
 MAX_ROWS: Final = 1000
 """Seeds that are read: more change the average little, and a request has seconds."""

@@ -12,14 +12,14 @@ from runtime.domain.errors import InputError, TemplateError, TooLargeError
 from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import has_path
+from runtime.engine.dry_run import example_seed, render_record
+from runtime.engine.plan import Plan
+from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.trial import TrialCall, try_record
 from runtime.lambdas.fields import usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.preparation import prepare_template
 from runtime.lambdas.templates.template_view import Version
-from runtime.worker.dry_run import example_seed, render_record
-from runtime.worker.plan import Plan
-from runtime.worker.template_engine import TemplateEngine
-from runtime.worker.trial import TrialCall, try_record
 
 MAX_ANSWER_CHARACTERS: Final = 1_000_000
 """Of all texts: Lambda answers with 6 MB at most, and JSON may take six bytes for a character."""

@@ -1,6 +1,6 @@
 """The process that renders prompts: untrusted, limited, expendable.
 
-    python -m runtime.worker.render_child MEMORY_BYTES OUTPUT_CHARACTERS
+    python -m runtime.engine.rendering.child MEMORY_BYTES OUTPUT_CHARACTERS
 
 `template_engine` is its parent and talks to it over one socket, descriptor 0. A frame is a length
 (4 bytes, big endian) and a body. The first byte of a body from the parent is its kind:
@@ -30,13 +30,13 @@ from jinja2 import Template, nodes
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
 from runtime.domain.templates.syntax import value_names
-from runtime.worker.filters import build_filters
-from runtime.worker.prompt_environment import (
+from runtime.engine.rendering.environment import (
     CALLED,
     PromptEnvironment,
     RefusedError,
     bounded_range,
 )
+from runtime.engine.rendering.filters import build_filters
 
 LENGTH_BYTES: Final = 4
 MAX_MESSAGE_CHARACTERS: Final = 300

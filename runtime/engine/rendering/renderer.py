@@ -201,7 +201,7 @@ class _Child:
         self._socket, theirs = socket.socketpair()
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", "runtime.worker.render_child", *arguments],
+                [sys.executable, "-P", "-m", "runtime.engine.rendering.child", *arguments],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -9,9 +9,9 @@ from runtime.domain.jobs.record import Failure, clean_text
 from runtime.domain.jobs.sampling import Draw
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
 from runtime.domain.models.retry import Attempts
-from runtime.worker.outputs import REFUSED_STOP_REASONS, repair_instruction
-from runtime.worker.plan import Plan, StepPlan
-from runtime.worker.template_engine import RenderRequest
+from runtime.engine.outputs import REFUSED_STOP_REASONS, repair_instruction
+from runtime.engine.plan import Plan, StepPlan
+from runtime.engine.rendering.renderer import RenderRequest
 
 MAX_FAILURE_MESSAGE_CHARACTERS = 500
 

@@ -11,8 +11,8 @@ from runtime.domain.jobs.sampling import draw
 from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import Step, Template
-from runtime.worker.plan import Plan
-from runtime.worker.template_engine import RenderRequest, TemplateEngine
+from runtime.engine.plan import Plan
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 
 MAX_SAMPLES: Final = 50
 """Records that an estimate renders; more change the average little."""

@@ -13,7 +13,7 @@ from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.ports import ObjectStore, TemplateStore
 from runtime.domain.templates.template import Step, Template
-from runtime.worker.outputs import OutputReader
+from runtime.engine.outputs import OutputReader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

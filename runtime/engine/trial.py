@@ -13,9 +13,9 @@ from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
 from runtime.domain.money.amounts import NANO_PER_USD, usd
 from runtime.domain.ports import Clock
 from runtime.domain.seeds.seeds import Row, seed_id
-from runtime.worker.plan import Plan, StepPlan
-from runtime.worker.record_task import RecordTask, render_requests
-from runtime.worker.template_engine import TemplateEngine
+from runtime.engine.plan import Plan, StepPlan
+from runtime.engine.record_task import RecordTask, render_requests
+from runtime.engine.rendering.renderer import TemplateEngine
 
 MAX_OUTPUT_TOKENS: Final = 1024
 """Of one call: a model takes some 15 seconds to write more."""
