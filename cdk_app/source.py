@@ -18,7 +18,7 @@ _BOTH: Final = (
     "runtime/models",
 )
 
-WORKER_SOURCES: Final = (*_BOTH, "runtime/worker", "requirements/worker.txt")
+WORKER_SOURCES: Final = (*_BOTH, "runtime/export", "runtime/worker", "requirements/worker.txt")
 """What the worker's image is built from, besides its Dockerfile."""
 
 FUNCTION_SOURCES: Final = (*_BOTH, "runtime/lambdas")

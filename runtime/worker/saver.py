@@ -21,8 +21,8 @@ from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.record import Failure, Record, kind_of
 from runtime.domain.ports import Claim, Clock, Journal
+from runtime.export.batches import Batch, Batches
 from runtime.logs import event
-from runtime.worker.batches import Batch, Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.costs import Costs

@@ -28,14 +28,14 @@ from runtime.domain.ports import Claim, Ports
 from runtime.engine.plan import Templates, make_plan, pin_prices
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import Seeds
+from runtime.export.batches import Batches
+from runtime.export.exporter import Exporter
 from runtime.logs import event
-from runtime.worker.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
-from runtime.worker.export import Exporter
 from runtime.worker.generation import Generation, Run
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.jobs import Jobs

@@ -27,9 +27,9 @@ from runtime.domain.jobs.job import (
     TemplateRef,
 )
 from runtime.domain.jobs.record import Record
+from runtime.export.batches import Batches
+from runtime.export.exporter import Exporter
 from runtime.local.objects import DirectoryObjects
-from runtime.worker.batches import Batches
-from runtime.worker.export import Exporter
 
 LIMIT_MIB = 512
 JOB_ID = "bench"

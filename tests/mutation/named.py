@@ -30,7 +30,7 @@ _SPOT: Final = "tests/unit/test_worker_spot_interruption.py"
 def _exporter(format_: str, what: str, body: str) -> Named:
     return Named(
         name=f"the {format_} exporter {what}",
-        path="runtime/worker/export_formats.py",
+        path="runtime/export/formats.py",
         old=f"def open_{format_}(",
         new=f"{body}def _unused_{format_}(",
         tests=(_EXPORT,),
@@ -54,7 +54,7 @@ _NOTHING: Final = """def open_{0}(objects: ObjectStore, key: str) -> Iterator[Wr
 NAMED: Final = (
     Named(
         name="save_batch does nothing",
-        path="runtime/worker/batches.py",
+        path="runtime/export/batches.py",
         old="        return self._save(number, batch_key(job_id, number, shard), lines)",
         new="        return SavedBatch(batch=self._parse(number, '', b'\\n'.join(lines)),"
         " adopted=False)",

@@ -25,7 +25,7 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.named import NAMED, Named
 from tests.mutation.selection import Selection
 
-PACKAGES: Final = ("runtime/domain", "runtime/engine", "runtime/worker")
+PACKAGES: Final = ("runtime/domain", "runtime/engine", "runtime/export", "runtime/worker")
 JUDGED: Final = Path(__file__).with_name("judged.json")
 MAX_SECONDS: Final = 120.0
 """Of tests for one mutant, by their recorded time; slower ones are left out."""

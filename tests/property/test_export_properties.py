@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.job import Job, JobConfig, JobStatus, OutputFormat, TemplateRef
 from runtime.domain.jobs.record import Record, clean_text
-from runtime.worker.batches import Batches
-from runtime.worker.export import Exporter
+from runtime.export.batches import Batches
+from runtime.export.exporter import Exporter
 from tests.fixtures.memory_objects import MemoryObjects
 
 SIZE = 12

@@ -9,7 +9,7 @@ import pytest
 from runtime.contract.keys import batch_key, failure_part_key
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.ports import ObjectStat
-from runtime.worker.batches import Batch, Batches
+from runtime.export.batches import Batch, Batches
 from tests.fixtures.memory_objects import MemoryObjects
 
 

@@ -30,11 +30,11 @@ from runtime.domain.jobs.job import (
 )
 from runtime.domain.jobs.record import RECORD_FIELDS, Failure, Record
 from runtime.domain.ports import ObjectStat, ObjectStore
+from runtime.export import formats as export_formats
+from runtime.export.batches import Batches
+from runtime.export.exporter import Exporter, ExportResult
+from runtime.export.formats import ExportRecord
 from runtime.local.objects import DirectoryObjects
-from runtime.worker import export_formats
-from runtime.worker.batches import Batches
-from runtime.worker.export import Exporter, ExportResult
-from runtime.worker.export_formats import ExportRecord
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.memory_objects import MemoryObjects
 
@@ -653,8 +653,8 @@ def test_partitions_over_a_real_store(store: ObjectStore) -> None:
 
 def test_pyarrow_is_imported_only_for_parquet() -> None:
     script = (
-        "import sys, runtime.worker.export; from tests.fixtures.memory_objects import *;"
-        "from runtime.worker.export_formats import open_csv, open_jsonl, open_parquet;"
+        "import sys, runtime.export.exporter; from tests.fixtures.memory_objects import *;"
+        "from runtime.export.formats import open_csv, open_jsonl, open_parquet;"
         "o = MemoryObjects();"
         "[open(o, 'k').__enter__() for open in (open_csv, open_jsonl)];"
         "assert 'pyarrow' not in sys.modules;"

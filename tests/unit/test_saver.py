@@ -9,7 +9,7 @@ from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import UNKNOWN_KIND, Failure, Record, kind_of
 from runtime.domain.ports import Claim
-from runtime.worker.batches import Batches
+from runtime.export.batches import Batches
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.costs import Costs

@@ -357,7 +357,7 @@ def test_closing_ends_the_child_and_the_engine_can_go_on() -> None:
 
 
 def run_limited(body: str) -> subprocess.CompletedProcess[str]:
-    script = f"from runtime.worker import render_child\n{body}"
+    script = f"from runtime.engine.rendering import child as render_child\n{body}"
     # A shell between: on Linux a process inherits the memory peak of the one that started it, and
     # this one may have held more than any limit here.
     shell = ["/bin/sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, script]

@@ -18,8 +18,8 @@ import pytest
 
 from runtime.contract import keys
 from runtime.domain.jobs.job import Job, JobStatus, OutputFormat, PartitionStrategy
-from runtime.worker.export import Exporter
-from runtime.worker.export_formats import ExportRecord
+from runtime.export.exporter import Exporter
+from runtime.export.formats import ExportRecord
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.session_faults import Document

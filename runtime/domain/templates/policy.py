@@ -24,8 +24,8 @@ SYNTAX: Final[Mapping[str, Any]] = {
 OWN_FILTERS: Final = frozenset(
     {"extract_keywords", "random", "random_sentence", "tojson", "truncate_tokens", "writing_style"}
 )
-"""Filters of this project (`runtime.engine.rendering.filters`). `random` is one of them because Jinja's own
-would draw something else after every restart."""
+"""Filters of this project (`runtime.engine.rendering.filters`). `random` is one of them because
+Jinja's own would draw something else after every restart."""
 
 ORDINARY_FILTERS: Final = _words(
     "abs capitalize count d default dictsort first float groupby indent int items join last "

@@ -2,7 +2,7 @@
 
     python -m runtime.engine.rendering.child MEMORY_BYTES OUTPUT_CHARACTERS
 
-`template_engine` is its parent and talks to it over one socket, descriptor 0. A frame is a length
+`renderer` is its parent and talks to it over one socket, descriptor 0. A frame is a length
 (4 bytes, big endian) and a body. The first byte of a body from the parent is its kind:
 
     T  a template as JSON {"sources": {key: source}, "fragments": {name: source}}   → one reply

@@ -1,6 +1,6 @@
 """Renders prompts in a child process that can be killed, is limited in memory, and is reused.
 
-    engine ──T──▶ child    once a template (render_child.py has the frames)
+    engine ──T──▶ child    once a template (child.py has the frames)
            ──R──▶          a batch of requests
            ◀─────          one reply for each, as soon as it is rendered
 

@@ -19,9 +19,8 @@ from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job, OutputFormat, PartitionStrategy
 from runtime.domain.ports import ObjectStore
-from runtime.logs import event
-from runtime.worker.batches import JSON_LINES, Batches, StoredBatches
-from runtime.worker.export_formats import (
+from runtime.export.batches import JSON_LINES, Batches, StoredBatches
+from runtime.export.formats import (
     Days,
     ExportRecord,
     Write,
@@ -29,6 +28,7 @@ from runtime.worker.export_formats import (
     open_jsonl,
     open_parquet,
 )
+from runtime.logs import event
 
 PROGRESS_RECORDS: Final = 2000
 

@@ -19,7 +19,7 @@ from runtime.contract.keys import partition_key
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.record import RECORD_FIELDS
 from runtime.domain.ports import ObjectStore
-from runtime.worker.batches import JSON_LINES
+from runtime.export.batches import JSON_LINES
 
 MAX_OPEN_DAYS: Final = 8
 """Daily partitions written at once (each writer buffers a part); more days take another pass."""
