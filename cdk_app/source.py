@@ -16,6 +16,7 @@ _BOTH: Final = (
     "runtime/engine",
     "runtime/logs.py",
     "runtime/models",
+    "runtime/sdk.py",
 )
 
 WORKER_SOURCES: Final = (*_BOTH, "runtime/export", "runtime/worker", "requirements/worker.txt")

@@ -60,15 +60,15 @@ class LocalEngine:
 
 def embedded_model(slots: int) -> ModelClient:
     """The model that comes with the package. Raises `ConfigurationError` if it isn't installed."""
-    from runtime.local.llama import LlamaModels  # noqa: PLC0415
+    from runtime.models.llama import LlamaModels  # noqa: PLC0415
 
     return LlamaModels(slots=slots)
 
 
 def bedrock_models(concurrency: int) -> ModelClient:
     """Bedrock with the credentials and region that boto3 finds."""
-    from runtime.aws.bedrock import BedrockModels  # noqa: PLC0415
-    from runtime.aws.clients import create_bedrock_client  # noqa: PLC0415
+    from runtime.models.bedrock import BedrockModels  # noqa: PLC0415
+    from runtime.sdk import create_bedrock_client  # noqa: PLC0415
 
     return BedrockModels(create_bedrock_client(concurrency=concurrency))
 
@@ -174,8 +174,8 @@ def aws_ports(
     missing = [name for name in names.WORKER_REQUIRED if not environment.get(name)]
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
-    from runtime.aws.clients import WORKER  # noqa: PLC0415
     from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
+    from runtime.sdk import WORKER  # noqa: PLC0415
 
     storage = AwsStorage(
         environment,

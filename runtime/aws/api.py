@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
-from runtime.aws.clients import REQUEST
 from runtime.aws.job_directory import DynamoJobDirectory
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.aws.links import S3Links
@@ -17,6 +16,7 @@ from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import ApiSettings
+from runtime.sdk import REQUEST
 
 MODEL_CALLS: Final = 4
 """Calls to models that a preview makes at a time, at most."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
-from runtime.aws import clients
-from runtime.aws.bedrock import BedrockModels
+from runtime import sdk as clients
 from runtime.aws.budget_store import DynamoBudgetStore
 from runtime.aws.checkpoint_versions import DynamoCheckpointVersions
 from runtime.aws.cost_store import DynamoCostStore
@@ -26,6 +25,7 @@ from runtime.contract.tables import (
 )
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock
+from runtime.models.bedrock import BedrockModels
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient

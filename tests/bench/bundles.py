@@ -33,7 +33,7 @@ begin = time.perf_counter()
 for name in {modules!r}:
     importlib.import_module(name)
 print(round((time.perf_counter() - begin) * 1000))
-from runtime.aws.clients import _create
+from runtime.sdk import _create
 import os
 os.environ.update(AWS_REGION="us-east-1", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
 for service in {services!r}:

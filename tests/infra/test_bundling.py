@@ -277,7 +277,7 @@ def test_the_bundles_are_those_of_the_route_table() -> None:
 
 
 def test_the_sdk_knows_every_service_that_the_runtime_calls() -> None:
-    text = (ROOT / "runtime/aws/clients.py").read_text()
+    text = (ROOT / "runtime/sdk.py").read_text()
 
     called = set(re.findall(r"_create\(\s*\"([\w-]+)\"", text))
     assert called

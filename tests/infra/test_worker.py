@@ -197,7 +197,7 @@ def test_the_image_is_built_from_what_the_worker_needs(app: Synthesized) -> None
     assert {"requirements/worker.txt", "runtime/worker/Dockerfile"} <= found
     tops = {"/".join(path.split("/")[:2]) for path in found}
     assert tops == {
-        *("runtime/__init__.py", "runtime/bootstrap.py", "runtime/logs.py"),
+        *("runtime/__init__.py", "runtime/bootstrap.py", "runtime/logs.py", "runtime/sdk.py"),
         *("runtime/aws", "runtime/contract", "runtime/domain", "runtime/engine", "runtime/export"),
         *("runtime/models", "runtime/worker", "requirements/worker.txt"),
     }

@@ -259,7 +259,7 @@ def road_to(url: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 @contextmanager
 def empty_cloud(running: Servers) -> Iterator[Cloud]:
     """A fresh account, and models that have not been called."""
-    from runtime.aws import clients  # noqa: PLC0415
+    from runtime import sdk as clients  # noqa: PLC0415
 
     _post(f"{running.aws_url}/moto-api/reset")
     with pytest.MonkeyPatch.context() as patch:

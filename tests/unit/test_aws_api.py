@@ -11,7 +11,6 @@ import pytest
 
 from runtime import bootstrap
 from runtime.aws.api import AwsApi
-from runtime.aws.clients import REQUEST, WORKER
 from runtime.aws.work_queue import DynamoWorkQueue
 from runtime.contract import environment as names
 from runtime.contract.routes import FUNCTIONS, Function
@@ -24,6 +23,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.service_ports import ApiPorts, ApiSettings
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint, ports_of_process
+from runtime.sdk import REQUEST, WORKER
 from tests.fixtures.api import Api
 from tests.fixtures.aws import FakeAws
 from tests.fixtures.aws_api import API_ENVIRONMENT, open_aws_api

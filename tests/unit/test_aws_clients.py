@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.validate import ParamValidationDecorator
 
-from runtime.aws import clients
+from runtime import sdk as clients
 from runtime.aws.storage import OwnClients
 from runtime.contract.routes import ROUTES
 from runtime.domain.errors import ConfigurationError
@@ -83,5 +83,5 @@ def test_a_profile_that_does_not_exist_is_a_configuration_error(
 
 
 def test_importing_the_factory_does_not_import_boto3() -> None:
-    code = "import sys, runtime.aws.clients; sys.exit('boto3' in sys.modules)"
+    code = "import sys, runtime.sdk; sys.exit('boto3' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from runtime.aws import clients
+from runtime import sdk as clients
 from runtime.aws.links import S3Links
 from runtime.domain.errors import StorageError
 from runtime.domain.service_ports import UploadForm

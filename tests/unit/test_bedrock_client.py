@@ -25,9 +25,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runtime.aws.bedrock import BedrockModels, bedrock_schema
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import Message, ModelRequest, Role, Usage
+from runtime.models.bedrock import BedrockModels, bedrock_schema
 from tests.fixtures import bedrock_double
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 

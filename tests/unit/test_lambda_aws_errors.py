@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from runtime.aws.clients import REQUEST
 from runtime.contract import keys
 from runtime.contract.routes import SWEEP_QUEUE
 from runtime.domain.jobs.job import JobStatus
+from runtime.sdk import REQUEST
 from tests.fixtures.api import HandlerLogs, Reply
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.aws_api import API_ENVIRONMENT

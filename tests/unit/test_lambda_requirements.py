@@ -43,7 +43,7 @@ def test_a_bundle_has_what_its_handlers_import(bundle: str) -> None:
     # What ports and operations import on first use.
     modules += ["runtime.aws.api"]
     if bundle != "core":
-        modules += ["runtime.aws.bedrock", "runtime.domain.templates.check"]
+        modules += ["runtime.models.bedrock", "runtime.domain.templates.check"]
         modules += ["runtime.engine.rendering.child", "jsonschema_rs"]
     if bundle == "data":
         modules += ["pyarrow.parquet"]

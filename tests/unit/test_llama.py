@@ -18,8 +18,8 @@ import pytest
 
 from runtime.domain.errors import ConfigurationError, ModelError, ModelErrorKind
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
-from runtime.local.json_schema import grammar_of
-from runtime.local.llama import EMBEDDED_MODEL, LlamaModels
+from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
+from runtime.models.llama_schema import grammar_of
 
 CONTEXT_TOKENS = 1024
 ROOT = Path(__file__).parents[2]
@@ -340,7 +340,7 @@ def test_the_loopback_port_is_locked(models: LlamaModels) -> None:
 QUIET = """
 from runtime.domain.errors import ModelError
 from runtime.domain.models.calls import Message, ModelRequest, Role
-from runtime.local.llama import EMBEDDED_MODEL, LlamaModels
+from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 
 models = LlamaModels(context_tokens=256)
 for text, schema in (
@@ -380,7 +380,7 @@ BUSY = """
 import contextlib, json, signal, sys, threading, time
 from runtime.domain.errors import ModelError
 from runtime.domain.models.calls import Message, ModelRequest, Role
-from runtime.local.llama import EMBEDDED_MODEL, LlamaModels
+from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 
 caught = []
 for number in (signal.SIGTERM, signal.SIGINT):

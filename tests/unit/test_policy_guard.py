@@ -234,7 +234,7 @@ def _expect_refusals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("aws", "_expect_refusals")
 def test_clients_of_the_runtime_are_guarded_while_a_role_acts() -> None:
-    from runtime.aws.clients import create_dynamodb_client  # noqa: PLC0415
+    from runtime.sdk import create_dynamodb_client  # noqa: PLC0415
 
     client = create_dynamodb_client()
 

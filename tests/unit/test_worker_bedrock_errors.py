@@ -17,7 +17,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from runtime.aws import clients
+from runtime import sdk as clients
 from runtime.contract import keys
 from runtime.domain.errors import RenderError
 from runtime.domain.jobs.job import JobStatus, OutputFormat

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from runtime.domain.errors import ConfigurationError, ModelError, ModelErrorKind
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
-from runtime.local.json_schema import grammar_of
+from runtime.models.llama_schema import grammar_of
 
 EMBEDDED_MODEL: Final = "local/smollm2-135m"
 
