@@ -22,7 +22,7 @@ _BOTH: Final = (
 WORKER_SOURCES: Final = (*_BOTH, "runtime/export", "runtime/worker", "requirements/worker.txt")
 """What the worker's image is built from, besides its Dockerfile."""
 
-FUNCTION_SOURCES: Final = (*_BOTH, "runtime/lambdas")
+FUNCTION_SOURCES: Final = (*_BOTH, "runtime/lambdas", "runtime/service")
 """What a function's bundle holds of the project. Handlers render and check templates with the
 engine; the worker, the command and the laptop's adapters stay at home."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
-from runtime import sdk as clients
+from runtime import sdk
 from runtime.aws.budget_store import DynamoBudgetStore
 from runtime.aws.checkpoint_versions import DynamoCheckpointVersions
 from runtime.aws.cost_store import DynamoCostStore
@@ -52,25 +52,25 @@ class OwnClients:
     to models are under way at a time.
     """
 
-    def __init__(self, *, concurrency: int, patience: clients.Patience) -> None:
+    def __init__(self, *, concurrency: int, patience: sdk.Patience) -> None:
         self._concurrency = concurrency
         self._patience = patience
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        return clients.create_dynamodb_client(self._patience)
+        return sdk.create_dynamodb_client(self._patience)
 
     @cached_property
     def s3(self) -> "S3Client":
-        return clients.create_s3_client(self._patience)
+        return sdk.create_s3_client(self._patience)
 
     @cached_property
     def ecs(self) -> "ECSClient":
-        return clients.create_ecs_client()
+        return sdk.create_ecs_client()
 
     @cached_property
     def bedrock(self) -> "BedrockRuntimeClient":
-        return clients.create_bedrock_client(concurrency=self._concurrency, patience=self._patience)
+        return sdk.create_bedrock_client(concurrency=self._concurrency, patience=self._patience)
 
 
 class AwsStorage:

@@ -37,10 +37,10 @@ from runtime.domain.jobs.job import (
     SeedStrategy,
 )
 from runtime.domain.money.amounts import usd_decimal
-from runtime.domain.requeue import queue_again
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.template import Template
 from runtime.local.database import disk_errors
+from runtime.service.requeue import queue_again
 
 LOCAL_USER: Final = "local"
 _STATE: Final = ".seedwright"

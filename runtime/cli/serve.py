@@ -158,7 +158,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     # Powertools reads it when the handlers are imported.
     os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
     with log_to(path) as stream:
-        from runtime.lambdas.observability import logger  # noqa: PLC0415
+        from runtime.service.observability import logger  # noqa: PLC0415
 
         handler = logger.registered_handler
         if isinstance(handler, logging.StreamHandler):

@@ -1,22 +1,16 @@
 """Types of fields that several operations share, with their checks and their words."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from runtime.domain.errors import InputError
+from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import MAX_RECORDS, OutputFormat
 from runtime.domain.money.amounts import NANO_PER_USD, parse_usd
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _FORMATS: Final = ", ".join(OutputFormat)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether this is the text of a UUID, in either case."""
-    return _UUID.fullmatch(text) is not None
 
 
 def _uuid(text: str) -> str:

@@ -33,9 +33,9 @@ from runtime.domain.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from runtime.domain.identifiers import is_uuid
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.fields import is_uuid
-from runtime.lambdas.observability import count_error, log_failure, observe
+from runtime.service.observability import count_error, log_failure, observe
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A template document has at most 256 KiB, and nothing else that is posted comes near that."""

@@ -259,12 +259,12 @@ def road_to(url: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 @contextmanager
 def empty_cloud(running: Servers) -> Iterator[Cloud]:
     """A fresh account, and models that have not been called."""
-    from runtime import sdk as clients  # noqa: PLC0415
+    from runtime import sdk  # noqa: PLC0415
 
     _post(f"{running.aws_url}/moto-api/reset")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", running.aws_url)
-        aws = FakeAws(dynamodb=clients.create_dynamodb_client(), s3=clients.create_s3_client())
+        aws = FakeAws(dynamodb=sdk.create_dynamodb_client(), s3=sdk.create_s3_client())
     for table in TABLES:
         create_table(aws.dynamodb, table)
     aws.s3.create_bucket(Bucket=BUCKET)

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from runtime.domain.errors import ConflictError, LeaseLostError
 from runtime.domain.jobs.job import ENDED, JobStatus, Progress, may_become
 from runtime.domain.ports import Claim, Lease
-from runtime.domain.requeue import queue_again
+from runtime.service.requeue import queue_again
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.clock import ManualClock

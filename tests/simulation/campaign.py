@@ -25,8 +25,8 @@ from runtime.contract.keys import export_key, failures_key
 from runtime.domain.jobs.job import ENDED, Job, JobConfig, JobStatus, TemplateRef
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.ports import Ports
-from runtime.domain.requeue import queue_again
 from runtime.domain.templates.template import Step, Template
+from runtime.service.requeue import queue_again
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.memory_ports import (

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from runtime.lambdas import includes
 from runtime.lambdas.templates.update_template import MAX_ATTEMPTS
+from runtime.service import includes
 from tests.fixtures.api import Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws_faults import hooked, meanwhile

@@ -5,10 +5,10 @@ from datetime import datetime
 from http import HTTPStatus
 
 from runtime.domain.jobs.job import Job, JobStatus
-from runtime.lambdas.access import own_job
 from runtime.lambdas.fields import Timestamp, usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import budget_nano
+from runtime.service.access import own_job
 
 
 class JobDashboard(ApiModel):

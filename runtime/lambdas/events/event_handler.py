@@ -7,11 +7,10 @@ from typing import Any
 
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import ports_of_process
-from runtime.lambdas.observability import log_failure, observe
+from runtime.service.observability import log_failure, observe
+from runtime.service.recovery import Counts
 
 Event = Mapping[str, Any]
-Counts = dict[str, int]
-"""What a handler did, by name; each is a metric."""
 
 
 class EventHandler:

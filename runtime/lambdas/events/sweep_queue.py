@@ -11,9 +11,9 @@ from typing import Final
 from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
-from runtime.lambdas.events.event_handler import Counts, Event, event_handler
-from runtime.lambdas.events.tending import recover, start_or_withdraw
-from runtime.lambdas.observability import count, log_failure, logger
+from runtime.lambdas.events.event_handler import Event, event_handler
+from runtime.service.observability import count, log_failure, logger
+from runtime.service.recovery import Counts, recover, start_or_withdraw
 
 _COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "launch_failed")
 

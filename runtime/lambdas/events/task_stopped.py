@@ -10,9 +10,9 @@ from runtime.contract.tasks import TaskName, parse_task_name
 from runtime.domain.errors import NotFoundError
 from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts, WorkItem
-from runtime.lambdas.events.event_handler import Counts, Event, event_handler
-from runtime.lambdas.events.tending import note_start_failure, recover, start_or_withdraw
-from runtime.lambdas.observability import count, logger
+from runtime.lambdas.events.event_handler import Event, event_handler
+from runtime.service.observability import count, logger
+from runtime.service.recovery import Counts, note_start_failure, recover, start_or_withdraw
 
 INTERRUPTED: Final = 75
 """How a worker exits that has handed its work back. What any other task ended with is found out

@@ -38,13 +38,13 @@ from runtime.lambdas.fields import (
 )
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
-from runtime.lambdas.jobs.preparation import (
+from runtime.service.admission import (
     check_active_jobs,
     estimate,
     find_seeds,
     prepare_template,
 )
-from runtime.lambdas.launching import start_job
+from runtime.service.launching import start_job
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 

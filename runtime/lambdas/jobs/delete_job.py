@@ -13,10 +13,10 @@ from runtime.contract.keys import job_prefix
 from runtime.domain.errors import ConflictError, NotFoundError, SeedwrightError
 from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.access import own_job
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
-from runtime.lambdas.observability import logger
+from runtime.service.access import own_job
+from runtime.service.observability import logger
 
 
 class Action(StrEnum):

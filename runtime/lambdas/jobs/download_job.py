@@ -21,9 +21,9 @@ from runtime.domain.errors import NotFoundError
 from runtime.domain.jobs.job import Job, JobStatus, OutputFormat
 from runtime.domain.ports import ObjectStat
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.access import own_job
 from runtime.lambdas.cursor import MAX_LIMIT, PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.service.access import own_job
 
 
 class FileKind(StrEnum):

@@ -9,7 +9,7 @@ from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.seeds.path import check_seed_path
 from runtime.lambdas.fields import ModelId, RecordCount, SeedPath, Uuid, usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
-from runtime.lambdas.jobs.preparation import estimate, find_seeds, prepare_template
+from runtime.service.admission import estimate, find_seeds, prepare_template
 
 
 class EstimateRequest(ApiModel):

@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
-from runtime.lambdas.access import own_job
 from runtime.lambdas.http import Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
+from runtime.service.access import own_job
 
 
 @endpoint(

@@ -10,14 +10,14 @@ from typing import Final
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.money.amounts import usd, usd_decimal
-from runtime.domain.requeue import queue_again
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.access import own_job
 from runtime.lambdas.fields import BudgetNano
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, budget_nano, job_view
-from runtime.lambdas.jobs.preparation import check_active_jobs
-from runtime.lambdas.launching import start_job
+from runtime.service.access import own_job
+from runtime.service.admission import check_active_jobs
+from runtime.service.launching import start_job
+from runtime.service.requeue import queue_again
 
 RESUMABLE: Final = frozenset({JobStatus.FAILED, JobStatus.BUDGET_EXCEEDED, JobStatus.CANCELLED})
 

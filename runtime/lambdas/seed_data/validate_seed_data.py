@@ -13,13 +13,13 @@ from runtime.domain.errors import InputError
 from runtime.domain.seeds.path import check_seed_path
 from runtime.domain.seeds.report import inspect_seeds
 from runtime.domain.seeds.seeds import check_suffix
-from runtime.lambdas import includes
-from runtime.lambdas.access import find_template
 from runtime.lambdas.fields import SeedPath, Uuid
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
-from runtime.lambdas.jobs.preparation import find_seeds
-from runtime.lambdas.seed_rows import open_rows
 from runtime.lambdas.templates.template_view import Version
+from runtime.service import includes
+from runtime.service.access import find_template
+from runtime.service.admission import find_seeds
+from runtime.service.seed_rows import open_rows
 
 
 class ValidateRequest(ApiModel):

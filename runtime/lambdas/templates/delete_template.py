@@ -2,8 +2,8 @@
 
 from http import HTTPStatus
 
-from runtime.lambdas.access import own_template
 from runtime.lambdas.http import Call, Nothing, endpoint
+from runtime.service.access import own_template
 
 
 @endpoint(

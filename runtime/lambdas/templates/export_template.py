@@ -8,10 +8,10 @@ import orjson
 
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.text import render_yaml
-from runtime.lambdas.access import readable_version
 from runtime.lambdas.http import Answer, Call, Nothing, endpoint
 from runtime.lambdas.templates.get_template import VersionQuery
 from runtime.lambdas.templates.template_view import TemplateDocument
+from runtime.service.access import readable_version
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 
 from runtime.domain.templates.document import document_of
-from runtime.lambdas.access import readable_version
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import TemplateView, Version
 from runtime.lambdas.templates.writing import create
+from runtime.service.access import readable_version
 
 
 class Fork(ApiModel):

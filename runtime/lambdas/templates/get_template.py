@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
-from runtime.lambdas.access import readable_version
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import TemplateView, Version, view_of
+from runtime.service.access import readable_version
 
 
 class VersionQuery(ApiModel):

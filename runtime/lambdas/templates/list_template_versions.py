@@ -2,10 +2,10 @@
 
 from http import HTTPStatus
 
-from runtime.lambdas.access import readable_template
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.service.access import readable_template
 
 
 class TemplateVersionSummary(ApiModel):

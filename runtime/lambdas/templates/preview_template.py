@@ -18,8 +18,8 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.trial import TrialCall, try_record
 from runtime.lambdas.fields import usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
-from runtime.lambdas.jobs.preparation import prepare_template
 from runtime.lambdas.templates.template_view import Version
+from runtime.service.admission import prepare_template
 
 MAX_ANSWER_CHARACTERS: Final = 1_000_000
 """Of all texts: Lambda answers with 6 MB at most, and JSON may take six bytes for a character."""

@@ -12,7 +12,6 @@ from typing import Final
 from runtime.domain.errors import ConflictError
 from runtime.domain.service_ports import TemplateHead
 from runtime.domain.templates.template import Template
-from runtime.lambdas.access import own_template
 from runtime.lambdas.http import Call, Nothing, endpoint
 from runtime.lambdas.templates.template_view import (
     TemplateDocument,
@@ -22,6 +21,7 @@ from runtime.lambdas.templates.template_view import (
     view_of,
 )
 from runtime.lambdas.templates.writing import checked
+from runtime.service.access import own_template
 
 MAX_ATTEMPTS: Final = 5
 

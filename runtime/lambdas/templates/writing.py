@@ -4,9 +4,9 @@ from runtime.domain.service_ports import ApiPorts
 from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.template import Template
 from runtime.engine.plan import make_plan
-from runtime.lambdas import includes
 from runtime.lambdas.http import Answer
 from runtime.lambdas.templates.template_view import created
+from runtime.service import includes
 
 
 def checked(

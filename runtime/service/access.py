@@ -3,58 +3,69 @@
 What another user owns answers as what does not exist, to the letter.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
 from runtime.domain.errors import ForbiddenError, NotFoundError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job, TemplateRef
 from runtime.domain.service_ports import ApiPorts, TemplateHead
 from runtime.domain.templates.template import Template
-from runtime.lambdas.http import Call
-
-AnyCall = Call[Any, Any]
 
 
-def own_job(call: AnyCall) -> Job:
+class Request(Protocol):
+    """What is looked at of a request: who asks, which resource the path names, and the ports."""
+
+    @property
+    def caller(self) -> str: ...
+
+    @property
+    def path(self) -> Mapping[str, str]: ...
+
+    @property
+    def ports(self) -> ApiPorts: ...
+
+
+def own_job(request: Request) -> Job:
     """The caller's job that the path names. Raises `NotFoundError`."""
-    job_id = call.path["job_id"]
+    job_id = request.path["job_id"]
     missing = NotFoundError(f"no job {job_id}: check the id")
     try:
-        job = call.ports.jobs.get_job(job_id)
+        job = request.ports.jobs.get_job(job_id)
     except NotFoundError as exc:
         raise missing from exc
-    if job.user_id != call.caller:
+    if job.user_id != request.caller:
         raise missing
     return job
 
 
-def own_template(call: AnyCall) -> TemplateHead:
+def own_template(request: Request) -> TemplateHead:
     """The caller's template that the path names, to be changed. Raises `TemplateNotFoundError`,
     or `ForbiddenError` for a public one of somebody else.
     """
-    head = readable_template(call)
-    if head.user_id != call.caller:
+    head = readable_template(request)
+    if head.user_id != request.caller:
         raise ForbiddenError(
             f"template {head.template_id} belongs to somebody else: fork it to change it"
         )
     return head
 
 
-def readable_template(call: AnyCall) -> TemplateHead:
+def readable_template(request: Request) -> TemplateHead:
     """The template that the path names, the caller's own or a public one. Raises
     `TemplateNotFoundError`.
     """
-    return find_template(call.ports, call.caller, call.path["template_id"])
+    return find_template(request.ports, request.caller, request.path["template_id"])
 
 
 def readable_version(
-    call: AnyCall, version: int | None
+    request: Request, version: int | None
 ) -> tuple[TemplateHead, TemplateRef, Template]:
     """One version of the template that the path names, the latest by default. Raises
     `TemplateNotFoundError`.
     """
-    head = readable_template(call)
+    head = readable_template(request)
     ref = head.at(version)
-    return head, ref, call.ports.templates.load_template(ref)
+    return head, ref, request.ports.templates.load_template(ref)
 
 
 def find_template(ports: ApiPorts, caller: str, template_id: str) -> TemplateHead:

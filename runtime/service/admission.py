@@ -20,9 +20,9 @@ from runtime.domain.service_ports import ApiPorts
 from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.lambdas import includes
-from runtime.lambdas.access import find_template
-from runtime.lambdas.seed_rows import open_rows
+from runtime.service import includes
+from runtime.service.access import find_template
+from runtime.service.seed_rows import open_rows
 
 MAX_ROWS: Final = 1000
 """Seeds that are read: more change the average little, and a request has seconds."""

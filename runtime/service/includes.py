@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
+from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import TemplateRef
 from runtime.domain.service_ports import ApiPorts, Page, TemplateHead
 from runtime.domain.templates.document import resolve_includes
 from runtime.domain.templates.template import Template
-from runtime.lambdas.access import find_template
-from runtime.lambdas.fields import is_uuid
+from runtime.service.access import find_template
 
 MAX_SEARCHED: Final = 1000
 """Templates that are looked through for a name; an id needs no search."""

@@ -14,9 +14,11 @@ from runtime.domain.errors import ConflictError, NotFoundError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.ports import Lease
 from runtime.domain.service_ports import ApiPorts, WorkItem
-from runtime.lambdas.events.event_handler import Counts
-from runtime.lambdas.launching import start_worker
-from runtime.lambdas.observability import logger
+from runtime.service.launching import start_worker
+from runtime.service.observability import logger
+
+Counts = dict[str, int]
+"""What was done, by name; each is a metric."""
 
 STOPPED_EARLY: Final = "a worker was started and ended before it took the job; it is tried again"
 

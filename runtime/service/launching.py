@@ -14,7 +14,7 @@ from runtime.contract.log_lines import WORKER_NOT_STARTED
 from runtime.domain.errors import LaunchError, SeedwrightError
 from runtime.domain.jobs.job import Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts, WorkItem
-from runtime.lambdas.observability import count, logger
+from runtime.service.observability import count, logger
 
 NO_WORKER: Final = "no worker could be started; it is tried again every minute"
 """What users read where the reason is the system's own."""
