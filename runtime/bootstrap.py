@@ -137,7 +137,7 @@ def local_api(
 ) -> LocalService:
     """What a server on this machine works with: storage in a directory, any model behind it.
 
-    `base_url` is the server's address (`runtime.local.server.Listener.base_url`). `on_launch` is
+    `base_url` is the server's address (`runtime.server.listener.Listener.base_url`). `on_launch` is
     called from the server's threads when there is work for a worker; to set an event is enough.
     Raises `ConfigurationError` or `StorageError`.
     """

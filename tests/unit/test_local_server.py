@@ -20,8 +20,8 @@ import pytest
 from runtime.bootstrap import LocalService
 from runtime.domain.errors import ConfigurationError, NotFoundError, StorageBusyError, StorageError
 from runtime.lambdas.router import endpoint_of, match, methods_of
-from runtime.local import server as server_module
-from runtime.local.server import ApiServer, Listener
+from runtime.server import listener as server_module
+from runtime.server.listener import ApiServer, Listener
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import api_event
 from tests.fixtures.local_api import open_local_api

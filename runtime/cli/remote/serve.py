@@ -37,7 +37,7 @@ def serve_command(
 
     Stop it any way you like: jobs go on at the next start with the same folder.
     """
-    from runtime.cli.serve import ServeOptions, serve  # noqa: PLC0415
+    from runtime.server.serve import ServeOptions, serve  # noqa: PLC0415
 
     return serve(
         ServeOptions(

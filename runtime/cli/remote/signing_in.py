@@ -11,10 +11,10 @@ from typing import Any, Final
 import orjson
 
 from runtime.cli.cognito import Questions, sign_in, sign_out
-from runtime.cli.data_folder import DataFolder, default_data_folder
 from runtime.cli.profile import DEFAULT_PROFILE, LOCAL_PROFILE, Profile, check_url, open_profiles
 from runtime.cli.remote.output import print_json, say
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
+from runtime.server.data_folder import DataFolder, default_data_folder
 
 PASSWORD: Final = "SEEDWRIGHT_PASSWORD"  # noqa: S105 - the name of a variable
 NEW_PASSWORD: Final = "SEEDWRIGHT_NEW_PASSWORD"  # noqa: S105 - the name of a variable

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from runtime.cli.local_worker import READY, WorkerOrder
 from runtime.domain.errors import ConfigurationError
 from runtime.logs import event
+from runtime.server.worker import READY, WorkerOrder
 
 DRAIN_SECONDS: Final = 110.0
 """After SIGTERM a worker needs at most `worker.ALARM_SECONDS`."""

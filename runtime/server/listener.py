@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 
 from runtime.domain.errors import ConfigurationError
 from runtime.local.api import LocalApi
-from runtime.local.http_handler import MAX_BODY_BYTES, Connection, Dispatch, Service, one_token
+from runtime.server.connection import MAX_BODY_BYTES, Connection, Dispatch, Service, one_token
 
 _log = logging.getLogger(__name__)
 

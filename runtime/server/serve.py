@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Final
 
 from runtime.bootstrap import BEDROCK, LocalService, bedrock_models, embedded_model, local_api
-from runtime.cli.data_folder import DataFolder, default_data_folder
 from runtime.cli.engine_parts import log_to
 from runtime.cli.exit_codes import EXIT_INTERRUPTED
-from runtime.cli.local_worker import WorkerOrder
 from runtime.cli.profile import LOCAL_PROFILE, Profile, open_profiles
-from runtime.cli.worker_process import WorkerProcess
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import load_prices
-from runtime.local.server import ApiServer, Listener
+from runtime.server.data_folder import DataFolder, default_data_folder
+from runtime.server.listener import ApiServer, Listener
+from runtime.server.processes import WorkerProcess
+from runtime.server.worker import WorkerOrder
 
 LOCAL_USER: Final = "local"
 """Whose everything is: an API on a laptop has one user."""
@@ -104,8 +104,8 @@ def _run(
     service: LocalService,
     worker: WorkerProcess,
 ) -> int:
-    from runtime.cli.local_dispatch import LocalDispatch  # noqa: PLC0415 - after logging is set up
     from runtime.lambdas.router import methods_of  # noqa: PLC0415
+    from runtime.server.dispatch import LocalDispatch  # noqa: PLC0415 - after logging is set up
 
     server = ApiServer(
         listener,

@@ -23,16 +23,16 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from runtime.domain.errors import SeedwrightError, TooLargeError
 from runtime.domain.ports import Clock, ObjectStore
-from runtime.local.gateway import HttpRequest, gateway_event
-from runtime.local.http_refusals import (
+from runtime.local.links import OBJECTS_PATH, LocalLinks
+from runtime.server.gateway import HttpRequest, gateway_event
+from runtime.server.refusals import (
     RefusalError,
     bad_request,
     check_method,
     own_fault,
     refusal_of,
 )
-from runtime.local.links import OBJECTS_PATH, LocalLinks
-from runtime.local.uploads import receive_upload
+from runtime.server.uploads import receive_upload
 
 _log = logging.getLogger(__name__)
 

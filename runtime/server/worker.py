@@ -1,7 +1,7 @@
 """The worker beside a local API: a process of its own, so that a model that crashes takes nobody
 with it, and the API answers while it computes.
 
-    python -m runtime.cli.local_worker    (started by `seedwright serve`, with a `WorkerOrder`)
+    python -m runtime.server.worker    (started by `seedwright serve`, with a `WorkerOrder`)
 
 It says one line on standard output when it can work, or why it can't. A line on its standard input
 tells it that there is work. It ends when it is told to (SIGTERM), or when its parent is gone: the
@@ -44,7 +44,7 @@ HEARTBEAT_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 2.0
 """How old the progress that users see may be. The journal keeps every record at once anyway."""
 
-_log = logging.getLogger("runtime.cli.local_worker")
+_log = logging.getLogger("runtime.server.worker")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +60,7 @@ class WorkerOrder:
     def arguments(self) -> list[str]:
         """The command line of the worker's process."""
         order = orjson.dumps(asdict(self)).decode()
-        return [sys.executable, "-m", "runtime.cli.local_worker", order]
+        return [sys.executable, "-m", "runtime.server.worker", order]
 
 
 def main(arguments: list[str]) -> int:
