@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.cli.profile import LOCAL_PROFILE, Profile, folder_of, write_private
+from runtime.client.profiles import LOCAL_PROFILE, Profile, folder_of, write_private
 from runtime.domain.errors import ConfigurationError
 
 _TOKEN_BYTES = 32

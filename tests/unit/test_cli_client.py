@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli import client as client_module
-from runtime.cli.client import ATTEMPTS, ApiClient, Pauses
-from runtime.cli.transfer import Transfer
+from runtime.client import http as client_module
+from runtime.client.http import ATTEMPTS, ApiClient, Pauses
+from runtime.client.transfer import Transfer
 from runtime.domain.errors import (
     ConfigurationError,
     ConflictError,

@@ -13,8 +13,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from runtime.cli.main import run
-from runtime.cli.profile import Profiles, open_profiles
-from runtime.cli.remote.connection import connect
+from runtime.client.connection import connect
+from runtime.client.profiles import Profiles, open_profiles
 from tests.fixtures.aws import REGION
 from tests.fixtures.scripted_server import Script, scripted_server
 

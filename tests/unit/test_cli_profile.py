@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from runtime.cli.profile import (
+from runtime.client.profiles import (
     API_URL,
     TOKEN,
     Profile,

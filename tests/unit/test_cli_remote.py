@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
-from runtime.cli import client as client_module
 from runtime.cli.main import run
 from runtime.cli.remote import watching
 from runtime.cli.remote.transfer_display import size_text
+from runtime.client import http as client_module
 from tests.fixtures.command import environment, start, write_inputs
 from tests.fixtures.scripted_server import Request, Script, ScriptedServer, refusal, scripted_server
 

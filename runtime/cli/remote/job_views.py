@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from runtime.cli.client import ApiClient
 from runtime.cli.progress import duration
-from runtime.cli.remote.connection import connect
 from runtime.cli.remote.output import plain, print_json, print_table
+from runtime.client.connection import connect
+from runtime.client.http import ApiClient
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import NANO_PER_USD, usd
 

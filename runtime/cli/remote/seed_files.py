@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.cli.client import ApiClient
-from runtime.cli.remote.connection import Connection
 from runtime.cli.remote.output import say
 from runtime.cli.remote.transfer_display import size_text, transfer_display
+from runtime.client.connection import Connection
+from runtime.client.http import ApiClient
 from runtime.domain.errors import InputError, SeedError, TooLargeError
 from runtime.domain.seeds.seeds import check_suffix
 

@@ -10,9 +10,15 @@ from typing import Any, Final
 
 import orjson
 
-from runtime.cli.cognito import Questions, sign_in, sign_out
-from runtime.cli.profile import DEFAULT_PROFILE, LOCAL_PROFILE, Profile, check_url, open_profiles
 from runtime.cli.remote.output import print_json, say
+from runtime.client.cognito import Questions, sign_in, sign_out
+from runtime.client.profiles import (
+    DEFAULT_PROFILE,
+    LOCAL_PROFILE,
+    Profile,
+    check_url,
+    open_profiles,
+)
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.server.data_folder import DataFolder, default_data_folder
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from runtime.cli.transfer import OnBytes
+from runtime.client.transfer import OnBytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -16,7 +16,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.filepost import encode_multipart_formdata
 
-from runtime.cli.client import Pauses, make_pool
+from runtime.client.http import Pauses, make_pool
 from runtime.domain.errors import (
     ConfigurationError,
     ForbiddenError,

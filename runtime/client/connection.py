@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.cli.client import ApiClient
-from runtime.cli.profile import Profile, Profiles, choose_profile, folder_of, open_profiles
-from runtime.cli.transfer import Transfer
+from runtime.client.http import ApiClient
+from runtime.client.profiles import Profile, Profiles, choose_profile, folder_of, open_profiles
+from runtime.client.transfer import Transfer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class _Tokens:
 
     def __call__(self) -> str | None:
         if self._profile.expires_at is not None:
-            from runtime.cli.cognito import refreshed  # noqa: PLC0415 - most commands never need it
+            from runtime.client.cognito import refreshed  # noqa: PLC0415 - most commands never need it
 
             fresh = refreshed(self._profile)
             if fresh is not self._profile:

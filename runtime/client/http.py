@@ -18,7 +18,7 @@ import orjson
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
-from runtime.cli.profile import is_loopback, login_command
+from runtime.client.profiles import is_loopback, login_command
 from runtime.domain.errors import (
     ConfigurationError,
     ConflictError,

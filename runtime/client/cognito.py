@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.cli.profile import Profile
+from runtime.client.profiles import Profile
 from runtime.domain.errors import (
     ConfigurationError,
     InputError,
