@@ -18,24 +18,25 @@ from runtime.bootstrap import (
     local_engine,
     process_owner,
 )
-from runtime.cli.dataset_folder import Dataset, DatasetFolder
-from runtime.cli.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
 from runtime.cli.exit_codes import EXIT_INTERRUPTED
-from runtime.cli.inputs import (
+from runtime.cli.report import Outcome, report
+from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.datasets.folder import Dataset, DatasetFolder
+from runtime.datasets.inputs import (
     check_count,
     check_writable,
     parse_formats,
     read_seeds,
     read_template,
 )
-from runtime.cli.progress import Goal, Meter, make_display
-from runtime.cli.report import Outcome, report
 from runtime.domain.jobs.job import JobStatus, SeedStrategy, work_id_of
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import parse_usd
 from runtime.engine.dry_run import render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.progress.displays import make_display
+from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from runtime.cli.inputs import check_count, read_seeds, read_template
+from runtime.datasets.inputs import check_count, read_seeds, read_template
 from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd, usd_decimal

@@ -9,14 +9,14 @@ from pathlib import Path
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.cli.dataset_folder import Dataset, DatasetFolder
 from runtime.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED
-from runtime.cli.progress import Meter
 from runtime.cli.tables import show_records
 from runtime.contract.keys import export_key
+from runtime.datasets.folder import Dataset, DatasetFolder
 from runtime.domain.jobs.job import Job, JobStatus, OutputFormat
 from runtime.domain.jobs.record import index_of
 from runtime.domain.money.amounts import usd, usd_decimal
+from runtime.progress.meter import Meter
 from runtime.worker.worker import Worker
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from runtime.bootstrap import BEDROCK, LocalService, bedrock_models, embedded_model, local_api
-from runtime.cli.engine_parts import log_to
 from runtime.cli.exit_codes import EXIT_INTERRUPTED
 from runtime.client.profiles import LOCAL_PROFILE, Profile, open_profiles
+from runtime.datasets.engine_parts import log_to
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import load_prices
 from runtime.server.data_folder import DataFolder, default_data_folder

@@ -27,7 +27,7 @@ from runtime.bootstrap import (
     local_engine,
     process_owner,
 )
-from runtime.cli.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
 from runtime.domain.errors import SeedwrightError
 from runtime.domain.models.price_table import load_prices
 from runtime.logs import event

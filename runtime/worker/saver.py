@@ -27,8 +27,8 @@ from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint
-from runtime.worker.jobs import Jobs
 from runtime.worker.settings import WorkerSettings
+from runtime.worker.status_writer import Jobs
 
 _log = logging.getLogger(__name__)
 

@@ -95,7 +95,7 @@ NAMED: Final = (
     ),
     Named(
         name="a complete job is marked FAILED",
-        path="runtime/worker/jobs.py",
+        path="runtime/worker/status_writer.py",
         old="        self._end(claim, JobStatus.COMPLETED)",
         new="        self._end(claim, JobStatus.FAILED)",
         tests=("tests/unit/test_jobs.py", _WORKER),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli import inputs
 from runtime.cli.main import folder_name, run
+from runtime.datasets import inputs
 from runtime.domain.errors import TemplateError
 from tests.fixtures.command import SEEDS, write_inputs
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from runtime.cli.engine_parts import log_to
 from runtime.cli.main import run
-from runtime.cli.progress import Goal, Meter, Plain
 from runtime.cli.tables import model_rows, show_records
+from runtime.datasets.engine_parts import log_to
 from runtime.domain.jobs.job import Progress
 from runtime.domain.models.price_table import load_prices
 from runtime.engine.dry_run import example_of
+from runtime.progress.displays import Plain
+from runtime.progress.meter import Goal, Meter
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.command import write_inputs
 

@@ -14,7 +14,7 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.ports import Claim
 from runtime.service.requeue import queue_again
-from runtime.worker.jobs import Jobs
+from runtime.worker.status_writer import Jobs
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, Script, captured_logs
 from tests.fixtures.storage import new_job

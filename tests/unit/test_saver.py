@@ -14,9 +14,9 @@ from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import pass_through
-from runtime.worker.jobs import Jobs
 from runtime.worker.saver import MAX_FLUSH_ATTEMPTS, Saver, Stores
 from runtime.worker.settings import WorkerSettings
+from runtime.worker.status_writer import Jobs
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.memory_ports import (
     FaultyObjects,

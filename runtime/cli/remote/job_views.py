@@ -7,12 +7,12 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from runtime.cli.progress import duration
 from runtime.cli.remote.output import plain, print_json, print_table
 from runtime.client.connection import connect
 from runtime.client.http import ApiClient
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import NANO_PER_USD, usd
+from runtime.progress.meter import duration
 
 MAX_PAGE: Final = 100
 Document = Mapping[str, Any]

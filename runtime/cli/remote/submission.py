@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import orjson
 
-from runtime.cli.inputs import check_count, parse_formats, read_for_api
 from runtime.cli.remote.job_views import describe, nano, print_next
 from runtime.cli.remote.output import print_json, say
 from runtime.cli.remote.seed_files import check_seeds, upload_seeds
@@ -26,6 +25,7 @@ from runtime.cli.remote.template_files import ensure_template
 from runtime.cli.remote.watching import follow
 from runtime.client.connection import Connection, connect, state_folder
 from runtime.client.profiles import write_private
+from runtime.datasets.inputs import check_count, parse_formats, read_for_api
 from runtime.domain.errors import (
     ConflictError,
     ForbiddenError,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.inputs import read_for_api
 from runtime.cli.remote.job_views import list_all, segment
 from runtime.client.http import ApiClient
+from runtime.datasets.inputs import read_for_api
 from runtime.domain.errors import TemplateError
 from runtime.domain.templates.document import document_of, parse_template
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED
-from runtime.cli.progress import Display, Goal, Meter, make_display
 from runtime.cli.remote.job_views import describe, job_path, nano, print_next
 from runtime.cli.remote.output import print_json, say
 from runtime.client.connection import connect
 from runtime.client.http import ApiClient
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
+from runtime.progress.displays import Display, make_display
+from runtime.progress.meter import Goal, Meter
 
 FIRST_INTERVAL_SECONDS: Final = 0.25
 LONGEST_INTERVAL_SECONDS: Final = 5.0

@@ -26,8 +26,8 @@ from typing import Final
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.cli.inputs import SeedFile, out_errors
 from runtime.contract.keys import export_key, failures_key, seed_prefix
+from runtime.datasets.inputs import SeedFile, out_errors
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
 from runtime.domain.jobs.job import (
     Job,
