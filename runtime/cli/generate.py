@@ -18,8 +18,8 @@ from runtime.bootstrap import (
     local_engine,
     process_owner,
 )
-from runtime.cli.exit_codes import EXIT_INTERRUPTED
 from runtime.cli.report import Outcome, report
+from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
 from runtime.datasets.folder import Dataset, DatasetFolder
 from runtime.datasets.inputs import (

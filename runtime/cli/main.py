@@ -15,7 +15,6 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.exit_codes import EXIT_BAD_INPUT, EXIT_BUDGET, EXIT_FAILED
 from runtime.cli.options import (
     Backend,
     BackendOption,
@@ -31,6 +30,7 @@ from runtime.cli.options import (
     TemplateArgument,
 )
 from runtime.cli.remote import commands
+from runtime.contract.exit_codes import EXIT_BAD_INPUT, EXIT_BUDGET, EXIT_FAILED
 from runtime.domain.errors import (
     BudgetExceededError,
     ConfigurationError,

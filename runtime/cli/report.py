@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED
+from runtime.cli.exit_codes import EXIT_CODES
 from runtime.cli.tables import show_records
+from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.contract.keys import export_key
 from runtime.datasets.folder import Dataset, DatasetFolder
 from runtime.domain.jobs.job import Job, JobStatus, OutputFormat

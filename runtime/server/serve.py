@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from runtime.bootstrap import BEDROCK, LocalService, bedrock_models, embedded_model, local_api
-from runtime.cli.exit_codes import EXIT_INTERRUPTED
 from runtime.client.profiles import LOCAL_PROFILE, Profile, open_profiles
+from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.datasets.engine_parts import log_to
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import load_prices

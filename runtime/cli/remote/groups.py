@@ -2,7 +2,7 @@
 
 import typer
 
-from runtime.cli.exit_codes import EXIT_BAD_INPUT
+from runtime.contract.exit_codes import EXIT_BAD_INPUT
 
 
 def make_group(help_text: str, *, example: str) -> typer.Typer:

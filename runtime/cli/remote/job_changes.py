@@ -2,11 +2,11 @@
 
 from contextlib import suppress
 
-from runtime.cli.exit_codes import EXIT_FAILED
 from runtime.cli.remote.job_views import describe, job_path, print_next
 from runtime.cli.remote.output import confirm, print_json
 from runtime.cli.remote.watching import follow as follow_job
 from runtime.client.connection import connect
+from runtime.contract.exit_codes import EXIT_FAILED
 from runtime.domain.errors import NotFoundError
 from runtime.domain.money.amounts import parse_usd, usd_decimal
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from runtime.cli.exit_codes import EXIT_BAD_INPUT
 from runtime.cli.remote.job_views import list_all
 from runtime.cli.remote.output import plain, print_json, print_table
 from runtime.cli.remote.seed_files import problem_lines, upload_seeds, validate_seeds
 from runtime.cli.remote.transfer_display import size_text
 from runtime.client.connection import connect
+from runtime.contract.exit_codes import EXIT_BAD_INPUT
 
 
 def upload(path: Path, profile: str | None, *, json: bool) -> None:

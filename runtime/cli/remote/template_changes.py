@@ -4,10 +4,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.exit_codes import EXIT_FAILED
 from runtime.cli.remote.output import confirm, plain, print_json
 from runtime.cli.remote.template_files import template_path
 from runtime.client.connection import connect
+from runtime.contract.exit_codes import EXIT_FAILED
 from runtime.datasets.inputs import read_for_api, read_text
 from runtime.domain.errors import NotFoundError
 from runtime.domain.templates.document import document_of

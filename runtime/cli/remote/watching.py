@@ -4,11 +4,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED
+from runtime.cli.exit_codes import EXIT_CODES
 from runtime.cli.remote.job_views import describe, job_path, nano, print_next
 from runtime.cli.remote.output import print_json, say
 from runtime.client.connection import connect
 from runtime.client.http import ApiClient
+from runtime.contract.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
 from runtime.progress.displays import Display, make_display
