@@ -32,7 +32,7 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageError,
 )
-from runtime.domain.jobs.document import config_document, parse_config
+from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
     ACTIVE,
     MAX_ERROR_MESSAGE_CHARACTERS,

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 from runtime.aws.table import Table
 from runtime.aws.template_directory import FIRST_VERSION, DynamoTemplateDirectory
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
-from runtime.domain.jobs.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.templates.storage import parse_stored
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

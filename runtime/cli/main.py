@@ -42,7 +42,7 @@ from runtime.domain.errors import (
     SeedwrightError,
     UnauthenticatedError,
 )
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import SeedStrategy
 
 _REFUSALS: Final = (
     InputError,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import SeedStrategy
 
 
 class Backend(StrEnum):

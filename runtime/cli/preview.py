@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from runtime.datasets.inputs import check_count, read_seeds, read_template
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.seeds.seeds import Row
@@ -43,7 +43,12 @@ def _first_prompts(
     engine: TemplateEngine, template: Template, rows: Sequence[Row]
 ) -> list[tuple[Step, str, str]]:
     return render_record(
-        engine, template, rows, job_id="", index=0, strategy=SeedStrategy.SEQUENTIAL
+        engine,
+        template,
+        rows,
+        job_id="",
+        index=0,
+        draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL),
     )
 
 
@@ -65,7 +70,9 @@ def show_estimate(
     plan = _plan(template, prices, backend=backend, model=model)
     with TemplateEngine() as engine:
         engine.load(template)
-        result = estimate_cost(engine, plan, file.rows, records=count, strategy=strategy)
+        result = estimate_cost(
+            engine, plan, file.rows, records=count, draws=Draws(seed_strategy=strategy)
+        )
     models = list(dict.fromkeys(step.model for step in plan.steps))
     if json:
         document = {

@@ -14,7 +14,8 @@ from runtime.cli.tables import show_records
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.contract.keys import export_key
 from runtime.datasets.folder import Dataset, DatasetFolder
-from runtime.domain.jobs.job import Job, JobStatus, OutputFormat
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.record import index_of
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.progress.meter import Meter
@@ -63,14 +64,17 @@ def _publish(outcome: Outcome) -> list[Path]:
     formats = tuple(dict.fromkeys((*outcome.dataset.formats, *others)))
     stale = tuple(each for each in formats if _needs_export(outcome, each))
     if stale:
-        asked = replace(job, config=replace(job.config, output_formats=stale))
+        asked = replace(
+            job,
+            config=replace(job.config, delivery=replace(job.config.delivery, output_formats=stale)),
+        )
         outcome.worker.exporter.export_data(asked, expected=None)
     return folder.publish(outcome.engine, job, formats)
 
 
 def _needs_export(outcome: Outcome, output_format: OutputFormat) -> bool:
     """Whether the worker has not just exported it: it writes the formats of the first command."""
-    if output_format not in outcome.job.config.output_formats:
+    if output_format not in outcome.job.config.delivery.output_formats:
         return True
     return not outcome.engine.path_of(
         export_key(outcome.job.job_id, output_format.lower())

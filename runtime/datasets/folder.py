@@ -29,13 +29,11 @@ from runtime.bootstrap import LocalEngine
 from runtime.contract.keys import export_key, failures_key, seed_prefix
 from runtime.datasets.inputs import SeedFile, out_errors
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
-from runtime.domain.jobs.job import (
-    Job,
-    JobConfig,
-    JobStatus,
-    OutputFormat,
-    SeedStrategy,
-)
+from runtime.domain.jobs.config import JobConfig
+from runtime.domain.jobs.delivery import Delivery, OutputFormat
+from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.template import Template
@@ -187,9 +185,9 @@ class DatasetFolder:
                     seed_data_path=key,
                     seed_version=ports.objects.stat(key).version,
                     num_records=dataset.num_records,
-                    output_formats=dataset.formats,
-                    seed_strategy=dataset.seed_strategy,
-                    model=dataset.model,
+                    delivery=Delivery(output_formats=dataset.formats),
+                    draws=Draws(seed_strategy=dataset.seed_strategy),
+                    models=ModelChoice(model=dataset.model),
                     price_table_version=ports.prices.version,
                 ),
                 budget_limit=usd_decimal(dataset.budget_nano),

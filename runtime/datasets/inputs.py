@@ -14,7 +14,8 @@ from runtime.domain.errors import (
     TemplateError,
     TemplateNotFoundError,
 )
-from runtime.domain.jobs.job import MAX_RECORDS, OutputFormat
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import MAX_RECORDS
 from runtime.domain.seeds.seeds import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
 from runtime.domain.templates.document import parse_template, resolve_includes
 from runtime.domain.templates.template import Template

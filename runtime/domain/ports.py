@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
-from runtime.domain.jobs.job import Job, JobStatus, Progress, TemplateRef
+from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 
 
 class Clock(Protocol):

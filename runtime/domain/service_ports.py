@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
 from runtime.domain.errors import TemplateNotFoundError
-from runtime.domain.jobs.job import Job, JobStatus, TemplateRef
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.ports import (
@@ -24,7 +24,7 @@ from runtime.domain.ports import (
     TemplateStore,
     WorkQueue,
 )
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 
 ItemT = TypeVar("ItemT")
 

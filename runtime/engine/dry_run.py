@@ -6,8 +6,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.jobs.job import SeedStrategy
-from runtime.domain.jobs.sampling import draw
+from runtime.domain.jobs.sampling import Draws, draw
 from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import Step, Template
@@ -33,14 +32,14 @@ def render_record(
     *,
     job_id: str,
     index: int,
-    strategy: SeedStrategy,
+    draws: Draws,
     stand_ins: StandIns = "note",
 ) -> list[tuple[Step, str, str]]:
     """Step, prompt and system text of a record; later steps see stand-ins for earlier outputs.
 
     Raises `TemplateError` that names the step.
     """
-    chosen = draw(job_id, index, rows=len(rows), strategy=strategy)
+    chosen = draw(job_id, index, rows=len(rows), draws=draws)
     outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
     requests = [
         RenderRequest(
@@ -104,7 +103,7 @@ def estimate_cost(
     rows: Sequence[Row],
     *,
     records: int,
-    strategy: SeedStrategy,
+    draws: Draws,
 ) -> Estimate:
     """Render a spread of records and price them."""
     count = min(records, MAX_SAMPLES)
@@ -119,7 +118,7 @@ def estimate_cost(
                     rows,
                     job_id="",
                     index=position * records // count,
-                    strategy=strategy,
+                    draws=draws,
                     stand_ins=stand_ins,
                 )
             except TemplateError:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from runtime.domain.errors import ModelError, PriceError, RenderError, TemplateError
-from runtime.domain.jobs.job import SeedStrategy
-from runtime.domain.jobs.sampling import draw
+from runtime.domain.jobs.sampling import Draws, draw
 from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
 from runtime.domain.money.amounts import NANO_PER_USD, usd
 from runtime.domain.ports import Clock
@@ -65,7 +64,7 @@ def try_record(
         index=0,
         seed=seed,
         seed_id=seed_id(seed, 0),
-        draw=draw("", 0, rows=1, strategy=SeedStrategy.SEQUENTIAL),
+        draw=draw("", 0, rows=1, draws=Draws()),
         plan=capped,
     )
     trial = Trial(calls=())

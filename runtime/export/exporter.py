@@ -16,8 +16,9 @@ from typing import Final
 
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
+from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
-from runtime.domain.jobs.job import Job, OutputFormat, PartitionStrategy
+from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
 from runtime.export.batches import JSON_LINES, Batches, StoredBatches
 from runtime.export.formats import (
@@ -146,7 +147,7 @@ class Exporter:
             progress=progress,
         )
         try:
-            keys = self._write(job, records, job.config.output_formats)
+            keys = self._write(job, records, job.config.delivery.output_formats)
             failures = self._write_failures(job, parts, records.seen)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
@@ -201,7 +202,7 @@ class Exporter:
         return keys
 
     def _by_day(self, job: Job, output_format: OutputFormat) -> bool:
-        if job.config.partition_strategy is not PartitionStrategy.TIMESTAMP:
+        if job.config.delivery.partition_strategy is not PartitionStrategy.TIMESTAMP:
             return False
         if output_format is OutputFormat.JSONL:
             return True

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.jobs.document import config_document, parse_config
+from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
     ENDED,
     MAX_ERROR_MESSAGE_CHARACTERS,

@@ -6,11 +6,10 @@ from typing import Final
 
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
-from runtime.domain.jobs.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import Page, TemplateHead, TemplateVersion
 from runtime.domain.templates.storage import stored_text
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 from runtime.local.database import Database
 from runtime.local.paging import page_of, parse_number, parse_place, place_of
 from runtime.local.template_store import put_version

@@ -4,10 +4,9 @@ import sqlite3
 from typing import Final
 
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
-from runtime.domain.jobs.job import TemplateRef
 from runtime.domain.ports import Clock
 from runtime.domain.templates.storage import parse_stored, stored_text
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 from runtime.local.database import Database
 
 _PUT_HEAD: Final = """

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from runtime.domain.errors import ForbiddenError, NotFoundError, TemplateNotFoundError
-from runtime.domain.jobs.job import Job, TemplateRef
+from runtime.domain.jobs.job import Job
 from runtime.domain.service_ports import ApiPorts, TemplateHead
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 
 
 class Request(Protocol):

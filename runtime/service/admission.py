@@ -11,12 +11,13 @@ from runtime.domain.errors import (
     NotFoundError,
     SeedError,
 )
-from runtime.domain.jobs.job import SeedStrategy, TemplateRef
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import check_paths, check_seed_size, check_suffix
 from runtime.domain.service_ports import ApiPorts
+from runtime.domain.templates.template import TemplateRef
 from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -75,7 +76,7 @@ def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
 
 
 def estimate(
-    ports: ApiPorts, plan: Plan, seeds: ObjectStat, *, records: int, strategy: SeedStrategy
+    ports: ApiPorts, plan: Plan, seeds: ObjectStat, *, records: int, draws: Draws
 ) -> tuple[Estimate, int]:
     """What a job would cost, and how many seeds were read to tell.
 
@@ -85,7 +86,7 @@ def estimate(
     rows = _first_rows(ports, seeds, requirements=plan.template.schema_requirements)
     with TemplateEngine() as engine:
         engine.load(plan.template)
-        return estimate_cost(engine, plan, rows, records=records, strategy=strategy), len(rows)
+        return estimate_cost(engine, plan, rows, records=records, draws=draws), len(rows)
 
 
 def check_active_jobs(ports: ApiPorts, caller: str) -> None:

@@ -11,10 +11,9 @@ from typing import Final
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
 from runtime.domain.identifiers import is_uuid
-from runtime.domain.jobs.job import TemplateRef
 from runtime.domain.service_ports import ApiPorts, Page, TemplateHead
 from runtime.domain.templates.document import resolve_includes
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 from runtime.service.access import find_template
 
 MAX_SEARCHED: Final = 1000

@@ -61,7 +61,7 @@ def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
 
 def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
     # Spot first; machines at the full price only where the user has agreed to them.
-    on_demand = job.config.allow_on_demand and number > ports.settings.on_demand_after
+    on_demand = job.config.machines.allow_on_demand and number > ports.settings.on_demand_after
     try:
         ports.launcher.launch(item, number=number, on_demand=on_demand)
     except SeedwrightError as error:

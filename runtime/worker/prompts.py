@@ -112,7 +112,7 @@ class Prompts:
             self._job.job_id,
             index,
             rows=len(self._seeds),
-            strategy=self._job.config.seed_strategy,
+            draws=self._job.config.draws,
         )
         seed = self._seeds[chosen.row]
         task = RecordTask(

@@ -262,7 +262,7 @@ class Worker:
             template,
             prices,
             provider=self._ports.provider,
-            model=job.config.model,
+            model=job.config.models.model,
             on=self._ports.clock.now().date(),
         )
         seeds = self.seeds.load_seed_data(

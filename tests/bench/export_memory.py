@@ -18,18 +18,14 @@ from pathlib import Path
 
 import orjson
 
-from runtime.domain.jobs.job import (
-    Job,
-    JobConfig,
-    JobStatus,
-    OutputFormat,
-    PartitionStrategy,
-    TemplateRef,
-)
+from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.record import Record
+from runtime.domain.templates.template import TemplateRef
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
 from runtime.local.objects import DirectoryObjects
+from tests.fixtures.job_configs import job_config
 
 LIMIT_MIB = 512
 JOB_ID = "bench"
@@ -43,7 +39,7 @@ def the_job(options: argparse.Namespace) -> Job:
         job_id=JOB_ID,
         user_id="bench",
         status=JobStatus.RUNNING,
-        config=JobConfig(
+        config=job_config(
             template=TemplateRef(template_id="t", version=1),
             seed_data_path="seeds.json",
             seed_version=None,

@@ -16,6 +16,7 @@ from runtime.domain.jobs.job import (
     JobStatus,
     work_id_of,
 )
+from runtime.domain.jobs.machines import Machines
 from runtime.domain.ports import CheckpointVersion
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
@@ -234,7 +235,7 @@ def test_what_made_a_job_comes_back(api_ports: ApiStorage, clock: ManualClock) -
         job,
         request_hash="5f2c",
         launch_error="no machine",
-        config=replace(job.config, allow_on_demand=True),
+        config=replace(job.config, machines=Machines(allow_on_demand=True)),
     )
     api_ports.jobs.create_job(job)
     assert api_ports.jobs.get_job("a") == job

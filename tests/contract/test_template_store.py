@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
-from runtime.domain.jobs.job import TemplateRef
+from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import OpenPorts, Storage, new_template, renamed
 

@@ -30,7 +30,8 @@ import pytest
 from runtime.bootstrap import SystemClock
 from runtime.contract import keys
 from runtime.contract.tables import TABLES
-from runtime.domain.jobs.job import Job, JobConfig, JobStatus, SeedStrategy
+from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.ports import Account
@@ -42,6 +43,7 @@ from tests.fixtures.aws import (
     measured_environment,
 )
 from tests.fixtures.bedrock_double import RuleDocument, Stats
+from tests.fixtures.job_configs import job_config
 from tests.fixtures.storage import Storage, open_aws
 from tests.fixtures.worker_world import ENVIRONMENT, make_template, step, wait_until
 
@@ -138,7 +140,7 @@ class Cloud:
             job_id=job_id,
             user_id="ada",
             status=JobStatus.QUEUED,
-            config=JobConfig(
+            config=job_config(
                 template=ref,
                 seed_data_path=path,
                 seed_version=self.storage.objects.stat(path).version,

@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.domain.errors import ExportError
-from runtime.domain.jobs.job import Job, JobConfig, JobStatus, OutputFormat, TemplateRef
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.record import Record, clean_text
+from runtime.domain.templates.template import TemplateRef
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
+from tests.fixtures.job_configs import job_config
 from tests.fixtures.memory_objects import MemoryObjects
 
 SIZE = 12
@@ -22,7 +25,7 @@ JOB = Job(
     job_id="j1",
     user_id="u1",
     status=JobStatus.RUNNING,
-    config=JobConfig(
+    config=job_config(
         template=TemplateRef(template_id="t", version=1),
         seed_data_path="s.json",
         seed_version=None,

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.domain.jobs.document import config_document, parse_config
+from runtime.domain.jobs.config import JobConfig, config_document, parse_config
+from runtime.domain.jobs.delivery import Delivery, OutputFormat, PartitionStrategy
 from runtime.domain.jobs.job import (
     ACTIVE,
     ENDED,
     TRANSITIONS,
-    JobConfig,
     JobStatus,
-    OutputFormat,
-    PartitionStrategy,
-    SeedStrategy,
-    TemplateRef,
     may_become,
     sources_of,
     work_id_of,
 )
+from runtime.domain.jobs.machines import Machines
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.templates.template import TemplateRef
 
 DRAWN = """
     QUEUED RUNNING
@@ -82,13 +82,16 @@ configs = st.builds(
     seed_data_path=st.text(),
     seed_version=optional_text,
     num_records=st.integers(1, 1_000_000),
-    output_formats=st.lists(st.sampled_from(OutputFormat), min_size=1, unique=True).map(tuple),
-    partition_strategy=st.sampled_from(PartitionStrategy),
-    seed_strategy=st.sampled_from(SeedStrategy),
-    model=optional_text,
+    draws=st.builds(Draws, seed_strategy=st.sampled_from(SeedStrategy)),
+    delivery=st.builds(
+        Delivery,
+        output_formats=st.lists(st.sampled_from(OutputFormat), min_size=1, unique=True).map(tuple),
+        partition_strategy=st.sampled_from(PartitionStrategy),
+    ),
+    models=st.builds(ModelChoice, model=optional_text),
     includes=st.dictionaries(st.text(), references, max_size=3),
     price_table_version=optional_text,
-    allow_on_demand=st.booleans(),
+    machines=st.builds(Machines, allow_on_demand=st.booleans()),
 )
 
 
@@ -114,7 +117,7 @@ def test_an_older_document_lacks_what_came_later(config: JobConfig, kind: Output
         seed_data_path=config.seed_data_path,
         seed_version=None,
         num_records=config.num_records,
-        output_formats=(kind,),
+        delivery=Delivery(output_formats=(kind,)),
     )
 
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.jobs.job import SeedStrategy
-from runtime.domain.jobs.sampling import Draw, draw
+from runtime.domain.jobs.sampling import Draw, Draws, SeedStrategy, draw
 
 JOBS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(8)]
-RANDOM, SEQUENTIAL = SeedStrategy.RANDOM, SeedStrategy.SEQUENTIAL
+RANDOM = Draws(seed_strategy=SeedStrategy.RANDOM)
+SEQUENTIAL = Draws(seed_strategy=SeedStrategy.SEQUENTIAL)
 
 jobs = st.text(max_size=40)
 indices = st.integers(0, 1_000_000)
@@ -18,7 +18,7 @@ rows = st.integers(1, 10_000_000)
 
 
 def rows_of(job: str, *, count: int, rows: int) -> list[int]:
-    return [draw(job, index, rows=rows, strategy=RANDOM).row for index in range(count)]
+    return [draw(job, index, rows=rows, draws=RANDOM).row for index in range(count)]
 
 
 def chi_square(observed: Counter[int], *, cells: int) -> float:
@@ -28,14 +28,14 @@ def chi_square(observed: Counter[int], *, cells: int) -> float:
 
 def test_a_draw_never_changes_between_releases() -> None:
     """A job that is resumed by a newer version goes on with the same seeds."""
-    assert draw("job", 7, rows=1000, strategy=RANDOM) == Draw(
+    assert draw("job", 7, rows=1000, draws=RANDOM) == Draw(
         row=23, filter_entropy=6_105_894_822_577_710_567, model_seed=4_699_881_085_400_176_821
     )
 
 
 @given(jobs, indices, rows)
 def test_a_row_exists_and_entropy_fits_a_sampler(job: str, index: int, rows: int) -> None:
-    drawn = draw(job, index, rows=rows, strategy=RANDOM)
+    drawn = draw(job, index, rows=rows, draws=RANDOM)
     assert 0 <= drawn.row < rows
     assert 0 <= drawn.filter_entropy < 2**63
     assert 0 <= drawn.model_seed < 2**63
@@ -43,20 +43,20 @@ def test_a_row_exists_and_entropy_fits_a_sampler(job: str, index: int, rows: int
 
 @given(jobs, indices, rows, rows)
 def test_entropy_does_not_depend_on_the_seeds(job: str, index: int, few: int, many: int) -> None:
-    one = draw(job, index, rows=few, strategy=RANDOM)
-    other = draw(job, index, rows=many, strategy=SEQUENTIAL)
+    one = draw(job, index, rows=few, draws=RANDOM)
+    other = draw(job, index, rows=many, draws=SEQUENTIAL)
     assert (one.filter_entropy, one.model_seed) == (other.filter_entropy, other.model_seed)
 
 
 @given(jobs, indices, rows)
 def test_sequential_cycles(job: str, index: int, rows: int) -> None:
-    assert draw(job, index, rows=rows, strategy=SEQUENTIAL).row == index % rows
+    assert draw(job, index, rows=rows, draws=SEQUENTIAL).row == index % rows
 
 
 @given(jobs, st.permutations(range(12)))
 def test_order_does_not_matter(job: str, order: list[int]) -> None:
-    ascending = {index: draw(job, index, rows=97, strategy=RANDOM) for index in range(12)}
-    assert {index: draw(job, index, rows=97, strategy=RANDOM) for index in order} == ascending
+    ascending = {index: draw(job, index, rows=97, draws=RANDOM) for index in range(12)}
+    assert {index: draw(job, index, rows=97, draws=RANDOM) for index in order} == ascending
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -74,6 +74,6 @@ def test_neighbours_are_independent(job: str) -> None:
 
 
 def test_jobs_and_records_share_no_entropy() -> None:
-    draws = [draw(job, index, rows=7, strategy=RANDOM) for job in JOBS for index in range(1000)]
+    draws = [draw(job, index, rows=7, draws=RANDOM) for job in JOBS for index in range(1000)]
     seen = {each.filter_entropy for each in draws} | {each.model_seed for each in draws}
     assert len(seen) == 2 * len(draws)

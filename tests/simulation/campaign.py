@@ -22,12 +22,13 @@ from typing import Final
 import orjson
 
 from runtime.contract.keys import export_key, failures_key
-from runtime.domain.jobs.job import ENDED, Job, JobConfig, JobStatus, TemplateRef
+from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.ports import Ports
-from runtime.domain.templates.template import Step, Template
+from runtime.domain.templates.template import Step, Template, TemplateRef
 from runtime.service.requeue import queue_again
 from runtime.worker.settings import WorkerSettings
+from tests.fixtures.job_configs import job_config
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.memory_ports import (
     MemoryBudgets,
@@ -164,7 +165,7 @@ class Schedule:
                 job_id=JOB_ID,
                 user_id="user",
                 status=JobStatus.QUEUED,
-                config=JobConfig(
+                config=job_config(
                     template=TemplateRef(template_id="t", version=1),
                     seed_data_path=SEEDS_KEY,
                     seed_version=None,

@@ -26,10 +26,11 @@ from runtime.domain.errors import (
     TemplateError,
     TemplateNotFoundError,
 )
-from runtime.domain.jobs.job import JobStatus, TemplateRef, work_id_of
+from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.domain.ports import CheckpointVersion
 from runtime.domain.service_ports import TemplateHead
 from runtime.domain.templates.storage import MAX_STORED_BYTES
+from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.aws_faults import (
     Crash,

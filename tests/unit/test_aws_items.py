@@ -9,9 +9,12 @@ import pytest
 
 from runtime.contract import tables
 from runtime.domain.errors import StorageError
-from runtime.domain.jobs.job import JobStatus, OutputFormat, Progress, SeedStrategy, TemplateRef
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import JobStatus, Progress
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
 from runtime.domain.service_ports import TemplateHead, WorkItem
+from runtime.domain.templates.template import TemplateRef
 from tests.fixtures import dynamodb_items as items
 from tests.fixtures.aws import FakeAws, read_item, store_item
 from tests.fixtures.clock import START, ManualClock
@@ -37,8 +40,8 @@ def test_a_stored_job_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     job = ports.jobs.get_job(items.JOB_ID)
     assert job.status is JobStatus.RUNNING
     assert job.config.template == TemplateRef(template_id="product-reviews", version=3)
-    assert job.config.output_formats == (OutputFormat.JSONL, OutputFormat.CSV)
-    assert job.config.seed_strategy is SeedStrategy.SEQUENTIAL
+    assert job.config.delivery.output_formats == (OutputFormat.JSONL, OutputFormat.CSV)
+    assert job.config.draws.seed_strategy is SeedStrategy.SEQUENTIAL
     assert job.budget_limit == Decimal(10)
     assert job.progress == PROGRESS
     assert job.created_at == START

@@ -22,13 +22,9 @@ from runtime.domain.errors import (
     StorageUnavailableError,
     TemplateError,
 )
-from runtime.domain.jobs.job import (
-    MAX_ERROR_MESSAGE_CHARACTERS,
-    JobStatus,
-    Progress,
-    TemplateRef,
-)
+from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold
+from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.aws import FakeAws, read_item
 from tests.fixtures.aws_faults import meanwhile, no_retry_pauses, refused, reply_lost
 from tests.fixtures.clock import ManualClock

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.price_table import load_prices
 from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import make_plan
@@ -39,7 +39,7 @@ def test_at_most_fifty_records_from_the_first_to_the_last_are_rendered(
         make_plan(template, load_prices(), provider="bedrock", model=None, on=ON),
         rows,
         records=records,
-        strategy=SeedStrategy.SEQUENTIAL,
+        draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL),
     )
 
     tokens = sum(2 + number + REPLY_TOKENS for number in rendered)

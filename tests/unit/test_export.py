@@ -20,22 +20,18 @@ import pytest
 from runtime.aws.objects import S3Objects
 from runtime.contract.keys import batch_key, failures_key
 from runtime.domain.errors import ExportError, StorageFullError, StorageUnavailableError
-from runtime.domain.jobs.job import (
-    Job,
-    JobConfig,
-    JobStatus,
-    OutputFormat,
-    PartitionStrategy,
-    TemplateRef,
-)
+from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.record import RECORD_FIELDS, Failure, Record
 from runtime.domain.ports import ObjectStat, ObjectStore
+from runtime.domain.templates.template import TemplateRef
 from runtime.export import formats as export_formats
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter, ExportResult
 from runtime.export.formats import ExportRecord
 from runtime.local.objects import DirectoryObjects
 from tests.fixtures.aws import BUCKET
+from tests.fixtures.job_configs import job_config
 from tests.fixtures.memory_objects import MemoryObjects
 
 START = datetime(2025, 1, 1, 12, tzinfo=UTC)
@@ -83,7 +79,7 @@ def a_job(
         job_id="j1",
         user_id="u1",
         status=JobStatus.RUNNING,
-        config=JobConfig(
+        config=job_config(
             template=TemplateRef(template_id="t", version=1),
             seed_data_path="seed-data/u1/s.json",
             seed_version=None,

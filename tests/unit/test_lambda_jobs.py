@@ -14,7 +14,8 @@ import pytest
 
 from runtime.contract import keys
 from runtime.domain.errors import NotFoundError
-from runtime.domain.jobs.job import JobStatus, SeedStrategy
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.amounts import usd
 from runtime.domain.ports import Hold

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from runtime.domain.errors import StorageError
-from runtime.domain.jobs.job import Job, JobConfig, JobStatus, OutputFormat, Progress, TemplateRef
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.ports import Account, CheckpointVersion, Hold
 from runtime.domain.templates.document import document_of
+from runtime.domain.templates.template import TemplateRef
 from runtime.local.database import Database
 from runtime.local.schema import SCHEMA_VERSION
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.job_configs import job_config
 from tests.fixtures.storage import new_template, renamed
 
 # The tables of schema 1, never to be changed.
@@ -173,7 +176,7 @@ def test_nothing_that_was_stored_is_lost(upgraded: LocalStorage) -> None:
         job_id="b",
         user_id="local",
         status=JobStatus.RUNNING,
-        config=JobConfig(
+        config=job_config(
             template=TemplateRef(template_id="t", version=1),
             seed_data_path="seed-data/local/s.csv",
             seed_version="abc",

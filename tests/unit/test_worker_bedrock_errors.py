@@ -20,7 +20,8 @@ import pytest
 from runtime import sdk as clients
 from runtime.contract import keys
 from runtime.domain.errors import RenderError
-from runtime.domain.jobs.job import JobStatus, OutputFormat
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, STALL_SECONDS
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine

@@ -15,7 +15,8 @@ import pytest
 from runtime.contract import keys
 from runtime.contract.tables import COST_TRACKING, QUEUE
 from runtime.domain.errors import BudgetExceededError
-from runtime.domain.jobs.job import JobStatus, OutputFormat
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import JobStatus
 from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import read_item
 from tests.fixtures.worker_checks import again, billed, kill, logged, price, worst_case

@@ -25,8 +25,9 @@ from runtime.domain.errors import (
     TemplateNotFoundError,
 )
 from runtime.domain.jobs.checkpoint import Checkpoint, decode
-from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, TemplateRef
+from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus
 from runtime.domain.ports import CheckpointVersion, Claim
+from runtime.domain.templates.template import TemplateRef
 from runtime.worker.checkpoints import MAX_ATTEMPTS
 from runtime.worker.worker import ExitCode, Worker
 from tests.fixtures.aws import BUCKET, read_item

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.contract import keys
-from runtime.domain.jobs.job import Job, JobStatus, OutputFormat, PartitionStrategy
+from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
 from runtime.worker.worker import ExitCode

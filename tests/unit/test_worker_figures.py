@@ -13,9 +13,11 @@ from runtime.bootstrap import LocalEngine, local_engine
 from runtime.contract import keys
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.checkpoint import decode
-from runtime.domain.jobs.job import JobStatus, Progress, SeedStrategy
+from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.record import UNKNOWN_KIND
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.settings import WorkerSettings
@@ -267,9 +269,9 @@ def create_job(engine: LocalEngine, *, num_records: int) -> None:
         seed_data_path="seed-data/ada/s.jsonl",
         seed_version=None,
         num_records=num_records,
-        model=None,
+        models=ModelChoice(model=None),
         includes={},
-        seed_strategy=SeedStrategy.SEQUENTIAL,
+        draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL),
     )
     ports.jobs.create_job(replace(job, config=config, created_at=datetime.now(UTC)))
 

@@ -16,7 +16,9 @@ from runtime.cli.options import (
     StrategyOption,
     YesOption,
 )
-from runtime.domain.jobs.job import JobStatus, PartitionStrategy, SeedStrategy
+from runtime.domain.jobs.delivery import PartitionStrategy
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.sampling import SeedStrategy
 
 _JOB = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
 

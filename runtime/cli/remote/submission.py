@@ -34,7 +34,8 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageUnavailableError,
 )
-from runtime.domain.jobs.job import PartitionStrategy, SeedStrategy
+from runtime.domain.jobs.delivery import PartitionStrategy
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
 from runtime.domain.templates.document import document_of
 from runtime.local.database import disk_errors

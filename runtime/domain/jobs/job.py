@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from runtime.domain.jobs.config import JobConfig
+
 MAX_RECORDS = 1_000_000
 """Largest `num_records` of one job (requirement S1.5)."""
 
@@ -59,52 +61,6 @@ ACTIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 
 ENDED = frozenset(JobStatus) - ACTIVE
 """Statuses in which no worker may dispatch a call."""
-
-
-class OutputFormat(StrEnum):
-    JSONL = "JSONL"
-    PARQUET = "PARQUET"
-    CSV = "CSV"
-
-
-class SeedStrategy(StrEnum):
-    """How record i gets its seed: an independent draw, or row i modulo the number of rows."""
-
-    RANDOM = "random"
-    SEQUENTIAL = "sequential"
-
-
-class PartitionStrategy(StrEnum):
-    NONE = "none"
-    TIMESTAMP = "timestamp"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TemplateRef:
-    """One immutable version of a template."""
-
-    template_id: str
-    version: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobConfig:
-    """What a job generates. Everything it depends on is pinned when it is created."""
-
-    template: TemplateRef
-    seed_data_path: str
-    seed_version: str | None
-    num_records: int
-    output_formats: tuple[OutputFormat, ...] = (OutputFormat.JSONL,)
-    partition_strategy: PartitionStrategy = PartitionStrategy.NONE
-    seed_strategy: SeedStrategy = SeedStrategy.RANDOM
-    model: str | None = None
-    """Overrides the model of every step."""
-    includes: Mapping[str, TemplateRef] = field(default_factory=dict)
-    """Pinned versions of the templates that the template includes, by the name it uses."""
-    price_table_version: str | None = None
-    allow_on_demand: bool = False
-    """Whether machines at the full price may do the work when Spot has none again and again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

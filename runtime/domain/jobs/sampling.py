@@ -6,8 +6,27 @@ no draw depends on another (requirement N7).
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.options import option
+
+
+class SeedStrategy(StrEnum):
+    """How record i gets its seed: an independent draw, or row i modulo the number of rows."""
+
+    RANDOM = "random"
+    SEQUENTIAL = "sequential"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """Which seed a record gets."""
+
+    seed_strategy: SeedStrategy = option(
+        SeedStrategy.RANDOM,
+        help="random: an independent draw a record. sequential: row by row, again.",
+        identifies=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +38,7 @@ class Draw:
     model_seed: int
 
 
-def draw(job_id: str, index: int, *, rows: int, strategy: SeedStrategy) -> Draw:
+def draw(job_id: str, index: int, *, rows: int, draws: Draws) -> Draw:
     """The draw of record `index` from `rows` seeds (at least one).
 
     Taking 64 bits modulo `rows` favours low rows by at most rows / 2**64.
@@ -29,7 +48,7 @@ def draw(job_id: str, index: int, *, rows: int, strategy: SeedStrategy) -> Draw:
         int.from_bytes(digest[start : start + 8], "big") for start in (0, 8, 16)
     )
     return Draw(
-        row=index % rows if strategy is SeedStrategy.SEQUENTIAL else chosen % rows,
+        row=index % rows if draws.seed_strategy is SeedStrategy.SEQUENTIAL else chosen % rows,
         filter_entropy=filters >> 1,
         model_seed=model >> 1,
     )

@@ -12,8 +12,21 @@ from typing import Final
 
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price import Price
+from runtime.domain.options import option
 
 CHARACTERS_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acceptance:
+    """What a budget below the likely cost means to whoever asks for the job."""
+
+    allow_partial: bool = option(
+        False,
+        help="Whether fewer records will do: the job is created also where its budget is below the"
+        " likely cost, or where no estimate can be made. Resuming with a larger budget makes the"
+        " others.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

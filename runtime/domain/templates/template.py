@@ -46,3 +46,11 @@ class Template:
     keep_prompts: bool = False
     includes: tuple[str, ...] = ()
     fragments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateRef:
+    """One immutable version of a template."""
+
+    template_id: str
+    version: int

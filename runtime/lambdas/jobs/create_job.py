@@ -15,29 +15,25 @@ import orjson
 from pydantic import Field
 
 from runtime.domain.errors import BudgetTooSmallError, ConflictError, InputError, NotFoundError
-from runtime.domain.jobs.job import (
-    Job,
-    JobConfig,
-    JobStatus,
-    OutputFormat,
-    PartitionStrategy,
-    SeedStrategy,
-)
+from runtime.domain.jobs.config import OPTIONS, JobConfig
+from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd, usd_decimal
+from runtime.domain.money.estimate import Acceptance
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.path import check_seed_path
 from runtime.domain.service_ports import ApiPorts
 from runtime.engine.plan import Plan
 from runtime.lambdas.fields import (
     BudgetNano,
-    ModelId,
-    OutputFormats,
     RecordCount,
     SeedPath,
     Uuid,
 )
 from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
+from runtime.lambdas.option_fields import chosen, request_document, takes
 from runtime.service.admission import (
     check_active_jobs,
     estimate,
@@ -53,6 +49,7 @@ _JOBS: Final = UUID("6f2f9d2e-6f0c-4c0e-9d0a-5b8f3c1e7a41")
 """Namespace of the ids of jobs whose client named its request."""
 
 
+@takes(*OPTIONS.values(), Acceptance)
 class NewJob(ApiModel):
     """What to generate, and what it may cost."""
 
@@ -64,16 +61,6 @@ class NewJob(ApiModel):
     num_records: RecordCount
     budget_limit: BudgetNano
     """Hard limit in USD."""
-    allow_partial: bool = False
-    """Whether fewer records will do: the job is created also where its budget is below the likely
-    cost, or where no estimate can be made. Resuming with a larger budget makes the others."""
-    output_format: OutputFormats = (OutputFormat.JSONL,)
-    partition_strategy: PartitionStrategy = PartitionStrategy.NONE
-    seed_strategy: SeedStrategy = SeedStrategy.RANDOM
-    model: ModelId | None = None
-    """Runs every step, in place of what the template says."""
-    allow_on_demand: bool = False
-    """Whether machines at the full price may do the work when Spot has none again and again."""
 
 
 @endpoint(
@@ -118,7 +105,7 @@ def _check_budget(call: Call[NewJob, Nothing], plan: Plan, seeds: ObjectStat) ->
     """Raises `BudgetTooSmallError` with the estimate, and what `estimate` raises."""
     body = call.body
     found, _ = estimate(
-        call.ports, plan, seeds, records=body.num_records, strategy=body.seed_strategy
+        call.ports, plan, seeds, records=body.num_records, draws=chosen(body, Draws)
     )
     if found.likely_nano > body.budget_limit:
         problem = (
@@ -138,8 +125,8 @@ def _idempotency_key(call: Call[NewJob, Nothing]) -> str | None:
 
 def _hash(body: NewJob) -> str:
     """Of what was asked for, however it was written: `10` and `"10.0"` USD are the same."""
-    document = orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(document).hexdigest()
+    document = request_document(body, *OPTIONS.values())
+    return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _earlier(ports: ApiPorts, job_id: str, request_hash: str) -> Answer | None:
@@ -160,11 +147,11 @@ def _new_job(call: Call[NewJob, Nothing], job_id: str, request_hash: str | None)
         call.caller,
         template_id=body.template_id,
         version=body.template_version,
-        model=body.model,
+        model=chosen(body, ModelChoice).model,
     )
     seeds = find_seeds(ports, body.seed_data_path)
     check_active_jobs(ports, call.caller)
-    if not body.allow_partial:
+    if not chosen(body, Acceptance).allow_partial:
         _check_budget(call, template.plan, seeds)
     now = ports.clock.now()
     return Job(
@@ -176,13 +163,9 @@ def _new_job(call: Call[NewJob, Nothing], job_id: str, request_hash: str | None)
             seed_data_path=seeds.key,
             seed_version=seeds.version,
             num_records=body.num_records,
-            output_formats=body.output_format,
-            partition_strategy=body.partition_strategy,
-            seed_strategy=body.seed_strategy,
-            model=body.model,
             includes=template.includes,
             price_table_version=ports.prices.version,
-            allow_on_demand=body.allow_on_demand,
+            **{name: chosen(body, group) for name, group in OPTIONS.items()},
         ),
         budget_limit=usd_decimal(body.budget_limit),
         created_at=now,

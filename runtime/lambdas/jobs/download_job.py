@@ -18,7 +18,8 @@ from runtime.contract.keys import (
     failures_key,
 )
 from runtime.domain.errors import NotFoundError
-from runtime.domain.jobs.job import Job, JobStatus, OutputFormat
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.ports import ObjectStat
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.cursor import MAX_LIMIT, PageQuery, decode_cursor, encode_cursor

@@ -5,13 +5,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
 from runtime.domain.seeds.path import check_seed_path
-from runtime.lambdas.fields import ModelId, RecordCount, SeedPath, Uuid, usd_number
+from runtime.lambdas.fields import RecordCount, SeedPath, Uuid, usd_number
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.option_fields import chosen, takes
 from runtime.service.admission import estimate, find_seeds, prepare_template
 
 
+@takes(Draws, ModelChoice)
 class EstimateRequest(ApiModel):
     """A job as it would be created."""
 
@@ -21,9 +24,6 @@ class EstimateRequest(ApiModel):
     seed_data_path: SeedPath
     """Key of an uploaded seed file of yours; its first 1000 seeds are read."""
     num_records: RecordCount
-    seed_strategy: SeedStrategy = SeedStrategy.RANDOM
-    model: ModelId | None = None
-    """Runs every step, in place of what the template says."""
 
 
 class EstimateView(ApiModel):
@@ -57,11 +57,11 @@ def lambda_handler(call: Call[EstimateRequest, Nothing]) -> EstimateView:
         call.caller,
         template_id=body.template_id,
         version=body.template_version,
-        model=body.model,
+        model=chosen(body, ModelChoice).model,
     )
     seeds = find_seeds(ports, body.seed_data_path)
     result, seeds_read = estimate(
-        ports, prepared.plan, seeds, records=body.num_records, strategy=body.seed_strategy
+        ports, prepared.plan, seeds, records=body.num_records, draws=chosen(body, Draws)
     )
     return EstimateView(
         num_records=result.records,

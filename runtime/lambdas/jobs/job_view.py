@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from runtime.domain.jobs.job import Job, JobStatus, OutputFormat, PartitionStrategy, SeedStrategy
+from runtime.domain.jobs.config import OPTIONS
+from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import parse_budget
 from runtime.lambdas.fields import Timestamp, usd_number
 from runtime.lambdas.http import ApiModel
+from runtime.lambdas.option_fields import shown, shows
 
 
 class TemplateVersionView(ApiModel):
@@ -15,6 +17,7 @@ class TemplateVersionView(ApiModel):
     version: int
 
 
+@shows(*OPTIONS.values())
 class JobConfigView(ApiModel):
     """What the job generates; everything it depends on is pinned."""
 
@@ -24,15 +27,9 @@ class JobConfigView(ApiModel):
     seed_version: str | None
     """The version of the seed object; later uploads under the same key don't change the job."""
     num_records: int
-    output_format: list[OutputFormat]
-    partition_strategy: PartitionStrategy
-    seed_strategy: SeedStrategy
-    model: str | None
-    """Runs every step, in place of what the template says; null: as the template says."""
     includes: Mapping[str, TemplateVersionView]
     """What the template includes, by the name it uses."""
     price_table_version: str | None
-    allow_on_demand: bool
 
 
 class JobView(ApiModel):
@@ -68,16 +65,12 @@ def job_view(job: Job) -> JobView:
             seed_data_path=config.seed_data_path,
             seed_version=config.seed_version,
             num_records=config.num_records,
-            output_format=list(config.output_formats),
-            partition_strategy=config.partition_strategy,
-            seed_strategy=config.seed_strategy,
-            model=config.model,
             includes={
                 name: TemplateVersionView(template_id=ref.template_id, version=ref.version)
                 for name, ref in config.includes.items()
             },
             price_table_version=config.price_table_version,
-            allow_on_demand=config.allow_on_demand,
+            **shown(*(getattr(config, name) for name in OPTIONS)),
         ),
         budget_limit=usd_number(budget_nano(job)),
         records_generated=job.progress.records_generated,

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
-from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import has_path
 from runtime.engine.dry_run import example_seed, render_record
@@ -138,9 +138,7 @@ def _seed(data: Row | None, requirements: Sequence[str]) -> Row:
 
 def _rendered(engine: TemplateEngine, plan: Plan, seed: Row, *, given: bool) -> list[PreviewStep]:
     try:
-        texts = render_record(
-            engine, plan.template, [seed], job_id="", index=0, strategy=SeedStrategy.SEQUENTIAL
-        )
+        texts = render_record(engine, plan.template, [seed], job_id="", index=0, draws=Draws())
     except TemplateError as exc:
         if given:
             raise

@@ -1,15 +1,45 @@
-"""A job's configuration as the plain document that tables store, and back."""
+"""What a job generates: what it has pinned, and the options it was given. As the plain document
+that tables store, and back.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from runtime.domain.jobs.job import (
-    JobConfig,
-    OutputFormat,
-    PartitionStrategy,
-    SeedStrategy,
-    TemplateRef,
-)
+from runtime.domain.jobs.delivery import Delivery
+from runtime.domain.jobs.machines import Machines
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.options import options_document, parse_options
+from runtime.domain.templates.template import TemplateRef
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobConfig:
+    """What a job generates. Everything it depends on is pinned when it is created; the rest are
+    options, each owned by the module of its configuration.
+    """
+
+    template: TemplateRef
+    seed_data_path: str
+    seed_version: str | None
+    num_records: int
+    includes: Mapping[str, TemplateRef] = field(default_factory=dict)
+    """Pinned versions of the templates that the template includes, by the name it uses."""
+    price_table_version: str | None = None
+    draws: Draws = field(default_factory=Draws)
+    delivery: Delivery = field(default_factory=Delivery)
+    models: ModelChoice = field(default_factory=ModelChoice)
+    machines: Machines = field(default_factory=Machines)
+
+
+OPTIONS: Final[Mapping[str, type]] = {
+    "draws": Draws,
+    "delivery": Delivery,
+    "models": ModelChoice,
+    "machines": Machines,
+}
+"""The configurations of options that are stored with a job, by their attribute of `JobConfig`."""
 
 
 def config_document(config: JobConfig) -> dict[str, Any]:
@@ -20,16 +50,12 @@ def config_document(config: JobConfig) -> dict[str, Any]:
         "seed_data_path": config.seed_data_path,
         "seed_version": config.seed_version,
         "num_records": config.num_records,
-        "output_format": [str(each) for each in config.output_formats],
-        "partition_strategy": str(config.partition_strategy),
-        "seed_strategy": str(config.seed_strategy),
-        "model": config.model,
         "includes": {
             name: {"template_id": ref.template_id, "version": ref.version}
             for name, ref in config.includes.items()
         },
         "price_table_version": config.price_table_version,
-        "allow_on_demand": config.allow_on_demand,
+        **options_document(*(getattr(config, name) for name in OPTIONS)),
     }
 
 
@@ -44,7 +70,6 @@ def parse_config(document: Mapping[str, Any]) -> JobConfig:
 
 
 def _parse(document: Mapping[str, Any]) -> JobConfig:
-    formats = document["output_format"]
     return JobConfig(
         template=TemplateRef(
             template_id=document["template_id"], version=int(document["template_version"])
@@ -52,16 +77,10 @@ def _parse(document: Mapping[str, Any]) -> JobConfig:
         seed_data_path=document["seed_data_path"],
         seed_version=document.get("seed_version"),
         num_records=int(document["num_records"]),
-        output_formats=tuple(
-            OutputFormat(each) for each in ([formats] if isinstance(formats, str) else formats)
-        ),
-        partition_strategy=PartitionStrategy(document.get("partition_strategy") or "none"),
-        seed_strategy=SeedStrategy(document.get("seed_strategy") or "random"),
-        model=document.get("model"),
         includes={
             name: TemplateRef(template_id=ref["template_id"], version=int(ref["version"]))
             for name, ref in (document.get("includes") or {}).items()
         },
         price_table_version=document.get("price_table_version"),
-        allow_on_demand=document.get("allow_on_demand") is True,
+        **{name: parse_options(group, document) for name, group in OPTIONS.items()},
     )
