@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from runtime.domain.jobs.delivery import Delivery
 from runtime.domain.jobs.machines import Machines
+from runtime.domain.jobs.naming import Naming
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.options import options_document, parse_options
@@ -27,6 +28,7 @@ class JobConfig:
     includes: Mapping[str, TemplateRef] = field(default_factory=dict)
     """Pinned versions of the templates that the template includes, by the name it uses."""
     price_table_version: str | None = None
+    naming: Naming = field(default_factory=Naming)
     draws: Draws = field(default_factory=Draws)
     delivery: Delivery = field(default_factory=Delivery)
     models: ModelChoice = field(default_factory=ModelChoice)
@@ -34,6 +36,7 @@ class JobConfig:
 
 
 OPTIONS: Final[Mapping[str, type]] = {
+    "naming": Naming,
     "draws": Draws,
     "delivery": Delivery,
     "models": ModelChoice,
