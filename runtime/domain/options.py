@@ -35,8 +35,9 @@ class Option:
 
     `field` is the attribute, `name` the key in documents and in the API, `flag` the command's.
     Numbers lie between `least` and `most`; texts have 1 to `longest` characters. `read` turns what
-    a document, a client or a user gave into the value, and raises `ValueError` that says what is
-    expected; `schema` is the JSON Schema of what it takes.
+    a document or a client gave into the value, and raises `ValueError` that says what is expected;
+    `schema` is the JSON Schema of what it takes. `read_flag` does so for a flag that may be
+    repeated, and raises `InputError`.
 
     `identifies` options make a dataset another one. `late` ones came after datasets and requests
     were stored without them: at their default they are left out of every document, so that what
@@ -55,6 +56,7 @@ class Option:
     most: int | None
     longest: int | None
     read: Callable[[object], Any] | None
+    read_flag: Callable[[list[str]], Any] | None
     schema: Mapping[str, Any] | None
     identifies: bool
     late: bool
@@ -71,6 +73,7 @@ def option(
     most: int | None = None,
     longest: int | None = None,
     read: Callable[[object], Any] | None = None,
+    read_flag: Callable[[list[str]], Any] | None = None,
     schema: Mapping[str, Any] | None = None,
     identifies: bool = False,
     late: bool = False,
@@ -85,6 +88,7 @@ def option(
         "most": most,
         "longest": longest,
         "read": read,
+        "read_flag": read_flag,
         "schema": schema,
         "identifies": identifies,
         "late": late,

@@ -77,3 +77,31 @@ def test_jobs_and_records_share_no_entropy() -> None:
     draws = [draw(job, index, rows=7, draws=RANDOM) for job in JOBS for index in range(1000)]
     seen = {each.filter_entropy for each in draws} | {each.model_seed for each in draws}
     assert len(seen) == 2 * len(draws)
+
+
+def test_a_random_seed_takes_the_place_of_the_job() -> None:
+    """N7: pinned, so that a job which is resumed by a newer version goes on with the same seeds."""
+    seven = Draws(random_seed=7)
+    assert draw("job", 3, rows=1000, draws=seven) == draw("other", 3, rows=1000, draws=seven)
+    assert draw("job", 3, rows=1000, draws=seven) == Draw(
+        row=163, filter_entropy=1_784_988_645_033_810_792, model_seed=5_821_012_678_631_136_093
+    )
+    assert draw("job", 3, rows=1000, draws=Draws(random_seed=0)) != draw(
+        "job", 3, rows=1000, draws=Draws()
+    )
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), indices)
+def test_random_seeds_share_no_entropy(one: int, other: int, index: int) -> None:
+    first, second = (
+        draw("job", index, rows=7, draws=Draws(random_seed=each)) for each in (one, other)
+    )
+    assert (first == second) is (one == other)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_are_even_for_a_random_seed(seed: int) -> None:
+    """As above, for draws that no job's id is part of."""
+    draws = Draws(random_seed=seed)
+    rows = Counter(draw("", index, rows=10, draws=draws).row for index in range(5000))
+    assert 0.1 < chi_square(rows, cells=10) < 46

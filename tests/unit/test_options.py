@@ -4,14 +4,17 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from runtime.cli.job_options import takes as cake_flags
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.config import OPTIONS
 from runtime.domain.money.estimate import Acceptance
@@ -49,7 +52,11 @@ class Cake:
     text: str | None = option(None, help="What it says.", longest=5, late=True)
     iced: bool = option(False, help="Whether it is iced.")
     parts: tuple[Shape, ...] = option(
-        (Shape.ROUND, Shape.FLAT), help="Its parts.", name="pieces", read=read_pair
+        (Shape.ROUND, Shape.FLAT),
+        help="Its parts.",
+        name="pieces",
+        read=read_pair,
+        read_flag=lambda given: read_pair(",".join(given).split(",")),
     )
 
 
@@ -180,3 +187,60 @@ def test_every_option_has_a_name_a_flag_and_a_help_of_its_own() -> None:
     every = [each for group in (*OPTIONS.values(), Acceptance) for each in options_of(group)]
     assert len({each.name for each in every}) == len({each.flag for each in every}) == len(every)
     assert all(each.help.endswith(".") for each in every)
+
+
+# ── the command ────────────────────────────────────────────────────────────────────────────────
+
+cake_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@cake_app.command("bake")
+@cake_flags(Cake, defaults={"layers": 2, "parts": (Shape.FLAT, Shape.FLAT)}, without=("iced",))
+def bake(name: str, cake: Cake, *, quick: Annotated[bool, typer.Option("--quick")] = False) -> None:
+    """Bake a cake."""
+    baked.append((name, cake, quick))
+
+
+baked: list[tuple[str, Cake, bool]] = []
+
+
+def run(*arguments: str) -> tuple[str, Cake, bool]:
+    baked.clear()
+    cake_app(list(arguments), standalone_mode=False)
+    return baked[0]
+
+
+def test_a_command_gets_what_its_flags_say() -> None:
+    assert run("tea") == ("tea", Cake(layers=2, parts=(Shape.FLAT, Shape.FLAT)), False)
+    flags = ["--shape", "flat", "--high", "4", "--candles", "7", "--text", "hey", "--quick"]
+    assert run("tea", *flags, "--pieces", "round,flat") == (
+        "tea",
+        Cake(shape=Shape.FLAT, layers=4, candles=7, text="hey"),
+        True,
+    )
+
+
+def test_a_flag_that_may_be_repeated_is_read_as_a_whole() -> None:
+    _, cake, _ = run("tea", "--pieces", "round", "--pieces", "flat")
+    assert cake.parts == (Shape.ROUND, Shape.FLAT)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--high", "10"], ["--candles", "-1"], ["--shape", "oval"], ["--iced"]]
+)
+def test_a_command_refuses_what_an_option_does_not_take(arguments: list[str]) -> None:
+    with pytest.raises(typer.TyperException):
+        run("tea", *arguments)
+
+
+def test_a_text_that_is_too_long_is_refused_with_its_flag() -> None:
+    with pytest.raises(InputError, match="--text: use 1 to 5 characters"):
+        run("tea", "--text", "abcdef")
+
+
+def test_help_teaches_every_flag() -> None:
+    shown_help = CliRunner().invoke(cake_app, ["--help"], env={"COLUMNS": "200"}).output
+    for each in options_of(Cake):
+        assert (each.flag in shown_help) is (each.field != "iced")
+    assert "How high it is." in shown_help
+    assert "[flat,flat]" in shown_help

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from runtime.domain.errors import InputError
 from runtime.domain.options import option
 
 
@@ -35,16 +36,30 @@ def read_formats(value: object) -> tuple[OutputFormat, ...]:
     return tuple(OutputFormat(name) for name in names)
 
 
+def parse_formats(names: list[str]) -> tuple[OutputFormat, ...]:
+    """Formats from repeated or comma-separated flags. Raises `InputError`."""
+    formats: list[OutputFormat] = []
+    for name in ",".join(names).split(","):
+        try:
+            formats.append(OutputFormat(name.strip().upper()))
+        except ValueError as exc:
+            known = ", ".join(each.lower() for each in OutputFormat)
+            raise InputError(f"format {name.strip()!r} is unknown: use {known}") from exc
+    return tuple(dict.fromkeys(formats))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """What is written of a dataset."""
 
     output_formats: tuple[OutputFormat, ...] = option(
         (OutputFormat.JSONL,),
-        help="The formats of the dataset.",
+        help="Formats of the dataset: JSONL, PARQUET, CSV.",
         name="output_format",
         flag="--format",
+        hint="Repeat, or separate by commas.",
         read=read_formats,
+        read_flag=parse_formats,
         schema={"anyOf": [_NAME, _NAMES]},
     )
     partition_strategy: PartitionStrategy = option(

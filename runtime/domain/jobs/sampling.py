@@ -1,4 +1,5 @@
-"""What chance decides about a record, drawn from (job, index) alone.
+"""What chance decides about a record, drawn from (job, index) alone, or from (random seed, index)
+where the job was given a random seed.
 
 The same job and index give the same draw, however often and in whatever order a job restarts, and
 no draw depends on another (requirement N7).
@@ -27,6 +28,14 @@ class Draws:
         help="random: an independent draw a record. sequential: row by row, again.",
         identifies=True,
     )
+    random_seed: int | None = option(
+        None,
+        help="Jobs with the same random seed, and as many seeds, give each record the same seed.",
+        least=0,
+        most=2**63 - 1,
+        identifies=True,
+        late=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +52,9 @@ def draw(job_id: str, index: int, *, rows: int, draws: Draws) -> Draw:
 
     Taking 64 bits modulo `rows` favours low rows by at most rows / 2**64.
     """
-    digest = hashlib.blake2b(f"{job_id}/{index}".encode(), digest_size=24).digest()
+    # No job's id is a word and a number.
+    key = job_id if draws.random_seed is None else f"random seed {draws.random_seed}"
+    digest = hashlib.blake2b(f"{key}/{index}".encode(), digest_size=24).digest()
     chosen, filters, model = (
         int.from_bytes(digest[start : start + 8], "big") for start in (0, 8, 16)
     )

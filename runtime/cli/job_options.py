@@ -1,0 +1,79 @@
+"""Options of a job as flags of a command, made from `runtime.domain.options`."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from runtime.domain.options import Option, check_options, options_of
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+def takes(
+    *groups: type,
+    defaults: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
+) -> Callable[[CommandT], CommandT]:
+    """Gives a command the flags of `groups`. A parameter of the type of a group stands for all of
+    its flags, and gets what they say.
+
+    `defaults` are values of fields that differ for this command, `without` fields that have no flag
+    here. A value out of its range is an `InputError`.
+    """
+    own = defaults or {}
+
+    def decorate(command: CommandT) -> CommandT:
+        wanted: dict[str, tuple[type, list[Option]]] = {}
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in inspect.signature(command).parameters.items():
+            group = parameter.annotation
+            if group not in groups:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+                continue
+            flags = [each for each in options_of(group) if each.field not in without]
+            wanted[name] = (group, flags)
+            parameters += [_parameter(each, own.get(each.field, each.default)) for each in flags]
+
+        @wraps(command)
+        def run(**given: Any) -> Any:
+            for name, (group, flags) in wanted.items():
+                values = {each.field: _value(each, given.pop(each.field), own) for each in flags}
+                given[name] = check_options(group(**values))
+            return command(**given)
+
+        # Typer asks for both, and follows `__wrapped__` where they are missing.
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def _parameter(each: Option, default: Any) -> inspect.Parameter:
+    kind: Any = each.kind | None if each.optional else each.kind
+    told: dict[str, Any] = {"help": " ".join(filter(None, (each.help, each.hint)))}
+    if each.read_flag is not None:
+        told["help"] += f" [{_shown(default)}]"
+        kind, default = list[str] | None, None
+    if issubclass(each.kind, int) and each.kind is not bool:
+        told |= {"min": each.least, "max": each.most}
+    return inspect.Parameter(
+        each.field,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, typer.Option(each.flag, **told)],
+    )
+
+
+def _shown(value: Any) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    return ",".join(str(each).lower() for each in values)
+
+
+def _value(each: Option, given: Any, own: Mapping[str, Any]) -> Any:
+    if each.read_flag is None:
+        return given
+    return each.read_flag(given) if given else own.get(each.field, each.default)
