@@ -271,6 +271,22 @@ def test_draws_depend_on_job_and_index_alone(world: WorkerWorld) -> None:
     }
 
 
+def test_jobs_with_one_random_seed_draw_alike(world: WorkerWorld) -> None:
+    seeds = [{"product": letter} for letter in "abcdefg"]
+
+    def drawn(**options: Any) -> list[str]:
+        job_id = world.create_job(
+            None, seeds, num_records=8, seed_strategy=SeedStrategy.RANDOM, **options
+        )
+        assert world.run() is ExitCode.DONE
+        by_index = {each["index"]: each["seed_data_id"] for each in world.dataset(job_id)}
+        return [by_index[index] for index in range(8)]
+
+    assert drawn(random_seed=7) == drawn(random_seed=7)
+    assert drawn(random_seed=7) != drawn(random_seed=8)
+    assert drawn() != drawn()
+
+
 def test_a_job_keeps_the_prices_that_it_began_with(world: WorkerWorld) -> None:
     packaged = load_prices()
     dearer = replace(packaged.prices[MODEL], input=INPUT_NANO * 2, output=OUTPUT_NANO * 2)

@@ -19,6 +19,7 @@ from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.amounts import usd
 from runtime.domain.ports import Hold
+from runtime.lambdas.jobs import create_job
 from tests.fixtures.api import downloads
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws import BUCKET
@@ -56,6 +57,8 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
             "seed_data_path": seeds,
             "seed_version": stat.version,
             "num_records": 10,
+            "name": None,
+            "random_seed": None,
             "output_format": ["PARQUET", "CSV"],
             "partition_strategy": "timestamp",
             "seed_strategy": "sequential",
@@ -169,6 +172,18 @@ def test_a_limit_of_jobs_at_a_time(api_world: ApiWorld) -> None:
     assert api_world.create_job(template_id=template_id, seed_data_path=seeds).status == 201
 
 
+def test_a_name_and_a_random_seed_are_kept_and_shown(api_world: ApiWorld) -> None:
+    made = api_world.create_job(name="größte Probe", random_seed=7)
+    assert made.status == 201
+    shown = {"name": "größte Probe", "random_seed": 7}
+    path = f"/jobs/{made.body['job_id']}"
+    listed = api_world.get("/jobs").body["jobs"][0]
+    for job in (made.body, api_world.get(path).body, listed):
+        assert shown.items() <= job["config"].items()
+    config = api_world.own.jobs.get_job(made.body["job_id"]).config
+    assert (config.naming.name, config.draws.random_seed) == ("größte Probe", 7)
+
+
 # ── Idempotency-Key ────────────────────────────────────────────────────────────────────────────
 
 
@@ -186,6 +201,25 @@ def test_the_same_key_and_body_give_the_same_job(api_world: ApiWorld) -> None:
     assert again.headers["location"] == first.headers["location"]
     assert len(api_world.items("Jobs")) == 1
     assert len(api_world.aws.tasks.launches) == 1
+
+
+def test_a_request_of_an_older_program_is_known_again() -> None:
+    """Options that came later don't change what was asked for without them. The hash is what
+    the program of November 2026 stored.
+    """
+    body = {
+        "template_id": "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11",
+        "seed_data_path": "seed-data/ada/a.jsonl",
+        "num_records": 10,
+        "budget_limit": "5",
+    }
+
+    def hash_of(**more: object) -> str:
+        return create_job._hash(create_job.NewJob.model_validate_json(orjson.dumps(body | more)))
+
+    then = "597d2f89abc82dbd392cf1b02d7874099d8bb931a6218f287077f02962582785"
+    assert hash_of() == hash_of(name=None) == hash_of(random_seed=None) == then
+    assert len({then, hash_of(name="a"), hash_of(random_seed=0), hash_of(random_seed=1)}) == 4
 
 
 def test_the_same_key_with_another_body_is_refused(api_world: ApiWorld) -> None:
