@@ -2,6 +2,7 @@
 # Works with the GNU make 3.81 of macOS; needs Python 3.11 to 3.13 and the package index.
 
 PYTHON ?= python3
+PYTHONS := 3.11 3.12 3.13
 VENV   := .venv
 BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
@@ -17,8 +18,8 @@ PARALLEL := -n 3 --dist worksteal
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage e2e check static fmt bench campaign mutate synth bundles \
-        deploy-tools openapi lock clean
+.PHONY: help demo test test-all coverage e2e check static fmt bench campaign mutate synth bundles \
+        wheel deploy-tools openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +27,24 @@ help: ## show this list
 demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 	$(BIN)/seedwright demo
 
-test: $(VENV)/.dev ## run all tests (quick settings)
-	$(BIN)/python -m pytest $(PARALLEL) --unused-permissions
+test: $(VENV)/.dev ## run all tests (quick settings), or some: TESTS=tests/unit
+	$(BIN)/python -m pytest $(PARALLEL) $(or $(TESTS),--unused-permissions)
+
+# Each in an environment of its own, one after the other. A shim of pyenv may lead nowhere, so what
+# is found has to run.
+test-all: ## run the tests on every supported Python that is installed; TESTS as for test
+	@missing=; failed=; for version in $(PYTHONS); do \
+	    found=; \
+	    for each in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python3; do \
+	        if "$$each" -c "" 2>/dev/null; then found=$$each; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then missing="$$missing $$version"; continue; fi; \
+	    echo "Python $$version: $$found"; \
+	    $(MAKE) --no-print-directory PYTHON="$$found" VENV=.venv-$$version test || \
+	        failed="$$failed $$version"; \
+	done; \
+	[ -z "$$missing" ] || echo "Not installed, so not tested: Python$$missing"; \
+	[ -z "$$failed" ] || { echo "Failed on Python$$failed"; exit 1; }
 
 e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
 	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
@@ -65,6 +82,19 @@ synth: node_modules/.made ## write the CloudFormation templates to cdk.out (no D
 bundles: $(VENV)/.dev ## make the functions' bundles for this machine and import every handler
 	$(BIN)/python -m tests.bench.bundles
 
+# From here on as a stranger: nothing of the checkout but the wheel, its dependencies from the index.
+WHEEL_BIN := ../.venv-wheel/bin
+wheel: $(VENV)/.dev ## build the wheel in dist and try it in an empty environment
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m hatchling build --target wheel --directory dist
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip --disable-pip-version-check --quiet install dist/*.whl
+	cd dist && $(WHEEL_BIN)/seedwright --version && \
+	    example=$$($(WHEEL_BIN)/python -P -c \
+	        "from runtime.cli.main import examples_folder; print(examples_folder())")/product-reviews && \
+	    $(WHEEL_BIN)/seedwright validate $$example/template.yaml --seeds $$example/seeds.csv && \
+	    $(WHEEL_BIN)/seedwright estimate $$example/template.yaml --seeds $$example/seeds.csv -n 100
+
 deploy-tools: node_modules/.made ## install what `npm run deploy` needs: CDK, Node.js, Python
 
 openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
@@ -76,18 +106,18 @@ mutate: $(VENV)/.dev ## break the code on purpose: named mutants and a sample (M
 	$(BIN)/python -m tests.mutation.run --sample $(MUTANTS)
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
-	$(COMPILE) --group local-model --group build --group worker --group lambda --group infra \
-	    --group dev pyproject.toml --output-file requirements.txt
-	$(COMPILE) --constraint requirements.txt --group local-model --group build pyproject.toml \
-	    --output-file requirements/local.txt
+	$(COMPILE) --extra local --group local-model --group build --group worker --group lambda \
+	    --group infra --group dev pyproject.toml --output-file requirements.txt
+	$(COMPILE) --constraint requirements.txt --extra local --group local-model --group build \
+	    pyproject.toml --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
 	$(COMPILE) --constraint requirements.txt --group lambda-templates --output-file requirements/lambda-templates.txt
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 
-clean: ## remove the environment, caches and generated datasets
-	rm -rf $(VENV) $(EMULATOR) node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
+clean: ## remove the environments, caches and generated datasets
+	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
 	    .coverage .hypothesis .import_linter_cache datasets
 
 $(VENV)/.made:

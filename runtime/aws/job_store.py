@@ -1,11 +1,11 @@
 """The jobs table.
 
-An item: job_id, user_id, status, config, budget_limit (as the user gave it), records_generated,
-failed_records, tokens_used, cost_estimate (USD), failures_by_kind and cost_by_model (maps of
-numbers, USD), created_at, updated_at, and when there is one
-error_message, launch_error, request_hash, started_at, completed_at, fence. `active_user_id` is the
-user's id while the job is QUEUED or RUNNING: an index counts by it. `budget_store.py` keeps the
-account on the item.
+An item: job_id, user_id, status, config, budget_limit (USD: a decimal text, a number once it was
+changed, or damage, see `Job`), records_generated, failed_records, tokens_used, cost_estimate (USD),
+failures_by_kind and cost_by_model (maps of numbers, USD), created_at, updated_at, and when there is
+one error_message, launch_error, request_hash, started_at, completed_at, fence. `active_user_id` is
+the user's id while the job is QUEUED or RUNNING: an index counts by it. `table.py` adds the token
+of the last write, and `budget_store.py` keeps the account on the item.
 """
 
 from collections.abc import Sequence

@@ -178,8 +178,9 @@ class JobStore(Protocol):
 
         With a fence, a newer stored fence raises `LeaseLostError` and the fence is stored; RUNNING
         → RUNNING is then allowed (a successor takes over), and QUEUED only from RUNNING (a worker
-        that hands work back brings no ended job back). Leaving FAILED clears error_message.
-        Raises `ConflictError` when the transition isn't allowed, `NotFoundError`.
+        that hands work back brings no ended job back). A job keeps no older error_message: without
+        a new one it has none. Raises `ConflictError` when the transition isn't allowed,
+        `NotFoundError`.
         """
         ...
 

@@ -54,7 +54,7 @@ _SET_STATUS = """
 
 
 class SqliteJobStore:
-    """Implements `ports.JobStore`. `budget_limit` is kept as the text of what was given."""
+    """Implements `ports.JobStore`. `budget_limit` is kept as a text, whatever it was."""
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database

@@ -182,7 +182,8 @@ def _find_weights() -> Path:
     weights = [file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))]
     if engine is None or not weights:
         raise ConfigurationError(
-            f"the embedded model is not installed: run `{_INSTALL}` in the checkout"
+            f"the embedded model is not installed: run `{_INSTALL}` in the checkout, "
+            "or as the README says for a wheel"
         )
     return weights[0]
 
