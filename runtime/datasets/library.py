@@ -91,7 +91,7 @@ def generate(
         on_progress=on_progress,
     )
     dataset = dataset_of(outcome)
-    _check_ended(outcome, dataset, again=f"What there is is in {outcome.folder}.")
+    _check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
     return dataset
 
 
@@ -134,7 +134,7 @@ def preview(
             on_progress=on_progress,
         )
         found = preview_of(dataset_of(outcome))
-    _check_ended(outcome, found, again="A preview keeps nothing.")
+    _check_ended(outcome, found, kept="A preview keeps nothing: they are in this error.")
     return found
 
 
@@ -201,32 +201,32 @@ def _run(
         raise
 
 
-def _check_ended(outcome: Outcome, found: Dataset | Preview, *, again: str) -> None:
+def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> None:
     """Raise what `found` is not complete for."""
     match outcome.status:
         case JobStatus.COMPLETED:
             return
         case JobStatus.BUDGET_EXCEEDED:
             raise BudgetExceededError(
-                f"{outcome.message}. To go on, make the same call with a larger budget. {again}",
+                f"{outcome.message}. To go on, make the same call with a larger budget. {kept}",
                 dataset=found,
             )
         case JobStatus.FAILED if outcome.all_failed:
             raise JobFailedError(
                 f"every record failed: look at the `dataset.failures` of this error, correct the "
-                f"cause and choose another out. {again}",
+                f"cause and choose another out. {kept}",
                 dataset=found,
             )
         case JobStatus.FAILED:
             raise JobFailedError(
                 f"{outcome.message}. {outcome.saved_text} are saved. To try again, make the same "
-                f"call. {again}",
+                f"call. {kept}",
                 dataset=found,
             )
         case _:
             raise JobFailedError(
                 f"stopped by somebody else: {outcome.saved_text} are saved. To go on, make the "
-                f"same call. {again}",
+                f"same call. {kept}",
                 dataset=found,
             )
 
