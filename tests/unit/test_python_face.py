@@ -459,6 +459,27 @@ def test_the_import_is_light(tmp_path: Path) -> None:
     assert heavy & {*generating.stdout.split()} == set()
 
 
+def test_without_pandas_it_says_what_to_install(double: BedrockDouble, tmp_path: Path) -> None:
+    generate(tmp_path / "out", n=1, formats="parquet")
+    code = (
+        "import sys, seedwright; from pathlib import Path\n"
+        "class Hidden:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'pandas': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Hidden)\n"
+        "files = (Path('out/dataset.parquet'),)\n"
+        "dataset = seedwright.Dataset(path=Path('out'), files=files, report={})\n"
+        "print(dataset.to_arrow().num_rows)\n"
+        "dataset.to_pandas()"
+    )
+
+    done = python(code, tmp_path)
+
+    assert done.stdout == "1\n"
+    assert done.stderr.splitlines()[-1].endswith("not installed: run `pip install pandas`")
+    assert double.calls == 1
+
+
 @pytest.mark.parametrize(
     "code",
     [
