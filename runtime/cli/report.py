@@ -1,164 +1,119 @@
 """How a run ended, for people and for scripts."""
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import orjson
 
-from runtime.bootstrap import LocalEngine
 from runtime.cli.exit_codes import EXIT_CODES
-from runtime.cli.tables import show_records
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
-from runtime.contract.keys import export_key
-from runtime.datasets.folder import Dataset, DatasetFolder
-from runtime.domain.jobs.delivery import OutputFormat
-from runtime.domain.jobs.job import Job, JobStatus
-from runtime.domain.jobs.record import index_of
-from runtime.domain.money.amounts import usd, usd_decimal
-from runtime.progress.meter import Meter
-from runtime.worker.worker import Worker
+from runtime.datasets.folder import FAILURES
+from runtime.datasets.outcome import Outcome
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.money.amounts import usd
+
+MAX_CELL_CHARACTERS: Final = 400
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """A job after a run, and what is needed to publish and describe it."""
-
-    dataset: Dataset
-    folder: DatasetFolder
-    engine: LocalEngine
-    worker: Worker
-    job: Job
-    meter: Meter
-    was_complete: bool
-    """The run found nothing to do."""
-
-
-def report(outcome: Outcome, *, json: bool, show: int) -> int:
-    """Publish what there is and say how it went. The exit code."""
-    job = outcome.job
-    files = _publish(outcome)
-    code = EXIT_CODES.get(job.status, EXIT_INTERRUPTED)
+def report(outcome: Outcome, *, json: bool) -> int:
+    """Say how a run went. The exit code."""
+    code = EXIT_CODES.get(outcome.status, EXIT_INTERRUPTED)
     if json:
-        _print_json(outcome, files)
+        print(orjson.dumps(outcome.document()).decode())
         return code
-    if files and show and job.progress.records_generated:
-        show_records(_first_lines(outcome, show))
-    for path in files:
+    if outcome.sample and outcome.progress.records_generated:
+        show_records(outcome.sample)
+    for path in outcome.files:
         print(path)
     _print_summary(outcome)
     sys.stdout.flush()  # the table goes before the advice when both end in one file
-    _print_advice(outcome)
+    for line in _advice(outcome):
+        print(line, file=sys.stderr)
     return code
 
 
-def _publish(outcome: Outcome) -> list[Path]:
-    """The files of the dataset, in the formats asked for and in those the folder already has."""
-    job, folder = outcome.job, outcome.folder
-    if job.status not in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}:
-        # Of a job that failed the list of failures is what helps.
-        return folder.publish(outcome.engine, job, ()) if job.status is JobStatus.FAILED else []
-    others = () if outcome.was_complete else folder.published()
-    formats = tuple(dict.fromkeys((*outcome.dataset.formats, *others)))
-    stale = tuple(each for each in formats if _needs_export(outcome, each))
-    if stale:
-        asked = replace(
-            job,
-            config=replace(job.config, delivery=replace(job.config.delivery, output_formats=stale)),
-        )
-        outcome.worker.exporter.export_data(asked, expected=None)
-    return folder.publish(outcome.engine, job, formats)
-
-
-def _needs_export(outcome: Outcome, output_format: OutputFormat) -> bool:
-    """Whether the worker has not just exported it: it writes the formats of the first command."""
-    if output_format not in outcome.job.config.delivery.output_formats:
-        return True
-    return not outcome.engine.path_of(
-        export_key(outcome.job.job_id, output_format.lower())
-    ).exists()
-
-
-def _first_lines(outcome: Outcome, count: int) -> Iterator[bytes]:
-    batches = outcome.worker.batches.load_all_batches(outcome.job.job_id)
-    lines = islice((line for batch in batches for line in batch.lines), count)
-    return iter(sorted(lines, key=index_of))
-
-
-def _saved(outcome: Outcome) -> str:
-    # When storage failed, the job's own counter is older than what the journal kept.
-    counted = outcome.job.progress.records_generated, outcome.meter.last.records_generated
-    return f"{max(counted)} of {outcome.dataset.num_records} records"
-
-
 def _print_summary(outcome: Outcome) -> None:
-    progress, meter = outcome.job.progress, outcome.meter
+    progress = outcome.progress
     print(
-        f"{_saved(outcome)}, {progress.failed_records} failed · "
-        f"{usd(progress.cost_nano)} of {usd(outcome.dataset.budget_nano)} · "
+        f"{outcome.saved_text}, {progress.failed_records} failed · "
+        f"{usd(progress.cost_nano)} of {usd(outcome.request.budget_nano)} · "
         f"{progress.tokens_used} tokens"
     )
     if outcome.was_complete:
-        print(f"{outcome.folder.path} was complete before: nothing was generated")
-    elif meter.generated_now:
+        print(f"{outcome.folder} was complete before: nothing was generated")
+    elif outcome.generated_now:
         print(
-            f"this run: {meter.generated_now} records in {meter.seconds:.1f} s "
-            f"({meter.rate:.1f} records/s, {meter.token_rate:.0f} tokens/s)"
+            f"this run: {outcome.generated_now} records in {outcome.seconds:.1f} s "
+            f"({outcome.records_per_second:.1f} records/s, "
+            f"{outcome.tokens_per_second:.0f} tokens/s)"
         )
 
 
-def _print_advice(outcome: Outcome) -> None:
-    """What the user may want to do next, on standard error."""
-    job, folder = outcome.job, outcome.folder.path
-    message = " ".join((job.error_message or "").split())
-    match job.status:
+def _advice(outcome: Outcome) -> list[str]:
+    """What the user may want to do next."""
+    folder, failures = outcome.folder, outcome.folder / FAILURES
+    match outcome.status:
+        case JobStatus.COMPLETED if outcome.progress.failed_records:
+            return [f"why records failed: {failures}"]
         case JobStatus.COMPLETED:
-            lines = (
-                [f"why records failed: {folder / 'failures.jsonl'}"]
-                if job.progress.failed_records
-                else []
-            )
+            return []
         case JobStatus.BUDGET_EXCEEDED:
-            lines = [f"{message}", "To go on, run the same command with a larger --budget."]
-        case JobStatus.FAILED if _all_tried(outcome):
-            lines = [
-                f"error: {message}",
-                f"Correct the cause ({folder / 'failures.jsonl'}) and choose another --out.",
+            return [outcome.message, "To go on, run the same command with a larger --budget."]
+        case JobStatus.FAILED if outcome.all_failed:
+            return [
+                f"error: {outcome.message}",
+                f"Correct the cause ({failures}) and choose another --out.",
             ]
         case JobStatus.FAILED:
-            lines = [
-                f"error: {message}",
-                f"{_saved(outcome)} are saved in {folder}. To try again, run the same command.",
+            return [
+                f"error: {outcome.message}",
+                f"{outcome.saved_text} are saved in {folder}. To try again, run the same command.",
             ]
         case _:
-            lines = [
-                f"Stopped. {_saved(outcome)} are saved in {folder}. To go on, run the same command."
-            ]
-    for line in lines:
-        print(line, file=sys.stderr)
+            saved = f"{outcome.saved_text} are saved in {folder}"
+            return [f"Stopped. {saved}. To go on, run the same command."]
 
 
-def _all_tried(outcome: Outcome) -> bool:
-    progress = outcome.job.progress
-    return progress.failed_records == outcome.dataset.num_records
+def show_records(lines: Iterable[bytes]) -> None:
+    """Records as a table: a column a step, or a column a field where a step gives an object."""
+    from rich.console import Console  # noqa: PLC0415 - rich is needed only when there is a table
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    documents = [orjson.loads(line) for line in lines]
+    rows = [_cells(document["generation_result"]) for document in documents]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(show_lines=True)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("seed", style="dim", overflow="fold")
+    for name in columns:
+        longest = max(len(row.get(name, "")) for row in rows)
+        table.add_column(name, overflow="fold", ratio=1 if longest > len(name) + 12 else None)
+    for document, row in zip(documents, rows, strict=True):
+        table.add_row(
+            str(document["index"]),
+            Text(_text(document["seed_data_id"])),
+            *(Text(row.get(name, "")) for name in columns),
+        )
+    Console().print(table)
 
 
-def _print_json(outcome: Outcome, files: list[Path]) -> None:
-    progress, meter = outcome.job.progress, outcome.meter
-    document = {
-        "status": outcome.job.status,
-        "job_id": outcome.job.job_id,
-        "records": progress.records_generated,
-        "failed": progress.failed_records,
-        "requested": outcome.dataset.num_records,
-        "files": [str(path) for path in files],
-        "cost_usd": usd_decimal(progress.cost_nano),
-        "budget_usd": usd_decimal(outcome.dataset.budget_nano),
-        "tokens": progress.tokens_used,
-        "seconds": round(meter.seconds, 3),
-        "records_per_second": round(meter.rate, 3),
-        "error": outcome.job.error_message,
-    }
-    print(orjson.dumps(document).decode())
+def _cells(result: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for step, value in result.items():
+        output = value["output"]
+        if isinstance(output, dict):
+            for name, field in output.items():
+                label = name if len(result) == 1 else f"{step}.{name}"
+                cells[label] = _text(field)
+        else:
+            cells[step] = _text(output)
+    return cells
+
+
+def _text(value: object) -> str:
+    """One cell. What a model writes must not steer the terminal."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text.strip())
+    return text if len(text) <= MAX_CELL_CHARACTERS else f"{text[: MAX_CELL_CHARACTERS - 1]}…"

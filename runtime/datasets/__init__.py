@@ -1,3 +1,3 @@
-"""Datasets on a laptop: their inputs, their folders, the parts of an engine. It prints nothing.
-May import `lambdas` and `worker` and what is below; never `client`, its neighbour.
+"""Datasets on this machine: what is asked for, the folder, the run and its outcome; nothing here
+prints or reads a terminal. Imports the worker, `bootstrap` and what is below them, never the API.
 """

@@ -1,15 +1,18 @@
-"""What `generate` and the worker of `serve` have in common: which models, and where logs go."""
+"""What a dataset's run and the worker of `serve` have in common: which models, where logs go."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
 from runtime.bootstrap import BEDROCK, bedrock_models, embedded_model
+from runtime.domain.errors import InputError
 from runtime.domain.models.calls import ModelClient
 from runtime.local.database import disk_errors
-from runtime.logs import configure
+from runtime.logs import logged_to
+
+BACKENDS: Final = ("local", BEDROCK)
+"""Where models run: embedded in this process, or Amazon Bedrock."""
 
 BEDROCK_CONCURRENCY: Final = 32
 LOCAL_CONCURRENCY: Final = 2
@@ -28,17 +31,23 @@ def open_models(backend: str, concurrency: int | None) -> tuple[int, ModelClient
     return calls, embedded_model(calls)
 
 
+def check_backend(name: str) -> str:
+    """Where models run, by its name. Raises `InputError`."""
+    if name not in BACKENDS:
+        raise InputError(f"backend {name!r} is unknown: use {', '.join(BACKENDS)}")
+    return str(name)
+
+
 @contextmanager
-def log_to(path: Path) -> Iterator[TextIO]:
-    """Append what the engine logs to a file, which is open for the length of the block."""
+def log_to(path: Path, *, job_id: str | None = None) -> Iterator[TextIO]:
+    """Append what the engine logs to a file, which is open for the length of the block. With
+    `job_id`, lines of other jobs are left out. Logging is afterwards as it was.
+    """
     with disk_errors(f"open {path}"):
         stream: TextIO = path.open("a", encoding="utf-8")
-    # On a full disk it is the error that counts, not that it could not be logged.
-    shown, logging.raiseExceptions = logging.raiseExceptions, False
     try:
-        configure(stream)
-        yield stream
+        with logged_to(stream, job_id=job_id):
+            yield stream
     finally:
-        logging.raiseExceptions = shown
         with suppress(OSError):
             stream.close()

@@ -13,13 +13,10 @@ draws the same seeds, on any machine.
 
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,57 +24,20 @@ import orjson
 
 from runtime.bootstrap import LocalEngine
 from runtime.contract.keys import export_key, failures_key, seed_prefix
-from runtime.datasets.inputs import SeedFile, out_errors
-from runtime.domain.errors import ConfigurationError, InputError, NotFoundError
+from runtime.datasets.request import DatasetRequest
+from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
 from runtime.domain.jobs.config import JobConfig
-from runtime.domain.jobs.delivery import Delivery, OutputFormat
+from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus
-from runtime.domain.jobs.sampling import Draws, SeedStrategy
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd_decimal
-from runtime.domain.templates.document import document_of
-from runtime.domain.templates.template import Template
+from runtime.export.batches import Batches
 from runtime.local.database import disk_errors
+from runtime.local.storage import open_objects
 from runtime.service.requeue import queue_again
 
 LOCAL_USER: Final = "local"
 _STATE: Final = ".seedwright"
-_FAILURES: Final = "failures.jsonl"
-_NAMESPACE: Final = uuid.UUID("6a1f1c0e-6d0f-4a43-9f0b-6a3c5f8a7c11")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dataset:
-    """What is asked for. The first part is its identity and can't change in a folder."""
-
-    template: Template
-    seeds: SeedFile
-    num_records: int
-    seed_strategy: SeedStrategy
-    random_seed: int
-    model: str | None
-    backend: str
-    budget_nano: int
-    formats: tuple[OutputFormat, ...]
-
-    def identity(self) -> dict[str, object]:
-        """The choices that make one dataset another, by the words users know them by."""
-        document = orjson.dumps(document_of(self.template), option=orjson.OPT_SORT_KEYS)
-        return {
-            "template": hashlib.sha256(document).hexdigest(),
-            "seeds": hashlib.sha256(self.seeds.body).hexdigest(),
-            "-n": self.num_records,
-            "--seed-strategy": str(self.seed_strategy),
-            "--random-seed": self.random_seed,
-            "--model": self.model,
-            "--backend": self.backend,
-        }
-
-    def job_id(self) -> str:
-        """Depends on what decides the prompts, and not on how many or by which model."""
-        identity = self.identity()
-        drawn = ("template", "seeds", "--seed-strategy", "--random-seed")
-        return str(uuid.uuid5(_NAMESPACE, orjson.dumps([identity[key] for key in drawn]).decode()))
+FAILURES: Final = "failures.jsonl"
 
 
 class DatasetFolder:
@@ -89,7 +49,7 @@ class DatasetFolder:
         self.log = self.state / "log.jsonl"
         self._identity = self.state / "job.json"
 
-    def check(self, dataset: Dataset) -> None:
+    def check(self, request: DatasetRequest) -> None:
         """Refuse a folder that holds another dataset, or files of somebody else.
 
         Raises `InputError`, or `ConfigurationError` for a damaged folder.
@@ -98,7 +58,7 @@ class DatasetFolder:
         if stored is None:
             self._check_foreign()
             return
-        wanted = dataset.identity()
+        wanted = request.identity()
         changed = [name for name in wanted if stored.get(name) != wanted[name]]
         if changed:
             raise InputError(
@@ -107,7 +67,7 @@ class DatasetFolder:
             )
 
     def _check_foreign(self) -> None:
-        for name in (*map(_file_name, OutputFormat), _FAILURES):
+        for name in (*map(_file_name, OutputFormat), FAILURES):
             if (self.path / name).exists():
                 raise InputError(
                     f"{self.path / name} exists and was not generated here: choose another --out"
@@ -150,30 +110,30 @@ class DatasetFolder:
             raise ConfigurationError(f"{self._identity} is damaged: choose another --out") from exc
         return document if isinstance(document, dict) else {}
 
-    def prepare(self, engine: LocalEngine, dataset: Dataset) -> Job:
+    def prepare(self, engine: LocalEngine, request: DatasetRequest) -> Job:
         """The job of this folder, made or made ready to go on. Safe to repeat after a crash at
         any point: the identity is written first and everything after it can be done again.
         """
         if self._stored_identity() is None:
             temporary = self._identity.with_suffix(".tmp")
             with disk_errors(f"write {self._identity}"):
-                temporary.write_bytes(orjson.dumps(dataset.identity()))
+                temporary.write_bytes(orjson.dumps(request.identity()))
                 temporary.replace(self._identity)
-        job_id = dataset.job_id()
+        job_id = request.job_id()
         ports = engine.ports
         try:
             ports.jobs.get_job(job_id)
         except NotFoundError:
-            self._create(engine, dataset, job_id)
+            self._create(engine, request, job_id)
             return ports.jobs.get_job(job_id)
-        ports.jobs.set_budget(job_id, usd_decimal(dataset.budget_nano))
+        ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
         queue_again(ports.jobs, ports.queue, job_id)
         return ports.jobs.get_job(job_id)
 
-    def _create(self, engine: LocalEngine, dataset: Dataset, job_id: str) -> None:
+    def _create(self, engine: LocalEngine, request: DatasetRequest, job_id: str) -> None:
         ports = engine.ports
-        key = f"{seed_prefix(LOCAL_USER)}{job_id}/{dataset.seeds.name}"
-        ports.objects.put(key, dataset.seeds.body, content_type="application/octet-stream")
+        key = f"{seed_prefix(LOCAL_USER)}{job_id}/{request.seeds.name}"
+        ports.objects.put(key, request.seeds.body, content_type="application/octet-stream")
         now = ports.clock.now()
         ports.jobs.create_job(
             Job(
@@ -181,16 +141,16 @@ class DatasetFolder:
                 user_id=LOCAL_USER,
                 status=JobStatus.QUEUED,
                 config=JobConfig(
-                    template=ports.templates.save_template(LOCAL_USER, job_id, dataset.template),
+                    template=ports.templates.save_template(LOCAL_USER, job_id, request.template),
                     seed_data_path=key,
                     seed_version=ports.objects.stat(key).version,
-                    num_records=dataset.num_records,
-                    delivery=Delivery(output_formats=dataset.formats),
-                    draws=Draws(seed_strategy=dataset.seed_strategy),
-                    models=ModelChoice(model=dataset.model),
+                    num_records=request.num_records,
+                    draws=request.draws,
+                    delivery=request.delivery,
+                    models=request.models,
                     price_table_version=ports.prices.version,
                 ),
-                budget_limit=usd_decimal(dataset.budget_nano),
+                budget_limit=usd_decimal(request.budget_nano),
                 created_at=now,
                 updated_at=now,
             )
@@ -206,7 +166,7 @@ class DatasetFolder:
         """Put the exports where the user looks for them; their paths."""
         paths: list[Path] = []
         wanted = [(export_key(job.job_id, each.lower()), _file_name(each)) for each in formats]
-        for key, name in [*wanted, (failures_key(job.job_id), _FAILURES)]:
+        for key, name in [*wanted, (failures_key(job.job_id), FAILURES)]:
             source, target = engine.path_of(key), self.path / name
             with disk_errors(f"write {target}"):
                 if source.exists():
@@ -215,6 +175,31 @@ class DatasetFolder:
                 else:
                     target.unlink(missing_ok=True)
         return paths
+
+    def lines_of(self, path: Path) -> Iterator[bytes]:
+        """The lines of a published file, one after the other. Raises `StorageError`."""
+        try:
+            with disk_errors(f"read {path}"), path.open("rb") as file:
+                yield from file
+        except StorageError as exc:
+            if path.exists():
+                raise
+            raise NotFoundError(f"{path} is gone: generate the dataset again") from exc
+
+    def saved_lines(self, job_id: str) -> Iterator[bytes]:
+        """The records that are saved in the state, published or not. Raises `StorageError`."""
+        if not self.state.is_dir():
+            raise NotFoundError(f"{self.state} is gone: generate the dataset again")
+        seen: set[int] = set()
+        with closing(open_objects(self.state)) as objects:
+            batches = Batches(objects).load_all_batches(job_id)
+            if batches.error is not None:
+                raise batches.error
+            for batch in batches:
+                for index, line in zip(batch.indices, batch.lines, strict=True):
+                    if index not in seen:
+                        seen.add(index)
+                        yield line
 
 
 def _file_name(output_format: OutputFormat) -> str:
@@ -230,3 +215,39 @@ def _replace(source: Path, target: Path) -> None:
     except OSError:  # a file system without links
         shutil.copyfile(source, temporary)
     temporary.replace(target)
+
+
+def folder_name(name: str) -> str:
+    """A template's name as a folder name that every file system takes."""
+    kept = "".join(char if char.isalnum() or char in "-_." else "-" for char in name.lower())
+    return kept[:60].strip("-.") or "dataset"
+
+
+@contextmanager
+def out_errors(folder: Path) -> Iterator[None]:
+    """Turn every reason why `folder` can't be used into `ConfigurationError`."""
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(
+            f"--out {folder}: can't be used ({exc.strerror}): choose another folder"
+        ) from exc
+
+
+def check_writable(folder: Path) -> None:
+    """Whether `folder` is, or could become, a folder to write into; creates nothing.
+
+    Raises `ConfigurationError`.
+    """
+    with out_errors(folder):
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise ConfigurationError(
+                f"--out {folder}: {existing} is not a folder: choose another folder"
+            )
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"--out {folder}: no permission to write in {existing}: choose another folder"
+            )

@@ -26,6 +26,7 @@
     │   │   └── StorageBusyError      throttled, or others are writing: it will work in a moment
     │   └── StorageFullError          no space left on the device
     ├── CorruptCheckpointError        a stored checkpoint that can't be read
+    ├── JobFailedError                a dataset that could not be finished; what there is is kept
     ├── ModelsFailingError            record after record failed: the job stops paying
     └── ExportError                   the dataset could not be written; the batches are kept
 
@@ -35,7 +36,7 @@ Decisions are made on the class (or `ModelError.kind`), never on the text of a m
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SeedwrightError(Exception):
@@ -140,9 +141,16 @@ class OutputError(SeedwrightError):
 
 
 class BudgetExceededError(SeedwrightError):
-    """The budget leaves no room for the next call."""
+    """The budget leaves no room for the next call.
+
+    `dataset` is what was generated within it, where a caller of `generate` or `preview` gets this.
+    """
 
     code = "budget_exceeded"
+
+    def __init__(self, message: str, *, dataset: Any = None) -> None:
+        super().__init__(message)
+        self.dataset = dataset
 
 
 class ModelErrorKind(StrEnum):
@@ -225,6 +233,19 @@ class CorruptCheckpointError(SeedwrightError):
     """The stored checkpoint can't be read; the batches still can."""
 
     code = "corrupt_checkpoint"
+
+
+class JobFailedError(SeedwrightError):
+    """A dataset could not be finished: the message says why, and how to go on.
+
+    `dataset` is what was generated before.
+    """
+
+    code = "job_failed"
+
+    def __init__(self, message: str, *, dataset: Any = None) -> None:
+        super().__init__(message)
+        self.dataset = dataset
 
 
 class ModelsFailingError(SeedwrightError):

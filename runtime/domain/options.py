@@ -24,6 +24,11 @@ from typing import Any, Final, TypeVar, get_args, get_type_hints
 from runtime.domain.errors import InputError
 
 _KEY: Final = "option"
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    str: "a text",
+}
 
 GroupT = TypeVar("GroupT")
 """A configuration: a frozen dataclass whose every field is an `option`."""
@@ -173,6 +178,38 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return str(value) if isinstance(value, StrEnum) else value
+
+
+def options_given(group: type[GroupT], **values: Any) -> GroupT:
+    """The configuration from what a program gave: values, or their plain texts. None stands for
+    the default. Raises `InputError` that names the option.
+    """
+    by_field = {each.field: each for each in options_of(group)}
+    return check_options(
+        group(
+            **{
+                field: _given(by_field[field], value)
+                for field, value in values.items()
+                if value is not None
+            }
+        )
+    )
+
+
+def _given(each: Option, value: Any) -> Any:
+    words = each.field.replace("_", " ")
+    if each.read_flag is not None:
+        return each.read_flag([value] if isinstance(value, str) else list(value))
+    if issubclass(each.kind, Enum):
+        try:
+            return each.kind(value)
+        except ValueError as exc:
+            known = ", ".join(each.kind)
+            raise InputError(f"{words} {value!r} is unknown: use {known}") from exc
+    if not isinstance(value, each.kind) or (each.kind is int and isinstance(value, bool)):
+        kind = _KINDS[each.kind]
+        raise InputError(f"the {words} is {kind}, not {value!r}")
+    return value
 
 
 def check_options(group: GroupT) -> GroupT:

@@ -67,7 +67,7 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         with exclusive(directory / "locks" / "open"):  # one process makes the tables
             database = Database(directory / "state.sqlite3")
         stack.callback(database.close)
-        objects = DirectoryObjects(directory / "objects")
+        objects = open_objects(directory)
         stack.callback(objects.close)
         close = stack.pop_all().close
 
@@ -94,6 +94,11 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         open_journal=lambda work_id: FileJournal(journal_path(work_id)),
         close=close,
     )
+
+
+def open_objects(directory: Path) -> DirectoryObjects:
+    """The objects alone, for reading what is saved. Raises `StorageError`."""
+    return DirectoryObjects(directory / "objects")
 
 
 def _make_usable(directory: Path) -> None:

@@ -1,3 +1,3 @@
-"""How far a run is: the figures, and displays that show them.
-May import `domain` and `contract`; the command and the library share it.
+"""How far a run is, and how that is shown on a terminal, in a pipe and in a notebook; the command
+and Python share it. Imports the domain only.
 """

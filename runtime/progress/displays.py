@@ -1,5 +1,6 @@
 """Live progress of a run for people: a bar on a terminal, lines in a pipe, nothing for scripts."""
 
+import os
 import sys
 from contextlib import suppress
 from types import TracebackType
@@ -7,13 +8,13 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 
 from runtime.domain.jobs.job import Progress
 from runtime.progress.meter import Meter
+from runtime.progress.notebook import Notebook, in_notebook
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    pass
 
 _PLAIN_SECONDS: Final = 5.0
-_BAR_WIDTH: Final = 24
-_REFRESHES_PER_SECOND: Final = 8
+_STANDARD_ERROR: Final = 2
 
 
 class Display(Protocol):
@@ -32,9 +33,13 @@ class Display(Protocol):
 
     def update(self, progress: Progress) -> None: ...
 
+    def notice(self, text: str) -> None:
+        """Show a line that stays. A signal handler may call it."""
+        ...
+
 
 class Silent:
-    """Shows nothing: for `--json`."""
+    """Shows nothing, and keeps the meter up to date."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -53,8 +58,21 @@ class Silent:
     def update(self, progress: Progress) -> None:
         self._meter.update(progress)
 
+    def notice(self, text: str) -> None:
+        """Nothing is shown."""
 
-class Plain(Silent):
+
+class Notices(Silent):
+    """Shows notices only, for `--json`: on standard error and without its buffer, which an
+    interrupted program may hold.
+    """
+
+    def notice(self, text: str) -> None:
+        with suppress(OSError):
+            os.write(_STANDARD_ERROR, f"\n{text}\n".encode())
+
+
+class Plain(Notices):
     """A line at the start, at the end and every few seconds, for logs and pipes."""
 
     def __init__(self, meter: Meter, stream: TextIO) -> None:
@@ -86,26 +104,19 @@ class Plain(Silent):
             print(line, file=self._stream, flush=True)
 
 
-class Bar(Silent):
+class Bar(Notices):
     """A live bar on a terminal. A thread of the display draws it, so `update` costs nothing."""
 
     def __init__(self, meter: Meter) -> None:
         # Rich costs some 50 ms to import, which a pipe need not pay.
-        from rich.console import Console  # noqa: PLC0415
-        from rich.live import Live  # noqa: PLC0415
+        from runtime.progress.bar import LiveBar  # noqa: PLC0415
 
         super().__init__(meter)
-        self._live = Live(
-            get_renderable=self._draw,
-            console=Console(stderr=True),
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._live: LiveBar = LiveBar(meter)
 
     def __enter__(self) -> Self:
         with suppress(OSError):
-            self._live.start(refresh=True)
+            self._live.start()
         return self
 
     def __exit__(
@@ -117,21 +128,26 @@ class Bar(Silent):
         with suppress(OSError):
             self._live.stop()
 
-    def _draw(self) -> "Text":
-        from rich.text import Text  # noqa: PLC0415
-
-        filled = int(self._meter.share * _BAR_WIDTH)
-        return Text.assemble(
-            ("━" * filled, "green"),
-            ("━" * (_BAR_WIDTH - filled), "dim"),
-            f" {self._meter.pace()}\n{' ' * _BAR_WIDTH} {self._meter.cost()}",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+    def notice(self, text: str) -> None:
+        # Printed beside the bar it would be erased by the next drawing.
+        self._live.notice = text
 
 
 def make_display(meter: Meter, *, json: bool) -> Display:
     """A bar on a terminal, lines in a pipe, nothing for scripts. All of it on standard error."""
     if json:
-        return Silent(meter)
-    return Bar(meter) if sys.stderr.isatty() else Plain(meter, sys.stderr)
+        return Notices(meter)
+    return Bar(meter) if _on_terminal() else Plain(meter, sys.stderr)
+
+
+def make_library_display(meter: Meter) -> Display:
+    """For a program that didn't ask for progress: shown to a person in a notebook or at a terminal,
+    and to nobody else.
+    """
+    if in_notebook():
+        return Notebook(meter)
+    return Bar(meter) if _on_terminal() else Silent(meter)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

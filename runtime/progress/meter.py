@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from runtime.domain.jobs.job import Progress
-from runtime.domain.money.amounts import usd
+from runtime.domain.money.amounts import usd, usd_decimal
+
+SEPARATOR: Final = " · "
 
 _INSTANT: Final = 1e-9
 
@@ -16,6 +19,22 @@ class Goal:
 
     records: int
     budget_nano: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """The counters of a run at one moment. USD are exact; seconds and rates are of this run."""
+
+    requested: int
+    records: int
+    failed: int
+    tokens: int
+    cost_usd: Decimal
+    budget_usd: Decimal
+    seconds: float
+    records_per_second: float
+    seconds_left: float | None
+    """None while nothing is known."""
 
 
 def duration(seconds: float) -> str:
@@ -77,24 +96,51 @@ class Meter:
         used = self.last.tokens_used - (self._first or self.last).tokens_used
         return used / max(self.seconds, _INSTANT)
 
-    def left(self) -> str:
-        """Time left as m:ss or h:mm:ss, or a dash while nothing is known."""
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace of this run; None while nothing is known."""
         first = self._first or self.last
         done_now = self.done - first.records_generated - first.failed_records
         if done_now <= 0:
-            return "-:--"
-        return duration(max(self._goal.records - self.done, 0) * self.seconds / done_now)
+            return None
+        return max(self._goal.records - self.done, 0) * self.seconds / done_now
+
+    def left(self) -> str:
+        """Time left as m:ss or h:mm:ss, or a dash while nothing is known."""
+        seconds = self.seconds_left
+        return "-:--" if seconds is None else duration(seconds)
+
+    def snapshot(self) -> Snapshot:
+        """The counters as they are now."""
+        return Snapshot(
+            requested=self._goal.records,
+            records=self.last.records_generated,
+            failed=self.last.failed_records,
+            tokens=self.last.tokens_used,
+            cost_usd=Decimal(usd_decimal(self.last.cost_nano)),
+            budget_usd=Decimal(usd_decimal(self._goal.budget_nano)),
+            seconds=self.seconds,
+            records_per_second=self.rate,
+            seconds_left=self.seconds_left,
+        )
 
     def pace(self) -> str:
         """How far it is."""
-        return (
-            f"{self.done}/{self._goal.records} records · {self.rate:.1f} records/s · "
-            f"{self.left()} left"
-        )
+        count, left, rate, *_ = self.figures()
+        return SEPARATOR.join((count, rate, left))
 
     def cost(self) -> str:
         """What it took."""
+        *_, failed, spent, tokens = self.figures()
+        return SEPARATOR.join((tokens, spent, failed))
+
+    def figures(self) -> tuple[str, str, str, str, str, str]:
+        """Records, time left, rate, failures, money, tokens."""
         return (
-            f"{self.last.tokens_used} tokens · {usd(self.last.cost_nano)} of "
-            f"{usd(self._goal.budget_nano)} · {self.last.failed_records} failed"
+            f"{self.done}/{self._goal.records} records",
+            f"{self.left()} left",
+            f"{self.rate:.1f} records/s",
+            f"{self.last.failed_records} failed",
+            f"{usd(self.last.cost_nano)} of {usd(self._goal.budget_nano)}",
+            f"{self.last.tokens_used} tokens",
         )

@@ -159,7 +159,7 @@ def test_output_into_a_closed_pipe_or_a_poor_terminal_is_no_error(tmp_path: Path
 
 
 def test_nothing_heavy_is_imported_before_the_first_call() -> None:
-    code = "import runtime.cli.generate, sys; print(*sys.modules)"
+    code = "import runtime.cli.commands.generate, sys; print(*sys.modules)"
     modules = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     ).stdout.split()

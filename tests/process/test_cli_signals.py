@@ -183,6 +183,22 @@ def test_on_a_terminal_there_is_a_bar_and_ctrl_c_stops(folder: Path, double: Bed
     assert double.stats()["paid_twice"] == 0
 
 
+def test_the_notice_of_stopping_stays_on_the_terminal(folder: Path, double: BedrockDouble) -> None:
+    """People who don't see it press again, and pay twice."""
+    terminal = Terminal(ARGUMENTS, folder, environment(double.url))
+    wait_until(lambda: double.stats()["answered"] >= 8)
+    double.faults([{"delay_ms": 1_500}])  # long enough for the bar to be drawn anew
+    slow = double.calls
+    wait_until(lambda: double.calls > slow)
+    terminal.press(b"\x03")
+    shown = terminal.close()
+
+    assert terminal.process.returncode == 130
+    last = shown[shown.rindex("\x1b[2K") :]
+    assert "0 failed" in last
+    assert "Stopping: waiting for the answers on their way. Again leaves at once." in last
+
+
 def test_the_cursor_comes_back_after_a_second_ctrl_c(folder: Path, double: BedrockDouble) -> None:
     terminal = Terminal(ARGUMENTS, folder, environment(double.url))
     wait_until(lambda: double.stats()["answered"] >= 4)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.main import folder_name, run
-from runtime.datasets import inputs
+from runtime.cli.main import run
+from runtime.datasets.folder import folder_name
 from runtime.domain.errors import TemplateError
+from runtime.inputs.seeds import read_seeds
+from runtime.inputs.templates import read_template
 from tests.fixtures.command import SEEDS, write_inputs
 
 GOOD = ("--seeds", "seeds.jsonl", "-n", "3", "--backend", "bedrock", "--out", "out")
@@ -209,9 +211,9 @@ def test_an_include_is_a_file_beside_the_template_and_never_outside(folder: Path
         template(step("\"{% include '../secret' %}\"")), encoding="utf-8"
     )
 
-    assert inputs.read_template(inner / "ok.yaml").fragments == {"rules": "Be brief."}
+    assert read_template(inner / "ok.yaml").fragments == {"rules": "Be brief."}
     with pytest.raises(TemplateError, match="secret"):
-        inputs.read_template(inner / "bad.yaml")
+        read_template(inner / "bad.yaml")
 
 
 def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
@@ -226,7 +228,7 @@ def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
     }
     for name, body in bodies.items():
         (folder / name).write_bytes(body)
-        assert inputs.read_seeds(folder / name, ("topic",)).rows == rows
+        assert read_seeds(folder / name, ("topic",)).rows == rows
 
 
 @pytest.mark.parametrize(

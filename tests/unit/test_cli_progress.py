@@ -8,8 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from runtime.cli.commands.models import model_rows
 from runtime.cli.main import run
-from runtime.cli.tables import model_rows, show_records
+from runtime.cli.report import show_records
 from runtime.datasets.engine_parts import log_to
 from runtime.domain.jobs.job import Progress
 from runtime.domain.models.price_table import load_prices

@@ -13,6 +13,7 @@ import yaml
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+import seedwright
 from runtime.cli.main import app
 from runtime.contract import environment
 from runtime.domain.errors import RenderError, TemplateError
@@ -21,6 +22,7 @@ from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.worker import ExitCode
+from tests.fixtures.bedrock_double import BedrockDouble
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted(
@@ -264,3 +266,41 @@ def render(engine: TemplateEngine, prompt: str) -> str:
     if isinstance(text, RenderError):
         raise text
     return text
+
+
+# ── examples in Python ─────────────────────────────────────────────────────────────────────────
+
+PYTHON: Final = "docs/python.md"
+PYTHON_PAGES: Final = [page for page in PAGES if list(fences(page, "python"))]
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES)
+def test_every_example_in_python_does_what_it_shows(
+    page: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The blocks of a page one after the other, as a reader would run them."""
+    monkeypatch.chdir(tmp_path)
+    Path("facts.yaml").write_text(next(fences("README.md", "yaml")), encoding="utf-8")
+    Path("animals.jsonl").write_text(next(fences("README.md", "json")), encoding="utf-8")
+    names: dict[str, object] = {}
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        for body in fences(page, "python"):
+            # The README's example takes the embedded model, which needs a minute for it.
+            code = body if page == PYTHON else body.replace("n=100", 'n=100, backend="bedrock"')
+            exec(compile(code, page, "exec"), names)  # noqa: S102 - our own page
+            shown = [text for line in body.splitlines() for text in line.split(" → ")[1:]]
+            if shown:
+                assert capsys.readouterr().out.splitlines() == shown
+    assert double.calls > 0
+
+
+def test_every_name_of_the_package_is_described() -> None:
+    described = {word for code in spans(PYTHON) for word in re.split(r"\W+", code)}
+    described |= {word for body in fences(PYTHON) for word in re.split(r"\W+", body)}
+    parts = {"Client", "CostEstimate", "StepCheck", "TemplateCheck", "Preview"}
+    errors = {name for name in seedwright.__all__ if name.endswith("Error")}
+    assert {*seedwright.__all__} - parts - errors <= described

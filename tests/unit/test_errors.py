@@ -23,6 +23,7 @@ CODES = {
     "StorageUnavailableError": "storage_unavailable",
     "StorageFullError": "storage_full",
     "CorruptCheckpointError": "corrupt_checkpoint",
+    "JobFailedError": "job_failed",
     "ModelsFailingError": "models_failing",
     "ExportError": "export_failed",
 }

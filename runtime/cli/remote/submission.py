@@ -25,7 +25,6 @@ from runtime.cli.remote.template_files import ensure_template
 from runtime.cli.remote.watching import follow
 from runtime.client.connection import Connection, connect, state_folder
 from runtime.client.profiles import write_private
-from runtime.datasets.inputs import check_count, parse_formats, read_for_api
 from runtime.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -34,10 +33,12 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageUnavailableError,
 )
-from runtime.domain.jobs.delivery import PartitionStrategy
+from runtime.domain.jobs.delivery import PartitionStrategy, parse_formats
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
 from runtime.domain.templates.document import document_of
+from runtime.inputs.options import check_count
+from runtime.inputs.templates import read_for_api
 from runtime.local.database import disk_errors
 
 SEED_PREFIX: Final = "seed-data/"

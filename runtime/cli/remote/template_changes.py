@@ -8,9 +8,9 @@ from runtime.cli.remote.output import confirm, plain, print_json
 from runtime.cli.remote.template_files import template_path
 from runtime.client.connection import connect
 from runtime.contract.exit_codes import EXIT_FAILED
-from runtime.datasets.inputs import read_for_api, read_text
 from runtime.domain.errors import NotFoundError
 from runtime.domain.templates.document import document_of
+from runtime.inputs.templates import read_for_api, read_text
 
 
 def create(file: Path, profile: str | None, *, public: bool, json: bool) -> None:

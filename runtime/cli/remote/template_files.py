@@ -6,9 +6,9 @@ from typing import Any
 
 from runtime.cli.remote.job_views import list_all, segment
 from runtime.client.http import ApiClient
-from runtime.datasets.inputs import read_for_api
 from runtime.domain.errors import TemplateError
 from runtime.domain.templates.document import document_of, parse_template
+from runtime.inputs.templates import read_for_api
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

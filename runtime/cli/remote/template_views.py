@@ -10,9 +10,9 @@ from runtime.cli.remote.output import plain, print_json, print_table, printable
 from runtime.cli.remote.template_files import template_path
 from runtime.client.connection import connect
 from runtime.client.transfer import replacing
-from runtime.datasets.inputs import read_text
 from runtime.domain.errors import SeedError
 from runtime.domain.money.amounts import usd
+from runtime.inputs.templates import read_text
 
 
 def show_list(profile: str | None, *, public: bool, limit: int, json: bool) -> None:

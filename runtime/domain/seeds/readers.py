@@ -116,7 +116,7 @@ def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
                 )
             for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
                 # Prompts are rendered from JSON: times and decimals become text here, once.
-                for row in orjson.loads(orjson.dumps(batch.to_pylist(), default=_plain)):
+                for row in orjson.loads(orjson.dumps(batch.to_pylist(), default=json_value)):
                     yield Found(row, None)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as exc:
         raise SeedError(f"{name}: not a Parquet file of texts, numbers, times and lists") from exc
@@ -300,7 +300,8 @@ def _values_in(group: Any) -> int:
     return max((group.column(n).num_values for n in range(group.num_columns)), default=0)
 
 
-def _plain(value: object) -> str:
+def json_value(value: object) -> str:
+    """The text of a value that JSON has no type for: a time, a decimal. Raises `TypeError`."""
     if isinstance(value, Decimal | timedelta):
         return str(value)
     if isinstance(value, date | time):  # subclasses: where pandas is installed, its Timestamp

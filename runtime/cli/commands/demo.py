@@ -1,0 +1,39 @@
+"""`seedwright demo`: an example with the embedded model."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from runtime.cli.generating import RunOptions, generate_and_report
+from runtime.cli.options import Backend
+from runtime.datasets.request import read_request
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.price_table import load_prices
+
+EXAMPLE: Final = "Example: seedwright demo -n 5 --out datasets/first"
+_SHOWN_RECORDS: Final = 20
+
+
+def demo(
+    num_records: Annotated[int, typer.Option("-n", help="Records to generate.")] = 12,
+    out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("datasets/demo"),
+) -> int:
+    """Generate product reviews with the embedded model. No account, no key, no cost."""
+    example = examples_folder() / "product-reviews"
+    request = read_request(
+        example / "template.yaml",
+        example / "seeds.csv",
+        num_records=num_records,
+        backend=str(Backend.LOCAL),
+        draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL, random_seed=0),
+    )
+    options = RunOptions(out=out, show=min(num_records, _SHOWN_RECORDS))
+    return generate_and_report(request, load_prices(), options)
+
+
+def examples_folder() -> Path:
+    """The examples: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[2]
+    installed = package / "examples"
+    return installed if installed.is_dir() else package.parent / "examples"

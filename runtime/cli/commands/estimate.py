@@ -1,0 +1,53 @@
+"""`seedwright estimate`: what a dataset would cost."""
+
+from typing import Final
+
+import orjson
+
+from runtime.cli.job_options import takes
+from runtime.cli.options import (
+    Backend,
+    BackendOption,
+    CountOption,
+    JsonOption,
+    PricesOption,
+    SeedsOption,
+    TemplateArgument,
+)
+from runtime.datasets.checks import estimate_dataset
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.models.price_table import load_prices
+from runtime.domain.money.amounts import usd
+
+EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
+
+
+@takes(ModelChoice, Draws, without=("random_seed",))
+def estimate(
+    template: TemplateArgument,
+    seeds: SeedsOption,
+    num_records: CountOption,
+    models: ModelChoice,
+    draws: Draws,
+    backend: BackendOption = Backend.BEDROCK,
+    prices: PricesOption = None,
+    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
+) -> None:
+    """Say what a dataset would cost before a cent is spent. Calls no model."""
+    found = estimate_dataset(
+        template,
+        seeds,
+        num_records=num_records,
+        prices=load_prices(prices),
+        backend=str(backend),
+        models=models,
+        draws=draws,
+    )
+    if json:
+        print(orjson.dumps(found.document()).decode())
+        return
+    print(f"{found.records} records with {', '.join(found.models)}:")
+    print(f"  lowest   {usd(found.lowest_nano)}")
+    print(f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)")
+    print(f"  highest  {usd(found.highest_nano)}   (enough as a budget)")

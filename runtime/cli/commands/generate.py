@@ -1,0 +1,80 @@
+"""`seedwright generate`: a dataset from a template and seeds, or on where it stopped."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from runtime.cli.generating import RunOptions, generate_and_report
+from runtime.cli.job_options import takes
+from runtime.cli.options import (
+    Backend,
+    BackendOption,
+    BudgetOption,
+    CountOption,
+    JsonOption,
+    PricesOption,
+    SeedsOption,
+    TemplateArgument,
+)
+from runtime.datasets.folder import folder_name
+from runtime.datasets.request import DEFAULT_BUDGET, DEFAULT_DELIVERY, DEFAULT_DRAWS, read_request
+from runtime.domain.jobs.delivery import Delivery
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.models.price_table import load_prices
+from runtime.inputs.options import MAX_CONCURRENCY
+
+EXAMPLE: Final = (
+    "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
+    " --backend bedrock --out datasets/reviews"
+)
+_SHOWN_RECORDS: Final = 3
+
+
+@takes(
+    ModelChoice,
+    Draws,
+    Delivery,
+    defaults={
+        "random_seed": DEFAULT_DRAWS.random_seed,
+        "output_formats": DEFAULT_DELIVERY.output_formats,
+    },
+    without=("partition_strategy",),
+)
+def generate(
+    template: TemplateArgument,
+    seeds: SeedsOption,
+    num_records: CountOption,
+    models: ModelChoice,
+    draws: Draws,
+    delivery: Delivery,
+    budget: BudgetOption = DEFAULT_BUDGET,
+    backend: BackendOption = Backend.LOCAL,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the dataset. [datasets/<template's name>]")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
+    ] = None,
+    prices: PricesOption = None,
+    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
+) -> int:
+    """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
+    request = read_request(
+        template,
+        seeds,
+        num_records=num_records,
+        budget=budget,
+        backend=str(backend),
+        draws=draws,
+        models=models,
+        delivery=delivery,
+    )
+    options = RunOptions(
+        out=out or Path("datasets") / folder_name(request.template.name),
+        concurrency=concurrency,
+        json=json,
+        show=_SHOWN_RECORDS,
+    )
+    return generate_and_report(request, load_prices(prices), options)

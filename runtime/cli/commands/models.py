@@ -1,0 +1,59 @@
+"""`seedwright models`: the price table."""
+
+from datetime import UTC, date, datetime
+from typing import Final
+
+import orjson
+
+from runtime.cli.options import JsonOption, PricesOption
+from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.money.amounts import usd
+
+EXAMPLE: Final = "Example: seedwright models | grep nova"
+
+
+def models(prices: PricesOption = None, json: JsonOption = False) -> None:  # noqa: FBT002 - Typer makes a flag of it
+    """List models with prices, tiers and the last day they can be used."""
+    show_models(load_prices(prices), json=json)
+
+
+def model_rows(prices: PriceTable, today: date) -> list[dict[str, object]]:
+    """Every model as a plain row: USD per million tokens, tiers, last day."""
+    tiers: dict[str, list[str]] = {}
+    for tier, providers in prices.tiers.items():
+        for candidates in providers.values():
+            for model_id in candidates:
+                tiers.setdefault(model_id, []).append(tier)
+    return [
+        {
+            "model": model_id,
+            "provider": price.provider,
+            "input": usd(price.input * 1_000_000),
+            "output": usd(price.output * 1_000_000),
+            "tiers": tiers.get(model_id, []),
+            "schema": price.structured_output,
+            "valid_until": price.valid_until.isoformat() if price.valid_until else None,
+            "usable": price.is_valid(today),
+        }
+        for model_id, price in sorted(prices.prices.items())
+    ]
+
+
+def show_models(prices: PriceTable, *, json: bool) -> None:
+    """The price table as lines that can be searched and copied from, or as JSON."""
+    rows = model_rows(prices, datetime.now(UTC).date())
+    if json:
+        print(orjson.dumps({"version": prices.version, "models": rows}).decode())
+        return
+    width = max(len(str(row["model"])) for row in rows)
+    print(f"{'model':<{width}} {'input':>7} {'output':>7}  {'last day':<10}  tiers")
+    for row in rows:
+        tiers = row["tiers"]
+        line = (
+            f"{row['model']:<{width}} {row['input']:>7} {row['output']:>7}"
+            f"  {row['valid_until'] or '':<10}"
+            f"  {', '.join(tiers) if isinstance(tiers, list) else ''}"
+            f"{'' if row['usable'] else ' (not usable today)'}"
+        )
+        print(line.rstrip())
+    print(f"Prices {prices.version}, USD per million tokens. docs/prices.md says how to add more.")

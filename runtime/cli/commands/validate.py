@@ -1,0 +1,46 @@
+"""`seedwright validate`: what a template does and, with seeds, its first prompts."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from runtime.cli.job_options import takes
+from runtime.cli.options import (
+    Backend,
+    BackendOption,
+    PricesOption,
+    TemplateArgument,
+)
+from runtime.datasets.checks import check_template
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.models.price_table import load_prices
+
+EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
+
+
+@takes(ModelChoice)
+def validate(
+    template: TemplateArgument,
+    models: ModelChoice,
+    seeds: Annotated[
+        Path | None, typer.Option(help="Check these seeds too, and render with the first.")
+    ] = None,
+    backend: BackendOption = Backend.LOCAL,
+    prices: PricesOption = None,
+) -> None:
+    """Check a template. With seeds, show the prompts of the first record. Calls no model."""
+    found = check_template(
+        template, seeds, prices=load_prices(prices), backend=str(backend), models=models
+    )
+    needs = ", ".join(found.needs) or "nothing"
+    print(f"{template}: {len(found.steps)} step(s), needs {needs} of every seed")
+    for step in found.steps:
+        print(f"  {step.id}: {step.model}, at most {step.max_tokens} tokens")
+    if found.seeds is None:
+        return
+    print(f"{seeds}: {found.seeds} seeds, each has what the template needs")
+    for step in found.steps:
+        if step.system:
+            print(f"\n── {step.id}: system ──\n{step.system}")
+        print(f"\n── {step.id}: prompt ──\n{step.prompt}")

@@ -1,0 +1,61 @@
+"""What `generate` and `demo` do with a request: run it, show how it goes, say how it ended."""
+
+import gc
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.cli.interruption import stopped_by_signals
+from runtime.cli.report import report
+from runtime.datasets.observer import Shown
+from runtime.datasets.request import DatasetRequest
+from runtime.datasets.run import run_dataset
+from runtime.datasets.stop import StopRequest
+from runtime.domain.models.price_table import PriceTable
+from runtime.progress.displays import make_display
+from runtime.progress.meter import Meter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What is about the run and not about the dataset."""
+
+    out: Path
+    concurrency: int | None = None
+    json: bool = False
+    show: int
+    """How many records to show at the end."""
+
+
+def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
+    """Generate the dataset, or go on where an earlier run stopped. The exit code."""
+    stop = StopRequest()
+    outcome = run_dataset(
+        request,
+        options.out,
+        prices=prices,
+        concurrency=options.concurrency,
+        observer=_Terminal(stop, json=options.json),
+        stop=stop,
+        sample=0 if options.json else options.show,
+    )
+    return report(outcome, json=options.json)
+
+
+class _Terminal(Shown):
+    """The process while it generates: its display, its signals, its garbage collection."""
+
+    def __init__(self, stop: StopRequest, *, json: bool) -> None:
+        super().__init__(lambda meter: make_display(meter, json=json))
+        self._stop = stop
+        self._signals = ExitStack()
+
+    def started(self, meter: Meter) -> None:
+        gc.freeze()  # what was imported stays: no collection has to look at it
+        gc.enable()
+        super().started(meter)
+        self._signals.enter_context(stopped_by_signals(self._stop, self.notice))
+
+    def ended(self) -> None:
+        self._signals.close()
+        super().ended()

@@ -1,0 +1,170 @@
+"""Looking before paying: what a template would send, and what a dataset would cost. No model is
+called.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from runtime.datasets.engine_parts import check_backend
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.templates.template import Template
+from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.plan import Plan, make_plan
+from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.inputs.options import check_count
+from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
+from runtime.inputs.templates import TemplateSource, read_template
+
+_IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.SEQUENTIAL)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepCheck:
+    """One step: its model, and its texts for the first seed, None without seeds."""
+
+    id: str
+    model: str
+    max_tokens: int
+    prompt: str | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateCheck:
+    """A template that can be used. `needs` are the paths that every seed has to have."""
+
+    name: str
+    needs: tuple[str, ...]
+    steps: tuple[StepCheck, ...]
+    seeds: int | None
+    """How many seeds were checked, None without seeds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostEstimate:
+    """What a dataset would cost. The highest is enough as a budget; money is in nano-USD, and in
+    USD by the properties.
+    """
+
+    records: int
+    models: tuple[str, ...]
+    lowest_nano: int
+    likely_nano: int
+    highest_nano: int
+    likely_tokens: int
+
+    @property
+    def lowest_usd(self) -> Decimal:
+        """If every answer is short."""
+        return Decimal(usd_decimal(self.lowest_nano))
+
+    @property
+    def likely_usd(self) -> Decimal:
+        """If answers take half of their tokens."""
+        return Decimal(usd_decimal(self.likely_nano))
+
+    @property
+    def highest_usd(self) -> Decimal:
+        """If every answer takes all of its tokens."""
+        return Decimal(usd_decimal(self.highest_nano))
+
+    def document(self) -> dict[str, object]:
+        """The figures for scripts, as JSON has them; money is a decimal text."""
+        return {
+            "records": self.records,
+            "models": list(self.models),
+            "lowest_usd": usd_decimal(self.lowest_nano),
+            "likely_usd": usd_decimal(self.likely_nano),
+            "highest_usd": usd_decimal(self.highest_nano),
+            "likely_tokens": self.likely_tokens,
+        }
+
+
+def check_template(
+    template: TemplateSource,
+    seeds: SeedSource | None,
+    *,
+    prices: PriceTable,
+    backend: str,
+    models: ModelChoice,
+) -> TemplateCheck:
+    """What the template does and, with seeds, its first prompts.
+
+    Raises `TemplateError`, `SeedError`, `PriceError` or another `InputError`.
+    """
+    checked = read_template(template)
+    plan = _plan(checked, prices, backend=backend, models=models)
+    file = None if seeds is None else read_seeds(seeds, checked.schema_requirements)
+    with TemplateEngine() as engine:
+        engine.load(checked)
+        texts = {} if file is None else _first_texts(engine, checked, file)
+    return TemplateCheck(
+        name=checked.name,
+        needs=tuple(checked.schema_requirements),
+        steps=tuple(
+            StepCheck(
+                id=each.step.id,
+                model=each.model,
+                max_tokens=each.max_tokens,
+                prompt=texts[each.step.id][0] if texts else None,
+                system=texts[each.step.id][1] if texts else None,
+            )
+            for each in plan.steps
+        ),
+        seeds=None if file is None else len(file.rows),
+    )
+
+
+def _first_texts(
+    engine: TemplateEngine, template: Template, seeds: SeedFile
+) -> dict[str, tuple[str, str]]:
+    rendered = render_record(engine, template, seeds.rows, job_id="", index=0, draws=_IN_ORDER)
+    return {step.id: (prompt, system) for step, prompt, system in rendered}
+
+
+def estimate_dataset(
+    template: TemplateSource,
+    seeds: SeedSource,
+    *,
+    num_records: int,
+    prices: PriceTable,
+    backend: str,
+    models: ModelChoice,
+    draws: Draws,
+) -> CostEstimate:
+    """What a dataset would cost, from a spread of rendered records.
+
+    Raises `TemplateError`, `SeedError`, `PriceError` or another `InputError`.
+    """
+    checked = read_template(template)
+    count = check_count(num_records)
+    file = read_seeds(seeds, checked.schema_requirements)
+    plan = _plan(checked, prices, backend=backend, models=models)
+    with TemplateEngine() as engine:
+        engine.load(checked)
+        result = estimate_cost(engine, plan, file.rows, records=count, draws=draws)
+    return CostEstimate(
+        records=result.records,
+        models=_models_of(plan),
+        lowest_nano=result.lowest_nano,
+        likely_nano=result.likely_nano,
+        highest_nano=result.highest_nano,
+        likely_tokens=result.likely_tokens,
+    )
+
+
+def _models_of(plan: Plan) -> tuple[str, ...]:
+    models: Sequence[str] = [step.model for step in plan.steps]
+    return tuple(dict.fromkeys(models))
+
+
+def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
+    today = datetime.now(UTC).date()
+    provider = check_backend(backend)
+    return make_plan(template, prices, provider=provider, model=models.model, on=today)

@@ -1,0 +1,120 @@
+"""A dataset in its folder, as Python programs use it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runtime.datasets.folder import FAILURES, DatasetFolder
+from runtime.datasets.outcome import Outcome
+from runtime.domain.errors import ConfigurationError, NotFoundError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """The records of a dataset, and where they are.
+
+    Iterating reads one record after the other from the disk, in the order in which they were
+    finished: dicts with `id`, `job_id`, `index`, `timestamp`, `seed_data_id` and
+    `generation_result`. `len` is the number of records.
+    """
+
+    path: Path
+    """The folder."""
+    files: tuple[Path, ...]
+    """What was published, the list of failures included if there is one."""
+    report: Mapping[str, Any]
+    """Status, counts, cost and times: the same figures as those of `generate --json`."""
+
+    def __len__(self) -> int:
+        return int(self.report["records"])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Raises `NotFoundError` where the files were deleted, `StorageError` if they can't be
+        read.
+        """
+        published = self._file("dataset.jsonl")
+        folder = DatasetFolder(self.path)
+        lines = (
+            folder.saved_lines(str(self.report["job_id"]))
+            if published is None
+            else folder.lines_of(published)
+        )
+        for line in lines:
+            yield orjson.loads(line)
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """The records that failed for good: `index`, `step`, `kind`, `message` and more."""
+        listed = self._file(FAILURES)
+        if listed is None:
+            return []
+        return [orjson.loads(line) for line in DatasetFolder(self.path).lines_of(listed)]
+
+    def to_arrow(self) -> "pa.Table":
+        """The published Parquet file as a table of pyarrow; `generation_result` is a JSON text.
+
+        Raises `NotFoundError` if there is no such file.
+        """
+        published = self._file("dataset.parquet")
+        if published is None:
+            raise NotFoundError(
+                f"{self.path} has no dataset.parquet: generate it again with formats='parquet', "
+                "which calls no model"
+            )
+        import pyarrow.parquet as pq  # noqa: PLC0415 - it takes longer to import than a run
+
+        return pq.read_table(published)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The published Parquet file as a DataFrame; `generation_result` is a JSON text.
+
+        Raises `NotFoundError` as `to_arrow` does, `ConfigurationError` without pandas.
+        """
+        table = self.to_arrow()
+        try:
+            return table.to_pandas()
+        except ImportError as exc:
+            raise ConfigurationError(
+                "to_pandas needs pandas, which is not installed: run `pip install pandas`"
+            ) from exc
+
+    def _file(self, name: str) -> Path | None:
+        return next((path for path in self.files if path.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """Records that were generated to be looked at, and are kept nowhere else."""
+
+    records: tuple[dict[str, Any], ...]
+    """In the order of their index."""
+    failures: tuple[dict[str, Any], ...]
+    report: Mapping[str, Any]
+    """Status, counts, cost and times, as a `Dataset` has them; there are no files."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.records)
+
+
+def dataset_of(outcome: Outcome) -> Dataset:
+    """What a run left in its folder."""
+    return Dataset(path=outcome.folder, files=outcome.files, report=outcome.document())
+
+
+def preview_of(dataset: Dataset) -> Preview:
+    """Everything in a dataset, read before its folder goes."""
+    return Preview(
+        records=tuple(sorted(dataset, key=lambda record: int(record["index"]))),
+        failures=tuple(dataset.failures),
+        report={**dataset.report, "files": []},
+    )

@@ -1,0 +1,242 @@
+"""What `import seedwright` offers of datasets: the command's own path, with a dataset or an error
+at the end.
+
+The work is done in a thread of its own and what the caller's thread sees is told there, so these
+functions work in a script, a notebook, any thread and beside a running event loop. They install no
+signal handler, set no alarm, end no process, and leave garbage collection and logging as they are.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from runtime.datasets.background import BackgroundRun
+from runtime.datasets.checks import (
+    CostEstimate,
+    TemplateCheck,
+    check_template,
+    estimate_dataset,
+)
+from runtime.datasets.dataset import Dataset, Preview, dataset_of, preview_of
+from runtime.datasets.folder import folder_name
+from runtime.datasets.observer import Called, Observer, Shown
+from runtime.datasets.outcome import Outcome
+from runtime.datasets.request import (
+    DEFAULT_BUDGET,
+    DatasetRequest,
+    read_request,
+)
+from runtime.datasets.run import run_dataset
+from runtime.domain.errors import BudgetExceededError, JobFailedError
+from runtime.domain.jobs.delivery import Delivery
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.options import options_given
+from runtime.inputs.options import check_concurrency
+from runtime.inputs.seeds import SeedSource
+from runtime.inputs.templates import TemplateSource
+from runtime.progress.displays import make_library_display
+from runtime.progress.meter import Snapshot
+
+PREVIEW_RECORDS: Final = 3
+PREVIEW_BUDGET: Final = "0.10"
+
+
+def generate(
+    template: TemplateSource,
+    seeds: SeedSource,
+    *,
+    n: int,
+    budget: object = DEFAULT_BUDGET,
+    model: str | None = None,
+    backend: str = "local",
+    out: str | Path | None = None,
+    formats: str | Sequence[str] = ("jsonl", "parquet"),
+    seed_strategy: str = SeedStrategy.RANDOM,
+    random_seed: int = 0,
+    prices: str | Path | None = None,
+    concurrency: int | None = None,
+    on_progress: Callable[[Snapshot], object] | None = None,
+) -> Dataset:
+    """Generate `n` records into the folder `out`, or go on where an earlier call or command
+    stopped.
+
+    `template` is a path or a mapping; `seeds` a path, a list of mappings, or a table of pandas or
+    Arrow. `budget` is in USD and never passed. `out` is `datasets/NAME` by default, NAME being the
+    template's name. `on_progress` is called in this thread with the newest counters; without it
+    progress is shown in a notebook and at a terminal, and nowhere else.
+
+    Ctrl-C, and whatever `on_progress` raises, begins no new call, waits for the answers on their
+    way, saves them, and is raised: the same call goes on. A second Ctrl-C does not wait.
+
+    Raises `BudgetExceededError` or `JobFailedError`, whose `dataset` is what there is so far;
+    `InputError` or `ConfigurationError` where nothing was started; `StorageError`.
+    """
+    request = read_request(
+        template,
+        seeds,
+        num_records=n,
+        budget=budget,
+        backend=backend,
+        draws=options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
+        models=options_given(ModelChoice, model=model),
+        delivery=options_given(Delivery, output_formats=formats),
+    )
+    outcome = _run(
+        request,
+        Path("datasets") / folder_name(request.template.name) if out is None else Path(out),
+        prices=_prices(prices),
+        concurrency=concurrency,
+        on_progress=on_progress,
+    )
+    dataset = dataset_of(outcome)
+    _check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
+    return dataset
+
+
+def preview(
+    template: TemplateSource,
+    seeds: SeedSource,
+    *,
+    n: int = PREVIEW_RECORDS,
+    budget: object = PREVIEW_BUDGET,
+    model: str | None = None,
+    backend: str = "local",
+    seed_strategy: str = SeedStrategy.RANDOM,
+    random_seed: int = 0,
+    prices: str | Path | None = None,
+    concurrency: int | None = None,
+    on_progress: Callable[[Snapshot], object] | None = None,
+) -> Preview:
+    """Generate `n` records with real calls, to be looked at and kept nowhere. The same arguments
+    draw the same seeds in `generate`.
+
+    Raises what `generate` raises; the `dataset` of its errors is a `Preview`.
+    """
+    request = read_request(
+        template,
+        seeds,
+        num_records=n,
+        budget=budget,
+        backend=backend,
+        draws=options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
+        models=options_given(ModelChoice, model=model),
+        delivery=Delivery(),
+    )
+    with TemporaryDirectory(prefix="seedwright-", ignore_cleanup_errors=True) as folder:
+        outcome = _run(
+            request,
+            Path(folder) / "preview",
+            prices=_prices(prices),
+            concurrency=concurrency,
+            on_progress=on_progress,
+        )
+        found = preview_of(dataset_of(outcome))
+    _check_ended(outcome, found, kept="A preview keeps nothing: they are in this error.")
+    return found
+
+
+def estimate(
+    template: TemplateSource,
+    seeds: SeedSource,
+    *,
+    n: int,
+    model: str | None = None,
+    backend: str = "bedrock",
+    seed_strategy: str = SeedStrategy.RANDOM,
+    prices: str | Path | None = None,
+) -> CostEstimate:
+    """What `n` records would cost. Calls no model. Raises `InputError`."""
+    return estimate_dataset(
+        template,
+        seeds,
+        num_records=n,
+        prices=_prices(prices),
+        backend=backend,
+        models=options_given(ModelChoice, model=model),
+        draws=options_given(Draws, seed_strategy=seed_strategy),
+    )
+
+
+def validate(
+    template: TemplateSource,
+    seeds: SeedSource | None = None,
+    *,
+    model: str | None = None,
+    backend: str = "local",
+    prices: str | Path | None = None,
+) -> TemplateCheck:
+    """Check a template and, with seeds, that each seed has what it needs; the first one's prompts
+    come along. Calls no model. Raises `InputError`.
+    """
+    return check_template(
+        template,
+        seeds,
+        prices=_prices(prices),
+        backend=backend,
+        models=options_given(ModelChoice, model=model),
+    )
+
+
+def _run(
+    request: DatasetRequest,
+    out: Path,
+    *,
+    prices: PriceTable,
+    concurrency: int | None,
+    on_progress: Callable[[Snapshot], object] | None,
+) -> Outcome:
+    calls = check_concurrency(concurrency)
+    observer: Observer
+    observer = Shown(make_library_display) if on_progress is None else Called(on_progress)
+    run = BackgroundRun(
+        lambda relay, stop: run_dataset(
+            request, out, prices=prices, concurrency=calls, observer=relay, stop=stop
+        ),
+        observer,
+    )
+    try:
+        return run.run()
+    except BaseException as error:
+        if run.result is not None:  # it was interrupted, and saved what there was
+            error.add_note(
+                f"{run.result.saved_text} are saved in {out}. To go on, make the same call."
+            )
+        raise
+
+
+def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> None:
+    """Raise what `found` is not complete for."""
+    match outcome.status:
+        case JobStatus.COMPLETED:
+            return
+        case JobStatus.BUDGET_EXCEEDED:
+            raise BudgetExceededError(
+                f"{outcome.message}. To go on, make the same call with a larger budget. {kept}",
+                dataset=found,
+            )
+        case JobStatus.FAILED if outcome.all_failed:
+            raise JobFailedError(
+                f"every record failed: look at the `dataset.failures` of this error, correct the "
+                f"cause and choose another out. {kept}",
+                dataset=found,
+            )
+        case JobStatus.FAILED:
+            raise JobFailedError(
+                f"{outcome.message}. {outcome.saved_text} are saved. To try again, make the same "
+                f"call. {kept}",
+                dataset=found,
+            )
+        case _:
+            raise JobFailedError(
+                f"stopped by somebody else: {outcome.saved_text} are saved. To go on, make the "
+                f"same call. {kept}",
+                dataset=found,
+            )
+
+
+def _prices(path: str | Path | None) -> PriceTable:
+    return load_prices(None if path is None else Path(path))

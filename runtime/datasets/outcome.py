@@ -1,0 +1,65 @@
+"""How a run ended, as data: the command prints it, Python gets a dataset or an error."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.datasets.request import DatasetRequest
+from runtime.domain.jobs.job import JobStatus, Progress
+from runtime.domain.money.amounts import usd_decimal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A dataset after a run. Rates are of this run, counters of the dataset as a whole."""
+
+    request: DatasetRequest
+    folder: Path
+    job_id: str
+    status: JobStatus
+    """COMPLETED, FAILED, BUDGET_EXCEEDED; anything else: it was stopped and can go on."""
+    error_message: str | None
+    progress: Progress
+    saved: int
+    """Records that are safe. When storage failed, the job's own counter is older than this."""
+    files: tuple[Path, ...]
+    """What was published; the list of failures is the last one."""
+    sample: tuple[bytes, ...]
+    """The first records that were saved, by index, as many as were asked for."""
+    was_complete: bool
+    """The run found nothing to generate."""
+    generated_now: int
+    seconds: float
+    records_per_second: float
+    tokens_per_second: float
+
+    @property
+    def message(self) -> str:
+        """Why it ended early, in one line; empty where there is nothing to say."""
+        return " ".join((self.error_message or "").split())
+
+    @property
+    def saved_text(self) -> str:
+        """How many records are safe, of how many."""
+        return f"{self.saved} of {self.request.num_records} records"
+
+    @property
+    def all_failed(self) -> bool:
+        """Every record was tried and failed: trying again would change nothing."""
+        return self.progress.failed_records == self.request.num_records
+
+    def document(self) -> dict[str, object]:
+        """The figures for scripts, as JSON has them; money is a decimal text."""
+        return {
+            "status": str(self.status),
+            "job_id": self.job_id,
+            "records": self.progress.records_generated,
+            "failed": self.progress.failed_records,
+            "requested": self.request.num_records,
+            "files": [str(path) for path in self.files],
+            "cost_usd": usd_decimal(self.progress.cost_nano),
+            "budget_usd": usd_decimal(self.request.budget_nano),
+            "tokens": self.progress.tokens_used,
+            "seconds": round(self.seconds, 3),
+            "records_per_second": round(self.records_per_second, 3),
+            "error": self.error_message,
+        }

@@ -1,0 +1,83 @@
+"""What a dataset is asked to be, checked before anything is created or paid for."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from runtime.datasets.engine_parts import check_backend
+from runtime.domain.jobs.delivery import Delivery, OutputFormat
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.money.amounts import parse_usd
+from runtime.domain.options import identity
+from runtime.domain.templates.document import document_of
+from runtime.domain.templates.template import Template
+from runtime.inputs.options import check_count
+from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
+from runtime.inputs.templates import TemplateSource, read_template
+
+DEFAULT_BUDGET: Final = "1.00"
+DEFAULT_DELIVERY: Final = Delivery(output_formats=(OutputFormat.JSONL, OutputFormat.PARQUET))
+DEFAULT_DRAWS: Final = Draws(random_seed=0)
+"""The same template and seeds give the same dataset again, on any machine."""
+
+_NAMESPACE: Final = uuid.UUID("6a1f1c0e-6d0f-4a43-9f0b-6a3c5f8a7c11")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetRequest:
+    """What is asked for. The first part is its identity and can't change in a folder."""
+
+    template: Template
+    seeds: SeedFile
+    num_records: int
+    draws: Draws
+    models: ModelChoice
+    backend: str
+    budget_nano: int
+    delivery: Delivery
+
+    def identity(self) -> dict[str, object]:
+        """The choices that make one dataset another, by the words users know them by."""
+        document = orjson.dumps(document_of(self.template), option=orjson.OPT_SORT_KEYS)
+        return {
+            "template": hashlib.sha256(document).hexdigest(),
+            "seeds": hashlib.sha256(self.seeds.body).hexdigest(),
+            "-n": self.num_records,
+            **identity(self.draws, self.models),
+            "--backend": self.backend,
+        }
+
+    def job_id(self) -> str:
+        """Depends on what decides the prompts, and not on how many or by which model."""
+        identity = self.identity()
+        drawn = ("template", "seeds", "--seed-strategy", "--random-seed")
+        return str(uuid.uuid5(_NAMESPACE, orjson.dumps([identity[key] for key in drawn]).decode()))
+
+
+def read_request(
+    template: TemplateSource,
+    seeds: SeedSource,
+    *,
+    num_records: int,
+    budget: object = DEFAULT_BUDGET,
+    backend: str,
+    draws: Draws = DEFAULT_DRAWS,
+    models: ModelChoice | None = None,
+    delivery: Delivery = DEFAULT_DELIVERY,
+) -> DatasetRequest:
+    """Everything that is asked for, read and checked. `budget` is in USD. Raises `InputError`."""
+    checked = read_template(template)
+    return DatasetRequest(
+        template=checked,
+        num_records=check_count(num_records),
+        budget_nano=parse_usd(budget),
+        seeds=read_seeds(seeds, checked.schema_requirements),
+        draws=draws,
+        models=models or ModelChoice(),
+        backend=check_backend(backend),
+        delivery=delivery,
+    )

@@ -1,0 +1,186 @@
+"""One run of a dataset on this machine, from what is asked for to what is published.
+
+    check ─▶ render one record ─▶ lock the folder ─▶ prepare the job ─▶ work ─▶ publish ─▶ Outcome
+
+Nothing is created or paid for before the first two have passed. The run prints nothing, sets no
+signal handler and no alarm, and works in any thread.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
+from runtime.contract.keys import export_key
+from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.datasets.folder import DatasetFolder, check_writable
+from runtime.datasets.observer import Observer
+from runtime.datasets.outcome import Outcome
+from runtime.datasets.request import DatasetRequest
+from runtime.datasets.stop import StopRequest
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
+from runtime.domain.jobs.record import index_of
+from runtime.domain.models.price_table import PriceTable
+from runtime.engine.dry_run import render_record
+from runtime.engine.plan import make_plan
+from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.progress.meter import Goal, Meter
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.worker import Worker
+
+FLUSH_SECONDS: Final = 5.0
+"""How old the counters in the folder may be; the journal has every record at once."""
+
+
+def run_dataset(
+    request: DatasetRequest,
+    out: Path,
+    *,
+    prices: PriceTable,
+    concurrency: int | None,
+    observer: Observer,
+    stop: StopRequest,
+    sample: int = 0,
+) -> Outcome:
+    """Generate the dataset, or go on where an earlier run stopped. `sample` is how many of its
+    first records the outcome brings along.
+
+    Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
+    the disk fails; how the job itself ended is in the outcome.
+    """
+    folder = DatasetFolder(out)
+    check_writable(out)
+    folder.check(request)
+    make_plan(
+        request.template,
+        prices,
+        provider=request.backend,
+        model=request.models.model,
+        on=SystemClock().now().date(),
+    )
+    with TemplateEngine() as templates:
+        templates.start()  # its process starts while the model's client is made
+        calls, models = open_models(request.backend, concurrency)
+        templates.load(request.template)
+        # What can't be rendered once is refused before it costs anything.
+        render_record(
+            templates,
+            request.template,
+            request.seeds.rows,
+            job_id=request.job_id(),
+            index=0,
+            draws=request.draws,
+        )
+        with folder.locked():
+            folder.check(request)  # another process may have come first
+            engine = local_engine(
+                folder.state, models=models, provider=request.backend, prices=prices
+            )
+            with closing(engine), log_to(folder.log, job_id=request.job_id()):
+                run = _Run(request, folder, engine, templates, calls)
+                return run.to_the_end(observer, stop, sample=sample)
+
+
+class _Run:
+    """A run in a folder that is checked, locked and open."""
+
+    def __init__(
+        self,
+        request: DatasetRequest,
+        folder: DatasetFolder,
+        engine: LocalEngine,
+        templates: TemplateEngine,
+        calls: int,
+    ) -> None:
+        self._request = request
+        self._folder = folder
+        self._engine = engine
+        self._meter = Meter(
+            Goal(records=request.num_records, budget_nano=request.budget_nano), monotonic
+        )
+        self._observer: Observer | None = None
+        self._worker = Worker(
+            engine.ports,
+            owner=process_owner(),
+            settings=WorkerSettings(
+                checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
+                flush_seconds=FLUSH_SECONDS,
+                concurrency=calls,
+            ),
+            template_engine=templates,
+            on_progress=self._on_progress,
+        )
+
+    def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
+        """Generate what is missing, and publish."""
+        job = self._folder.prepare(self._engine, self._request)
+        was_complete = job.status is JobStatus.COMPLETED
+        if not was_complete:
+            self._work(job, observer, stop)
+            job = self._engine.ports.jobs.get_job(job.job_id)
+        meter = self._meter
+        meter.stop()
+        files = self._publish(job, was_complete=was_complete)
+        return Outcome(
+            request=self._request,
+            folder=self._folder.path,
+            job_id=job.job_id,
+            status=job.status,
+            error_message=job.error_message,
+            progress=job.progress,
+            saved=max(job.progress.records_generated, meter.last.records_generated),
+            files=tuple(files),
+            sample=tuple(self._first_records(job, sample)) if files else (),
+            was_complete=was_complete,
+            generated_now=meter.generated_now,
+            seconds=meter.seconds,
+            records_per_second=meter.rate,
+            tokens_per_second=meter.token_rate,
+        )
+
+    def _work(self, job: Job, observer: Observer, stop: StopRequest) -> None:
+        self._observer = observer
+        observer.started(self._meter)
+        try:
+            stop.connect(self._worker.request_shutdown)
+            self._worker.run(work_id_of(job.job_id))
+        finally:
+            observer.ended()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._meter.update(progress)
+        if self._observer is not None:
+            self._observer.progress(progress)
+
+    def _publish(self, job: Job, *, was_complete: bool) -> list[Path]:
+        """The files of the dataset, in the formats asked for and in those the folder already
+        has.
+        """
+        if job.status not in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}:
+            # Of a job that failed the list of failures is what helps.
+            failed = job.status is JobStatus.FAILED
+            return self._folder.publish(self._engine, job, ()) if failed else []
+        others = () if was_complete else self._folder.published()
+        formats = tuple(dict.fromkeys((*self._request.delivery.output_formats, *others)))
+        stale = tuple(each for each in formats if self._needs_export(job, each))
+        if stale:
+            delivery = replace(job.config.delivery, output_formats=stale)
+            asked = replace(job, config=replace(job.config, delivery=delivery))
+            self._worker.exporter.export_data(asked, expected=None)
+        return self._folder.publish(self._engine, job, formats)
+
+    def _needs_export(self, job: Job, output_format: OutputFormat) -> bool:
+        """Whether the worker has not just exported it: it writes the formats of the first run."""
+        if output_format not in job.config.delivery.output_formats:
+            return True
+        return not self._engine.path_of(export_key(job.job_id, output_format.lower())).exists()
+
+    def _first_records(self, job: Job, count: int) -> Iterator[bytes]:
+        batches = self._worker.batches.load_all_batches(job.job_id)
+        lines = islice((line for batch in batches for line in batch.lines), count)
+        return iter(sorted(lines, key=index_of))

@@ -1,0 +1,27 @@
+"""Options that more than one way into a dataset has, checked by the same rules."""
+
+from typing import Final
+
+from runtime.domain.errors import InputError
+from runtime.domain.jobs.job import MAX_RECORDS
+
+MAX_CONCURRENCY: Final = 512
+
+
+def check_count(count: object) -> int:
+    """`num_records` within its range. Raises `InputError`."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_RECORDS:
+        raise InputError(f"-n is {count}: a dataset has 1 to {MAX_RECORDS} records")
+    return count
+
+
+def check_concurrency(calls: object) -> int | None:
+    """Model calls at a time within their range; None leaves it to the backend.
+
+    Raises `InputError`.
+    """
+    if calls is None:
+        return None
+    if isinstance(calls, bool) or not isinstance(calls, int) or not 1 <= calls <= MAX_CONCURRENCY:
+        raise InputError(f"concurrency is {calls}: 1 to {MAX_CONCURRENCY} calls at a time")
+    return calls

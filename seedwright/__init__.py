@@ -1,0 +1,125 @@
+"""Synthetic datasets from prompt templates and seed data: durable, and within a hard budget.
+
+    import seedwright
+
+    dataset = seedwright.generate("template.yaml", [{"topic": "tea"}], n=100, budget="0.50")
+    for record in dataset:
+        ...
+
+Names are imported when they are first used, so that the import itself costs next to nothing. What
+they name is in the package `runtime`, whose own modules may change at any time.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from runtime.client.api_client import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        Client,
+    )
+    from runtime.datasets.checks import CostEstimate, StepCheck, TemplateCheck
+    from runtime.datasets.dataset import Dataset, Preview
+    from runtime.datasets.library import estimate, generate, preview, validate
+    from runtime.domain.errors import (
+        BudgetExceededError,
+        BudgetTooSmallError,
+        ConfigurationError,
+        ConflictError,
+        ExportError,
+        ForbiddenError,
+        InputError,
+        JobFailedError,
+        LimitError,
+        NotFoundError,
+        PriceError,
+        SeedError,
+        SeedwrightError,
+        StorageError,
+        StorageUnavailableError,
+        TemplateError,
+        TemplateNotFoundError,
+        TooLargeError,
+        UnauthenticatedError,
+    )
+    from runtime.progress.meter import Snapshot
+
+__all__ = [
+    "BudgetExceededError",
+    "BudgetTooSmallError",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "CostEstimate",
+    "Dataset",
+    "ExportError",
+    "ForbiddenError",
+    "InputError",
+    "JobFailedError",
+    "LimitError",
+    "NotFoundError",
+    "Preview",
+    "PriceError",
+    "SeedError",
+    "SeedwrightError",
+    "Snapshot",
+    "StepCheck",
+    "StorageError",
+    "StorageUnavailableError",
+    "TemplateCheck",
+    "TemplateError",
+    "TemplateNotFoundError",
+    "TooLargeError",
+    "UnauthenticatedError",
+    "estimate",
+    "generate",
+    "preview",
+    "validate",
+]
+
+_ERRORS: Final = "runtime.domain.errors"
+_MODULES: Final = {
+    "Client": "runtime.client.api_client",
+    "CostEstimate": "runtime.datasets.checks",
+    "Dataset": "runtime.datasets.dataset",
+    "Preview": "runtime.datasets.dataset",
+    "Snapshot": "runtime.progress.meter",
+    "StepCheck": "runtime.datasets.checks",
+    "TemplateCheck": "runtime.datasets.checks",
+    "estimate": "runtime.datasets.library",
+    "generate": "runtime.datasets.library",
+    "preview": "runtime.datasets.library",
+    "validate": "runtime.datasets.library",
+}
+"""Where a name is from; the others are errors."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES.get(name, _ERRORS)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _check_runtime() -> None:
+    """Raises `ImportError` where another `runtime` would be imported in place of ours."""
+    try:
+        found = find_spec("runtime")
+    except ValueError:  # a module in sys.modules that doesn't say where it is from
+        found = None
+    origin = None if found is None else found.origin
+    ours = Path(__file__).resolve().parent.parent / "runtime" / "__init__.py"
+    if origin is None or Path(origin).resolve() != ours:
+        raise ImportError(
+            f"Seedwright's own package 'runtime' is hidden by another module of that name "
+            f"({origin or 'without a file'}): rename it, or take its folder off sys.path"
+        )
+
+
+_check_runtime()
