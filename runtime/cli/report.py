@@ -9,9 +9,8 @@ from pathlib import Path
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.cli.exit_codes import EXIT_CODES
 from runtime.cli.tables import show_records
-from runtime.contract.exit_codes import EXIT_INTERRUPTED
+from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_OF_STATUS
 from runtime.contract.keys import export_key
 from runtime.datasets.folder import Dataset, DatasetFolder
 from runtime.domain.jobs.job import Job, JobStatus, OutputFormat
@@ -39,7 +38,7 @@ def report(outcome: Outcome, *, json: bool, show: int) -> int:
     """Publish what there is and say how it went. The exit code."""
     job = outcome.job
     files = _publish(outcome)
-    code = EXIT_CODES.get(job.status, EXIT_INTERRUPTED)
+    code = EXIT_OF_STATUS.get(job.status, EXIT_INTERRUPTED)
     if json:
         _print_json(outcome, files)
         return code

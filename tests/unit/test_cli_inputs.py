@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.main import folder_name, run
+from runtime.cli.dataset_commands import folder_name
+from runtime.cli.main import run
 from runtime.datasets import inputs
 from runtime.domain.errors import TemplateError
 from tests.fixtures.command import SEEDS, write_inputs

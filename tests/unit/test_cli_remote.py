@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from runtime.cli.main import run
-from runtime.cli.remote import watching
-from runtime.cli.remote.transfer_display import size_text
 from runtime.client import http as client_module
+from runtime.client import watching
+from runtime.client.transfer import size_text
 from tests.fixtures.command import environment, start, write_inputs
 from tests.fixtures.scripted_server import Request, Script, ScriptedServer, refusal, scripted_server
 
@@ -173,7 +173,7 @@ def test_the_same_command_after_a_lost_answer_makes_no_second_job(
     api.answers["POST /jobs"] = [CUT] * client_module.ATTEMPTS
 
     assert run(SUBMIT) == 1
-    assert "Run the same command again: it makes no second job" in capsys.readouterr().err
+    assert "Run the same command again: it creates no second job" in capsys.readouterr().err
     assert run(SUBMIT) == 0
     assert "asking for it again" in capsys.readouterr().err
     assert run(SUBMIT) == 0  # a new one: the last one has had its answer
