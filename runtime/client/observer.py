@@ -22,7 +22,7 @@ class Observer(Protocol):
         """
 
     def progress(self, job: Job) -> None:
-        """A job that is watched, as it was just read."""
+        """A job that is watched, as it was last read."""
 
 
 class SilentObserver:

@@ -29,10 +29,11 @@ Seeds = str | Path | SeedFile | Iterable[Mapping[str, Any]]
 def seed_source(seeds: Seeds) -> Source | str:
     """What is uploaded, or the key of what is (a text).
 
-    Raises `InputError` for a text that is neither a file nor a key, `SeedError` for rows that have
-    no JSON.
+    Raises `InputError` for a path that is not a file, and for a text that is not a key either;
+    `SeedError` for seeds in memory that have no JSON.
     """
     if isinstance(seeds, Path):
+        size_of(seeds)
         return seeds
     if isinstance(seeds, str):
         if Path(seeds).is_file():
@@ -60,7 +61,7 @@ def upload_seeds(connection: Connection, source: Source, observer: Observer) -> 
 
     Raises `InputError` before anything is sent for a file that is not taken.
     """
-    size = _size(source)
+    size = size_of(source)
     check_suffix(source.name)
     if size == 0:
         raise SeedError(f"{source}: there are no seeds in it")
@@ -75,7 +76,8 @@ def upload_seeds(connection: Connection, source: Source, observer: Observer) -> 
     return str(form["s3_key"])
 
 
-def _size(source: Source) -> int:
+def size_of(source: Source) -> int:
+    """Its bytes. Raises `InputError` for what is not a file."""
     if isinstance(source, MemoryFile):
         return len(source.body)
     try:
