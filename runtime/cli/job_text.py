@@ -23,7 +23,7 @@ def describe(job: Job) -> list[str]:
     counted = (
         f"{job.records_generated} of {job.num_records} records, {job.failed_records} failed",
         f"{usd(job.cost_nano)} of {usd(job.budget_nano)}",
-        f"{job.progress.tokens_used} tokens",
+        f"{job.tokens_used} tokens",
     )
     ended = f" · ended {local_time(job.completed_at)}" if job.completed_at else ""
     lines = [

@@ -1,6 +1,7 @@
 """`Client`: the API for Python programs, over the same functions that the commands call."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,9 @@ from runtime.client.watching import watch_job
 from runtime.domain.errors import ConfigurationError, InputError
 from runtime.domain.jobs.job import JobStatus, PartitionStrategy, SeedStrategy
 from runtime.domain.money.amounts import parse_usd
+
+Usd = str | int | float | Decimal
+"""An amount in USD. A float means the number that it prints as."""
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
@@ -56,7 +60,7 @@ class Client:
         seeds: Seeds,
         *,
         n: int,
-        budget: object,
+        budget: Usd,
         model: str | None = None,
         formats: Sequence[str] = ("jsonl", "parquet"),
         seed_strategy: str = SeedStrategy.RANDOM,
@@ -126,7 +130,7 @@ class Client:
         """
         return cancel_job(self._api, _id(job)).job
 
-    def resume(self, job: Job | str, budget: object = None) -> Job:
+    def resume(self, job: Job | str, budget: Usd | None = None) -> Job:
         """Queue a job again that was cancelled, has failed or has used up its budget. `budget` is
         its new limit in USD, with what is spent already.
 

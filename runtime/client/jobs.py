@@ -87,6 +87,11 @@ class Job:
         return self.progress.failed_records
 
     @property
+    def tokens_used(self) -> int:
+        """Tokens of the calls so far, prompts and replies."""
+        return self.progress.tokens_used
+
+    @property
     def cost_nano(self) -> int:
         """What the calls so far have cost."""
         return self.progress.cost_nano

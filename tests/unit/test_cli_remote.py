@@ -203,6 +203,18 @@ def test_what_was_created_is_said(api: FakeApi, capsys: pytest.CaptureFixture[st
         assert capsys.readouterr().out.splitlines()[0] == f"{TEMPLATE}  one-step is created"
 
 
+def test_a_script_reads_one_document_and_nothing_else(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["POST /jobs"] = [CUT] * client_module.ATTEMPTS
+    assert run([*SUBMIT, "--json"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1  # the error
+    assert run([*SUBMIT, "--watch", "--json"]) == 0
+    said = capsys.readouterr()
+    assert (orjson.loads(said.out)["job_id"], said.err) == (JOB, "")
+    assert api.asked("POST /jobs/estimate") == []
+
+
 @pytest.mark.parametrize(("valid", "state"), [(True, "valid"), (False, "2 problems")])
 def test_seeds_are_valid_or_have_problems(
     api: FakeApi, capsys: pytest.CaptureFixture[str], *, valid: bool, state: str
