@@ -14,34 +14,54 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 def takes(
     *groups: type,
+    together: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     without: Collection[str] = (),
 ) -> Callable[[CommandT], CommandT]:
     """Gives a command the flags of `groups`. A parameter of the type of a group stands for all of
-    its flags, and gets what they say.
+    its flags, and gets what they say; one that is named `together` stands for all groups, and gets
+    a tuple.
 
     `defaults` are values of fields that differ for this command, `without` fields that have no flag
     here. A value out of its range is an `InputError`.
     """
     own = defaults or {}
 
+    def flags_of(group: type) -> list[Option]:
+        return [each for each in options_of(group) if each.field not in without]
+
     def decorate(command: CommandT) -> CommandT:
-        wanted: dict[str, tuple[type, list[Option]]] = {}
+        wanted: dict[str, tuple[type, ...]] = {}
         parameters: list[inspect.Parameter] = []
         for name, parameter in inspect.signature(command).parameters.items():
-            group = parameter.annotation
-            if group not in groups:
+            if name == together:
+                wanted[name] = groups
+            elif parameter.annotation in groups:
+                wanted[name] = (parameter.annotation,)
+            else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
                 continue
-            flags = [each for each in options_of(group) if each.field not in without]
-            wanted[name] = (group, flags)
-            parameters += [_parameter(each, own.get(each.field, each.default)) for each in flags]
+            parameters += [
+                _parameter(each, own.get(each.field, each.default))
+                for group in wanted[name]
+                for each in flags_of(group)
+            ]
 
         @wraps(command)
         def run(**given: Any) -> Any:
-            for name, (group, flags) in wanted.items():
-                values = {each.field: _value(each, given.pop(each.field), own) for each in flags}
-                given[name] = check_options(group(**values))
+            for name, mine in wanted.items():
+                found = tuple(
+                    check_options(
+                        group(
+                            **{
+                                each.field: _value(each, given.pop(each.field), own)
+                                for each in flags_of(group)
+                            }
+                        )
+                    )
+                    for group in mine
+                )
+                given[name] = found if name == together else found[0]
             return command(**given)
 
         # Typer asks for both, and follows `__wrapped__` where they are missing.

@@ -1,5 +1,4 @@
-"""The `seedwright` command: options, help and exit codes. Each command imports what it needs when
-it runs, so that help and errors are quick.
+"""The `seedwright` command: the way into it, and what its exit codes mean.
 
 Exit codes: 0 done · 1 failed · 2 wrong input, nothing was started · 3 budget used up · 130 stopped.
 """
@@ -14,8 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.commands import demo, estimate, generate, models, validate
-from runtime.cli.remote import commands
+from runtime.cli.group import CommandGroup
 from runtime.contract.exit_codes import EXIT_BAD_INPUT, EXIT_BUDGET, EXIT_FAILED
 from runtime.domain.errors import (
     BudgetExceededError,
@@ -41,6 +39,7 @@ _REFUSALS: Final = (
 """Nothing was started: by the command's own check, or by the API's."""
 
 app = typer.Typer(
+    cls=CommandGroup,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -52,7 +51,8 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,  # noqa: FBT002 - Typer makes a flag of it
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> int:
     """Show the version, or the help when no command is given."""
     if version:
@@ -63,18 +63,6 @@ def root(
     if context.invoked_subcommand is None:
         print(context.get_help())
     return EXIT_BAD_INPUT
-
-
-for _function, _example in (
-    (generate.generate, generate.EXAMPLE),
-    (demo.demo, demo.EXAMPLE),
-    (validate.validate, validate.EXAMPLE),
-    (estimate.estimate, estimate.EXAMPLE),
-    (models.models, models.EXAMPLE),
-):
-    app.command(epilog=_example)(_function)
-
-commands.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,11 +2,9 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-
-from runtime.domain.jobs.sampling import SeedStrategy
 
 
 class Backend(StrEnum):
@@ -19,28 +17,12 @@ class Backend(StrEnum):
 TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
 SeedsOption = Annotated[Path, typer.Option(help="Seed data: .json, .jsonl, .csv or .parquet.")]
 CountOption = Annotated[int, typer.Option("-n", "--num-records", help="Records to generate.")]
-ModelOption = Annotated[
-    str | None, typer.Option(help="Use this model for every step (see `seedwright models`).")
-]
 BackendOption = Annotated[
     Backend,
     typer.Option(help="local: the embedded model. bedrock: your AWS credentials and region."),
 ]
 PricesOption = Annotated[
     Path | None, typer.Option(help="JSON file whose rows replace or add to the price table.")
-]
-StrategyOption = Annotated[
-    SeedStrategy,
-    typer.Option(help="random: an independent draw a record. sequential: row by row, again."),
-]
-RandomSeedOption = Annotated[
-    int, typer.Option(help="Another number draws other seeds for the same template.")
-]
-FormatOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--format", help="jsonl, parquet, csv; repeat or separate by commas. [jsonl,parquet]"
-    ),
 ]
 BudgetOption = Annotated[str, typer.Option(help="Hard limit in USD: it is never passed.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
@@ -55,3 +37,10 @@ ProfileOption = Annotated[
 ]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+TemplateIdArgument = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id of the template.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")]
+ConcurrencyOption = Annotated[
+    int | None, typer.Option(min=1, max=512, help="Model calls at a time.")
+]
+EXAMPLE_JOB: Final = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
+"""The job of the examples in the help."""

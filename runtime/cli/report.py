@@ -6,8 +6,7 @@ from typing import Final
 
 import orjson
 
-from runtime.cli.exit_codes import EXIT_CODES
-from runtime.contract.exit_codes import EXIT_INTERRUPTED
+from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_OF_STATUS
 from runtime.datasets.folder import FAILURES
 from runtime.datasets.outcome import Outcome
 from runtime.domain.jobs.job import JobStatus
@@ -18,7 +17,7 @@ MAX_CELL_CHARACTERS: Final = 400
 
 def report(outcome: Outcome, *, json: bool) -> int:
     """Say how a run went. The exit code."""
-    code = EXIT_CODES.get(outcome.status, EXIT_INTERRUPTED)
+    code = EXIT_OF_STATUS.get(outcome.status, EXIT_INTERRUPTED)
     if json:
         print(orjson.dumps(outcome.document()).decode())
         return code

@@ -1,7 +1,7 @@
 """Signs in at Amazon Cognito with user name and password, and keeps the sign-in fresh.
 
 The flow is USER_PASSWORD_AUTH: the password goes to Cognito over HTTPS and is stored nowhere. What
-is kept is an access token, which holds about an hour, and a refresh token, which makes new ones.
+is kept is an access token, which holds about an hour, and a refresh token, which gives new ones.
 """
 
 import time
@@ -45,6 +45,7 @@ class Questions:
     nobody to ask.
     """
 
+    username: Callable[[], str]
     password: Callable[[], str]
     new_password: Callable[[], str]
     code: Callable[[], str]
@@ -52,7 +53,7 @@ class Questions:
 
 def sign_in(profile: Profile, questions: Questions) -> Profile:
     """The profile with tokens. Raises `UnauthenticatedError` for a wrong name or password,
-    `InputError`, `ConfigurationError` for a place that has no such sign-in.
+    `InputError`, `ConfigurationError` for a target that has no such sign-in.
     """
     client = _client(profile)
     try:

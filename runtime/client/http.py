@@ -7,11 +7,12 @@ again only where the request is `repeatable`: it reads, or the API knows its rep
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import orjson
@@ -39,6 +40,9 @@ READ_SECONDS: Final = 35.0
 ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 0.2
 MAX_PAUSE_SECONDS: Final = 10.0
+
+MAX_PAGE: Final = 100
+"""Items that one answer of a list may hold."""
 
 YAML: Final = "application/yaml"
 """RFC 9512."""
@@ -114,6 +118,24 @@ class ApiClient:
         """The body of the answer to a POST."""
         return self.call("POST", path, body=body, repeatable=repeatable).body
 
+    def items(
+        self, path: str, name: str, *, limit: int | None = None, **query: object
+    ) -> Iterator[Any]:
+        """The items of a list of the API, at most `limit`, page by page as they are needed."""
+        pages = self._pages(path, min(limit or MAX_PAGE, MAX_PAGE), query)
+        return islice((item for page in pages for item in page[name]), limit)
+
+    def _pages(
+        self, path: str, size: int, query: Mapping[str, object]
+    ) -> Iterator[Mapping[str, Any]]:
+        cursor: str | None = None
+        while True:
+            page = self.get(path, limit=size, cursor=cursor, **query)
+            yield page
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
     def call(
         self,
         method: str,
@@ -152,7 +174,7 @@ class ApiClient:
     def _send(
         self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
     ) -> Reply:
-        # Without redirects: the token goes to this address only.
+        # Without redirects: the token goes to this URL only.
         response = self._pool.request(
             method,
             f"{self.url}{path}",
@@ -201,21 +223,28 @@ class ApiClient:
     def _unreachable(self, exc: HTTPError) -> SeedwrightError:
         if isinstance(exc, SSLError):
             return ConfigurationError(
-                f"{self.url}: no trusted connection: check the address and the certificate"
+                f"{self.url}: no trusted connection: check the URL and the certificate"
             )
         if not is_not_sent(exc):
             return StorageUnavailableError(f"{self.url}: the answer was lost: try again")
-        hint = "is `seedwright serve` running?" if is_loopback(self.url) else "check the address"
+        hint = "is `seedwright serve` running?" if is_loopback(self.url) else "check the URL"
         return StorageUnavailableError(f"{self.url} can't be reached: {hint}")
 
     def _not_the_api(self, status: int) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.url} answered with HTTP {status} and is not the API: check the address"
+            f"{self.url} answered with HTTP {status} and is not the API: check the URL"
         )
 
 
+def segment(text: str) -> str:
+    """Text that a user gave as one segment of a path, such as an id. One that is not an id is
+    refused by the API; here it only has to stay one segment.
+    """
+    return quote(text.strip() or "-", safe="")
+
+
 def make_pool(url: str) -> urllib3.PoolManager:
-    """Connections to an address, through the proxy that the environment names for it."""
+    """Connections to a URL, through the proxy that the environment names for it."""
     timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)

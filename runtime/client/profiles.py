@@ -50,7 +50,7 @@ class Profile:
     expires_at: int | None = None
 
     def signed_out(self) -> "Profile":
-        """The same place without its tokens."""
+        """The same API and user without tokens."""
         return replace(self, access_token=None, refresh_token=None, expires_at=None)
 
 
@@ -174,8 +174,8 @@ def choose_profile(profiles: Profiles, name: str | None, environment: Mapping[st
     """The profile that a command uses: the one it names, or the current one.
 
     `SEEDWRIGHT_API_URL` and `SEEDWRIGHT_TOKEN` go before what is stored. A stored token is never
-    sent to another address than its own. Raises `UnauthenticatedError` where there is no token,
-    `ConfigurationError` for an unknown profile or a bad address.
+    sent to another URL than its own. Raises `UnauthenticatedError` where there is no token,
+    `ConfigurationError` for an unknown profile or a bad URL.
     """
     url, token = environment.get(API_URL), environment.get(TOKEN)
     if url is not None:
@@ -203,17 +203,17 @@ def choose_profile(profiles: Profiles, name: str | None, environment: Mapping[st
 
 
 def login_command(url: str) -> str:
-    """What signs in to the API at an address."""
+    """What signs in to the API at a URL."""
     return f"seedwright login{' --local' if is_loopback(url) else ''}"
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
+    """Whether a URL is on this machine."""
     return urlsplit(url).hostname in _LOOPBACK
 
 
 def check_url(url: str) -> str:
-    """An address of an API without a slash at its end. Raises `ConfigurationError`.
+    """The URL of an API without a slash at its end. Raises `ConfigurationError`.
 
     Anywhere but on this machine it has to be HTTPS: every request carries a token.
     """
@@ -221,13 +221,13 @@ def check_url(url: str) -> str:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as exc:
-        raise ConfigurationError(f"{url!r} is no address of an API") from exc
+        raise ConfigurationError(f"{url!r} is not the URL of an API") from exc
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{url!r} is no address of an API, such as https://api.example.com"
+            f"{url!r} is not the URL of an API, such as https://api.example.com"
         )
     if parts.username or parts.password:
-        raise ConfigurationError("the address of an API holds no user and no password")
+        raise ConfigurationError("the URL of an API holds no user and no password")
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise ConfigurationError(f"{url!r} would carry the token in the clear: use https://")
     return url.strip().rstrip("/")

@@ -1,14 +1,16 @@
-"""Moves files between this machine and signed addresses, which need no token: in constant memory,
-from and to the disk, and a file appears under its name only when it is whole.
+"""Moves files between this machine and signed URLs, which need no token: in constant memory, from
+and to the disk, and a file appears under its name only when it is whole.
 
-A signed address is a secret as long as it holds: no message quotes one.
+A signed URL is a secret as long as it is valid: no message quotes one.
 """
 
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -34,9 +36,40 @@ _BUSY: Final = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN})
 
 OnBytes = Callable[[int], object]
-"""Is told how many more bytes have been moved; a negative number takes back a lost attempt."""
+"""Is called with every number of bytes that moved; a negative one takes back a lost attempt."""
 
 ResultT = TypeVar("ResultT")
+
+_UNITS: Final = ("KB", "MB", "GB", "TB")
+_STEP: Final = 1000
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them: `812 B`, `1.2 MB`."""
+    if size < _STEP:
+        return f"{size} B"
+    power = min((len(str(size)) - 1) // 3, len(_UNITS))
+    return f"{size / _STEP**power:.1f} {_UNITS[power - 1]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryFile:
+    """Content in memory that is uploaded as if it were a file."""
+
+    name: str
+    body: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = Path | MemoryFile
+"""What can be uploaded."""
+
+
+def open_source(source: Source) -> BinaryIO:
+    """The content of a source from its beginning. Raises `OSError`."""
+    return source.open("rb") if isinstance(source, Path) else BytesIO(source.body)
 
 
 class Form:
@@ -53,7 +86,8 @@ class Form:
         self._head = whole.removesuffix(self._tail)
         self._file = file
         self._on_bytes = on_bytes
-        self._file_size = os.fstat(file.fileno()).st_size
+        self._file_size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         self.moved = 0
         """Bytes of the file that were read so far."""
         self.size = len(self._head) + self._file_size + len(self._tail)
@@ -77,35 +111,37 @@ class Transfer:
     """Uploads and downloads. Raises errors of the tree."""
 
     def __init__(self, url: str, *, pauses: Pauses | None = None) -> None:
-        """`url` is the API's: signed addresses are near it."""
+        """`url` is the API's: signed URLs are near it."""
         self._pool = make_pool(url)
         self._pauses = pauses or Pauses()
 
-    def upload(self, url: str, fields: Mapping[str, str], path: Path, on_bytes: OnBytes) -> None:
+    def upload(
+        self, url: str, fields: Mapping[str, str], source: Source, on_bytes: OnBytes
+    ) -> None:
         """Post a file with the fields of a signed form. Sending it again only replaces it.
 
         Raises `InputError` when the form is refused, `StorageUnavailableError`.
         """
 
         def post() -> None:
-            with path.open("rb") as file:
-                form = Form(fields, path.name, file, on_bytes)
+            with open_source(source) as file:
+                form = Form(fields, source.name, file, on_bytes)
                 headers = {"content-type": form.content_type, "content-length": str(form.size)}
                 try:
                     response = self._pool.request(
                         "POST", url, body=form, headers=headers, redirect=False
                     )
-                    self._check(response, f"the upload of {path.name}")
+                    self._check(response, f"the upload of {source.name}")
                 except BaseException:
                     on_bytes(-form.moved)
                     raise
 
-        self._again(post, f"the upload of {path.name}")
+        self._again(post, f"the upload of {source.name}")
 
     def download(self, url: str, target: Path, on_bytes: OnBytes) -> int:
         """Stream a file to `target`, which appears when it is complete; its size in bytes.
 
-        Raises `ForbiddenError` when the address holds no more, `NotFoundError`, `StorageError`.
+        Raises `ForbiddenError` when the URL is no longer valid, `NotFoundError`, `StorageError`.
         """
         what = f"the download of {target.name}"
         return self._again(lambda: self._fetch(url, target, on_bytes, what), what)
@@ -138,7 +174,7 @@ class Transfer:
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise InputError(f"{what}: the file is larger than is taken")
         if status in _REFUSED:
-            raise ForbiddenError(f"{what} was refused (HTTP {status}): the address may be too old")
+            raise ForbiddenError(f"{what} was refused (HTTP {status}): the URL may be too old")
         raise ConfigurationError(f"{what} failed with HTTP {status}")
 
     def _again(self, act: Callable[[], ResultT], what: str) -> ResultT:

@@ -1,5 +1,6 @@
 """Exit codes of the command, see docs/cli.md."""
 
+from collections.abc import Mapping
 from typing import Final
 
 EXIT_FAILED: Final = 1
@@ -9,3 +10,10 @@ EXIT_BAD_INPUT: Final = 2
 EXIT_BUDGET: Final = 3
 EXIT_INTERRUPTED: Final = 130
 """What shells report for Ctrl-C."""
+
+EXIT_OF_STATUS: Final[Mapping[str, int]] = {
+    "COMPLETED": 0,
+    "FAILED": EXIT_FAILED,
+    "BUDGET_EXCEEDED": EXIT_BUDGET,
+}
+"""What a job that has ended means to a script, by its status."""

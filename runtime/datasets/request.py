@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from runtime.datasets.engine_parts import check_backend
-from runtime.domain.jobs.delivery import Delivery, OutputFormat
+from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
@@ -20,7 +20,6 @@ from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
 
 DEFAULT_BUDGET: Final = "1.00"
-DEFAULT_DELIVERY: Final = Delivery(output_formats=(OutputFormat.JSONL, OutputFormat.PARQUET))
 DEFAULT_DRAWS: Final = Draws(random_seed=0)
 """The same template and seeds give the same dataset again, on any machine."""
 
@@ -67,7 +66,7 @@ def read_request(
     backend: str,
     draws: Draws = DEFAULT_DRAWS,
     models: ModelChoice | None = None,
-    delivery: Delivery = DEFAULT_DELIVERY,
+    delivery: Delivery = FOR_PEOPLE,
 ) -> DatasetRequest:
     """Everything that is asked for, read and checked. `budget` is in USD. Raises `InputError`."""
     checked = read_template(template)

@@ -1,6 +1,6 @@
 """One connection to the local server: from HTTP to the operation or object it is for, and back.
 
-    request ─▶ Host ─▶ body's length ─┬─▶ /objects    signed addresses, answered here
+    request ─▶ Host ─▶ body's length ─┬─▶ /objects    signed URLs, answered here
                 421        411 413    └─▶ the rest    as an event to the handlers, with claims for
                                                       whoever has the token
 
@@ -154,7 +154,7 @@ class Connection(BaseHTTPRequestHandler):
             raise RefusalError(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "wrong_host",
-                "this server is not reached under that name: use the address that it printed",
+                "this server is not reached under that name: use the URL that it printed",
             )
         if not self.path.startswith("/"):
             raise bad_request("the request's target has to be a path")

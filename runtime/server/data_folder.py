@@ -60,7 +60,7 @@ class DataFolder:
             os.close(descriptor)
 
     def token(self) -> str:
-        """The development token, made on first use."""
+        """The development token, created on first use."""
         found = self._read(self._token)
         if found is None:
             found = secrets.token_urlsafe(_TOKEN_BYTES)

@@ -1,4 +1,4 @@
-"""The API over HTTP on this machine: what API Gateway, its authorizer and S3's signed addresses are
+"""The API over HTTP on this machine: what API Gateway, its authorizer and S3's signed URLs are
 on AWS. It knows no operation and imports no handler; whoever starts it hands in how to dispatch.
 
     with Listener("127.0.0.1", 8080) as listener:
@@ -9,7 +9,7 @@ on AWS. It knows no operation and imports no handler; whoever starts it hands in
         server.stop()
 
 The address is taken by `Listener`, so that port 0 (any free one) is known before the first signed
-address is made. One thread accepts, each connection has a thread of its own.
+URL is created. One thread accepts, each connection has a thread of its own.
 """
 
 import ipaddress
@@ -105,7 +105,7 @@ class Listener:
         self.close()
 
     def _url(self, address: str) -> str:
-        # "All addresses" is none to connect to.
+        # "All addresses" is not one to connect to.
         if ipaddress.ip_address(address).is_unspecified:
             address = "::1" if ":" in address else "127.0.0.1"
         return f"http://{f'[{address}]' if ':' in address else address}:{self.port}"
@@ -260,6 +260,8 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError, OverflowError) as exc:
-        raise ConfigurationError(f"{host} is no address of this machine: use 127.0.0.1") from exc
+        raise ConfigurationError(
+            f"{host} is not an address of this machine: use 127.0.0.1"
+        ) from exc
     family, *_, address = found[0]
     return family, str(address[0])

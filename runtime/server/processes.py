@@ -1,5 +1,5 @@
-"""Keeps a local worker running: starts its process, tells it of work, starts it again when it dies,
-and lets it finish what is on its way at the end.
+"""Keeps a local worker running: starts its process, notifies it of work, starts it again when it
+dies, and lets it finish what is on its way at the end.
 """
 
 import logging
@@ -21,13 +21,13 @@ DRAIN_SECONDS: Final = 110.0
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
-"""A worker that lived that long is no worker that can't start."""
+"""A worker that lived that long is able to start."""
 
 _log = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """One worker, and its successors. `on_restart` is told the exit code of one that died."""
+    """One worker, and its successors. `on_restart` gets the exit code of one that died."""
 
     def __init__(self, order: WorkerOrder, on_restart: Callable[[int], object]) -> None:
         self._order = order
@@ -45,7 +45,7 @@ class WorkerProcess:
             raise ConfigurationError(line or "the worker could not be started: see the log")
         self._keeper.start()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """There is work. Never fails: it looks by itself, too."""
         with self._lock, suppress(OSError, ValueError):
             if self._process.stdin is not None:

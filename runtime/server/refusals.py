@@ -71,7 +71,7 @@ def check_method(method: str, allowed: Sequence[str]) -> None:
 
 
 def bad_request(message: str) -> RefusalError:
-    """A request that is no proper HTTP."""
+    """A request that is not proper HTTP."""
     return RefusalError(HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 

@@ -99,7 +99,7 @@ def _fields(events: Events) -> dict[str, str]:
             if len(content) > _MAX_FIELD_BYTES:
                 raise TooLargeError(f"field {event.name[:100]!r} is too large")
         if event.name in fields:
-            raise ForbiddenError(f"field {event.name[:100]!r} is there twice")
+            raise ForbiddenError(f"field {event.name[:100]!r} is listed twice")
         fields[event.name] = content.decode(errors="replace")
     raise InputError("the form has no file: send it as `file`, after the fields")
 

@@ -4,9 +4,9 @@ with it, and the API answers while it computes.
     python -m runtime.server.worker    (started by `seedwright serve`, with a `WorkerOrder`)
 
 It says one line on standard output when it can work, or why it can't. A line on its standard input
-tells it that there is work. It ends when it is told to (SIGTERM), or when its parent is gone: the
-pipe to its standard input closes with the parent, however that ends. What is unfinished then goes
-on with the next worker.
+means that there is work. It ends on SIGTERM, or when its parent is gone: the pipe to its standard
+input closes with the parent, however that ends. What is unfinished then goes on with the next
+worker.
 """
 
 import logging
@@ -36,7 +36,7 @@ from runtime.worker.worker import ExitCode, Worker
 
 READY: Final = "ready"
 POLL_SECONDS: Final = 5.0
-"""How soon new work is seen of which nobody has told. Of a new job it is told at once."""
+"""How soon work is seen without a notice. Of a new job it is notified at once."""
 
 HEARTBEAT_SECONDS: Final = 2.0
 """How soon a cancelled job stops; in SQLite a heartbeat costs next to nothing."""
@@ -64,15 +64,15 @@ class WorkerOrder:
 
 
 def main(arguments: list[str]) -> int:
-    """Work until told to stop. The exit code."""
+    """Work until asked to stop. The exit code."""
     order = WorkerOrder(**orjson.loads(arguments[0]))
-    # Told too early, it waits for its handler.
+    # A signal that comes too early waits for its handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with log_to(Path(order.log)):
         try:
             engine, concurrency = _open(order)
         except SeedwrightError as error:
-            _tell(f"{error}")
+            _say(f"{error}")
             return ExitCode.BAD_CONFIGURATION
         with closing(engine):
             try:
@@ -95,7 +95,7 @@ class LocalWorker:
 
     def __init__(self, engine: LocalEngine, concurrency: int) -> None:
         self._stopping = False
-        self._told = threading.Event()
+        self._notified = threading.Event()
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),
@@ -108,40 +108,40 @@ class LocalWorker:
         )
 
     def run(self) -> int:
-        """Work until it is told to stop, or the parent is gone. The exit code."""
+        """Work until it is asked to stop, or the parent is gone. The exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         try:
             self._worker.template_engine.start()  # its process is there when work comes
-            _tell(READY)
+            _say(READY)
             return self._loop()
         finally:
             self._worker.close()
 
     def _loop(self) -> int:
         while not self._stopping:
-            # Cleared before looking: work of which it is told while it looks is looked for again.
-            self._told.clear()
+            # Cleared before looking: a notice that comes while it looks makes it look again.
+            self._notified.clear()
             self._worker.run()
-            self._told.wait(POLL_SECONDS)
+            self._notified.wait(POLL_SECONDS)
         return ExitCode.INTERRUPTED
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self._worker.handle_shutdown(signum, frame)
         self._stopping = True
-        self._told.set()
+        self._notified.set()
 
     def _listen(self) -> None:
         """Hear of work until the end of standard input, which is the end of the parent."""
         with suppress(OSError):
             while os.read(0, 1024):
-                self._told.set()
+                self._notified.set()
         event(_log, logging.INFO, "parent is gone")
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _tell(line: str) -> None:
+def _say(line: str) -> None:
     with suppress(OSError):
         print(" ".join(line.split()), flush=True)
 

@@ -4,11 +4,17 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+import orjson
 import pytest
 
+from runtime.client.api_client import Client
+from runtime.client.jobs import Job
+from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.jobs.job import JobStatus
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import run, start
 from tests.fixtures.served import Served, User, eventually, served, user
@@ -332,3 +338,59 @@ def test_another_current_profile_is_left_alone(ada: User, api: Served) -> None:
     assert any(line.endswith("--profile local") for line in api.lines)
     assert '"current": "dev"' in config.read_text()
     assert ada.json("jobs", "--profile", "local") == {"jobs": []}
+
+
+# ── a program ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_program_submits_watches_downloads_and_resumes(
+    ada: User,
+    api: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """`Client` of the profile that serve has written, in a thread of its own."""
+    monkeypatch.chdir(ada.folder)
+    for name, value in ada.env.items():
+        monkeypatch.setenv(name, value)
+    capfd.readouterr()
+    template = {
+        "name": "from Python",
+        "steps": [{"id": "text", "prompt": "Name a {{ colour }} thing.", "max_tokens": 40}],
+    }
+    seeds = [{"id": colour, "colour": colour} for colour in ("red", "blue")]
+    seen: list[Job] = []
+
+    def work() -> None:
+        client = Client()
+        # The likely cost is above the budget.
+        with pytest.raises(InputError, match="budget"):
+            client.submit(template, seeds, n=RECORDS, budget="0.0001")
+        job = client.submit(template, seeds, n=RECORDS, budget="0.0001", allow_partial=True)
+        stopped = client.watch(job, seen.append)
+        assert stopped.status is JobStatus.BUDGET_EXCEEDED
+        assert 0 < stopped.cost_nano <= stopped.budget_nano == 100_000
+        client.resume(job, budget="0.5")
+        done = client.watch(job, seen.append)
+        assert (done.status, done.records_generated) == (JobStatus.COMPLETED, RECORDS)
+        paths = client.download(done, ada.folder / "out")
+        assert [path.name for path in paths] == ["dataset.jsonl", "dataset.parquet"]
+        records = [orjson.loads(line) for line in paths[0].read_bytes().splitlines()]
+        assert sorted(record["index"] for record in records) == list(range(RECORDS))
+        assert {record["seed_data_id"] for record in records} == {"red", "blue"}
+
+        slow = client.submit(template, seeds, n=5000, budget="1", seed_strategy="sequential")
+        assert client.cancel(slow).status is JobStatus.CANCELLED
+        assert [each.job_id for each in client.jobs()] == [slow.job_id, job.job_id]
+        client.delete(job)
+        with pytest.raises(NotFoundError):
+            client.job(job)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+    assert seen[0].status in {JobStatus.QUEUED, JobStatus.RUNNING}
+    counts = [job.records_generated for job in seen]
+    assert counts == sorted(counts)
+    assert capfd.readouterr() == ("", "")
+    assert api.process.poll() is None

@@ -141,7 +141,7 @@ def test_what_is_not_the_api_is_called_so(
     server: ScriptedServer, api: ApiClient, script: Script
 ) -> None:
     server.scripts = [script]
-    with pytest.raises(ConfigurationError, match="is not the API: check the address"):
+    with pytest.raises(ConfigurationError, match="is not the API: check the URL"):
         api.get("/jobs")
     assert len(server.requests) == 1
 

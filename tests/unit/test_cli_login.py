@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from runtime.cli.main import run
+from runtime.client.api_client import Client
+from runtime.client.cognito import refreshed
 from runtime.client.connection import connect
-from runtime.client.profiles import Profiles, open_profiles
+from runtime.client.profiles import Profile, Profiles, open_profiles
 from tests.fixtures.aws import REGION
 from tests.fixtures.scripted_server import Script, scripted_server
 
@@ -235,6 +238,32 @@ def test_a_token_near_its_end_is_renewed_and_stored(pool: Pool, profiles: Profil
     assert (after.expires_at or 0) > time.time() + 600
     assert after.refresh_token == before.refresh_token
     assert pool.subject(after.access_token or "") == "ada"
+
+
+def test_threads_that_share_a_client_renew_its_token_once(
+    pool: Pool, profiles: Profiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.confirm()
+    run(options(pool))
+    before = profiles.get("default")
+    assert before is not None
+    renewals: list[Profile] = []
+
+    def count(profile: Profile) -> Profile:
+        fresh = refreshed(profile)
+        if fresh is not profile:
+            renewals.append(fresh)
+        return fresh
+
+    monkeypatch.setattr("runtime.client.cognito.refreshed", count)
+    with scripted_server() as server:
+        server.otherwise = lambda _request: Script(body={"jobs": [], "next_cursor": None})
+        ending = replace(before, api_url=server.url, expires_at=int(time.time()) + 60)
+        profiles.save(ending, make_current=True)
+        client = Client()
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(lambda _each: client.jobs(), range(6))) == [[]] * 6
+    assert len(renewals) == 1
 
 
 def test_a_sign_in_that_is_over_says_so(

@@ -1,4 +1,4 @@
-"""Remote commands against a server that loses answers, repeats records and gives old addresses."""
+"""Remote commands against a server that loses answers, repeats records and gives old URLs."""
 
 import os
 import signal
@@ -11,95 +11,12 @@ import orjson
 import pytest
 
 from runtime.cli.main import run
-from runtime.cli.remote import watching
-from runtime.cli.remote.transfer_display import size_text
 from runtime.client import http as client_module
+from runtime.client import watching
+from runtime.client.transfer import size_text
 from tests.fixtures.command import environment, start, write_inputs
-from tests.fixtures.scripted_server import Request, Script, ScriptedServer, refusal, scripted_server
-
-JOB = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
-TEMPLATE = "3f2b8a52-7d9e-4a3e-8f0a-6f1d2c9b7e10"
-TIME = "2026-11-23T12:00:00Z"
-CUT = Script(cut=0)
-
-
-def job_document(status: str = "RUNNING", records: int = 1, **more: Any) -> dict[str, Any]:
-    config = {
-        "template_id": TEMPLATE,
-        "template_version": 1,
-        "seed_data_path": "seed-data/u/x/seeds.jsonl",
-        "num_records": 4,
-    }
-    return {
-        "job_id": JOB,
-        "status": status,
-        "config": config,
-        "budget_limit": 1.0,
-        "records_generated": records,
-        "failed_records": 0,
-        "tokens_used": 10 * records,
-        "cost_estimate": 0.001 * records,
-        "error_message": None,
-        "launch_error": None,
-        "created_at": TIME,
-        "updated_at": TIME,
-        "started_at": TIME,
-        "completed_at": None,
-        **more,
-    }
-
-
-class FakeApi:
-    """Answers by method and path; what is in `answers` goes first, once."""
-
-    def __init__(self, server: ScriptedServer) -> None:
-        self.server = server
-        self.answers: dict[str, list[Script]] = {}
-        self.usual: dict[str, Script] = {
-            "GET /templates": Script(body={"templates": [], "next_cursor": None}),
-            "POST /templates": Script(status=201, body=self.template()),
-            "POST /seed-data/upload-url": Script(
-                status=201,
-                body={
-                    "s3_key": "seed-data/u/x/seeds.jsonl",
-                    "url": f"{server.url}/objects",
-                    "fields": {"key": "k"},
-                    "max_bytes": 1000,
-                    "expires_in": 900,
-                },
-            ),
-            "POST /objects": Script(status=204),
-            "POST /seed-data/validate": Script(body={"valid": True, "problems": []}),
-            "POST /jobs/estimate": Script(
-                body={
-                    "models": ["m"],
-                    "lowest_usd": 0.001,
-                    "likely_usd": 0.01,
-                    "highest_usd": 0.1,
-                }
-            ),
-            "POST /jobs": Script(status=201, body=job_document("QUEUED", 0)),
-            f"GET /jobs/{JOB}": Script(body=job_document("COMPLETED", 4)),
-        }
-        server.otherwise = self.answer
-
-    @staticmethod
-    def template(version: int = 1) -> dict[str, Any]:
-        return {"template_id": TEMPLATE, "version": version, "name": "one-step"}
-
-    def answer(self, request: Request) -> Script:
-        key = f"{request.method} {request.path.partition('?')[0]}"
-        first = self.answers.get(key)
-        return first.pop(0) if first else self.usual[key]
-
-    def asked(self, key: str) -> list[Request]:
-        """The requests of a method and path."""
-        method, path = key.split(" ")
-        return [
-            each
-            for each in self.server.requests
-            if (each.method, each.path.partition("?")[0]) == (method, path)
-        ]
+from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
+from tests.fixtures.scripted_server import Request, Script, refusal, scripted_server
 
 
 @pytest.fixture
@@ -173,7 +90,7 @@ def test_the_same_command_after_a_lost_answer_makes_no_second_job(
     api.answers["POST /jobs"] = [CUT] * client_module.ATTEMPTS
 
     assert run(SUBMIT) == 1
-    assert "Run the same command again: it makes no second job" in capsys.readouterr().err
+    assert "Run the same command again: it creates no second job" in capsys.readouterr().err
     assert run(SUBMIT) == 0
     assert "asking for it again" in capsys.readouterr().err
     assert run(SUBMIT) == 0  # a new one: the last one has had its answer
@@ -275,6 +192,48 @@ def test_a_stop_in_the_middle_forgets_nothing(api: FakeApi, tmp_path: Path) -> N
     assert run(SUBMIT) == 0
     first, second = api.asked("POST /jobs")
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+def test_what_was_created_is_said(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(SUBMIT) == 0
+    assert f"template 'one-step': created ({TEMPLATE})\n" in capsys.readouterr().err
+    for name in ("create", "import"):
+        api.usual["POST /templates/import"] = api.usual["POST /templates"]
+        assert run(["templates", name, "template.yaml"]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"{TEMPLATE}  one-step is created"
+
+
+def test_a_script_reads_one_document_and_nothing_else(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["POST /jobs"] = [CUT] * client_module.ATTEMPTS
+    assert run([*SUBMIT, "--json"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1  # the error
+    assert run([*SUBMIT, "--watch", "--json"]) == 0
+    said = capsys.readouterr()
+    assert (orjson.loads(said.out)["job_id"], said.err) == (JOB, "")
+    assert api.asked("POST /jobs/estimate") == []
+
+
+@pytest.mark.parametrize(("valid", "state"), [(True, "valid"), (False, "2 problems")])
+def test_seeds_are_valid_or_have_problems(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], *, valid: bool, state: str
+) -> None:
+    problems = [{"row": 2, "line": None, "path": "topic", "message": "topic is missing"}]
+    api.usual["POST /seed-data/validate"] = Script(
+        body={
+            "valid": valid,
+            "records": 149,
+            "paths": ["topic"],
+            "problems": [] if valid else problems,
+            "total_problems": 0 if valid else 2,
+            "truncated": not valid,
+        }
+    )
+    assert run(["seeds", "validate", "seeds.jsonl"]) == (0 if valid else 2)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"seed-data/u/x/seeds.jsonl: 149 seeds, {state}"
+    assert shown[2:] == ([] if valid else ["record 2: topic is missing", "… and more"])
 
 
 # ── watch ──────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import seedwright
+from runtime.cli import group
 from runtime.cli.main import app
 from runtime.contract import environment
 from runtime.domain.errors import RenderError, TemplateError
@@ -133,15 +134,15 @@ def test_every_command_in_a_sentence_exists(page: str) -> None:
 
 
 @cache
-def root() -> Any:
-    """The command itself, made once: its parts are compared."""
-    return get_command(app)
+def loaded(name: str) -> TyperCommand | TyperGroup:
+    """A command, loaded once: its parts are compared."""
+    return group.load_command(name)
 
 
 def command_of(words: list[str]) -> tuple[TyperCommand, list[str]]:
     """The command that words begin with, which may be in a group, and the words after it."""
-    found = root()
     rest = list(words)
+    found: Any = loaded(rest.pop(0))
     while isinstance(found, TyperGroup):
         found = found.commands[rest.pop(0)]
     assert isinstance(found, TyperCommand)
@@ -160,7 +161,7 @@ def options_of(command: TyperCommand) -> set[str]:
 def all_commands() -> dict[str, TyperCommand]:
     """Every command by the words that call it."""
     found: dict[str, TyperCommand] = {}
-    queue = [("", root())]
+    queue: list[tuple[str, Any]] = [(name, loaded(name)) for name in group.COMMANDS]
     while queue:
         name, command = queue.pop()
         if isinstance(command, TyperGroup):
@@ -209,6 +210,14 @@ def test_every_command_and_every_option_is_described() -> None:
     for name, command in commands.items():
         assert f"seedwright {name}" in shown
         assert options_of(command) <= described, name
+
+
+def test_the_help_says_of_every_command_what_it_says_of_itself() -> None:
+    root = get_command(app)
+    assert isinstance(root, TyperGroup)
+    assert list(root.commands) == list(group.COMMANDS)
+    for name, line in root.commands.items():
+        assert line.get_short_help_str(200) == loaded(name).get_short_help_str(200)
 
 
 def test_every_command_shows_an_example_that_parses() -> None:

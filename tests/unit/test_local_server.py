@@ -1,4 +1,4 @@
-"""The local server over real sockets: events, signed addresses, refusals, limits, stopping."""
+"""The local server over real sockets: events, signed URLs, refusals, limits, stopping."""
 
 import base64
 import http.client
@@ -410,7 +410,7 @@ def test_a_request_names_one_host(world: World, hosts: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 421 ")
 
 
-# ── signed addresses ───────────────────────────────────────────────────────────────────────────
+# ── signed URLs ────────────────────────────────────────────────────────────────────────────────
 
 
 def form_of(fields: Mapping[str, str], content: bytes, *, extra: bytes = b"") -> bytes:

@@ -1,9 +1,8 @@
 """`seedwright estimate`: what a dataset would cost."""
 
-from typing import Final
-
 import orjson
 
+from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -20,9 +19,10 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.amounts import usd
 
-EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
+app = command_app()
 
 
+@app.command(epilog="Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000")
 @takes(ModelChoice, Draws, without=("random_seed",))
 def estimate(
     template: TemplateArgument,
@@ -32,7 +32,8 @@ def estimate(
     draws: Draws,
     backend: BackendOption = Backend.BEDROCK,
     prices: PricesOption = None,
-    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
+    *,
+    json: JsonOption = False,
 ) -> None:
     """Say what a dataset would cost before a cent is spent. Calls no model."""
     found = estimate_dataset(

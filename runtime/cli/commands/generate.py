@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.generating import RunOptions, generate_and_report
+from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -18,27 +19,30 @@ from runtime.cli.options import (
     TemplateArgument,
 )
 from runtime.datasets.folder import folder_name
-from runtime.datasets.request import DEFAULT_BUDGET, DEFAULT_DELIVERY, DEFAULT_DRAWS, read_request
-from runtime.domain.jobs.delivery import Delivery
+from runtime.datasets.request import DEFAULT_BUDGET, DEFAULT_DRAWS, read_request
+from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.inputs.options import MAX_CONCURRENCY
 
-EXAMPLE: Final = (
-    "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
-    " --backend bedrock --out datasets/reviews"
-)
 _SHOWN_RECORDS: Final = 3
 
 
+app = command_app()
+
+
+@app.command(
+    epilog="Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
+    " --backend bedrock --out datasets/reviews"
+)
 @takes(
     ModelChoice,
     Draws,
     Delivery,
     defaults={
         "random_seed": DEFAULT_DRAWS.random_seed,
-        "output_formats": DEFAULT_DELIVERY.output_formats,
+        "output_formats": FOR_PEOPLE.output_formats,
     },
     without=("partition_strategy",),
 )
@@ -58,7 +62,8 @@ def generate(
         int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
     ] = None,
     prices: PricesOption = None,
-    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
+    *,
+    json: JsonOption = False,
 ) -> int:
     """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
     request = read_request(

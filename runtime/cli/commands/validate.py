@@ -1,10 +1,11 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -16,9 +17,10 @@ from runtime.datasets.checks import check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 
-EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
+app = command_app()
 
 
+@app.command(epilog="Example: seedwright validate template.yaml --seeds seeds.csv")
 @takes(ModelChoice)
 def validate(
     template: TemplateArgument,

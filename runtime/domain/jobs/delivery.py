@@ -65,3 +65,7 @@ class Delivery:
     partition_strategy: PartitionStrategy = option(
         PartitionStrategy.NONE, help="timestamp: JSONL in one file a day.", flag="--partition"
     )
+
+
+FOR_PEOPLE: Final = Delivery(output_formats=(OutputFormat.JSONL, OutputFormat.PARQUET))
+"""What the command and Python write where nothing is said: one to read, one to load."""

@@ -1,4 +1,4 @@
-"""What remote commands print: one JSON document, plain tables, questions."""
+"""What commands print: one JSON document, plain tables, words beside the result, questions."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What `download` does: the files of a dataset or, while there is none, one file of the records so
+"""Downloading a job: the files of a dataset or, while there is none, one file of the records so
 far and one of the failures.
 """
 
@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final
 
-from runtime.cli.remote.job_views import job_path
-from runtime.cli.remote.output import print_json, say
-from runtime.cli.remote.transfer_display import size_text, transfer_display
-from runtime.client.connection import Connection, connect
+from runtime.client.connection import Connection
+from runtime.client.jobs import job_path
+from runtime.client.observer import Observer
 from runtime.client.transfer import OnBytes, Transfer, replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
 from runtime.domain.jobs.job import MAX_RECORDS
@@ -28,7 +27,7 @@ _EXPORTS: Final = "exports"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteFile:
-    """A file of the API. `renew` gives a new address when the first one holds no more."""
+    """A file of the API. `renew` gives a new URL when the first one is no longer valid."""
 
     kind: str
     path: PurePosixPath
@@ -38,68 +37,80 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Saved:
-    """A file that is here now."""
+class SavedFile:
+    """A file that is here now, of `size` bytes."""
 
     path: Path
     size: int
 
 
-def download(job_id: str, profile: str | None, *, out: Path | None, json: bool) -> None:
-    """Put a job's files into `out`."""
-    connection = connect(profile)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Downloaded:
+    """What was downloaded of a job, and how the job was then."""
+
+    job_id: str
+    status: str
+    complete: bool
+    """Whether it is the whole dataset."""
+    records: int
+    files: tuple[SavedFile, ...]
+
+
+def download_job(
+    connection: Connection, job_id: str, out: Path | None, observer: Observer
+) -> Downloaded:
+    """Put a job's files into `out`, by default `datasets/<job id>`.
+
+    Raises `InputError` when there are no records yet, `NotFoundError`, `StorageError`.
+    """
     first = connection.api.get(f"{job_path(job_id)}/download")
     if not first["files"]:
         raise InputError(f"job {first['job_id']} is {first['status']} and has no records yet")
     folder = out or Path("datasets") / first["job_id"]
-    saved, records = _save(connection, first, folder, json=json)
-    if json:
-        print_json(
-            {
-                "job_id": first["job_id"],
-                "status": first["status"],
-                "complete": first["complete"],
-                "records": first["records_generated"] if records is None else records,
-                "files": [{"path": str(each.path), "size": each.size} for each in saved],
-            }
-        )
-        return
-    for each in saved:
-        print(f"{each.path}  {size_text(each.size)}")
-    if not first["complete"]:
-        count = first["records_generated"] if records is None else records
-        say(f"Not the whole dataset: the job is {first['status']}, these are {count} records.")
+    whole = first["files"][0]["kind"] == _DATASET
+    save = _save_dataset if whole else _save_parts
+    saved, records = save(connection, first, folder, observer)
+    return Downloaded(
+        job_id=first["job_id"],
+        status=first["status"],
+        complete=first["complete"],
+        records=first["records_generated"] if records is None else records,
+        files=tuple(saved),
+    )
 
 
-def _save(
-    connection: Connection, first: Mapping[str, Any], folder: Path, *, json: bool
-) -> tuple[list[Saved], int | None]:
-    """The files that are saved, and how many records where they were counted here."""
-    files = _files(connection, first)
-    with transfer_display(json=json) as display:
-        transfer, saved = connection.transfer(), []
-        if first["files"][0]["kind"] != _DATASET:
-            records = 0
-            for kind, parts in groupby(files, key=lambda file: file.kind):
-                target = folder / (PARTIAL if kind == _BATCH else PARTIAL_FAILURES)
-                with display.file(target.name, None) as on_bytes:
-                    merged, count = _merge(transfer, parts, target, on_bytes)
-                saved.append(merged)
-                records += count if kind == _BATCH else 0
-            return saved, records
-        for file in files:
-            target = folder / _place(file.path)
-            with display.file(target.name, file.size) as on_bytes:
-                size = fetch(transfer, file, target, on_bytes)
-            saved.append(Saved(path=target, size=size))
-        # What was downloaded before the dataset was whole is a part of it.
-        for name in (PARTIAL, PARTIAL_FAILURES):
-            (folder / name).unlink(missing_ok=True)
-        return saved, None
+def _save_dataset(
+    connection: Connection, first: Mapping[str, Any], folder: Path, observer: Observer
+) -> tuple[list[SavedFile], None]:
+    """Every exported file by its own name."""
+    transfer, saved = connection.transfer(), []
+    for file in _files(connection, first):
+        target = folder / _place(file.path)
+        with observer.transfer(target.name, file.size) as on_bytes:
+            size = fetch(transfer, file, target, on_bytes)
+        saved.append(SavedFile(path=target, size=size))
+    # What was downloaded before the dataset was whole is a part of it.
+    for name in (PARTIAL, PARTIAL_FAILURES):
+        (folder / name).unlink(missing_ok=True)
+    return saved, None
+
+
+def _save_parts(
+    connection: Connection, first: Mapping[str, Any], folder: Path, observer: Observer
+) -> tuple[list[SavedFile], int]:
+    """The records so far in one file, the failures in another, and how many records there are."""
+    transfer, saved, records = connection.transfer(), [], 0
+    for kind, parts in groupby(_files(connection, first), key=lambda file: file.kind):
+        target = folder / (PARTIAL if kind == _BATCH else PARTIAL_FAILURES)
+        with observer.transfer(target.name, None) as on_bytes:
+            merged, count = _merge(transfer, parts, target, on_bytes)
+        saved.append(merged)
+        records += count if kind == _BATCH else 0
+    return saved, records
 
 
 def fetch(transfer: Transfer, file: RemoteFile, target: Path, on_bytes: OnBytes) -> int:
-    """Download a file, with a new address if the first one has become too old."""
+    """Download a file, with a new URL if the first one has become too old."""
     try:
         return transfer.download(file.url, target, on_bytes)
     except ForbiddenError:
@@ -108,7 +119,7 @@ def fetch(transfer: Transfer, file: RemoteFile, target: Path, on_bytes: OnBytes)
 
 def _merge(
     transfer: Transfer, files: Iterator[RemoteFile], target: Path, on_bytes: OnBytes
-) -> tuple[Saved, int]:
+) -> tuple[SavedFile, int]:
     """All parts in one file, each record once: a batch may repeat what another one holds."""
     seen = bytearray(MAX_RECORDS // 8 + 1)
     records = 0
@@ -119,7 +130,7 @@ def _merge(
                 fetch(transfer, file, part, on_bytes)
                 records += _append_new(part, merged, seen)
         size = merged.tell()
-    return Saved(path=target, size=size), records
+    return SavedFile(path=target, size=size), records
 
 
 def _append_new(part: Path, merged: BinaryIO, seen: bytearray) -> int:
@@ -138,14 +149,14 @@ def _index(line: bytes) -> int:
     try:
         index = index_of(line)
     except ValueError as exc:
-        raise StorageError("a batch of this job is damaged: a line of it is no record") from exc
+        raise StorageError("a batch of this job is damaged: a line of it is not a record") from exc
     if index >= MAX_RECORDS:
         raise StorageError(f"a batch of this job is damaged: it has a record {index}")
     return index
 
 
 def _files(connection: Connection, first: Mapping[str, Any]) -> Iterator[RemoteFile]:
-    """All files, page by page: the addresses of a page are as fresh as can be."""
+    """All files, page by page: the URLs of a page are as fresh as can be."""
     path = f"{job_path(first['job_id'])}/download"
     page, cursor = first, None
     while True:

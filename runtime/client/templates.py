@@ -1,14 +1,18 @@
-"""From a template file to a template of the API: made, changed or taken as it is."""
+"""From a template's document to a template of the API: created, changed or taken as it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.remote.job_views import list_all, segment
-from runtime.client.http import ApiClient
+from runtime.client.http import ApiClient, segment
 from runtime.domain.errors import TemplateError
 from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.template import Template
 from runtime.inputs.templates import read_for_api
+
+TemplateSource = Path | Template | Mapping[str, Any]
+"""A file, a template that was read, or a document in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,20 +27,34 @@ class TemplateInApi:
     change: str | None = None
 
 
-def ensure_template(api: ApiClient, given: str, file: Path | None) -> TemplateInApi:
-    """The template of an id at its latest version, or that of a file.
+def template_path(template_id: str) -> str:
+    """The path of a template."""
+    return f"/templates/{segment(template_id)}"
 
-    A file is the template of yours that has its name: made if there is none, given a new version
-    if its document has changed. Of several with the name it is the newest one. Raises
-    `TemplateError`, and what the API refuses.
+
+def read_document(source: TemplateSource) -> dict[str, Any]:
+    """The document of a template with every default written out; of a file with what it includes
+    from files beside it. Raises `TemplateError`.
     """
-    if file is None:
-        return _of(api.get(template_path(given)))
-    document = document_of(read_for_api(file))
-    templates = list_all(api, "/templates", "templates")
+    match source:
+        case Path():
+            return document_of(read_for_api(source))
+        case Template():
+            return document_of(source)
+        case _:
+            return document_of(parse_template(source))
+
+
+def ensure_template(api: ApiClient, document: Mapping[str, Any]) -> TemplateInApi:
+    """The caller's template of a document's name with just that document.
+
+    It is created if there is none, and given a new version if its document has changed. Of several
+    with the name it is the newest one. Raises what the API refuses.
+    """
+    templates = api.items("/templates", "templates")
     found = next((each for each in templates if each["name"] == document["name"]), None)
     if found is None:
-        return _of(api.post("/templates", document), change="made")
+        return _of(api.post("/templates", document), change="created")
     stored = api.get(template_path(found["template_id"]))
     if _normal(stored["document"]) == document:
         return _of(stored)
@@ -45,9 +63,9 @@ def ensure_template(api: ApiClient, given: str, file: Path | None) -> TemplateIn
     return _of(changed.body, change=f"changed, now version {changed.body['version']}")
 
 
-def template_path(template_id: str) -> str:
-    """The path of a template."""
-    return f"/templates/{segment(template_id)}"
+def latest_template(api: ApiClient, template_id: str) -> TemplateInApi:
+    """The template of an id at its latest version. Raises `NotFoundError`."""
+    return _of(api.get(template_path(template_id)))
 
 
 def _of(view: Any, *, change: str | None = None) -> TemplateInApi:

@@ -1,0 +1,32 @@
+"""`seedwright delete`: removes a job with its data."""
+
+from runtime.cli.group import command_app
+from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption, YesOption
+from runtime.cli.output import confirm, print_json
+from runtime.cli.terminal import connect
+from runtime.client.jobs import delete_job, get_job
+from runtime.contract.exit_codes import EXIT_FAILED
+
+app = command_app()
+
+
+@app.command(epilog=f"Example: seedwright delete {EXAMPLE_JOB} --yes")
+def delete(
+    job: JobArgument,
+    *,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Delete a job that has ended, with its dataset. This can't be undone."""
+    api = connect(profile).api
+    found = get_job(api, job)
+    question = f"Delete job {found.job_id} with its {found.records_generated} records?"
+    if not confirm(question, yes=yes):
+        return EXIT_FAILED
+    delete_job(api, job)
+    if json:
+        print_json({"job_id": found.job_id, "deleted": True})
+    else:
+        print(f"{found.job_id} is deleted.")
+    return 0

@@ -1,0 +1,78 @@
+"""`seedwright seeds …`: upload, list, validate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.cli.group import group_app
+from runtime.cli.options import JsonOption, LimitOption, ProfileOption
+from runtime.cli.output import plain, print_json, print_table
+from runtime.cli.terminal import TerminalObserver, connect
+from runtime.client.seeds import problem_lines, upload_seeds, validate_seeds
+from runtime.client.transfer import size_text
+from runtime.contract.exit_codes import EXIT_BAD_INPUT
+
+app = group_app("Seed files at the API: upload, list, validate.", example="seeds upload seeds.csv")
+
+
+@app.command(epilog="Example: seedwright seeds upload seeds.csv")
+def upload(
+    file: Annotated[Path, typer.Argument(help="Seed data: .json, .jsonl, .csv or .parquet.")],
+    *,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Upload a seed file. Its key can be given to `submit --seeds`."""
+    key = upload_seeds(connect(profile), file, TerminalObserver(json=json))
+    if json:
+        print_json({"s3_key": key, "size": file.stat().st_size})
+        return
+    print(key)
+
+
+@app.command("list", epilog="Example: seedwright seeds list")
+def list_files(
+    *, limit: LimitOption = 100, profile: ProfileOption = None, json: JsonOption = False
+) -> None:
+    """List your uploaded seed files."""
+    found = list(connect(profile).api.items("/seed-data", "files", limit=limit))
+    if json:
+        print_json({"files": found})
+        return
+    if not found:
+        print("no seed files")
+        return
+    rows = [{"key": each["s3_key"], "size": size_text(each["size"])} for each in found]
+    print_table(rows, ("key", "size"))
+
+
+@app.command(epilog="Example: seedwright seeds validate seeds.csv")
+def validate(
+    seeds: Annotated[str, typer.Argument(help="Seed file, which is uploaded, or a key.")],
+    *,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template", help="Id of a template: check that each seed has what it needs."
+        ),
+    ] = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Let the API read seeds and name what is wrong with them."""
+    connection, key = connect(profile), seeds
+    if Path(seeds).is_file():
+        key = upload_seeds(connection, Path(seeds), TerminalObserver(json=json))
+    found = validate_seeds(connection.api, key, template_id=template)
+    if json:
+        print_json(found)
+    else:
+        state = "valid" if found["valid"] else f"{found['total_problems']} problems"
+        print(f"{key}: {found['records']} seeds, {state}")
+        print(f"a template can read: {', '.join(found['paths'])}")
+        for line in problem_lines(found):
+            print(plain(line))
+        if found["truncated"]:
+            print("… and more")
+    return 0 if found["valid"] else EXIT_BAD_INPUT

@@ -1,0 +1,123 @@
+"""`seedwright serve`: the API on this machine, until a signal asks to stop.
+
+Ctrl-C and polite kills let the worker finish the calls that are on their way; everything else goes
+on at the next start with the same folder. So it does after `kill -9`.
+"""
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from runtime.bootstrap import BEDROCK
+from runtime.cli.group import command_app
+from runtime.cli.options import Backend, BackendOption, ConcurrencyOption, PricesOption
+from runtime.client.profiles import LOCAL_PROFILE
+from runtime.contract.exit_codes import EXIT_INTERRUPTED
+from runtime.server.serve import LocalServer, ServeOptions, open_server
+
+DEFAULT_PORT: Final = 8765
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+app = command_app()
+
+
+@app.command(epilog="Example: seedwright serve --backend bedrock --data ./api-data")
+def serve(
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")
+    ] = DEFAULT_PORT,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Anything but 127.0.0.1 lets others in.")
+    ] = "127.0.0.1",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for everything. [~/.local/share/seedwright]")
+    ] = None,
+    backend: BackendOption = Backend.LOCAL,
+    concurrency: ConcurrencyOption = None,
+    prices: PricesOption = None,
+) -> int:
+    """Serve the API on this machine, with a worker beside it. No account and no AWS is needed.
+
+    Stop it any way you like: jobs go on at the next start with the same folder.
+    """
+    gc.freeze()  # what was imported stays: no collection has to look at it
+    gc.enable()
+    options = ServeOptions(
+        host=host,
+        port=port,
+        data=data,
+        backend=str(backend),
+        concurrency=concurrency,
+        prices=prices,
+    )
+    with open_server(options, on_restart=_say_restart) as server:
+        with _stop_signals(server.kill_worker) as stopped:
+            server.start()
+            _announce(server)
+            stopped.wait()
+            _say("Stopping: waiting for the answers on their way. Again leaves at once.")
+            server.stop()
+        _say("Stopped. Unfinished jobs go on at the next start.")
+    return 0
+
+
+@contextmanager
+def _stop_signals(kill: Callable[[], object]) -> Iterator[threading.Event]:
+    """An event that is set by the first signal to stop. A second one leaves at once."""
+    stopped = threading.Event()
+
+    def handle(_signum: int, _frame: object) -> None:
+        if stopped.is_set():
+            kill()
+            os._exit(EXIT_INTERRUPTED)
+        stopped.set()
+
+    asked = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    previous = {each: signal.signal(each, handle) for each in asked}
+    try:
+        yield stopped
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+def _announce(server: LocalServer) -> None:
+    """Where the API is and what to do now."""
+    folder, url = server.folder, server.profile.api_url
+    models = "Bedrock" if server.options.backend == BEDROCK else "the embedded model"
+    if server.is_open_to_others:
+        print(
+            f"warning: {server.options.host} lets other machines in, over plain HTTP: only the"
+            " token protects your data and your budget",
+            file=sys.stderr,
+        )
+    used = "" if server.save_profile() else f" --profile {LOCAL_PROFILE}"
+    print(f"Seedwright API  {url}  with {models}")
+    print(f"data            {folder.path}")
+    print(f"log             {folder.log}")
+    print(f"token           {folder.path / 'token'}")
+    print(f"try             seedwright submit template.yaml --seeds seeds.csv -n 10 --watch{used}")
+    print(
+        f'or              curl -H "Authorization: Bearer $(cat {folder.path / "token"})" {url}/jobs'
+    )
+    print("docs            docs/api.md for programs, docs/cli.md for the command")
+    print("Ctrl-C stops; jobs go on at the next start.", flush=True)
+
+
+def _say_restart(code: int) -> None:
+    _say(f"The worker ended unexpectedly (code {code}) and is started again: see the log.")
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode())

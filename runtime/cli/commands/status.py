@@ -1,0 +1,45 @@
+"""`seedwright status`: one job and its figures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.cli.group import command_app
+from runtime.cli.job_text import describe, print_next
+from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
+from runtime.cli.output import plain, print_json
+from runtime.cli.terminal import connect
+from runtime.client.jobs import get_job, job_path, nano
+from runtime.domain.money.amounts import usd
+from runtime.progress.meter import duration
+
+app = command_app()
+
+
+@app.command(epilog=f"Example: seedwright status {EXAMPLE_JOB}")
+def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Show how far a job is, and what it has cost."""
+    api = connect(profile).api
+    found = get_job(api, job)
+    if json:
+        print_json(found.document)
+        return
+    dashboard = api.get(f"/dashboard{job_path(job)}")
+    for line in [*describe(found), *_figures(dashboard)]:
+        print(line)
+    print_next(found)
+
+
+def _figures(dashboard: Mapping[str, Any]) -> list[str]:
+    """What only the dashboard knows: pace, costs by model, failures by kind."""
+    lines: list[str] = []
+    if dashboard["seconds_left"] is not None:
+        left = duration(dashboard["seconds_left"])
+        lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
+    costs = dashboard["cost_by_model"].items()
+    if costs:
+        shown = ", ".join(f"{plain(model)} {usd(nano(cost))}" for model, cost in costs)
+        lines.append(f"cost by model: {shown}")
+    failures = dashboard["failures_by_kind"].items()
+    if failures:
+        lines.append(f"failures: {', '.join(f'{plain(kind)} {count}' for kind, count in failures)}")
+    return lines

@@ -1,0 +1,56 @@
+"""`seedwright submit`: a job at an API."""
+
+from typing import Annotated
+
+import typer
+
+from runtime.cli.commands.watch import follow
+from runtime.cli.group import command_app
+from runtime.cli.job_options import takes
+from runtime.cli.job_text import print_job
+from runtime.cli.options import (
+    BudgetOption,
+    CountOption,
+    JsonOption,
+    ProfileOption,
+)
+from runtime.cli.terminal import TerminalObserver, connect
+from runtime.client.submission import SUBMITTED, Submission, submit_job
+from runtime.domain.jobs.delivery import FOR_PEOPLE
+
+app = command_app()
+
+
+@app.command(
+    epilog="Example: seedwright submit template.yaml --seeds seeds.csv -n 1000 --budget 2 -w"
+)
+@takes(*SUBMITTED, together="options", defaults={"output_formats": FOR_PEOPLE.output_formats})
+def submit(
+    template: Annotated[str, typer.Argument(help="Template file, or the id of a template.")],
+    *,
+    seeds: Annotated[
+        str, typer.Option(help="Seed file, or the key of an uploaded one (seed-data/…).")
+    ],
+    num_records: CountOption,
+    options: tuple[object, ...],
+    budget: BudgetOption = "1.00",
+    watch: Annotated[
+        bool, typer.Option("-w", "--watch", "--wait", help="Stay until the job has ended.")
+    ] = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Let the API generate a dataset. Repeating the command after a lost answer is safe.
+
+    A template file becomes a template of its name, or a new version of yours with that name.
+    """
+    submission = Submission.of(
+        template=template, seeds=seeds, num_records=num_records, budget=budget, options=options
+    )
+    connection, observer = connect(profile), TerminalObserver(json=json)
+    job = submit_job(connection, submission, observer, estimate=not json)
+    if watch:
+        observer.notice(f"job {job.job_id}")
+        return follow(connection.api, job, json=json)
+    print_job(job, json=json)
+    return 0

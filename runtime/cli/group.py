@@ -1,0 +1,110 @@
+"""The commands by name. A command's module is imported when it is to run, and not for the help of
+the others: help and errors are quick.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from runtime.contract.exit_codes import EXIT_BAD_INPUT
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "generate": ("runtime.cli.commands.generate:app", "Generate a dataset."),
+    "demo": (
+        "runtime.cli.commands.demo:app",
+        "Generate product reviews with the embedded model.",
+    ),
+    "validate": ("runtime.cli.commands.validate:app", "Check a template."),
+    "estimate": (
+        "runtime.cli.commands.estimate:app",
+        "Say what a dataset would cost before a cent is spent.",
+    ),
+    "models": (
+        "runtime.cli.commands.models:app",
+        "List models with prices, tiers and the last day they can be used.",
+    ),
+    "serve": (
+        "runtime.cli.commands.serve:app",
+        "Serve the API on this machine, with a worker beside it.",
+    ),
+    "login": ("runtime.cli.commands.login:app", "Sign in to an API."),
+    "logout": (
+        "runtime.cli.commands.logout:app",
+        "Forget the tokens of a profile and make them worthless.",
+    ),
+    "submit": ("runtime.cli.commands.submit:app", "Let the API generate a dataset."),
+    "status": (
+        "runtime.cli.commands.status:app",
+        "Show how far a job is, and what it has cost.",
+    ),
+    "watch": ("runtime.cli.commands.watch:app", "Follow a job to its end."),
+    "jobs": ("runtime.cli.commands.jobs:app", "List your jobs, newest first."),
+    "cancel": ("runtime.cli.commands.cancel:app", "Stop a job."),
+    "resume": (
+        "runtime.cli.commands.resume:app",
+        "Go on with a job that was cancelled, has failed or has used up its budget.",
+    ),
+    "delete": (
+        "runtime.cli.commands.delete:app",
+        "Delete a job that has ended, with its dataset.",
+    ),
+    "download": ("runtime.cli.commands.download:app", "Download a dataset."),
+    "templates": (
+        "runtime.cli.commands.templates:app",
+        "Templates at the API: create, change, look at, share.",
+    ),
+    "seeds": ("runtime.cli.commands.seeds:app", "Seed files at the API: upload, list, validate."),
+}
+"""Where each command's app is (`module:name`), and its line in the help, in the order of the help.
+A test holds the lines to what the commands say of themselves.
+"""
+
+
+class CommandGroup(TyperGroup):
+    """Knows of every command its name and its line, and loads the one that is to run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update(
+            {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+        )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load_command(name), rest
+
+
+def load_command(name: str) -> TyperCommand | TyperGroup:
+    """A command, or group of commands, with all its options. Raises `KeyError` for no command."""
+    location, _ = COMMANDS[name]
+    module, _, attribute = location.partition(":")
+    command = get_command(getattr(import_module(module), attribute))
+    assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - narrows what Typer gives
+    return command
+
+
+def command_app() -> typer.Typer:
+    """The app of a module with one command."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def group_app(help_text: str, *, example: str) -> typer.Typer:
+    """The app of a group, such as `seedwright templates …`. Without a command it shows its help."""
+    group = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        help=help_text,
+        epilog=f"Example: seedwright {example}",
+    )
+
+    @group.callback(invoke_without_command=True)
+    def show_help(context: typer.Context) -> int:
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+        return EXIT_BAD_INPUT
+
+    return group

@@ -1,0 +1,66 @@
+"""Jobs as people read them: one in some lines, many in a table."""
+
+from datetime import datetime
+
+from runtime.cli.output import plain, print_json
+from runtime.client.jobs import Job
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.money.amounts import usd
+
+
+def print_job(job: Job, *, json: bool) -> None:
+    """A job as a command ends with it: the API's document, or some lines and what comes next."""
+    if json:
+        print_json(job.document)
+        return
+    for line in describe(job):
+        print(line)
+    print_next(job)
+
+
+def describe(job: Job) -> list[str]:
+    """A job in some lines."""
+    counted = (
+        f"{job.records_generated} of {job.num_records} records, {job.failed_records} failed",
+        f"{usd(job.cost_nano)} of {usd(job.budget_nano)}",
+        f"{job.tokens_used} tokens",
+    )
+    ended = f" · ended {local_time(job.completed_at)}" if job.completed_at else ""
+    lines = [
+        f"{job.job_id}  {job.status}" + (f"  {plain(job.name)}" if job.name else ""),
+        " · ".join(counted),
+        f"template {job.template_id} version {job.template_version}",
+        f"seeds {plain(job.seed_data_path)}",
+        f"created {local_time(job.created_at)}{ended}",
+    ]
+    if job.error_message:
+        lines.append(f"error: {plain(job.error_message)}")
+    if job.launch_error:
+        lines.append(f"not started yet: {plain(job.launch_error)}")
+    return lines
+
+
+def print_next(job: Job) -> None:
+    """The command that a user is likely to want now, on the last line."""
+    print(f"next: {next_command(job)}")
+
+
+def next_command(job: Job) -> str:
+    """What goes on from a job's status."""
+    match job.status:
+        case JobStatus.QUEUED | JobStatus.RUNNING:
+            return f"seedwright watch {job.job_id}"
+        case JobStatus.COMPLETED:
+            return f"seedwright download {job.job_id}"
+        case JobStatus.BUDGET_EXCEEDED:
+            return f"seedwright resume {job.job_id} --budget USD"
+        case JobStatus.DELETING:
+            return f"seedwright delete {job.job_id}"
+        case _:
+            return f"seedwright resume {job.job_id}"
+
+
+def local_time(moment: datetime | str) -> str:
+    """A time of the API in the user's own zone."""
+    time = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,195 @@
+"""`Client`: the API for Python programs, over the same functions that the commands call."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from runtime.client.connection import Connection, connect, connect_to
+from runtime.client.downloads import download_job
+from runtime.client.jobs import Job, cancel_job, delete_job, get_job, list_jobs, resume_job
+from runtime.client.observer import Observer, SilentObserver
+from runtime.client.seeds import Seeds
+from runtime.client.submission import Submission, submit_job
+from runtime.client.templates import TemplateSource
+from runtime.client.watching import watch_job
+from runtime.domain.errors import ConfigurationError, InputError
+from runtime.domain.jobs.delivery import Delivery, PartitionStrategy
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.machines import Machines
+from runtime.domain.jobs.naming import Naming
+from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.money.amounts import parse_usd
+from runtime.domain.money.estimate import Acceptance
+from runtime.domain.options import options_given
+
+Usd = str | int | float | Decimal
+"""An amount in USD. A float means the number that it prints as."""
+
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+
+
+class Client:
+    """One API and one user of it. Prints nothing, asks nothing, and may be used by any thread.
+
+    >>> client = Client()  # the profile that was signed in to last
+    >>> job = client.submit("template.yaml", "seeds.csv", n=1000, budget="2.00")
+    >>> paths = client.download(client.watch(job))
+
+    Every method raises errors of `SeedwrightError`, each with one line that says what to do:
+    `UnauthenticatedError` when the token is not accepted, `StorageUnavailableError` when the API
+    can't be reached or is busy, and what the method names.
+    """
+
+    def __init__(
+        self,
+        profile: str | None = None,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """The API of a profile (of `seedwright login` or `seedwright serve`; None: the current
+        one), or the API at `url` with `token`. `observer` hears of notices and transfers.
+
+        Raises `UnauthenticatedError` where there is no token, `ConfigurationError` for an unknown
+        profile or a bad URL.
+        """
+        self._connection = _connection(profile, url, token)
+        self._api = self._connection.api
+        self._observer: Observer = observer or SilentObserver()
+
+    def submit(
+        self,
+        template: str | TemplateSource,
+        seeds: Seeds,
+        *,
+        n: int,
+        budget: Usd,
+        model: str | None = None,
+        formats: str | Sequence[str] = ("jsonl", "parquet"),
+        name: str | None = None,
+        seed_strategy: str = SeedStrategy.RANDOM,
+        random_seed: int | None = None,
+        partition: str = PartitionStrategy.NONE,
+        allow_partial: bool = False,
+        allow_on_demand: bool = False,
+    ) -> Job:
+        """Let the API generate `n` records within a budget in USD; the job, which is queued.
+
+        `template` is a file, a document (a mapping), or the id of a template; a file or document
+        becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
+        the key of an uploaded file (`seed-data/…`). `model` runs every step. `formats` are `jsonl`,
+        `parquet`, `csv`; `seed_strategy` is `random` or `sequential`, `partition` `none` or
+        `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
+        `allow_partial` begins although the budget is below the likely cost;
+        `allow_on_demand` takes machines at the full price.
+
+        When the answer is lost, the same call asks for the same job. Raises `InputError` for
+        anything that can't be used, `LimitError` when too many jobs are active.
+        """
+        submission = Submission.of(
+            template=template,
+            seeds=seeds,
+            num_records=n,
+            budget=budget,
+            options=(
+                options_given(Naming, name=name),
+                options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
+                options_given(Delivery, output_formats=formats, partition_strategy=partition),
+                options_given(ModelChoice, model=model),
+                options_given(Machines, allow_on_demand=allow_on_demand),
+                options_given(Acceptance, allow_partial=allow_partial),
+            ),
+        )
+        return submit_job(self._connection, submission, self._observer, estimate=False)
+
+    def jobs(self, *, status: str | None = None, limit: int | None = None) -> list[Job]:
+        """Your jobs, newest first: all of them, or at most `limit`, or those of one status."""
+        wanted = None if status is None else _choice(JobStatus, status.upper(), "status")
+        return list(list_jobs(self._api, status=wanted, limit=limit))
+
+    def job(self, job: Job | str) -> Job:
+        """A job as it is now, by its id. Raises `NotFoundError`."""
+        return get_job(self._api, _id(job))
+
+    def watch(self, job: Job | str, on_progress: Callable[[Job], object] | None = None) -> Job:
+        """Wait until a job has ended; what it is then, also when it failed: look at `status`.
+
+        `on_progress` is called by this thread with the job as it was last read: at the beginning,
+        every few seconds, and at the end. What it raises ends the watching and not the job. An API
+        that is away is asked for ten minutes. Raises `NotFoundError`.
+        """
+        observer = _Watching(self._observer, on_progress)
+        return watch_job(self._api, self.job(job), observer)
+
+    def download(self, job: Job | str, out: str | Path | None = None) -> list[Path]:
+        """Put a job's files into a folder, by default `datasets/<job id>`; their paths.
+
+        Of a job without an exported dataset: one file of the records so far, and one of failures.
+        Raises `InputError` when there are no records yet, `NotFoundError`, `StorageError`.
+        """
+        folder = None if out is None else Path(out)
+        done = download_job(self._connection, _id(job), folder, self._observer)
+        return [file.path for file in done.files]
+
+    def cancel(self, job: Job | str) -> Job:
+        """Stop a job. What it has generated stays, and `resume` goes on from there.
+
+        Raises `NotFoundError`, `ConflictError` for a job that has ended.
+        """
+        return cancel_job(self._api, _id(job)).job
+
+    def resume(self, job: Job | str, budget: Usd | None = None) -> Job:
+        """Queue a job again that was cancelled, has failed or has used up its budget. `budget` is
+        its new limit in USD, with what is spent already.
+
+        Raises `NotFoundError`, `ConflictError` for a job that can't go on, `InputError`.
+        """
+        limit = None if budget is None else parse_usd(budget)
+        return resume_job(self._api, _id(job), budget_nano=limit)
+
+    def delete(self, job: Job | str) -> None:
+        """Delete a job that has ended, with its dataset. This can't be undone.
+
+        Raises `ConflictError` for a job that has not ended. A job that is gone is fine.
+        """
+        delete_job(self._api, _id(job))
+
+
+class _Watching:
+    """An observer that also calls a function with every job that is read."""
+
+    def __init__(self, observer: Observer, on_progress: Callable[[Job], object] | None) -> None:
+        self._observer = observer
+        self._on_progress = on_progress
+        self.notice = observer.notice
+        self.warning = observer.warning
+        self.transfer = observer.transfer
+
+    def progress(self, job: Job) -> None:
+        self._observer.progress(job)
+        if self._on_progress is not None:
+            self._on_progress(job)
+
+
+def _connection(profile: str | None, url: str | None, token: str | None) -> Connection:
+    if url is None and token is None:
+        return connect(profile)
+    if url is None or token is None or profile is not None:
+        raise ConfigurationError("a client takes a profile, or url and token together")
+    return connect_to(url, token)
+
+
+def _id(job: Job | str) -> str:
+    return job.job_id if isinstance(job, Job) else job
+
+
+def _choice(kind: type[ChoiceT], value: str, name: str) -> ChoiceT:
+    try:
+        return kind(value)
+    except ValueError as exc:
+        known = ", ".join(kind)
+        raise InputError(f"{name} is {value!r}: use {known}") from exc

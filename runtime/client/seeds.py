@@ -1,0 +1,114 @@
+"""Seeds on their way to the API, and what is wrong with them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from runtime.client.connection import Connection
+from runtime.client.http import ApiClient
+from runtime.client.observer import Observer
+from runtime.client.transfer import MemoryFile, Source, size_text
+from runtime.datasets.inputs import SeedFile
+from runtime.domain.errors import InputError, SeedError, TooLargeError
+from runtime.domain.seeds.seeds import check_suffix
+
+SEED_PREFIX: Final = "seed-data/"
+"""What the keys of uploaded seeds begin with."""
+
+MAX_SHOWN: Final = 3
+"""Problems in one line of error; `seeds validate` shows more."""
+
+_ROWS_NAME: Final = "seeds.jsonl"
+
+Seeds = str | Path | SeedFile | Iterable[Mapping[str, Any]]
+"""A file, the key of an uploaded one, a file as read, or seeds in memory, one mapping each."""
+
+
+def seed_source(seeds: Seeds) -> Source | str:
+    """What is uploaded, or the key of what is (a text).
+
+    Raises `InputError` for a path that is not a file, and for a text that is not a key either;
+    `SeedError` for seeds in memory that have no JSON.
+    """
+    if isinstance(seeds, Path):
+        size_of(seeds)
+        return seeds
+    if isinstance(seeds, str):
+        if Path(seeds).is_file():
+            return Path(seeds)
+        if not seeds.startswith(SEED_PREFIX):
+            raise InputError(f"{seeds}: no such file, and not a key of uploaded seeds")
+        return seeds
+    if isinstance(seeds, SeedFile):
+        return MemoryFile(name=seeds.name, body=seeds.body)
+    return MemoryFile(name=_ROWS_NAME, body=b"".join(_lines(seeds)))
+
+
+def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise SeedError(f"record {number}: a seed is a mapping from names to values")
+        try:
+            yield orjson.dumps(dict(row), option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError as exc:
+            raise SeedError(f"record {number}: a value has no JSON: {exc}") from exc
+
+
+def upload_seeds(connection: Connection, source: Source, observer: Observer) -> str:
+    """Stream seeds into the caller's own folder of the API; their key.
+
+    Raises `InputError` before anything is sent for a file that is not taken.
+    """
+    size = size_of(source)
+    check_suffix(source.name)
+    if size == 0:
+        raise SeedError(f"{source}: there are no seeds in it")
+    form = connection.api.post("/seed-data/upload-url", {"filename": source.name}, repeatable=True)
+    if size > form["max_bytes"]:
+        raise TooLargeError(
+            f"{source}: {size_text(size)}; the limit is {size_text(form['max_bytes'])}"
+        )
+    with observer.transfer(source.name, size) as on_bytes:
+        connection.transfer().upload(form["url"], form["fields"], source, on_bytes)
+    observer.notice(f"uploaded {source.name} ({size_text(size)})")
+    return str(form["s3_key"])
+
+
+def size_of(source: Source) -> int:
+    """Its bytes. Raises `InputError` for what is not a file."""
+    if isinstance(source, MemoryFile):
+        return len(source.body)
+    try:
+        size = source.stat().st_size
+    except OSError as exc:
+        raise InputError(f"{source}: can't be read: {exc.strerror}") from exc
+    if not source.is_file():
+        raise InputError(f"{source}: is not a file")
+    return size
+
+
+def check_seeds(api: ApiClient, key: str, *, template_id: str | None) -> None:
+    """Let the API read uploaded seeds. Raises `SeedError` with the first problems."""
+    found = validate_seeds(api, key, template_id=template_id)
+    if not found["valid"]:
+        shown = problem_lines(found)[:MAX_SHOWN]
+        more = found["total_problems"] - len(shown)
+        raise SeedError("; ".join([*shown, f"{more} more like this"] if more else shown))
+
+
+def validate_seeds(api: ApiClient, key: str, *, template_id: str | None) -> Any:
+    """The API's report on uploaded seeds."""
+    body = {"s3_key": key, **({} if template_id is None else {"template_id": template_id})}
+    return api.post("/seed-data/validate", body, repeatable=True)
+
+
+def problem_lines(found: Any) -> list[str]:
+    """The problems of a report, each with its place."""
+    return [
+        f"record {each['row']}"
+        + (f" (line {each['line']})" if each["line"] else "")
+        + f": {each['message']}"
+        for each in found["problems"]
+    ]

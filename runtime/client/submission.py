@@ -1,0 +1,221 @@
+"""What submitting a job does, in an order in which nothing is paid for twice.
+
+    template created or reused ─▶ seeds up ─▶ seeds checked ─▶ estimate ─▶ remember ─▶ POST /jobs
+                                                                              │            │
+                                the same submission again finds it ◀── no answer ┴─────────┘
+
+The request is stored with its Idempotency-Key before it is sent, and forgotten when there is an
+answer. While it is there, the same submission sends the same request, and gets the same job.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+
+from runtime.client.connection import Connection, state_folder
+from runtime.client.jobs import Job, nano
+from runtime.client.observer import Observer
+from runtime.client.pending import JobRequest, Pending
+from runtime.client.seeds import Seeds, check_seeds, seed_source, upload_seeds
+from runtime.client.templates import (
+    TemplateSource,
+    ensure_template,
+    latest_template,
+    read_document,
+)
+from runtime.client.transfer import Source, open_source
+from runtime.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InputError,
+    LimitError,
+    NotFoundError,
+    StorageUnavailableError,
+)
+from runtime.domain.jobs.config import OPTIONS
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.choice import ModelChoice
+from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
+from runtime.domain.money.estimate import Acceptance
+from runtime.domain.options import options_document
+from runtime.inputs.options import check_count
+from runtime.local.database import disk_errors
+
+SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
+"""The options of a submission."""
+
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What is asked for. `template` is the id of one in the API, or what becomes one; `seeds` are
+    the key of uploaded ones, or what is uploaded.
+    """
+
+    template: str | TemplateSource
+    seeds: str | Source
+    num_records: int
+    budget_limit: str
+    options: tuple[object, ...]
+    """One of each of `SUBMITTED`."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        template: str | TemplateSource,
+        seeds: Seeds,
+        num_records: int,
+        budget: object,
+        options: tuple[object, ...],
+    ) -> Self:
+        """What a caller says, checked. `budget` is USD. Raises `InputError`."""
+        return cls(
+            template=_template_source(template),
+            num_records=check_count(num_records),
+            budget_limit=usd_decimal(parse_usd(budget)),
+            seeds=seed_source(seeds),
+            options=options,
+        )
+
+    def document(self) -> dict[str, Any] | None:
+        """The template's document; None for an id. Raises `TemplateError`."""
+        return None if isinstance(self.template, str) else read_document(self.template)
+
+    def fingerprint(self, connection: Connection, document: Mapping[str, Any] | None) -> str:
+        """The same for the same request of the same user: contents count, not where files are."""
+        profile = connection.profile
+        parts: dict[str, object] = {
+            "template": self.template,
+            "seeds": self.seeds,
+            "num_records": self.num_records,
+            "budget_limit": self.budget_limit,
+            **options_document(*self.options),
+            "api": profile.api_url,
+            "user": profile.username,
+        }
+        if document is not None:
+            parts["template"] = document
+        if not isinstance(self.seeds, str):
+            parts["seeds"] = [self.seeds.name, _digest(self.seeds)]
+        return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _template_source(template: str | TemplateSource) -> str | TemplateSource:
+    """A text is the id of a template if it looks like one and there is no such file."""
+    if not isinstance(template, str):
+        return template
+    with suppress(ValueError):
+        uuid.UUID(template)
+        if not Path(template).is_file():
+            return template
+    return Path(template)
+
+
+def submit_job(
+    connection: Connection, submission: Submission, observer: Observer, *, estimate: bool
+) -> Job:
+    """Submit a job, or get the one of the same submission whose answer was lost. With `estimate`
+    the observer hears what it is likely to cost before it is created.
+
+    Raises `InputError` and what the API refuses; `StorageUnavailableError` when there is no answer.
+    """
+    document = submission.document()
+    fingerprint = submission.fingerprint(connection, document)
+    pending = Pending(state_folder() / "submissions" / fingerprint)
+    request = pending.load()
+    if request is None:
+        body = _prepare(connection, submission, document, observer)
+        if estimate:
+            _report_estimate(connection, submission, body, observer)
+        request = JobRequest(key=str(uuid.uuid4()), body=body)
+        pending.store(request)
+    else:
+        observer.notice("An earlier submission of this has had no answer: asking for it again.")
+    return _send(connection, request, pending)
+
+
+def _prepare(
+    connection: Connection,
+    submission: Submission,
+    document: Mapping[str, Any] | None,
+    observer: Observer,
+) -> dict[str, Any]:
+    """Everything up to the job itself; what it creates is found again by the same submission."""
+    api = connection.api
+    template = (
+        latest_template(api, str(submission.template))
+        if document is None
+        else ensure_template(api, document)
+    )
+    if template.change:
+        observer.notice(f"template {template.name!r}: {template.change} ({template.template_id})")
+    seeds = submission.seeds
+    if not isinstance(seeds, str):
+        seeds = upload_seeds(connection, seeds, observer)
+        check_seeds(api, seeds, template_id=template.template_id)
+    return {
+        "template_id": template.template_id,
+        "template_version": template.version,
+        "seed_data_path": seeds,
+        "num_records": submission.num_records,
+        "budget_limit": submission.budget_limit,
+        **options_document(*submission.options),
+    }
+
+
+def _report_estimate(
+    connection: Connection, submission: Submission, body: Mapping[str, Any], observer: Observer
+) -> None:
+    asked = ("template_id", "template_version", "seed_data_path", "num_records")
+    decisive = [each for each in submission.options if isinstance(each, Draws | ModelChoice)]
+    found = connection.api.post(
+        "/jobs/estimate",
+        {**{name: body[name] for name in asked}, **options_document(*decisive)},
+        repeatable=True,
+    )
+    likely, highest = nano(found["likely_usd"]), nano(found["highest_usd"])
+    budget = parse_usd(body["budget_limit"])
+    observer.notice(
+        f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"
+        f" the budget is {usd(budget)}"
+    )
+    if budget < likely and body["allow_partial"]:
+        observer.notice(
+            "The budget may end this job early: what it pays for is kept, and `resume` goes on."
+        )
+
+
+def _send(connection: Connection, request: JobRequest, pending: Pending) -> Job:
+    try:
+        reply = connection.api.call(
+            "POST",
+            "/jobs",
+            body=request.body,
+            headers={"idempotency-key": request.key},
+            repeatable=True,
+        )
+    except StorageUnavailableError as exc:
+        raise StorageUnavailableError(
+            f"{exc}. Run the same command again: it creates no second job"
+        ) from exc
+    except (InputError, ForbiddenError, NotFoundError, ConflictError, LimitError):
+        pending.forget()  # nothing was created, and the next attempt may be another one
+        raise
+    pending.forget()
+    return Job.of(reply.body)
+
+
+def _digest(source: Source) -> str:
+    digest = hashlib.sha256()
+    with disk_errors(f"read {source}"), open_source(source) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
