@@ -1,18 +1,15 @@
 """Seeds on their way to the API, and what is wrong with them."""
 
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-
-import orjson
 
 from runtime.client.connection import Connection
 from runtime.client.http import ApiClient
 from runtime.client.observer import Observer
 from runtime.client.transfer import MemoryFile, Source, size_text
-from runtime.datasets.inputs import SeedFile
 from runtime.domain.errors import InputError, SeedError, TooLargeError
 from runtime.domain.seeds.seeds import check_suffix
+from runtime.inputs.seeds import IN_MEMORY, SeedFile, SeedSource, lines_of
 
 SEED_PREFIX: Final = "seed-data/"
 """What the keys of uploaded seeds begin with."""
@@ -20,13 +17,11 @@ SEED_PREFIX: Final = "seed-data/"
 MAX_SHOWN: Final = 3
 """Problems in one line of error; `seeds validate` shows more."""
 
-_ROWS_NAME: Final = "seeds.jsonl"
-
-Seeds = str | Path | SeedFile | Iterable[Mapping[str, Any]]
-"""A file, the key of an uploaded one, a file as read, or seeds in memory, one mapping each."""
+Seeds = SeedSource
+"""A file, the key of an uploaded one, a file as read, or seeds in memory."""
 
 
-def seed_source(seeds: Seeds) -> Source | str:
+def seed_source(seeds: Any) -> Source | str:
     """What is uploaded, or the key of what is (a text).
 
     Raises `InputError` for a path that is not a file, and for a text that is not a key either;
@@ -43,17 +38,7 @@ def seed_source(seeds: Seeds) -> Source | str:
         return seeds
     if isinstance(seeds, SeedFile):
         return MemoryFile(name=seeds.name, body=seeds.body)
-    return MemoryFile(name=_ROWS_NAME, body=b"".join(_lines(seeds)))
-
-
-def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
-            raise SeedError(f"record {number}: a seed is a mapping from names to values")
-        try:
-            yield orjson.dumps(dict(row), option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError as exc:
-            raise SeedError(f"record {number}: a value has no JSON: {exc}") from exc
+    return MemoryFile(name=IN_MEMORY, body=lines_of(seeds))
 
 
 def upload_seeds(connection: Connection, source: Source, observer: Observer) -> str:

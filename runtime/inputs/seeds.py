@@ -23,7 +23,7 @@ SeedSource = Any
 itself as an Arrow table: pyarrow's, or one with `__arrow_c_stream__` such as a frame of polars.
 """
 
-_IN_MEMORY: Final = "seeds.jsonl"
+IN_MEMORY: Final = "seeds.jsonl"
 """What the copy of seeds from memory is called."""
 
 
@@ -43,8 +43,8 @@ def read_seeds(source: SeedSource, requirements: Sequence[str]) -> SeedFile:
         shown, name = str(path), path.name
         body = read_file(path, MAX_SEED_BYTES, SeedError)
     else:
-        shown, name = "seeds", _IN_MEMORY
-        body = _json_lines(_rows_of(source))
+        shown, name = "seeds", IN_MEMORY
+        body = lines_of(source)
     rows = parse_seeds(body, name)
     missing = list(missing_paths(rows, requirements))
     if missing:
@@ -55,6 +55,11 @@ def read_seeds(source: SeedSource, requirements: Sequence[str]) -> SeedFile:
             f"lacks{more}"
         )
     return SeedFile(name=name, body=body, rows=rows)
+
+
+def lines_of(source: SeedSource) -> bytes:
+    """Seeds in memory as JSON lines. Raises `SeedError`."""
+    return _json_lines(_rows_of(source))
 
 
 def _rows_of(source: Any) -> Iterable[Any]:

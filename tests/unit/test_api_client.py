@@ -18,7 +18,6 @@ from runtime.client.api_client import Client
 from runtime.client.jobs import Job
 from runtime.client.profiles import Profile, open_profiles
 from runtime.client.transfer import OnBytes
-from runtime.datasets.inputs import read_seeds, read_template
 from runtime.domain.errors import (
     ConfigurationError,
     ConflictError,
@@ -32,6 +31,8 @@ from runtime.domain.errors import (
     UnauthenticatedError,
 )
 from runtime.domain.jobs.job import JobStatus
+from runtime.inputs.seeds import read_seeds
+from runtime.inputs.templates import read_template
 from tests.fixtures.command import SEEDS, write_inputs
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
 from tests.fixtures.scripted_server import Script, refusal, scripted_server
@@ -217,15 +218,23 @@ def test_the_same_call_after_a_lost_answer_asks_for_the_same_job(
         ({"template": "nothing.yaml"}, TemplateError, "nothing.yaml: no such file"),
         ({"template": {"name": "x"}}, TemplateError, "steps"),
         ({"seeds": "nothing.csv"}, InputError, "nothing.csv: no such file, and not a key"),
-        ({"seeds": []}, SeedError, "there are no seeds"),
-        ({"seeds": ["x"]}, SeedError, "record 1: a seed is a mapping"),
-        ({"seeds": [{"x": object()}]}, SeedError, "record 1: a value has no JSON"),
+        ({"seeds": []}, SeedError, "seeds: there are none"),
+        ({"seeds": ["x"]}, SeedError, "record 1: expected a mapping"),
+        ({"seeds": [{"x": object()}]}, SeedError, "record 1: only texts, numbers"),
         ({"seeds": Path()}, InputError, "is not a file"),
         ({"n": 0}, InputError, "1 to 1000000"),
         ({"budget": "much"}, InputError, "a budget is more than 0"),
         ({"formats": ["xml"]}, InputError, "format 'xml' is unknown"),
-        ({"seed_strategy": "best"}, InputError, "seed_strategy is 'best': use random, sequential"),
-        ({"partition": "year"}, InputError, "partition is 'year': use none, timestamp"),
+        (
+            {"seed_strategy": "best"},
+            InputError,
+            "seed strategy 'best' is unknown: use random, sequential",
+        ),
+        (
+            {"partition": "year"},
+            InputError,
+            "partition strategy 'year' is unknown: use none, timestamp",
+        ),
     ],
 )
 def test_what_can_not_be_used_is_refused_before_a_job_is_created(
@@ -347,7 +356,8 @@ def test_a_job_that_is_not_understood_is_said_to_be(api: FakeApi, client: Client
             client.job(JOB)
 
 
-def test_a_download_gives_the_paths(api: FakeApi, client: Client, tmp_path: Path) -> None:
+def offer_download(api: FakeApi) -> dict[str, Any]:
+    """A job with one file; the API's answer."""
     listed = {
         "kind": "dataset",
         "name": "exports/dataset.jsonl",
@@ -364,6 +374,11 @@ def test_a_download_gives_the_paths(api: FakeApi, client: Client, tmp_path: Path
     }
     api.usual[f"GET /jobs/{JOB}/download"] = Script(body=page)
     api.usual["GET /objects/0"] = Script(body=b"{}\n\n")
+    return page
+
+
+def test_a_download_gives_the_paths(api: FakeApi, client: Client, tmp_path: Path) -> None:
+    page = offer_download(api)
 
     assert in_a_thread(lambda: client.download(JOB, "out")) == [Path("out/dataset.jsonl")]
     assert (tmp_path / "out" / "dataset.jsonl").read_bytes() == b"{}\n\n"
@@ -429,3 +444,20 @@ def test_threads_can_share_a_client(client: Client) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(client.job, [JOB] * 40))
     assert {job.status for job in found} == {JobStatus.COMPLETED}
+
+
+def test_the_example_of_the_api_page_runs(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    example = page.partition("```python\n")[2].partition("```")[0]
+    Path("facts.yaml").write_text(orjson.dumps(DOCUMENT).decode(), encoding="utf-8")
+    monkeypatch.setenv("SEEDWRIGHT_API_URL", api.server.url)
+    monkeypatch.setenv("SEEDWRIGHT_TOKEN", "token")
+    names: dict[str, Any] = {}
+    offer_download(api)
+
+    exec(compile(example, "docs/api.md", "exec"), names)  # noqa: S102 - our own page
+
+    assert names["paths"] == [Path("datasets") / JOB / "dataset.jsonl"]
+    assert "of 4" in capfd.readouterr().out

@@ -13,6 +13,7 @@ from runtime.datasets.request import DatasetRequest, read_request
 from runtime.datasets.run import run_dataset
 from runtime.datasets.stop import StopRequest
 from runtime.domain.errors import NotFoundError
+from runtime.domain.jobs.delivery import Delivery, OutputFormat
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.models.price_table import load_prices
 from runtime.progress.meter import Meter
@@ -49,6 +50,9 @@ class Listener:
 
     def ended(self) -> None:
         self.heard.append("ended")
+
+
+CSV = Delivery(output_formats=(OutputFormat.CSV,))
 
 
 def request(**options: Any) -> DatasetRequest:
@@ -90,10 +94,10 @@ def test_a_run_tells_its_observer_and_prints_nothing(
 
 
 def test_a_complete_dataset_is_only_exported(double: BedrockDouble, tmp_path: Path) -> None:
-    run(tmp_path, Listener(), formats="jsonl")
+    run(tmp_path, Listener(), delivery=Delivery())
     listener = Listener()
 
-    outcome = run(tmp_path, listener, formats="csv")
+    outcome = run(tmp_path, listener, delivery=CSV)
 
     assert listener.heard == []
     assert (outcome.was_complete, outcome.generated_now) == (True, 0)
@@ -134,7 +138,7 @@ def test_records_that_two_batches_hold_are_given_once(
     double: BedrockDouble, tmp_path: Path
 ) -> None:
     """After a lease was lost two workers may have saved the same record."""
-    dataset = dataset_of(run(tmp_path, Listener(), formats="csv"))
+    dataset = dataset_of(run(tmp_path, Listener(), delivery=CSV))
     [batch] = tmp_path.glob(".seedwright/objects/jobs/*/outputs/batch-0001.jsonl")
     batch.with_name("batch-0002.jsonl").write_bytes(batch.read_bytes())
 
@@ -144,7 +148,7 @@ def test_records_that_two_batches_hold_are_given_once(
 
 def test_saved_records_whose_state_is_gone_are_named(double: BedrockDouble, tmp_path: Path) -> None:
     del double
-    dataset = dataset_of(run(tmp_path, Listener(), formats="csv"))
+    dataset = dataset_of(run(tmp_path, Listener(), delivery=CSV))
     (tmp_path / ".seedwright").rename(tmp_path / "elsewhere")
 
     with pytest.raises(NotFoundError, match="generate the dataset again"):

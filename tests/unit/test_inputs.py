@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.domain.errors import InputError, SeedError, TemplateError, TemplateNotFoundError
+from runtime.domain.jobs.delivery import Delivery
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.options import options_given
 from runtime.domain.seeds.seeds import Row
-from runtime.inputs.options import check_concurrency, check_count, parse_formats, parse_strategy
+from runtime.inputs.options import check_concurrency, check_count
 from runtime.inputs.seeds import read_seeds
 from runtime.inputs.templates import read_for_api, read_template
 
@@ -171,8 +174,8 @@ def test_a_template_from_memory_has_its_fragments_with_it_or_leaves_them_to_the_
         (lambda: check_count(True), "-n is True"),
         (lambda: check_concurrency(513), "1 to 512 calls"),
         (lambda: check_concurrency("4"), "1 to 512 calls"),
-        (lambda: parse_strategy("shuffled"), "use random, sequential"),
-        (lambda: parse_formats("jsonl,xml"), "format 'xml' is unknown"),
+        (lambda: options_given(Draws, seed_strategy="shuffled"), "use random, sequential"),
+        (lambda: options_given(Delivery, output_formats="jsonl,xml"), "format 'xml' is unknown"),
     ],
 )
 def test_options_from_python_are_checked_too(check: Callable[[], object], expected: str) -> None:

@@ -400,6 +400,7 @@ def test_a_second_call_on_the_folder_is_refused_at_once(
     double: BedrockDouble, tmp_path: Path
 ) -> None:
     refused: list[str] = []
+    double.faults([{"effect": "reply", "delay_ms": 2500, "times": 1}])  # it is not over before
 
     def second(counters: seedwright.Snapshot) -> None:
         if counters.records == 0:

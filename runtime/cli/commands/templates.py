@@ -25,9 +25,9 @@ from runtime.client.jobs import nano
 from runtime.client.templates import read_document, template_path
 from runtime.client.transfer import replacing
 from runtime.contract.exit_codes import EXIT_FAILED
-from runtime.datasets.inputs import read_text
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.money.amounts import usd
+from runtime.inputs.templates import read_text
 
 app = group_app(
     "Templates at the API: create, change, look at, share.",
