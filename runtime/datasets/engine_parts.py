@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from runtime.bootstrap import BEDROCK, bedrock_models, embedded_model
+from runtime.disk import disk_errors
 from runtime.domain.models.calls import ModelClient
-from runtime.local.database import disk_errors
 from runtime.logs import configure
 
 BEDROCK_CONCURRENCY: Final = 32

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from runtime.disk import disk_errors, exclusive, make_folder
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock, Journal
 from runtime.local.budget_store import SqliteBudgetStore
 from runtime.local.checkpoint_versions import SqliteCheckpointVersions
 from runtime.local.cost_store import SqliteCostStore
-from runtime.local.database import Database, disk_errors
+from runtime.local.database import Database
 from runtime.local.job_directory import SqliteJobDirectory
 from runtime.local.job_store import SqliteJobStore
 from runtime.local.journal import FileJournal, remove_journal
-from runtime.local.liveness import WorkLocks, exclusive
-from runtime.local.objects import DirectoryObjects, make_folder
+from runtime.local.liveness import WorkLocks
+from runtime.local.objects import DirectoryObjects
 from runtime.local.template_directory import SqliteTemplateDirectory
 from runtime.local.template_store import SqliteTemplateStore
 from runtime.local.work_directory import SqliteWorkDirectory

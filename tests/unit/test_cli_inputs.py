@@ -8,7 +8,8 @@ import pytest
 
 from runtime.cli.main import folder_name, run
 from runtime.datasets import inputs
-from runtime.domain.errors import TemplateError
+from runtime.datasets.folder import DatasetFolder
+from runtime.domain.errors import ConfigurationError, TemplateError
 from tests.fixtures.command import SEEDS, write_inputs
 
 GOOD = ("--seeds", "seeds.jsonl", "-n", "3", "--backend", "bedrock", "--out", "out")
@@ -188,6 +189,23 @@ def test_a_folder_with_files_of_somebody_else_is_refused(
     error = refused(["generate", "template.yaml", *GOOD], folder, capsys)
 
     assert "out/dataset.jsonl exists and was not generated here" in error
+
+
+@pytest.mark.parametrize("link", [".seedwright", ".seedwright/log.jsonl"])
+def test_a_state_that_leads_elsewhere_is_refused(folder: Path, link: str) -> None:
+    """Row E9: a folder from somebody else must not name what is written."""
+    (folder / "victim").mkdir()
+    planted = folder / "out" / link
+    planted.parent.mkdir(parents=True)
+    planted.symlink_to(folder / "victim")
+
+    with (
+        pytest.raises(ConfigurationError, match=f"{link} is a symbolic link"),
+        DatasetFolder(folder / "out").locked(),
+    ):
+        pytest.fail("it was opened")
+
+    assert list((folder / "victim").iterdir()) == []
 
 
 def test_without_a_region_nothing_is_created(

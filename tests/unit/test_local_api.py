@@ -64,7 +64,8 @@ def test_a_deleted_job_leaves_nothing(
             journal = storage.open_journal(work_id)
             journal.append(b"a reply")
             journal.reset([b"another reply"])
-            (tmp_path / f"data/journals/{work_id.replace('#', '%23')}.jsonl.new").touch()
+            name = f".{work_id.replace('#', '%23')}.jsonl.0000.part"  # of a killed worker
+            (tmp_path / "data/journals" / name).touch()
         storage.costs.add(job_id, entry_id="e", cost_nano=7, tokens=1)
     storage.jobs.set_status("gone", JobStatus.CANCELLED, fence=None)
     storage.jobs.set_status("gone", JobStatus.DELETING, fence=None)
@@ -85,7 +86,9 @@ def test_a_deleted_job_leaves_nothing(
     assert storage.work.get_work("stays#1").job_id == "stays"
     assert storage.checkpoints.get("stays#1") is not None
     assert files_below(tmp_path / "data/journals") == [
-        f"stays%23{shard}.jsonl{end}" for shard in (0, 1) for end in ("", ".new")
+        f"{start}stays%23{shard}.jsonl{end}"
+        for start, end in ((".", ".0000.part"), ("", ""))
+        for shard in (0, 1)
     ]
     tables = storage.work._database.rows("SELECT count(*) FROM holds WHERE job_id = 'gone'")
     assert tables[0][0] == 0

@@ -14,7 +14,8 @@ from runtime.cli.remote.job_views import job_path
 from runtime.cli.remote.output import print_json, say
 from runtime.cli.remote.transfer_display import size_text, transfer_display
 from runtime.client.connection import Connection, connect
-from runtime.client.transfer import OnBytes, Transfer, replacing
+from runtime.client.transfer import OnBytes, Transfer
+from runtime.disk import replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
 from runtime.domain.jobs.job import MAX_RECORDS
 from runtime.domain.jobs.record import index_of

@@ -24,8 +24,8 @@ from runtime.cli.remote.seed_files import check_seeds, upload_seeds
 from runtime.cli.remote.template_files import ensure_template
 from runtime.cli.remote.watching import follow
 from runtime.client.connection import Connection, connect, state_folder
-from runtime.client.profiles import write_private
 from runtime.datasets.inputs import check_count, parse_formats, read_for_api
+from runtime.disk import disk_errors, write_private
 from runtime.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -37,7 +37,6 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import PartitionStrategy, SeedStrategy
 from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
 from runtime.domain.templates.document import document_of
-from runtime.local.database import disk_errors
 
 SEED_PREFIX: Final = "seed-data/"
 _CHUNK_BYTES: Final = 1024 * 1024

@@ -9,8 +9,8 @@ from runtime.cli.remote.job_views import list_all, nano, when
 from runtime.cli.remote.output import plain, print_json, print_table, printable
 from runtime.cli.remote.template_files import template_path
 from runtime.client.connection import connect
-from runtime.client.transfer import replacing
 from runtime.datasets.inputs import read_text
+from runtime.disk import replacing
 from runtime.domain.errors import SeedError
 from runtime.domain.money.amounts import usd
 
