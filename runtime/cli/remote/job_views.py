@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,17 +10,12 @@ from runtime.cli.remote.output import plain, print_json, print_table
 from runtime.client.connection import connect
 from runtime.client.http import ApiClient
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.money.amounts import NANO_PER_USD, usd
+from runtime.domain.money.amounts import from_usd, usd
 from runtime.progress.meter import duration
 
 MAX_PAGE: Final = 100
 Document = Mapping[str, Any]
 """A job as the API shows it."""
-
-
-def nano(amount: float) -> int:
-    """An amount of the API in nano-USD."""
-    return int(Decimal(str(amount)) * NANO_PER_USD)
 
 
 def show_status(job_id: str, profile: str | None, *, json: bool) -> None:
@@ -45,7 +39,7 @@ def _figures(dashboard: Document) -> list[str]:
         lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
     costs = dashboard["cost_by_model"].items()
     if costs:
-        shown = ", ".join(f"{plain(model)} {usd(nano(cost))}" for model, cost in costs)
+        shown = ", ".join(f"{plain(model)} {usd(from_usd(cost))}" for model, cost in costs)
         lines.append(f"cost by model: {shown}")
     failures = dashboard["failures_by_kind"].items()
     if failures:
@@ -125,7 +119,7 @@ def counted(job: Document) -> str:
 
 def spent(job: Document) -> str:
     """What a job has cost, of what."""
-    return f"{usd(nano(job['cost_estimate']))} of {usd(nano(job['budget_limit']))}"
+    return f"{usd(from_usd(job['cost_estimate']))} of {usd(from_usd(job['budget_limit']))}"
 
 
 def print_next(job: Document) -> None:
@@ -156,8 +150,8 @@ def _row(job: Document) -> dict[str, object]:
         "records": job["records_generated"],
         "of": job["config"]["num_records"],
         "failed": job["failed_records"],
-        "cost": usd(nano(job["cost_estimate"])),
-        "budget": usd(nano(job["budget_limit"])),
+        "cost": usd(from_usd(job["cost_estimate"])),
+        "budget": usd(from_usd(job["budget_limit"])),
         "created": when(job["created_at"]),
     }
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from runtime.cli.remote.job_views import describe, nano, print_next
+from runtime.cli.remote.job_views import describe, print_next
 from runtime.cli.remote.output import print_json, say
 from runtime.cli.remote.seed_files import check_seeds, upload_seeds
 from runtime.cli.remote.template_files import ensure_template
@@ -35,7 +35,7 @@ from runtime.domain.errors import (
     StorageUnavailableError,
 )
 from runtime.domain.jobs.job import PartitionStrategy, SeedStrategy
-from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
+from runtime.domain.money.amounts import from_usd, parse_usd, usd, usd_decimal
 from runtime.domain.templates.document import document_of
 
 SEED_PREFIX: Final = "seed-data/"
@@ -211,7 +211,7 @@ def _show_estimate(connection: Connection, body: Mapping[str, Any]) -> None:
     found = connection.api.post(
         "/jobs/estimate", {name: body[name] for name in asked}, repeatable=True
     )
-    likely, highest = nano(found["likely_usd"]), nano(found["highest_usd"])
+    likely, highest = from_usd(found["likely_usd"]), from_usd(found["highest_usd"])
     budget = parse_usd(body["budget_limit"])
     say(
         f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"

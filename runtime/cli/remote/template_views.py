@@ -5,14 +5,14 @@ from typing import Any
 
 import orjson
 
-from runtime.cli.remote.job_views import list_all, nano, when
+from runtime.cli.remote.job_views import list_all, when
 from runtime.cli.remote.output import plain, print_json, print_table, printable
 from runtime.cli.remote.template_files import template_path
 from runtime.client.connection import connect
 from runtime.datasets.inputs import read_text
 from runtime.disk import replacing
 from runtime.domain.errors import SeedError
-from runtime.domain.money.amounts import usd
+from runtime.domain.money.amounts import from_usd, usd
 
 
 def show_list(profile: str | None, *, public: bool, limit: int, json: bool) -> None:
@@ -106,7 +106,7 @@ def preview(
     if found["stopped"]:
         print(f"\nstopped: {plain(found['stopped'])}")
     if run_model:
-        print(f"\ncost: {usd(nano(found['cost_usd']))}")
+        print(f"\ncost: {usd(from_usd(found['cost_usd']))}")
 
 
 def _show_step(step: Any) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.cli.exit_codes import EXIT_CODES
-from runtime.cli.remote.job_views import describe, job_path, nano, print_next
+from runtime.cli.remote.job_views import describe, job_path, print_next
 from runtime.cli.remote.output import print_json, say
 from runtime.client.connection import connect
 from runtime.client.http import ApiClient
 from runtime.contract.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
+from runtime.domain.money.amounts import from_usd
 from runtime.progress.displays import Display, make_display
 from runtime.progress.meter import Goal, Meter
 
@@ -36,7 +37,7 @@ def watch(job_id: str, profile: str | None, *, json: bool) -> int:
 
 def follow(api: ApiClient, job: Job, *, json: bool) -> int:
     """Follow a job that was just read; the exit code."""
-    goal = Goal(records=job["config"]["num_records"], budget_nano=nano(job["budget_limit"]))
+    goal = Goal(records=job["config"]["num_records"], budget_nano=from_usd(job["budget_limit"]))
     meter = Meter(goal, time.monotonic)
     if JobStatus(job["status"]) in ACTIVE:
         try:
@@ -77,7 +78,7 @@ def progress_of(job: Job) -> Progress:
         records_generated=job["records_generated"],
         failed_records=job["failed_records"],
         tokens_used=job["tokens_used"],
-        cost_nano=nano(job["cost_estimate"]),
+        cost_nano=from_usd(job["cost_estimate"]),
     )
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from runtime.domain.money.amounts import parse_budget
+
 MAX_RECORDS = 1_000_000
 """Largest `num_records` of one job (requirement S1.5)."""
 
@@ -146,6 +148,11 @@ class Job:
     """Hash of the request that made the job, where the client named one (`Idempotency-Key`)."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+
+    @property
+    def budget_nano(self) -> int:
+        """The budget that a worker enforces, also where what is stored is damaged."""
+        return parse_budget(self.budget_limit)[0]
 
 
 def work_id_of(job_id: str, shard: int | None = None) -> str:

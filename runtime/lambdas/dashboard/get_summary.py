@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Final
 
 from runtime.domain.jobs.job import Job
-from runtime.lambdas.fields import Timestamp, usd_number
+from runtime.domain.money.amounts import to_usd
+from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 
 MAX_JOBS: Final = 500
@@ -51,5 +52,5 @@ def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
         records_generated=sum(each.records_generated for each in progress),
         failed_records=sum(each.failed_records for each in progress),
         tokens_used=sum(each.tokens_used for each in progress),
-        cost=usd_number(sum(each.cost_nano for each in progress)),
+        cost=to_usd(sum(each.cost_nano for each in progress)),
     )

@@ -6,8 +6,9 @@ from typing import Annotated
 from pydantic import Field
 
 from runtime.domain.jobs.job import SeedStrategy
+from runtime.domain.money.amounts import to_usd
 from runtime.domain.seeds.path import check_seed_path
-from runtime.lambdas.fields import ModelId, RecordCount, SeedPath, Uuid, usd_number
+from runtime.lambdas.fields import ModelId, RecordCount, SeedPath, Uuid
 from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
 from runtime.service.admission import estimate, find_seeds, prepare_template
 
@@ -66,9 +67,9 @@ def lambda_handler(call: Call[EstimateRequest, Nothing]) -> EstimateView:
     return EstimateView(
         num_records=result.records,
         models=list(dict.fromkeys(step.model for step in prepared.plan.steps)),
-        lowest_usd=usd_number(result.lowest_nano),
-        likely_usd=usd_number(result.likely_nano),
-        highest_usd=usd_number(result.highest_nano),
+        lowest_usd=to_usd(result.lowest_nano),
+        likely_usd=to_usd(result.likely_nano),
+        highest_usd=to_usd(result.highest_nano),
         likely_tokens=result.likely_tokens,
         template_version=prepared.ref.version,
         seeds_read=seeds_read,
