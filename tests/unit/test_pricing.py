@@ -587,7 +587,7 @@ def test_importing_prices_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "nano", [0, 1, 123_456_789, 100 * NANO_PER_USD + 1, 999_999 * NANO_PER_USD - 1]
+    "nano", [0, 1, 127_095_572, 100 * NANO_PER_USD + 1, 999_999 * NANO_PER_USD - 1]
 )
 def test_an_amount_of_a_document_is_exact(nano: int) -> None:
     written = json.dumps(to_usd(nano))
