@@ -19,7 +19,7 @@ from constructs import Construct
 PERIOD: Final = Duration.minutes(5)
 LAUNCHERS: Final = ("create_job", "resume_job", "task_stopped", "sweep_queue")
 """The functions that start workers."""
-TENDERS: Final = ("task_stopped", "sweep_queue")
+RECOVERERS: Final = ("task_stopped", "sweep_queue")
 """The functions that find workers dead."""
 ENDS: Final = ("COMPLETED", "FAILED", "BUDGET_EXCEEDED", "CANCELLED")
 """The statuses that a job can end with."""
@@ -66,7 +66,9 @@ class Measures(Construct):
             "WorkersNotStarted", LAUNCHERS, _message(lines.WORKER_NOT_STARTED)
         )
         # A job whose workers died has failed like any other; no worker was left to say so.
-        self._count_in("JobsFailed", TENDERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp")
+        self._count_in(
+            "JobsFailed", RECOVERERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp"
+        )
 
     def api_metric(
         self, name: str, *, statistic: str = "sum", label: str | None = None

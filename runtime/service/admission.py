@@ -91,7 +91,7 @@ def estimate(
 def check_active_jobs(ports: ApiPorts, caller: str) -> None:
     """Raises `LimitError` when the caller has as many queued and running jobs as he may."""
     limit = ports.settings.max_active_jobs
-    if ports.job_directory.count_active(caller, at_most=limit) >= limit:
+    if ports.job_catalog.count_active(caller, at_most=limit) >= limit:
         raise LimitError(
             f"you have {limit} queued or running jobs, which is the limit: wait for one to end,"
             " or cancel one"

@@ -56,7 +56,7 @@ def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
     job = _job(ports, item)
     if job is None or job.status in ENDED:
         return start_or_withdraw(ports, item)
-    ports.job_directory.set_launch_error(item.job_id, STOPPED_EARLY)
+    ports.job_catalog.set_launch_error(item.job_id, STOPPED_EARLY)
     return {"start_failed": 1}
 
 

@@ -38,7 +38,7 @@ def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
     jobs: list[Job] = []
     after: str | None = None
     for _ in range(MAX_JOBS // _PAGE):
-        page = call.ports.job_directory.list_jobs(call.caller, limit=_PAGE, after=after)
+        page = call.ports.job_catalog.list_jobs(call.caller, limit=_PAGE, after=after)
         jobs += page.items
         after = page.next
         if after is None:

@@ -42,7 +42,7 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:
     )
     try:
         item = ports.work.get_work(work_id_of(task.job_id, task.shard))
-        counts = _tend(ports, task, item, was_interrupted=INTERRUPTED in codes)
+        counts = _recover(ports, task, item, was_interrupted=INTERRUPTED in codes)
     except NotFoundError:
         return {"ignored": 1}  # the job was deleted
     for name, value in counts.items():
@@ -50,7 +50,7 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:
     return counts
 
 
-def _tend(ports: ApiPorts, task: TaskName, item: WorkItem, *, was_interrupted: bool) -> Counts:
+def _recover(ports: ApiPorts, task: TaskName, item: WorkItem, *, was_interrupted: bool) -> Counts:
     if item.status is JobStatus.RUNNING:
         # ECS has proved that the owner is dead, if this task is the owner: nobody has to wait for
         # its lease. Another owner is alive for all that this event says.

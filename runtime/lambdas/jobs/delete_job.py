@@ -93,7 +93,7 @@ def _delete(ports: ApiPorts, job: Job) -> None:
         # on nobody resumes it, so that a worker can only be about to stop.
         _check_idle(ports, job.job_id)
     ports.objects.delete_all(job_prefix(job.job_id))
-    ports.job_directory.delete_job(job.job_id)
+    ports.job_catalog.delete_job(job.job_id)
 
 
 def _check_idle(ports: ApiPorts, job_id: str) -> None:

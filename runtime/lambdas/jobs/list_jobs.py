@@ -30,7 +30,7 @@ class JobPage(ApiModel):
 def lambda_handler(call: Call[Nothing, JobFilter]) -> JobPage:
     """List your jobs, newest first."""
     after = decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller)
-    page = call.ports.job_directory.list_jobs(
+    page = call.ports.job_catalog.list_jobs(
         call.caller, limit=call.query.limit, after=after, status=call.query.status
     )
     return JobPage(

@@ -14,4 +14,4 @@ from runtime.service.access import own_template
 )
 def lambda_handler(call: Call[Nothing, Nothing]) -> None:
     """Delete a template of yours. Jobs that use it already keep their version."""
-    call.ports.template_directory.delete(own_template(call).template_id)
+    call.ports.template_catalog.delete(own_template(call).template_id)

@@ -36,7 +36,7 @@ def lambda_handler(call: Call[Nothing, PageQuery]) -> VersionPage:
     head = readable_template(call)
     # A position belongs to one template: in another one's list it would point anywhere.
     operation = f"list_template_versions {head.template_id}"
-    page = call.ports.template_directory.list_versions(
+    page = call.ports.template_catalog.list_versions(
         head.template_id,
         limit=call.query.limit,
         after=decode_cursor(call.query.cursor, operation=operation, caller=call.caller),

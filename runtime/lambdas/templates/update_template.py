@@ -58,7 +58,7 @@ def _store(
     for _ in range(MAX_ATTEMPTS):
         public = head.public if call.body.public is None else call.body.public
         with suppress(ConflictError):
-            return call.ports.template_directory.update(head, template, public=public)
+            return call.ports.template_catalog.update(head, template, public=public)
         head = _current(call)
     raise ConflictError(f"template {head.template_id} is being changed by others: try again")
 
