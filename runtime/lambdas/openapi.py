@@ -13,7 +13,8 @@ from typing import Any, Final
 import orjson
 from pydantic.json_schema import models_json_schema
 
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.lambdas.http import ApiModel, Nothing
 from runtime.lambdas.router import AnyEndpoint, endpoint_of
 

@@ -9,10 +9,10 @@ import random
 import signal
 import threading
 from collections.abc import Callable
-from enum import IntEnum
 from types import FrameType
 from typing import Final
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import (
     BudgetExceededError,
     ExportError,
@@ -48,17 +48,6 @@ _log = logging.getLogger(__name__)
 
 ALARM_SECONDS: Final = 100
 """From SIGTERM to the last resort. ECS kills 120 s after SIGTERM at the latest."""
-
-
-class ExitCode(IntEnum):
-    """What the process tells whoever started it."""
-
-    DONE = 0
-    JOB_FAILED = 1
-    BUDGET_EXCEEDED = 2
-    BAD_CONFIGURATION = 64
-    INTERRUPTED = 75
-    """EX_TEMPFAIL: the work is claimable again."""
 
 
 class Worker:

@@ -13,7 +13,8 @@ from runtime import bootstrap
 from runtime.aws.api import AwsApi
 from runtime.aws.work_queue import DynamoWorkQueue
 from runtime.contract import environment as names
-from runtime.contract.routes import FUNCTIONS, Function
+from runtime.contract.functions import Function
+from runtime.contract.routes import FUNCTIONS
 from runtime.contract.tables import JOBS, QUEUE, TABLES, TEMPLATES
 from runtime.domain.errors import (
     ConfigurationError,

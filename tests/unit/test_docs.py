@@ -15,12 +15,12 @@ from typer.main import get_command
 
 from runtime.cli.main import app
 from runtime.contract import environment
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.templates import document as template_document
 from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
-from runtime.worker.worker import ExitCode
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted(

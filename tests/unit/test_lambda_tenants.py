@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from runtime.contract import keys
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.contract.tables import TABLES
 from runtime.domain.jobs.job import JobStatus
 from runtime.lambdas.http import Nothing

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import MAX_BODY_BYTES, Nothing
 from runtime.lambdas.router import endpoint_of

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
 from runtime.domain.money.amounts import parse_budget
 
 MAX_RECORDS = 1_000_000
@@ -23,16 +24,6 @@ MAX_RECORDS = 1_000_000
 
 MAX_ERROR_MESSAGE_CHARACTERS = 1000
 """Longest `error_message` that is stored with a job (requirement S7.9)."""
-
-
-class JobStatus(StrEnum):
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
-    CANCELLED = "CANCELLED"
-    DELETING = "DELETING"
 
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
