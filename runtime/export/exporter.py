@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from runtime.contract.keys import export_key, failures_key
+from runtime.contract.keys import FAILURE_PARTS, export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job, OutputFormat, PartitionStrategy
@@ -119,6 +119,7 @@ class Exporter:
     def __init__(self, objects: ObjectStore, *, logger: logging.Logger = _log) -> None:
         self._objects = objects
         self._batches = Batches(objects, logger=logger)
+        self._failure_parts = Batches(objects, FAILURE_PARTS, logger=logger)
         self._logger = logger
 
     def export_data(
@@ -135,7 +136,7 @@ class Exporter:
         publishes nothing and reaches the caller as it is.
         """
         stored = self._batches.load_all_batches(job.job_id)
-        parts = self._batches.load_failures(job.job_id)
+        parts = self._failure_parts.load_all_batches(job.job_id)
         if error := stored.error or parts.error:
             raise ExportError(f"the batches could not be listed: {error}") from error
         records = DistinctRecords(

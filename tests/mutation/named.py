@@ -55,9 +55,8 @@ NAMED: Final = (
     Named(
         name="save_batch does nothing",
         path="runtime/export/batches.py",
-        old="        return self._save(number, batch_key(job_id, number, shard), lines)",
-        new="        return SavedBatch(batch=self._parse(number, '', b'\\n'.join(lines)),"
-        " adopted=False)",
+        old="            self._objects.put_if_absent(key, body, content_type=JSON_LINES)",
+        new="            pass",
         tests=(_WORKER,),
     ),
     Named(
@@ -147,7 +146,7 @@ NAMED: Final = (
         name="current_batch stays after a partial batch",
         path="runtime/worker/saver.py",
         old="            self._checkpoint = replace(self._checkpoint, current_batch=number + 1)\n"
-        "            if saved.adopted:",
+        "            if others is None:",
         new="            if len(self._records) >= self._settings.checkpoint_interval:\n"
         "                self._checkpoint ="
         " replace(self._checkpoint, current_batch=number + 1)\n"
