@@ -23,7 +23,7 @@ from runtime.domain.errors import (
     StorageUnavailableError,
 )
 from runtime.domain.service_ports import ApiPorts, ApiSettings
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint, ports_of_process
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint, ports_of_process
 from runtime.sdk import REQUEST, WORKER
 from tests.fixtures.api import Api
 from tests.fixtures.aws import FakeAws
@@ -195,11 +195,11 @@ class Count(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
-    query=Nothing,
+    body=NoBody,
+    query=NoBody,
     answers={HTTPStatus.OK: Count},
 )
-def count_jobs(call: Call[Nothing, Nothing]) -> Count:
+def count_jobs(call: Call[NoBody, NoBody]) -> Count:
     """Count the caller's jobs."""
     page = call.ports.job_catalog.list_jobs(call.caller, limit=5)
     return Count(jobs=len(page.items))

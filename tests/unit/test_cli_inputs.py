@@ -193,7 +193,7 @@ def test_a_folder_with_files_of_somebody_else_is_refused(
 
 @pytest.mark.parametrize("link", [".seedwright", ".seedwright/log.jsonl"])
 def test_a_state_that_leads_elsewhere_is_refused(folder: Path, link: str) -> None:
-    """Row E9: a folder from somebody else must not name what is written."""
+    """A folder from somebody else must not name what is written."""
     (folder / "victim").mkdir()
     planted = folder / "out" / link
     planted.parent.mkdir(parents=True)

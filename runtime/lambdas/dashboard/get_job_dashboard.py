@@ -7,7 +7,7 @@ from http import HTTPStatus
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.fields import Timestamp
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.service.access import own_job
 
 
@@ -42,12 +42,12 @@ class JobDashboard(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
-    query=Nothing,
+    body=NoBody,
+    query=NoBody,
     answers={HTTPStatus.OK: JobDashboard},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[Nothing, Nothing]) -> JobDashboard:
+def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
     """Show a job of yours in figures."""
     job = own_job(call)
     progress = job.progress

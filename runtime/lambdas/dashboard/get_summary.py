@@ -8,7 +8,7 @@ from typing import Final
 from runtime.domain.jobs.job import Job
 from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.fields import Timestamp
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 
 MAX_JOBS: Final = 500
 """Jobs that are added up. Each is an item of some kilobytes, and a request may take seconds."""
@@ -32,8 +32,8 @@ class Summary(ApiModel):
     cost: float
 
 
-@endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Summary})
-def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
+@endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.OK: Summary})
+def lambda_handler(call: Call[NoBody, NoBody]) -> Summary:
     """Add up your jobs."""
     jobs: list[Job] = []
     after: str | None = None

@@ -36,7 +36,7 @@ from runtime.lambdas.fields import (
     SeedPath,
     Uuid,
 )
-from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.admission import (
     check_active_jobs,
@@ -78,7 +78,7 @@ class NewJob(ApiModel):
 
 @endpoint(
     body=NewJob,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.CREATED: JobView, HTTPStatus.OK: JobView},
     errors=(
         HTTPStatus.FORBIDDEN,
@@ -91,7 +91,7 @@ class NewJob(ApiModel):
         " is sent; 1 to 255 printable ASCII characters."
     },
 )
-def lambda_handler(call: Call[NewJob, Nothing]) -> Answer:
+def lambda_handler(call: Call[NewJob, NoBody]) -> Answer:
     """Create a job. 200 instead of 201 for a request that was answered before."""
     check_seed_path(call.caller, call.body.seed_data_path)
     key = _idempotency_key(call)
@@ -114,7 +114,7 @@ def lambda_handler(call: Call[NewJob, Nothing]) -> Answer:
     )
 
 
-def _check_budget(call: Call[NewJob, Nothing], plan: Plan, seeds: ObjectStat) -> None:
+def _check_budget(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat) -> None:
     """Raises `BudgetTooSmallError` with the estimate, and what `estimate` raises."""
     body = call.body
     found, _ = estimate(
@@ -129,7 +129,7 @@ def _check_budget(call: Call[NewJob, Nothing], plan: Plan, seeds: ObjectStat) ->
         raise BudgetTooSmallError(f"budget_limit: {problem}", problems=[("budget_limit", problem)])
 
 
-def _idempotency_key(call: Call[NewJob, Nothing]) -> str | None:
+def _idempotency_key(call: Call[NewJob, NoBody]) -> str | None:
     key = call.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not _KEY.fullmatch(key):
         raise InputError("Idempotency-Key: use 1 to 255 printable ASCII characters")
@@ -153,7 +153,7 @@ def _earlier(ports: ApiPorts, job_id: str, request_hash: str) -> Answer | None:
     return Answer(body=job_view(job), status=HTTPStatus.OK, headers={"location": f"/jobs/{job_id}"})
 
 
-def _new_job(call: Call[NewJob, Nothing], job_id: str, request_hash: str | None) -> Job:
+def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) -> Job:
     body, ports = call.body, call.ports
     template = prepare_template(
         ports,

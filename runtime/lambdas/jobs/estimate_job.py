@@ -9,7 +9,7 @@ from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.seeds.path import check_seed_path
 from runtime.lambdas.fields import ModelId, RecordCount, SeedPath, Uuid
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.service.admission import estimate, find_seeds, prepare_template
 
 
@@ -45,11 +45,11 @@ class EstimateView(ApiModel):
 
 @endpoint(
     body=EstimateRequest,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: EstimateView},
     errors=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
 )
-def lambda_handler(call: Call[EstimateRequest, Nothing]) -> EstimateView:
+def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
     """Estimate what a job would cost."""
     body, ports = call.body, call.ports
     check_seed_path(call.caller, body.seed_data_path)

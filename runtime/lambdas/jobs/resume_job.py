@@ -12,7 +12,7 @@ from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import BudgetNano
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
 from runtime.service.admission import check_active_jobs
@@ -31,11 +31,11 @@ class Resumption(ApiModel):
 
 @endpoint(
     body=Resumption,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: JobView},
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
 )
-def lambda_handler(call: Call[Resumption, Nothing]) -> JobView:
+def lambda_handler(call: Call[Resumption, NoBody]) -> JobView:
     """Go on with a failed, cancelled or budget-stopped job."""
     job, ports = own_job(call), call.ports
     if job.status in RESUMABLE:

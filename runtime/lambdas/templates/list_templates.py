@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import TemplateSummary, summary_of
 
 _OWN: Final = "list_templates"
@@ -26,8 +26,8 @@ class TemplatePage(ApiModel):
     """null: this was the last page."""
 
 
-@endpoint(body=Nothing, query=TemplateFilter, answers={HTTPStatus.OK: TemplatePage})
-def lambda_handler(call: Call[Nothing, TemplateFilter]) -> TemplatePage:
+@endpoint(body=NoBody, query=TemplateFilter, answers={HTTPStatus.OK: TemplatePage})
+def lambda_handler(call: Call[NoBody, TemplateFilter]) -> TemplatePage:
     """List your templates, or the public ones, newest first."""
     catalog, query, caller = call.ports.template_catalog, call.query, call.caller
     operation = _PUBLIC if query.public else _OWN

@@ -17,7 +17,7 @@ from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.trial import TrialCall, try_record
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service.admission import prepare_template
 
@@ -85,11 +85,11 @@ class Preview(ApiModel):
 
 @endpoint(
     body=PreviewRequest,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: Preview},
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_GATEWAY),
 )
-def lambda_handler(call: Call[PreviewRequest, Nothing]) -> Preview:
+def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
     """Render every prompt of a template with one seed, and call the models only when asked to."""
     body, ports = call.body, call.ports
     prepared = prepare_template(

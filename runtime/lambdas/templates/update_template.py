@@ -12,7 +12,7 @@ from typing import Final
 from runtime.domain.errors import ConflictError
 from runtime.domain.service_ports import TemplateHead
 from runtime.domain.templates.template import Template
-from runtime.lambdas.http import Call, Nothing, endpoint
+from runtime.lambdas.http import Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import (
     TemplateDocument,
     TemplateView,
@@ -37,11 +37,11 @@ class ChangedTemplate(TemplateDocument):
 
 @endpoint(
     body=ChangedTemplate,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: TemplateView},
     errors=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
-def lambda_handler(call: Call[ChangedTemplate, Nothing]) -> TemplateView:
+def lambda_handler(call: Call[ChangedTemplate, NoBody]) -> TemplateView:
     """Store a new version of a template of yours. Jobs keep the version they began with."""
     head = _current(call)
     template = checked(
@@ -52,7 +52,7 @@ def lambda_handler(call: Call[ChangedTemplate, Nothing]) -> TemplateView:
 
 
 def _store(
-    call: Call[ChangedTemplate, Nothing], head: TemplateHead, template: Template
+    call: Call[ChangedTemplate, NoBody], head: TemplateHead, template: Template
 ) -> TemplateHead:
     """Store the version after the latest one. Raises `ConflictError`."""
     for _ in range(MAX_ATTEMPTS):
@@ -63,7 +63,7 @@ def _store(
     raise ConflictError(f"template {head.template_id} is being changed by others: try again")
 
 
-def _current(call: Call[ChangedTemplate, Nothing]) -> TemplateHead:
+def _current(call: Call[ChangedTemplate, NoBody]) -> TemplateHead:
     """The template as it stands. Raises `ConflictError` when the change is based on another
     version.
     """
