@@ -42,7 +42,7 @@ class AwsApi(AwsStorage):
         super().__init__(
             environment,
             clock=clock,
-            clients=clients or OwnClients(concurrency=MODEL_CALLS, patience=REQUEST),
+            clients=clients or OwnClients(concurrency=MODEL_CALLS, timeouts=REQUEST),
         )
         self.provider: Final = provider
         self.new_id: Final = new_id

@@ -20,7 +20,7 @@ from runtime.bootstrap import (
 )
 from runtime.cli.report import Outcome, report
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
-from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import Dataset, DatasetFolder
 from runtime.datasets.inputs import (
     check_count,
@@ -35,6 +35,7 @@ from runtime.domain.money.amounts import parse_usd
 from runtime.engine.dry_run import render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.models.registry import open_models
 from runtime.progress.displays import make_display
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings

@@ -132,8 +132,8 @@ class Exporter:
         """Export every requested format, and the failures beside it.
 
         `expected` is the number of records the checkpoint counted, None if it is unknown.
-        `progress` is told the number of records written so far; what it raises stops the export,
-        publishes nothing and reaches the caller as it is.
+        `progress` is notified of the number of records written so far; what it raises stops the
+        export, publishes nothing and reaches the caller as it is.
         """
         stored = self._batches.load_all_batches(job.job_id)
         parts = self._failure_parts.load_all_batches(job.job_id)

@@ -34,7 +34,7 @@ def _formats(value: object) -> tuple[OutputFormat, ...]:
     if not all(isinstance(name, str) and name in set(OutputFormat) for name in names):
         raise ValueError(f"not a format: {known}")
     if len(set(names)) < len(names):
-        raise ValueError(f"a format stands there twice: {known}")
+        raise ValueError(f"a format is listed twice: {known}")
     return tuple(OutputFormat(name) for name in names)
 
 

@@ -14,8 +14,8 @@ class LocalApi:
     """Implements `service_ports.ApiPorts`. Thread safe, as all its parts are.
 
     `base_url` is where clients reach the server, such as `http://127.0.0.1:8080`; signed addresses
-    begin with it. `on_launch` is told of each work item that a worker should be started for, see
-    `LocalLauncher`. Whoever opened `storage` and `models` closes them.
+    begin with it. `on_launch` is notified of each work item that a worker should be started for,
+    see `LocalLauncher`. Whoever opened `storage` and `models` closes them.
     Raises `ConfigurationError` or `StorageError`.
     """
 

@@ -47,7 +47,7 @@ def start_job(ports: ApiPorts, job: Job) -> Job:
 
 def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
     """Start a worker for QUEUED work, unless somebody else has done so since `item` was read.
-    Raises nothing of `SeedwrightError`: a failure is logged and told.
+    Raises nothing of `SeedwrightError`: a failure is logged and stored.
     """
     try:
         number = ports.work.begin_launch(item)

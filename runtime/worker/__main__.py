@@ -1,6 +1,6 @@
 """The process of a worker: `python -m runtime.worker`.
 
-Reads its environment, takes the signals, works, and tells how it ended by its exit code.
+Reads its environment, takes the signals, works, and says how it ended by its exit code.
 """
 
 import logging

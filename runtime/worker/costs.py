@@ -1,4 +1,4 @@
-"""What a job has cost, as the cost table tells it: a second opinion beside the ledger.
+"""What a job has cost, as the cost table shows it: a second opinion beside the ledger.
 
 The ledger in the worker is what enforces the budget. This is what users and dashboards read, and
 what a worker checks before each record, so that cost booked by anybody else counts too.

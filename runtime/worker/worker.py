@@ -38,10 +38,11 @@ from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import Ending, failed, write_ending
-from runtime.worker.generation import Generation, Run
+from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, ThreadCallPool
+from runtime.worker.run import Run
 from runtime.worker.saver import Saver, Stores
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs

@@ -76,8 +76,8 @@ NAMED: Final = (
     Named(
         name="the budget is never enforced: an account without room grants",
         path="runtime/worker/budget_guard.py",
-        old="        return Cover.EXHAUSTED",
-        new="        return Cover.GRANTED",
+        old="        return Reservation.EXHAUSTED",
+        new="        return Reservation.GRANTED",
         tests=(_BUDGET,),
     ),
     Named(
@@ -131,7 +131,8 @@ NAMED: Final = (
     Named(
         name="a reservation is released when a call failed in doubt",
         path="runtime/worker/generation.py",
-        old="        if rule.presume_spent:\n            self._presume_spent(call, task)",
+        old="        if rule.presume_spent:\n"
+        "            self._settlement.presume_spent(call, task)",
         new="        if rule.presume_spent:\n            self._guard.release(call)",
         tests=("tests/unit/test_worker_bedrock_errors.py",),
     ),

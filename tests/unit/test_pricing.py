@@ -384,7 +384,7 @@ BAD_DOCUMENTS: list[tuple[object, str]] = [
     ({"models": [1]}, "models[0]: must be an object"),
     ({"models": [{}]}, "models[0]: field 'id' is missing"),
     ({"models": [row(id="")]}, "models[0]: field 'id': must be a text"),
-    ({"models": [row(), row()]}, f"model '{NOVA_MICRO}': is there twice"),
+    ({"models": [row(), row()]}, f"model '{NOVA_MICRO}': is listed twice"),
     ({"tiers": []}, "tiers: must be an object"),
     ({"tiers": {"cheap": [NOVA_MICRO]}}, "tiers: 'cheap': must be an object"),
     ({"tiers": {"cheap": {"azure": []}}}, "tiers: 'cheap': unknown field 'azure'"),

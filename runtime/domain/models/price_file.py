@@ -51,7 +51,7 @@ def parse_document(body: bytes, *, file: str, partial: bool) -> PriceDocument:
     for position, row in enumerate(_list(document.get("models", []), f"{file}: models")):
         row_id, prices = _row(row, f"{file}: models[{position}]", file)
         if row_id in rows:
-            _fail(f"{file}: model {row_id!r}", "is there twice; keep one row")
+            _fail(f"{file}: model {row_id!r}", "is listed twice; keep one row")
         rows[row_id] = prices
     aliases = _object(document.get("tier_aliases", {}), f"{file}: tier_aliases")
     return PriceDocument(

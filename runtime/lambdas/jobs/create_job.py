@@ -143,7 +143,7 @@ def _hash(body: NewJob) -> str:
 
 
 def _earlier(ports: ApiPorts, job_id: str, request_hash: str) -> Answer | None:
-    """The job that the same request has made. The id is made of the caller, so it is his."""
+    """The job that the same request has made. The id is made of the caller, so it is theirs."""
     try:
         job = ports.jobs.get_job(job_id)
     except NotFoundError:

@@ -1,8 +1,8 @@
 """PUT /templates/{template_id}: the next version.
 
 Two writers at the same time both read version N. One stores N+1, and the other one's conditional
-write fails. Whoever names the version his change is based on learns that it is no longer the
-latest; without that his document goes on top, as if he had come a moment later.
+write fails. Whoever names the version their change is based on learns that it is no longer the
+latest; without that their document goes on top, as if they had come a moment later.
 """
 
 from contextlib import suppress
