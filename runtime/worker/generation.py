@@ -13,7 +13,6 @@ import itertools
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Final
 
 from runtime.domain.errors import (
@@ -29,7 +28,7 @@ from runtime.domain.jobs.record import Failure, Record
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.limiter import AdaptiveLimiter
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
-from runtime.domain.money.amounts import usd
+from runtime.domain.money.amounts import exact_usd, usd
 from runtime.engine.record_task import RecordTask
 from runtime.worker.budget_guard import Reservation
 from runtime.worker.control import StopReason
@@ -66,7 +65,7 @@ class Generation:
             next_index=next_index,
             admit=self._check_booked_cost,
         )
-        self._budget_usd = Decimal(run.guard.limit_nano).scaleb(-9)
+        self._budget_usd = exact_usd(run.guard.limit_nano)
         self._ready: deque[RecordTask] = deque()
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._in_flight: dict[int, RecordTask] = {}

@@ -52,6 +52,16 @@ def from_usd(amount: float) -> int:
     return int(Decimal(repr(amount)) * NANO_PER_USD)
 
 
+def exact_usd(nano: int) -> Decimal:
+    """The exact decimal, for stores that keep decimals and for comparisons."""
+    return Decimal(nano).scaleb(-9)
+
+
+def nano_of(amount: Decimal) -> int:
+    """Nano-USD of a decimal that `exact_usd` gave; what is finer is cut off."""
+    return int(amount.scaleb(9))
+
+
 def parse_usd(value: object) -> int:
     """A budget that a user wrote, in nano-USD: a string, int, Decimal or JSON float.
 
