@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from cdk_app.constructs.tables import Tables
 from cdk_app.models import invoke_statements, routed_models
 from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
-from runtime.contract.routes import (
-    Function,
+from runtime.contract.functions import Function
+from runtime.contract.grants import (
+    DataGrant,
     Grant,
     LaunchGrant,
     ListGrant,
@@ -14,6 +15,7 @@ from runtime.contract.routes import (
     ObjectGrant,
     TableGrant,
 )
+from runtime.contract.worker_grants import WORKER_GRANTS
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ecs as ecs
@@ -42,23 +44,43 @@ def statements_of(
 
 
 def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+    if isinstance(grant, LaunchGrant):
+        return _launch_statements(resources, stack)
+    return _data_statements(grant, resources.tables, resources.bucket, stack)
+
+
+def _data_statements(
+    grant: DataGrant, tables: Tables, bucket: s3.IBucket, stack: Stack
+) -> list[iam.PolicyStatement]:
     match grant:
         case TableGrant():
-            arn = resources.tables[grant.table.name].table_arn
+            arn = tables[grant.table.name].table_arn
             resource = f"{arn}/index/{grant.index}" if grant.index else arn
             return [iam.PolicyStatement(actions=list(grant.actions), resources=[resource])]
         case ObjectGrant():
-            objects = [resources.bucket.arn_for_objects(pattern) for pattern in grant.keys]
+            objects = [bucket.arn_for_objects(pattern) for pattern in grant.keys]
             return [iam.PolicyStatement(actions=list(grant.actions), resources=objects)]
         case ListGrant():
-            return [list_statement(resources.bucket, grant)]
-        case LaunchGrant():
-            return _launch_statements(resources, stack)
+            return [_list_statement(bucket, grant)]
         case ModelGrant():
             return invoke_statements(stack)
 
 
-def list_statement(bucket: s3.IBucket, grant: ListGrant) -> iam.PolicyStatement:
+def worker_statements(
+    stack: Stack, tables: Tables, bucket: s3.IBucket
+) -> list[iam.PolicyStatement]:
+    """All that a worker may do besides writing its own log."""
+    statements: list[iam.PolicyStatement] = []
+    for row in WORKER_GRANTS:
+        found = _data_statements(row.grant, tables, bucket, stack)
+        if row.name is not None:
+            for statement in found:
+                statement.sid = row.name
+        statements.extend(found)
+    return statements
+
+
+def _list_statement(bucket: s3.IBucket, grant: ListGrant) -> iam.PolicyStatement:
     """Listing by prefix. It also makes S3 say 404 for a missing object whose key matches: S3 asks
     for this permission then, with the key as the prefix.
     """

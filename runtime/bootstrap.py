@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from runtime.contract import environment as names
 from runtime.domain.errors import ConfigurationError
@@ -18,12 +18,11 @@ from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.ports import Clock, Ports
 from runtime.domain.service_ports import ApiPorts, ApiSettings, WorkItem
+from runtime.models.registry import BEDROCK
 
 if TYPE_CHECKING:
     from runtime.local.api import LocalApi
     from runtime.local.storage import LocalStorage
-
-BEDROCK: Final = "bedrock"
 
 
 class SystemClock:
@@ -56,21 +55,6 @@ class LocalEngine:
     ports: Ports
     path_of: Callable[[str], Path]
     close: Callable[[], None]
-
-
-def embedded_model(slots: int) -> ModelClient:
-    """The model that comes with the package. Raises `ConfigurationError` if it isn't installed."""
-    from runtime.models.llama import LlamaModels  # noqa: PLC0415
-
-    return LlamaModels(slots=slots)
-
-
-def bedrock_models(concurrency: int) -> ModelClient:
-    """Bedrock with the credentials and region that boto3 finds."""
-    from runtime.models.bedrock import BedrockModels  # noqa: PLC0415
-    from runtime.sdk import create_bedrock_client  # noqa: PLC0415
-
-    return BedrockModels(create_bedrock_client(concurrency=concurrency))
 
 
 def local_engine(
@@ -180,7 +164,7 @@ def aws_ports(
     storage = AwsStorage(
         environment,
         clock=clock or SystemClock(),
-        clients=OwnClients(concurrency=concurrency, patience=WORKER),
+        clients=OwnClients(concurrency=concurrency, timeouts=WORKER),
     )
     return Ports(
         clock=storage.clock,

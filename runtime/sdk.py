@@ -1,6 +1,6 @@
 """The one factory of AWS SDK clients: every timeout, retry and pool size is set here.
 
-The SDK is imported when the first client is made, so that importing this module costs nothing.
+The SDK is imported when the first client is created, so that importing this module costs nothing.
 Clients are thread safe; make one of a kind per process and share it.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a process waits for AWS, in seconds, and how often it asks, first try included.
 
     Every storage write may be sent twice: conditions or tokens make it safe. A throttled request
@@ -33,11 +33,11 @@ class Patience:
     attempts: int
 
 
-WORKER: Final = Patience(connect=5.0, table=10.0, object=60.0, model=100.0, attempts=5)
+WORKER: Final = Timeouts(connect=5.0, table=10.0, object=60.0, model=100.0, attempts=5)
 """Minutes hardly matter. The wait for a model is below the 350 s after which NAT and VPC endpoints
 drop an idle connection, and within the two minutes that a reclaimed machine has left."""
 
-REQUEST: Final = Patience(connect=1.0, table=2.5, object=6.0, model=25.0, attempts=3)
+REQUEST: Final = Timeouts(connect=1.0, table=2.5, object=6.0, model=25.0, attempts=3)
 """Somebody waits, and the function is ended after 15 seconds (29 where it reads files or calls
 models): an error has to come before that, or the client never reads what it is."""
 
@@ -49,25 +49,25 @@ USER_AGENT: Final = "seedwright"
 """A fixed one for model calls: botocore builds its own twice for every call."""
 
 
-def create_dynamodb_client(patience: Patience = WORKER) -> "DynamoDBClient":
+def create_dynamodb_client(timeouts: Timeouts = WORKER) -> "DynamoDBClient":
     """For all tables. Raises `ConfigurationError`."""
     client: DynamoDBClient = _create(
         "dynamodb",
-        connect_timeout=patience.connect,
-        read_timeout=patience.table,
-        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.table,
+        retries={"total_max_attempts": timeouts.attempts, "mode": "standard"},
         max_pool_connections=10,
     )
     return client
 
 
-def create_s3_client(patience: Patience = WORKER) -> "S3Client":
+def create_s3_client(timeouts: Timeouts = WORKER) -> "S3Client":
     """For the bucket. Raises `ConfigurationError`."""
     client: S3Client = _create(
         "s3",
-        connect_timeout=patience.connect,
-        read_timeout=patience.object,
-        retries={"total_max_attempts": patience.attempts, "mode": "standard"},
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.object,
+        retries={"total_max_attempts": timeouts.attempts, "mode": "standard"},
         max_pool_connections=10,
         # Signed addresses: version 4 and the bucket's host in its region. Without these the SDK
         # signs them by version 2 for some regions, which encrypted buckets refuse, and for the
@@ -95,15 +95,15 @@ def create_ecs_client() -> "ECSClient":
 
 
 def create_bedrock_client(
-    *, concurrency: int, patience: Patience = WORKER
+    *, concurrency: int, timeouts: Timeouts = WORKER
 ) -> "BedrockRuntimeClient":
     """For `concurrency` simultaneous model calls. One call is one HTTP request: the SDK would pay
     again for a retry, because Converse has no idempotency token. Raises `ConfigurationError`.
     """
     client: BedrockRuntimeClient = _create(
         "bedrock-runtime",
-        connect_timeout=patience.connect,
-        read_timeout=patience.model,
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.model,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=concurrency,
         user_agent=USER_AGENT,

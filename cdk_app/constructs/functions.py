@@ -9,7 +9,7 @@ from cdk_app.grants import Resources, acknowledge_grants, statements_of
 from cdk_app.logs import log_group
 from cdk_app.nag import acknowledge
 from runtime.contract import environment as names
-from runtime.contract.routes import Function
+from runtime.contract.functions import Function
 from runtime.contract.tables import TABLES
 
 from aws_cdk import Duration, Stack

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.contract import log_lines as lines
+from runtime.contract.routes import EVENT_FUNCTIONS, LAUNCHERS
+from runtime.contract.statuses import ENDS
 
 from aws_cdk import Duration
 from aws_cdk import aws_apigatewayv2 as apigw
@@ -17,12 +19,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 PERIOD: Final = Duration.minutes(5)
-LAUNCHERS: Final = ("create_job", "resume_job", "task_stopped", "sweep_queue")
-"""The functions that start workers."""
-TENDERS: Final = ("task_stopped", "sweep_queue")
+RECOVERERS: Final = tuple(each.name for each in EVENT_FUNCTIONS)
 """The functions that find workers dead."""
-ENDS: Final = ("COMPLETED", "FAILED", "BUDGET_EXCEEDED", "CANCELLED")
-"""The statuses that a job can end with."""
 
 
 class Measures(Construct):
@@ -51,7 +49,7 @@ class Measures(Construct):
                     logs.FilterPattern.string_value("$.status", "=", status),
                 ),
             )
-            for status in ENDS
+            for status in map(str, ENDS)
         }
         self.costs_above_worst_case = self._count(
             "CostsAboveWorstCase", worker_log, _message(lines.COST_ABOVE_WORST_CASE)
@@ -66,7 +64,9 @@ class Measures(Construct):
             "WorkersNotStarted", LAUNCHERS, _message(lines.WORKER_NOT_STARTED)
         )
         # A job whose workers died has failed like any other; no worker was left to say so.
-        self._count_in("JobsFailed", TENDERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp")
+        self._count_in(
+            "JobsFailed", RECOVERERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp"
+        )
 
     def api_metric(
         self, name: str, *, statistic: str = "sum", label: str | None = None

@@ -4,22 +4,13 @@ from typing import Final
 
 from cdk_app.config import StageConfig
 from cdk_app.constructs.tables import Tables
-from cdk_app.grants import acknowledge_models, list_statement
+from cdk_app.grants import acknowledge_models, worker_statements
 from cdk_app.logs import log_group
-from cdk_app.models import invoke_statements
 from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
 from cdk_app.source import ROOT, WORKER_SOURCES
 from runtime.contract import environment
-from runtime.contract.routes import FAILURES, JOB_DATA, SEEDS, ListGrant
-from runtime.contract.tables import (
-    CHECKPOINT_METADATA,
-    COST_TRACKING,
-    JOBS,
-    QUEUE,
-    QUEUE_BY_STATUS,
-    TABLES,
-    TEMPLATES,
-)
+from runtime.contract.grants import FAILURES, JOB_DATA, SEEDS
+from runtime.contract.tables import TABLES
 
 from aws_cdk import Duration, IgnoreMode, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
@@ -28,7 +19,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-CONTAINER_NAME: Final = "worker"
 USER: Final = "10001:10001"
 """Numbers, because the image makes no account: it has no step that runs on the target machine."""
 STOP_SECONDS: Final = 120
@@ -61,7 +51,7 @@ class WorkerTask(Construct):
             task_role=_task_role(self),
         )
         self._add_container(stage, tables, bucket)
-        for statement in _worker_statements(Stack.of(self), tables, bucket):
+        for statement in worker_statements(Stack.of(self), tables, bucket):
             self.definition.task_role.add_to_principal_policy(statement)
         self._acknowledge(bucket)
 
@@ -69,8 +59,8 @@ class WorkerTask(Construct):
         linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)
         linux.drop_capabilities(ecs.Capability.ALL)
         self.definition.add_container(
-            CONTAINER_NAME,
-            container_name=CONTAINER_NAME,
+            environment.WORKER_CONTAINER,
+            container_name=environment.WORKER_CONTAINER,
             image=ecs.ContainerImage.from_docker_image_asset(_image(self)),
             # The exec form: a shell in between would keep SIGTERM from Python.
             entry_point=["python", "-m", "runtime.worker"],
@@ -84,7 +74,7 @@ class WorkerTask(Construct):
                 environment.WORKER_CONCURRENCY: str(stage.worker_concurrency),
             },
             logging=ecs.LogDriver.aws_logs(
-                stream_prefix=CONTAINER_NAME,
+                stream_prefix=environment.WORKER_CONTAINER,
                 log_group=self.log_group,
                 # Logs that can't be delivered must not stop a worker that pays for its time.
                 mode=ecs.AwsLogDriverMode.NON_BLOCKING,
@@ -133,33 +123,3 @@ def _image(scope: Construct) -> ecr_assets.DockerImageAsset:
         exclude=["*", *(f"!{path}" for path in WORKER_SOURCES), "**/__pycache__", "**/*.pyc"],
         ignore_mode=IgnoreMode.DOCKER,
     )
-
-
-def _worker_statements(
-    stack: Stack, tables: Tables, bucket: s3.IBucket
-) -> list[iam.PolicyStatement]:
-    """Exactly the calls of `runtime/aws` that a worker makes."""
-    jobs, queue = tables[JOBS.name], tables[QUEUE.name]
-    checkpoints, costs = tables[CHECKPOINT_METADATA.name], tables[COST_TRACKING.name]
-    return [
-        _allow("Jobs", ["dynamodb:GetItem", "dynamodb:UpdateItem"], jobs.table_arn),
-        _allow("Queue", ["dynamodb:UpdateItem"], queue.table_arn),
-        _allow("QueueByStatus", ["dynamodb:Query"], f"{queue.table_arn}/index/{QUEUE_BY_STATUS}"),
-        _allow("Templates", ["dynamodb:GetItem"], tables[TEMPLATES.name].table_arn),
-        _allow("Costs", ["dynamodb:PutItem", "dynamodb:Query"], costs.table_arn),
-        _allow("Checkpoints", ["dynamodb:GetItem", "dynamodb:UpdateItem"], checkpoints.table_arn),
-        list_statement(bucket, ListGrant(prefixes=(SEEDS, JOB_DATA))),
-        _allow("Seeds", ["s3:GetObject", "s3:GetObjectVersion"], bucket.arn_for_objects(SEEDS)),
-        _allow(
-            "JobObjects",
-            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
-            bucket.arn_for_objects(JOB_DATA),
-        ),
-        # The list of failures goes when a repeated export finds none; nothing else is deleted.
-        _allow("NoFailures", ["s3:DeleteObject"], bucket.arn_for_objects(FAILURES)),
-        *invoke_statements(stack),
-    ]
-
-
-def _allow(sid: str, actions: list[str], resource: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(sid=sid, actions=actions, resources=[resource])

@@ -10,7 +10,8 @@ from cdk_app.constructs.network import WorkerNetwork
 from cdk_app.grants import Resources
 from cdk_app.logs import log_group
 from cdk_app.nag import acknowledge
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_apigateway as apigateway

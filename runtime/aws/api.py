@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
-from runtime.aws.job_directory import DynamoJobDirectory
+from runtime.aws.job_catalog import DynamoJobCatalog
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.aws.links import S3Links
 from runtime.aws.storage import AwsStorage, Clients, OwnClients
-from runtime.aws.template_directory import DynamoTemplateDirectory
-from runtime.aws.work_directory import DynamoWorkDirectory
+from runtime.aws.template_catalog import DynamoTemplateCatalog
+from runtime.aws.work_catalog import DynamoWorkCatalog
 from runtime.contract import environment as names
 from runtime.contract.tables import QUEUE, TEMPLATES
 from runtime.domain.errors import ConfigurationError
@@ -42,7 +42,7 @@ class AwsApi(AwsStorage):
         super().__init__(
             environment,
             clock=clock,
-            clients=clients or OwnClients(concurrency=MODEL_CALLS, patience=REQUEST),
+            clients=clients or OwnClients(concurrency=MODEL_CALLS, timeouts=REQUEST),
         )
         self.provider: Final = provider
         self.new_id: Final = new_id
@@ -61,14 +61,12 @@ class AwsApi(AwsStorage):
         return self._load_prices(self._environment)
 
     @cached_property
-    def job_directory(self) -> DynamoJobDirectory:
-        return DynamoJobDirectory(
-            client=self._clients.dynamodb, names=self._table, clock=self.clock
-        )
+    def job_catalog(self) -> DynamoJobCatalog:
+        return DynamoJobCatalog(client=self._clients.dynamodb, names=self._table, clock=self.clock)
 
     @cached_property
-    def work(self) -> DynamoWorkDirectory:
-        return DynamoWorkDirectory(
+    def work(self) -> DynamoWorkCatalog:
+        return DynamoWorkCatalog(
             client=self._clients.dynamodb, table_name=self._table(QUEUE), clock=self.clock
         )
 
@@ -78,8 +76,8 @@ class AwsApi(AwsStorage):
         return EcsLauncher(client=self._clients.ecs, settings=TaskSettings.of(self._environment))
 
     @cached_property
-    def template_directory(self) -> DynamoTemplateDirectory:
-        return DynamoTemplateDirectory(
+    def template_catalog(self) -> DynamoTemplateCatalog:
+        return DynamoTemplateCatalog(
             client=self._clients.dynamodb, table_name=self._table(TEMPLATES), clock=self.clock
         )
 

@@ -41,6 +41,7 @@ from runtime.domain.jobs.job import (
     Progress,
     sources_of,
 )
+from runtime.domain.money.amounts import exact_usd, nano_of
 from runtime.domain.ports import Clock
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class DynamoJobStore:
                 ":generated": progress.records_generated,
                 ":failed": progress.failed_records,
                 ":tokens": progress.tokens_used,
-                ":cost": _usd(progress.cost_nano),
+                ":cost": exact_usd(progress.cost_nano),
                 ":kinds": progress.failures_by_kind,
                 ":models": _usd_by_model(progress),
                 ":now": stamp(self._clock.now()),
@@ -200,7 +201,7 @@ def job_item(job: Job) -> Item:
         "records_generated": job.progress.records_generated,
         "failed_records": job.progress.failed_records,
         "tokens_used": job.progress.tokens_used,
-        "cost_estimate": _usd(job.progress.cost_nano),
+        "cost_estimate": exact_usd(job.progress.cost_nano),
         "failures_by_kind": job.progress.failures_by_kind,
         "cost_by_model": _usd_by_model(job.progress),
         "created_at": stamp(job.created_at),
@@ -230,13 +231,13 @@ def parse_job(item: Item) -> Job:
                 records_generated=int(item["records_generated"]),
                 failed_records=int(item["failed_records"]),
                 tokens_used=int(item["tokens_used"]),
-                cost_nano=_nano(item["cost_estimate"]),
+                cost_nano=nano_of(item["cost_estimate"]),
                 # Items from before they were counted have neither.
                 failures_by_kind={
                     kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
                 },
                 cost_by_model={
-                    model: _nano(usd) for model, usd in item.get("cost_by_model", {}).items()
+                    model: nano_of(usd) for model, usd in item.get("cost_by_model", {}).items()
                 },
             ),
             error_message=item.get("error_message"),
@@ -253,16 +254,8 @@ def _optional_time(item: Item, name: str) -> datetime | None:
     return parse_stamp(item[name]) if name in item else None
 
 
-def _usd(nano: int) -> Decimal:
-    return Decimal(nano).scaleb(-9)
-
-
 def _usd_by_model(progress: Progress) -> dict[str, Decimal]:
-    return {model: _usd(nano) for model, nano in progress.cost_by_model.items()}
-
-
-def _nano(usd: Decimal) -> int:
-    return int(usd.scaleb(9))
+    return {model: exact_usd(nano) for model, nano in progress.cost_by_model.items()}
 
 
 def _storable(limit: object) -> object:

@@ -1,4 +1,4 @@
-"""Starts workers as tasks on Fargate, on Spot machines unless it is told otherwise."""
+"""Starts workers as tasks on Fargate, on Spot machines unless it is asked for others."""
 
 import hashlib
 from collections.abc import Mapping

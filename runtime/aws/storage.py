@@ -48,21 +48,21 @@ class Clients(Protocol):
 
 
 class OwnClients:
-    """Implements `Clients`; each is made when it is first needed. `concurrency` is how many calls
-    to models are under way at a time.
+    """Implements `Clients`; each is created when it is first needed. `concurrency` is how many
+    calls to models are under way at a time.
     """
 
-    def __init__(self, *, concurrency: int, patience: sdk.Patience) -> None:
+    def __init__(self, *, concurrency: int, timeouts: sdk.Timeouts) -> None:
         self._concurrency = concurrency
-        self._patience = patience
+        self._timeouts = timeouts
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        return sdk.create_dynamodb_client(self._patience)
+        return sdk.create_dynamodb_client(self._timeouts)
 
     @cached_property
     def s3(self) -> "S3Client":
-        return sdk.create_s3_client(self._patience)
+        return sdk.create_s3_client(self._timeouts)
 
     @cached_property
     def ecs(self) -> "ECSClient":
@@ -70,12 +70,12 @@ class OwnClients:
 
     @cached_property
     def bedrock(self) -> "BedrockRuntimeClient":
-        return sdk.create_bedrock_client(concurrency=self._concurrency, patience=self._patience)
+        return sdk.create_bedrock_client(concurrency=self._concurrency, timeouts=self._timeouts)
 
 
 class AwsStorage:
     """Ports of storage and models. A variable that an adapter misses is named by a
-    `ConfigurationError` when the adapter is made.
+    `ConfigurationError` when the adapter is created.
     """
 
     def __init__(self, environment: Mapping[str, str], *, clock: Clock, clients: Clients) -> None:

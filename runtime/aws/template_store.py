@@ -1,9 +1,9 @@
-"""Templates as the engine reads and saves them; see `template_directory.py` for the items."""
+"""Templates as the engine reads and saves them; see `template_catalog.py` for the items."""
 
 from typing import TYPE_CHECKING
 
 from runtime.aws.table import Table
-from runtime.aws.template_directory import FIRST_VERSION, DynamoTemplateDirectory
+from runtime.aws.template_catalog import FIRST_VERSION, DynamoTemplateCatalog
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.ports import Clock
 from runtime.domain.templates.storage import parse_stored
@@ -18,7 +18,7 @@ class DynamoTemplateStore:
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
         self._table = Table(client, table_name)
-        self._directory = DynamoTemplateDirectory(client=client, table_name=table_name, clock=clock)
+        self._catalog = DynamoTemplateCatalog(client=client, table_name=table_name, clock=clock)
 
     def load_template(self, ref: TemplateRef) -> Template:
         item = None
@@ -32,12 +32,12 @@ class DynamoTemplateStore:
 
     def save_template(self, user_id: str, template_id: str, template: Template) -> TemplateRef:
         try:
-            head = self._directory.get_head(template_id)
+            head = self._catalog.get_head(template_id)
         except TemplateNotFoundError:
-            return self._directory.create(user_id, template_id, template, public=False).latest
+            return self._catalog.create(user_id, template_id, template, public=False).latest
         if head.user_id != user_id:
             raise ConflictError(f"template {template_id} is taken: choose another id")
         try:
-            return self._directory.update(head, template, public=head.public).latest
+            return self._catalog.update(head, template, public=head.public).latest
         except TemplateNotFoundError as exc:
             raise ConflictError(f"template {template_id} was deleted meanwhile") from exc

@@ -1,7 +1,7 @@
 """The work queue as a DynamoDB table with an index by status and time.
 
 An item: work_id, job_id, shard (absent for an unsharded job), status, owner (while RUNNING),
-fence, heartbeat (a beat, +1 each), attempt (claims so far), queued_at. `work_directory.py` keeps
+fence, heartbeat (a beat, +1 each), attempt (claims so far), queued_at. `work_catalog.py` keeps
 on it who starts and watches the worker.
 """
 

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final
 from runtime.client.connection import Connection
 from runtime.client.jobs import job_path
 from runtime.client.observer import Observer
-from runtime.client.transfer import OnBytes, Transfer, replacing
+from runtime.client.transfer import OnBytes, Transfer
+from runtime.disk import replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
 from runtime.domain.jobs.job import MAX_RECORDS
 from runtime.domain.jobs.record import index_of

@@ -20,16 +20,12 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from runtime.client.profiles import is_loopback, login_command
+from runtime.domain.error_statuses import error_class_of
 from runtime.domain.errors import (
     ConfigurationError,
-    ConflictError,
-    ForbiddenError,
-    InputError,
     LimitError,
-    NotFoundError,
     SeedwrightError,
     StorageUnavailableError,
-    TooLargeError,
     UnauthenticatedError,
 )
 
@@ -51,17 +47,6 @@ _MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
 _REPEATABLE: Final = frozenset({"GET", "DELETE"})
-
-_ERRORS: Final[Mapping[int, type[SeedwrightError]]] = {
-    HTTPStatus.BAD_REQUEST: InputError,
-    HTTPStatus.UNAUTHORIZED: UnauthenticatedError,
-    HTTPStatus.FORBIDDEN: ForbiddenError,
-    HTTPStatus.NOT_FOUND: NotFoundError,
-    HTTPStatus.CONFLICT: ConflictError,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
-    HTTPStatus.TOO_MANY_REQUESTS: LimitError,
-}
-"""What a refusal is here. Anything from 500 on is `StorageUnavailableError`: it may pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +131,7 @@ class ApiClient:
         repeatable: bool = False,
     ) -> Reply:
         """Send a request, again where that is safe, and give its answer. Raises what was refused:
-        see `_ERRORS`; `StorageUnavailableError` when the API can't be reached or is busy.
+        see `error_class_of`; `StorageUnavailableError` when the API can't be reached or is busy.
         """
         again = repeatable or method in _REPEATABLE
         sent = {"accept": "application/json", "user-agent": "seedwright", **(headers or {})}
@@ -217,8 +202,7 @@ class ApiClient:
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             request_id = reply.headers.get("x-request-id")
             message += f" (request id {request_id})" if request_id else ""
-            raise StorageUnavailableError(message)
-        raise _ERRORS.get(reply.status, InputError)(message)
+        raise error_class_of(reply.status)(message)
 
     def _unreachable(self, exc: HTTPError) -> SeedwrightError:
         if isinstance(exc, SSLError):

@@ -4,19 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Self
 
 from runtime.client.http import ApiClient, segment
 from runtime.domain.errors import ConfigurationError, NotFoundError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
-from runtime.domain.money.amounts import NANO_PER_USD, usd_decimal
-
-
-def nano(amount: float) -> int:
-    """An amount of the API, which is in USD, in nano-USD."""
-    return int(Decimal(str(amount)) * NANO_PER_USD)
+from runtime.domain.money.amounts import from_usd, usd_decimal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +47,12 @@ class Job:
                 template_version=config["template_version"],
                 seed_data_path=config["seed_data_path"],
                 num_records=config["num_records"],
-                budget_nano=nano(document["budget_limit"]),
+                budget_nano=from_usd(document["budget_limit"]),
                 progress=Progress(
                     records_generated=document["records_generated"],
                     failed_records=document["failed_records"],
                     tokens_used=document["tokens_used"],
-                    cost_nano=nano(document["cost_estimate"]),
+                    cost_nano=from_usd(document["cost_estimate"]),
                 ),
                 created_at=datetime.fromisoformat(document["created_at"]),
                 completed_at=datetime.fromisoformat(ended) if ended else None,

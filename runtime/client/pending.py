@@ -8,8 +8,7 @@ from typing import Any
 
 import orjson
 
-from runtime.client.profiles import write_private
-from runtime.local.database import disk_errors
+from runtime.disk import disk_errors, write_private
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,7 @@ refused when others can read it.
 
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +16,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from runtime.disk import disk_errors, exclusive, write_private
 from runtime.domain.errors import ConfigurationError, UnauthenticatedError
-from runtime.local.database import disk_errors
-from runtime.local.liveness import exclusive
 
 API_URL: Final = "SEEDWRIGHT_API_URL"
 TOKEN: Final = "SEEDWRIGHT_TOKEN"  # noqa: S105 - the name of a variable
@@ -140,22 +137,6 @@ def _is_sound(profile: Profile) -> bool:
         and all(isinstance(text, str | None) for text in texts.values())
         and isinstance(expires_at, int | None)
     )
-
-
-def write_private(path: Path, body: bytes) -> None:
-    """Replace a file all at once by one that only its owner can read. Raises `StorageError`."""
-    with disk_errors(f"write {path}"):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:  # mkstemp gives mode 0600
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(temporary).unlink()
-            raise
 
 
 def folder_of(environment: Mapping[str, str], variable: str, default: str) -> Path:

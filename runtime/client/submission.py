@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 import orjson
 
 from runtime.client.connection import Connection, state_folder
-from runtime.client.jobs import Job, nano
+from runtime.client.jobs import Job
 from runtime.client.observer import Observer
 from runtime.client.pending import JobRequest, Pending
 from runtime.client.seeds import Seeds, check_seeds, seed_source, upload_seeds
@@ -30,6 +30,7 @@ from runtime.client.templates import (
     read_document,
 )
 from runtime.client.transfer import Source, open_source
+from runtime.disk import disk_errors
 from runtime.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -45,7 +46,6 @@ from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_document
 from runtime.inputs.options import check_count
-from runtime.local.database import disk_errors
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
 """The options of a submission."""
@@ -181,7 +181,7 @@ def _report_estimate(
         {**{name: body[name] for name in asked}, **options_document(*decisive)},
         repeatable=True,
     )
-    likely, highest = nano(found["likely_usd"]), nano(found["highest_usd"])
+    likely, highest = from_usd(found["likely_usd"]), from_usd(found["highest_usd"])
     budget = parse_usd(body["budget_limit"])
     observer.notice(
         f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"

@@ -7,7 +7,6 @@ A signed URL is a secret as long as it is valid: no message quotes one.
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BytesIO
@@ -19,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.filepost import encode_multipart_formdata
 
 from runtime.client.http import Pauses, make_pool
+from runtime.disk import replacing
 from runtime.domain.errors import (
     ConfigurationError,
     ForbiddenError,
@@ -27,7 +27,6 @@ from runtime.domain.errors import (
     SeedwrightError,
     StorageUnavailableError,
 )
-from runtime.local.database import disk_errors
 
 ATTEMPTS: Final = 4
 
@@ -191,22 +190,3 @@ class Transfer:
             if attempt < ATTEMPTS - 1:
                 self._pauses.before(attempt)
         raise last
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file beside `target` that takes its place at the end, and is removed if it fails.
-
-    Raises `StorageError`.
-    """
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        with disk_errors(f"write {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                yield file
-            temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

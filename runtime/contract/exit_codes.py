@@ -1,7 +1,20 @@
-"""Exit codes of the command, see docs/cli.md."""
+"""Exit codes of the worker, see docs/architecture.md, and of the command, see docs/cli.md."""
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Final
+
+
+class ExitCode(IntEnum):
+    """What a worker's process says to whoever started it."""
+
+    DONE = 0
+    JOB_FAILED = 1
+    BUDGET_EXCEEDED = 2
+    BAD_CONFIGURATION = 64
+    INTERRUPTED = 75
+    """EX_TEMPFAIL: the work is claimable again."""
+
 
 EXIT_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2

@@ -14,9 +14,11 @@ Numbers have at least four digits. Past 9999 they grow, so whoever lists must or
 """
 
 import re
+from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
-_SERIAL = re.compile(r"/(?:batch|part)-(\d{4,})\.jsonl$")
+_SERIAL: Final = re.compile(r"/(?:batch|part)-(\d{4,})\.jsonl$")
 
 
 def job_prefix(job_id: str) -> str:
@@ -41,26 +43,33 @@ def prices_key(job_id: str) -> str:
     return f"jobs/{job_id}/prices.json"
 
 
-def batches_prefix(job_id: str, shard: int | None = None) -> str:
-    """The folder of record batches. Without a shard it also covers every shard's folder."""
-    folder = "" if shard is None else f"shard-{shard:04d}/"
-    return f"jobs/{job_id}/outputs/{folder}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NumberedObjects:
+    """One kind of numbered objects of a job, each some lines: `{folder}/{stem}-0001.jsonl`."""
+
+    folder: str
+    stem: str
+
+    def prefix(self, job_id: str, shard: int | None = None) -> str:
+        """Their folder. Without a shard it also covers every shard's folder."""
+        below = "" if shard is None else f"shard-{shard:04d}/"
+        return f"jobs/{job_id}/{self.folder}/{below}"
+
+    def key(self, job_id: str, number: int, shard: int | None = None) -> str:
+        """One object; numbers begin at 1."""
+        return f"{self.prefix(job_id, shard)}{self.stem}-{number:04d}.jsonl"
 
 
-def batch_key(job_id: str, number: int, shard: int | None = None) -> str:
-    """The object of one batch; numbers begin at 1."""
-    return f"{batches_prefix(job_id, shard)}batch-{number:04d}.jsonl"
+RECORDS: Final = NumberedObjects(folder="outputs", stem="batch")
+"""The batches of finished records."""
 
+FAILURE_PARTS: Final = NumberedObjects(folder="failures", stem="part")
+"""The lists of failures that are saved while the job runs."""
 
-def failure_parts_prefix(job_id: str, shard: int | None = None) -> str:
-    """The folder of failure lists that are saved while the job runs."""
-    folder = "" if shard is None else f"shard-{shard:04d}/"
-    return f"jobs/{job_id}/failures/{folder}"
-
-
-def failure_part_key(job_id: str, number: int, shard: int | None = None) -> str:
-    """One saved list of failures; numbers begin at 1."""
-    return f"{failure_parts_prefix(job_id, shard)}part-{number:04d}.jsonl"
+batches_prefix = RECORDS.prefix
+batch_key = RECORDS.key
+failure_parts_prefix = FAILURE_PARTS.prefix
+failure_part_key = FAILURE_PARTS.key
 
 
 def failures_key(job_id: str) -> str:

@@ -3,7 +3,7 @@
     {job_id}/{number}               the job's launch of that number
     {job_id}/shard-{shard}/{number}
 
-ECS stores it as `startedBy` and tells it when the task has stopped; the worker reads it from
+ECS stores it as `startedBy` and reports it when the task has stopped; the worker reads it from
 `WORKER_OWNER` and puts it into its claims.
 """
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from runtime.datasets.engine_parts import check_backend
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
@@ -20,6 +19,7 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
+from runtime.models.registry import check_provider
 
 _IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.SEQUENTIAL)
 
@@ -166,5 +166,5 @@ def _models_of(plan: Plan) -> tuple[str, ...]:
 
 def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
     today = datetime.now(UTC).date()
-    provider = check_backend(backend)
+    provider = check_provider(backend)
     return make_plan(template, prices, provider=provider, model=models.model, on=today)

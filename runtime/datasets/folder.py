@@ -12,9 +12,7 @@ draws the same seeds, on any machine.
 """
 
 import errno
-import fcntl
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,13 +23,13 @@ import orjson
 from runtime.bootstrap import LocalEngine
 from runtime.contract.keys import export_key, failures_key, seed_prefix
 from runtime.datasets.request import DatasetRequest
+from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
 from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import usd_decimal
 from runtime.export.batches import Batches
-from runtime.local.database import disk_errors
 from runtime.local.storage import open_objects
 from runtime.service.requeue import queue_again
 
@@ -82,24 +80,29 @@ class DatasetFolder:
         """
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._check_links()
+            descriptor = open_lock(self.state / "lock")
         except OSError as exc:
             with disk_errors(f"create {self.state}"):
                 if exc.errno == errno.ENOSPC:
                     raise
             with out_errors(self.path):
                 raise
-        try:
-            with disk_errors(f"lock {self.state}"):
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as exc:
-                    raise ConfigurationError(
-                        f"another process is generating into {self.path}: wait for it or stop it"
-                    ) from exc
+        taken = ConfigurationError(
+            f"another process is generating into {self.path}: wait for it or stop it"
+        )
+        with locked(descriptor, self.state, taken=taken):
             yield
-        finally:
-            os.close(descriptor)
+
+    def _check_links(self) -> None:
+        """The state is written into, so none of it may lead elsewhere: a folder that came from
+        somebody else could name any file of this user. Raises `ConfigurationError` or `OSError`.
+        """
+        for each in (self.state, *self.state.iterdir()):
+            if each.is_symlink():
+                raise ConfigurationError(
+                    f"{each} is a symbolic link: delete it, or choose another --out"
+                )
 
     def _stored_identity(self) -> Mapping[str, object] | None:
         try:
@@ -115,10 +118,8 @@ class DatasetFolder:
         any point: the identity is written first and everything after it can be done again.
         """
         if self._stored_identity() is None:
-            temporary = self._identity.with_suffix(".tmp")
-            with disk_errors(f"write {self._identity}"):
-                temporary.write_bytes(orjson.dumps(request.identity()))
-                temporary.replace(self._identity)
+            with replacing(self._identity) as file:
+                file.write(orjson.dumps(request.identity()))
         job_id = request.job_id()
         ports = engine.ports
         try:
@@ -170,7 +171,7 @@ class DatasetFolder:
             source, target = engine.path_of(key), self.path / name
             with disk_errors(f"write {target}"):
                 if source.exists():
-                    _replace(source, target)
+                    replace_by_link(source, target)
                     paths.append(target)
                 else:
                     target.unlink(missing_ok=True)
@@ -204,17 +205,6 @@ class DatasetFolder:
 
 def _file_name(output_format: OutputFormat) -> str:
     return f"dataset.{output_format.lower()}"
-
-
-def _replace(source: Path, target: Path) -> None:
-    """`target` becomes `source`, all at once and where it can be without a copy."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 def folder_name(name: str) -> str:

@@ -7,7 +7,6 @@ from typing import Final
 
 import orjson
 
-from runtime.datasets.engine_parts import check_backend
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
@@ -18,6 +17,7 @@ from runtime.domain.templates.template import Template
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
+from runtime.models.registry import check_provider
 
 DEFAULT_BUDGET: Final = "1.00"
 DEFAULT_DRAWS: Final = Draws(random_seed=0)
@@ -77,6 +77,6 @@ def read_request(
         seeds=read_seeds(seeds, checked.schema_requirements),
         draws=draws,
         models=models or ModelChoice(),
-        backend=check_backend(backend),
+        backend=check_provider(backend),
         delivery=delivery,
     )

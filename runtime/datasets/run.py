@@ -16,7 +16,7 @@ from typing import Final
 
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
 from runtime.contract.keys import export_key
-from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import DatasetFolder, check_writable
 from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
@@ -29,6 +29,7 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.engine.dry_run import render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.models.registry import open_models
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker

@@ -42,7 +42,7 @@ class Page(Generic[ItemT]):
 # ── jobs ───────────────────────────────────────────────────────────────────────────────────────
 
 
-class JobDirectory(Protocol):
+class JobCatalog(Protocol):
     """Jobs as their users see them: many at a time, and gone when they are deleted."""
 
     def list_jobs(
@@ -94,7 +94,7 @@ class WorkItem:
     queued_at: datetime | None = field(default=None, compare=False)
 
 
-class WorkDirectory(Protocol):
+class WorkCatalog(Protocol):
     """The work queue as whoever starts and watches workers sees it. It never executes work."""
 
     def get_work(self, work_id: str) -> WorkItem:
@@ -192,7 +192,7 @@ class TemplateVersion:
     created_at: datetime
 
 
-class TemplateDirectory(Protocol):
+class TemplateCatalog(Protocol):
     """Templates as their users see them. Reads are strongly consistent, lists may lag a moment."""
 
     def get_head(self, template_id: str) -> TemplateHead:
@@ -312,17 +312,17 @@ class ApiPorts(Protocol):
     @property
     def jobs(self) -> JobStore: ...
     @property
-    def job_directory(self) -> JobDirectory: ...
+    def job_catalog(self) -> JobCatalog: ...
     @property
     def queue(self) -> WorkQueue: ...
     @property
-    def work(self) -> WorkDirectory: ...
+    def work(self) -> WorkCatalog: ...
     @property
     def launcher(self) -> Launcher: ...
     @property
     def templates(self) -> TemplateStore: ...
     @property
-    def template_directory(self) -> TemplateDirectory: ...
+    def template_catalog(self) -> TemplateCatalog: ...
     @property
     def objects(self) -> ApiObjects: ...
     @property

@@ -35,7 +35,7 @@ class OutputReader:
         self._validator = None if schema is None else compile_schema(schema)
 
     def read(self, text: str) -> object:
-        """The output to store. Raises `OutputError`, whose message tells the model what is wrong.
+        """The output to store. Raises `OutputError`, whose message says to the model what is wrong.
         The message may quote the output, so it is never logged.
         """
         if not text.strip():

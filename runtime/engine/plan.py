@@ -19,7 +19,7 @@ from runtime.engine.outputs import OutputReader
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
     """One step, ready to be called. `constrained` models are given the schema itself; others are
-    told about it in the prompt.
+    informed of it in the prompt.
     """
 
     step: Step

@@ -2,7 +2,7 @@
 
 A number is written once. Whoever finds it taken gets what is there and goes on with the next one,
 so neither a late owner nor a retried request can overwrite paid work. Failures are kept the same
-way, in numbered parts.
+way, in numbered parts: every kind of lines that `runtime.contract.keys` names can be.
 """
 
 import logging
@@ -10,13 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.contract.keys import (
-    batch_key,
-    batches_prefix,
-    failure_part_key,
-    failure_parts_prefix,
-    serial_number,
-)
+from runtime.contract.keys import RECORDS, NumberedObjects, serial_number
 from runtime.domain.errors import ObjectExistsError, StorageError
 from runtime.domain.jobs.record import index_of
 from runtime.domain.ports import ObjectStore
@@ -36,18 +30,6 @@ class Batch:
     key: str
     lines: tuple[bytes, ...]
     indices: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedBatch:
-    """What the store holds under the number that was to be saved.
-
-    `adopted` is True when somebody else's lines were there first: they count, the caller's lines
-    are not stored and go into the next number.
-    """
-
-    batch: Batch
-    adopted: bool
 
 
 class StoredBatches:
@@ -73,52 +55,47 @@ class StoredBatches:
 
 
 class Batches:
-    """The batches and failure parts of jobs, or of one shard of a job.
+    """The numbered objects of one kind of jobs, or of one shard of a job: records by default.
 
     Without a shard, reading covers every shard of the job.
     """
 
-    def __init__(self, objects: ObjectStore, *, logger: logging.Logger = _log) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        kind: NumberedObjects = RECORDS,
+        *,
+        logger: logging.Logger = _log,
+    ) -> None:
         self._objects = objects
+        self._kind = kind
         self._logger = logger
 
     def save_batch(
         self, job_id: str, number: int, lines: Sequence[bytes], *, shard: int | None = None
-    ) -> SavedBatch:
-        """Store records under `number`, once, in one attempt. Raises `StorageError`."""
-        return self._save(number, batch_key(job_id, number, shard), lines)
+    ) -> Batch | None:
+        """Store lines under `number`, once, in one attempt. None when they are stored.
 
-    def save_failures(
-        self, job_id: str, number: int, lines: Sequence[bytes], *, shard: int | None = None
-    ) -> SavedBatch:
-        """Store failures as part `number`, by the same rules. Raises `StorageError`."""
-        return self._save(number, failure_part_key(job_id, number, shard), lines)
-
-    def load_all_batches(
-        self, job_id: str, *, shard: int | None = None, from_number: int = 1
-    ) -> StoredBatches:
-        """Every batch from `from_number` on."""
-        return self._load(batches_prefix(job_id, shard), from_number)
-
-    def load_failures(
-        self, job_id: str, *, shard: int | None = None, from_number: int = 1
-    ) -> StoredBatches:
-        """Every failure part from `from_number` on."""
-        return self._load(failure_parts_prefix(job_id, shard), from_number)
-
-    def _save(self, number: int, key: str, lines: Sequence[bytes]) -> SavedBatch:
+        Otherwise what another owner had there: it counts, the caller's lines are not stored and go
+        under the next number. Raises `StorageError`.
+        """
+        key = self._kind.key(job_id, number, shard)
         body = b"".join(line + b"\n" for line in lines)
         try:
             self._objects.put_if_absent(key, body, content_type=JSON_LINES)
         except ObjectExistsError:
-            # Same bytes: an earlier attempt of ours was stored and only its reply was lost.
             stored = self._objects.get(key)
+            # Same bytes: an earlier attempt of ours was stored and only its reply was lost.
             if stored != body:
                 event(self._logger, logging.WARNING, "batch adopted", key=key)
-                return SavedBatch(batch=self._parse(number, key, stored), adopted=True)
-        return SavedBatch(batch=self._parse(number, key, body), adopted=False)
+                return self._parse(number, key, stored)
+        return None
 
-    def _load(self, prefix: str, from_number: int) -> StoredBatches:
+    def load_all_batches(
+        self, job_id: str, *, shard: int | None = None, from_number: int = 1
+    ) -> StoredBatches:
+        """Every object from `from_number` on."""
+        prefix = self._kind.prefix(job_id, shard)
         try:
             numbered = sorted(
                 (number, stat.key)

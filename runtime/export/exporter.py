@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from runtime.contract.keys import export_key, failures_key
+from runtime.contract.keys import FAILURE_PARTS, export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
@@ -120,6 +120,7 @@ class Exporter:
     def __init__(self, objects: ObjectStore, *, logger: logging.Logger = _log) -> None:
         self._objects = objects
         self._batches = Batches(objects, logger=logger)
+        self._failure_parts = Batches(objects, FAILURE_PARTS, logger=logger)
         self._logger = logger
 
     def export_data(
@@ -132,11 +133,11 @@ class Exporter:
         """Export every requested format, and the failures beside it.
 
         `expected` is the number of records the checkpoint counted, None if it is unknown.
-        `progress` is told the number of records written so far; what it raises stops the export,
-        publishes nothing and reaches the caller as it is.
+        `progress` is notified of the number of records written so far; what it raises stops the
+        export, publishes nothing and reaches the caller as it is.
         """
         stored = self._batches.load_all_batches(job.job_id)
-        parts = self._batches.load_failures(job.job_id)
+        parts = self._failure_parts.load_all_batches(job.job_id)
         if error := stored.error or parts.error:
             raise ExportError(f"the batches could not be listed: {error}") from error
         records = DistinctRecords(

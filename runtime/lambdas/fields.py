@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from runtime.domain.errors import InputError
 from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import MAX_RECORDS
-from runtime.domain.money.amounts import NANO_PER_USD, parse_usd
+from runtime.domain.money.amounts import parse_usd
 
 
 def _uuid(text: str) -> str:
@@ -49,10 +49,3 @@ BudgetNano = Annotated[
 
 Timestamp = Annotated[datetime, Field(strict=True)]
 """RFC 3339, in UTC."""
-
-
-def usd_number(nano: int) -> float:
-    """USD for an answer. Up to 999 999 USD this is exact to the nano-USD when it is written: a
-    double holds 15 digits.
-    """
-    return nano / NANO_PER_USD

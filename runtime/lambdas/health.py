@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Literal
 
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 
 
 class Health(ApiModel):
@@ -12,7 +12,7 @@ class Health(ApiModel):
     status: Literal["ok"] = "ok"
 
 
-@endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Health}, authenticated=False)
-def lambda_handler(call: Call[Nothing, Nothing]) -> Health:  # noqa: ARG001 - the shape of an operation
+@endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.OK: Health}, authenticated=False)
+def lambda_handler(call: Call[NoBody, NoBody]) -> Health:  # noqa: ARG001 - the shape of an operation
     """Say that the API answers."""
     return Health()

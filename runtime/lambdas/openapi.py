@@ -13,8 +13,9 @@ from typing import Any, Final
 import orjson
 from pydantic.json_schema import models_json_schema
 
-from runtime.contract.routes import ROUTES, Route
-from runtime.lambdas.http import ApiModel, Nothing
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
+from runtime.lambdas.http import ApiModel, NoBody
 from runtime.lambdas.router import AnyEndpoint, endpoint_of
 
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -122,7 +123,7 @@ def render() -> bytes:
 
 def _models(endpoints: list[AnyEndpoint]) -> Iterator[tuple[type[ApiModel], Any]]:
     for endpoint in endpoints:
-        if endpoint.body is not Nothing:
+        if endpoint.body is not NoBody:
             yield endpoint.body, "validation"
         for model in endpoint.answers.values():
             if model is not None:
@@ -152,7 +153,7 @@ def _operation(route: Route, endpoint: AnyEndpoint, schemas: Mapping[str, Any]) 
         found["description"] = description
     if not route.authenticated:
         found["security"] = []
-    if endpoint.body is not Nothing:
+    if endpoint.body is not NoBody:
         name = endpoint.body.__name__
         found["requestBody"] = {
             "required": bool(schemas[name].get("required")),

@@ -5,7 +5,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
 
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.lambdas.http import Endpoint
 
 AnyEndpoint = Endpoint[Any, Any]

@@ -14,8 +14,8 @@ class LocalApi:
     """Implements `service_ports.ApiPorts`. Thread safe, as all its parts are.
 
     `base_url` is where clients reach the server, such as `http://127.0.0.1:8080`; signed addresses
-    begin with it. `on_launch` is told of each work item that a worker should be started for, see
-    `LocalLauncher`. Whoever opened `storage` and `models` closes them.
+    begin with it. `on_launch` is notified of each work item that a worker should be started for,
+    see `LocalLauncher`. Whoever opened `storage` and `models` closes them.
     Raises `ConfigurationError` or `StorageError`.
     """
 
@@ -35,12 +35,12 @@ class LocalApi:
         self.new_id = new_id
         self.settings = settings or ApiSettings()
         self.jobs = storage.jobs
-        self.job_directory = storage.job_directory
+        self.job_catalog = storage.job_catalog
         self.queue = storage.queue
         self.work = storage.work
         self.launcher = LocalLauncher(on_launch)
         self.templates = storage.templates
-        self.template_directory = storage.template_directory
+        self.template_catalog = storage.template_catalog
         self.objects = storage.objects
         self.links = LocalLinks(
             base_url=base_url, secret=signing_secret(storage.directory), clock=storage.clock

@@ -1,4 +1,4 @@
-"""The SQLite file that holds a laptop's tables, and failures of its disk as errors of the tree.
+"""The SQLite file that holds a laptop's tables.
 
 One connection a process, guarded by a lock, because the heartbeat thread writes beside the thread
 that owns the work. Other processes may open the same file: every change is a transaction that
@@ -6,7 +6,6 @@ takes the write lock first (BEGIN IMMEDIATE), so what it read can't change befor
 Commits are synced to the disk (synchronous=FULL): what was spent stays spent after a power cut.
 """
 
-import errno
 import os
 import sqlite3
 import threading
@@ -26,8 +25,6 @@ from runtime.local.schema import SCHEMA_VERSION, upgrade
 
 BUSY_SECONDS: Final = 10.0
 """How long a write waits for another process before it is reported as unavailable."""
-
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Database:
@@ -129,22 +126,3 @@ class Database:
 def parse_time(text: str | None) -> datetime | None:
     """A stored moment. As text they sort as in time: all are UTC, and ISO 8601 keeps the order."""
     return None if text is None else datetime.fromisoformat(text)
-
-
-@contextmanager
-def disk_errors(action: str) -> Iterator[None]:
-    """Turn any `OSError` of the block into `StorageFullError` or `StorageError`.
-
-    `action` completes "could not …"; it holds a path or a key, never content.
-    """
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in _DISK_FULL:
-            raise StorageFullError(
-                f"could not {action}: no space left, free some and run again"
-            ) from exc
-        name = errno.errorcode.get(exc.errno or 0, type(exc).__name__)
-        raise StorageError(
-            f"could not {action} ({name}): check the disk and its permissions"
-        ) from exc

@@ -7,12 +7,12 @@ paid for again; a sync for each record would cost more than those.
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from runtime.disk import PRIVATE, disk_errors, make_folder, remove_leftovers, replacing
 from runtime.domain.errors import StorageError, StorageFullError
-from runtime.local.database import disk_errors
-from runtime.local.objects import make_folder, sync_folder
 
 _TAIL_BYTES = 1 << 16
 
@@ -20,13 +20,8 @@ _TAIL_BYTES = 1 << 16
 def remove_journal(path: Path) -> None:
     """Delete a journal; fine when there is none. Raises `StorageError`."""
     with disk_errors(f"delete {path}"):
-        _rewritten(path).unlink(missing_ok=True)
+        remove_leftovers(path)
         path.unlink(missing_ok=True)
-
-
-def _rewritten(path: Path) -> Path:
-    """Where the journal's next content is written before it takes its place."""
-    return path.with_name(f"{path.name}.new")
 
 
 class FileJournal:
@@ -46,7 +41,7 @@ class FileJournal:
         if b"\n" in line:
             raise StorageError("a journal line can't hold a line break: encode it first")
         with disk_errors(f"append to {self._path}"):
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE)
             try:
                 size = os.fstat(descriptor).st_size
                 if os.write(descriptor, line + b"\n") <= len(line):
@@ -75,19 +70,14 @@ class FileJournal:
     def reset(self, lines: Iterable[bytes] = ()) -> None:
         remaining = iter(lines)
         first = next(remaining, None)
-        with disk_errors(f"reset {self._path}"):
-            if first is None:
-                if self._path.exists():
-                    os.truncate(self._path, 0)
-                return
-            new = _rewritten(self._path)
-            with new.open("wb") as file:
-                for line in chain((first,), remaining):
-                    file.write(line + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
-            sync_folder(self._path.parent)
+        action = f"reset {self._path}"
+        if first is None:
+            with disk_errors(action), suppress(FileNotFoundError):
+                os.truncate(self._path, 0)
+            return
+        with replacing(self._path, mode=PRIVATE, durable=True, action=action) as file:
+            for line in chain((first,), remaining):
+                file.write(line + b"\n")
 
     def _cut_torn_line(self) -> None:
         """Truncate the file behind its last line break."""

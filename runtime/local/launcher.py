@@ -1,4 +1,4 @@
-"""Starting a worker on a laptop: one runs already, and is told that there is work."""
+"""Starting a worker on a laptop: one runs already, and is notified that there is work."""
 
 import threading
 from collections.abc import Callable

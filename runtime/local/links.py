@@ -10,7 +10,6 @@ nothing else. The key of the HMAC stays in the storage directory, so addresses o
 
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from runtime.disk import disk_errors, exclusive, write_private
 from runtime.domain.errors import ConfigurationError, ForbiddenError
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import UploadForm
-from runtime.local.database import disk_errors
-from runtime.local.liveness import exclusive
 
 OBJECTS_PATH: Final = "/objects"
 """Where the server takes and gives objects."""
@@ -117,14 +115,7 @@ def signing_secret(directory: Path, *, new: Callable[[], bytes] = _random_secret
     # One of two processes that start together makes it.
     with exclusive(directory / "locks" / "open"), disk_errors(f"open {path}"):
         if not path.exists():
-            temporary = path.with_name(f"{path.name}.new")
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(new())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            write_private(path, new())
         secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise ConfigurationError(f"{path} is damaged: delete it, addresses given so far end then")

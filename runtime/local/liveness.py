@@ -6,17 +6,15 @@ A fence is claimed once, so a lock file is never shared by two claims and may be
 claim. Locks belong to an open file description (flock), so threads of a process exclude each other.
 """
 
-import fcntl
 import os
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from urllib.parse import quote
 
+from runtime.disk import disk_errors, open_lock, try_lock
 from runtime.domain.errors import StorageUnavailableError
-from runtime.local.database import disk_errors
 
 
 class Owner(Enum):
@@ -41,18 +39,19 @@ class WorkLocks:
         """Hold the lock until `drop` or the end of the process."""
         path = self._path(work_id, fence)
         with disk_errors(f"lock {path}"):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = open_lock(path)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, b"%d" % os.getpid())
-            except BlockingIOError as exc:
-                # Another process claimed this fence, could not commit it and is about to let go.
-                os.close(descriptor)
-                raise StorageUnavailableError(f"{path} is held: try again") from exc
+                held = try_lock(descriptor)
+                if held:
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, b"%d" % os.getpid())
             except BaseException:
                 os.close(descriptor)
                 raise
+        if not held:
+            # Another process claimed this fence, could not commit it and is about to let go.
+            os.close(descriptor)
+            raise StorageUnavailableError(f"{path} is held: try again")
         self._held[work_id, fence] = descriptor
 
     def drop(self, work_id: str, fence: int) -> None:
@@ -77,12 +76,10 @@ class WorkLocks:
             except FileNotFoundError:
                 return Owner.GONE
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+                if try_lock(descriptor, shared=True):
+                    return Owner.GONE
                 pid = os.read(descriptor, 32)
                 return Owner.THIS_PROCESS if pid == b"%d" % os.getpid() else Owner.OTHER_PROCESS
-            else:
-                return Owner.GONE
             finally:
                 os.close(descriptor)
 
@@ -93,19 +90,6 @@ class WorkLocks:
 
     def _path(self, work_id: str, fence: int) -> Path:
         return self._directory / f"{quote(work_id, safe='')}.{fence}.lock"
-
-
-@contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Wait for the lock file `path`, hold it for the block. Raises `StorageError`."""
-    with disk_errors(f"lock {path}"):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        with disk_errors(f"lock {path}"):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 _instances: weakref.WeakSet[WorkLocks] = weakref.WeakSet()

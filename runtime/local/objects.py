@@ -6,7 +6,6 @@ Temporary files live in `.tmp/<session>/`, one locked folder for each open store
 dead processes are removed when a store is opened. Keys `a` and `a/b` can't both exist here.
 """
 
-import fcntl
 import hashlib
 import io
 import itertools
@@ -17,11 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+from runtime.disk import disk_errors, exclusive, make_folder, sync_folder, try_lock
 from runtime.domain.errors import InputError, NotFoundError, ObjectExistsError, StorageError
 from runtime.domain.ports import ObjectStat
 from runtime.domain.service_ports import Page
-from runtime.local.database import disk_errors
-from runtime.local.liveness import exclusive
 from runtime.local.paging import page_of
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ class DirectoryObjects:
                 self._session = root / _TEMPORARY / f"{os.getpid()}-{next(_numbers)}"
                 self._session.mkdir()
                 self._session_lock = os.open(self._session, os.O_RDONLY)
-                fcntl.flock(self._session_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try_lock(self._session_lock)  # nobody else knows this folder yet
 
     def path_of(self, key: str) -> Path:
         """Where the object is, or would be: for a laptop's own commands, to link an export."""
@@ -206,24 +204,6 @@ class _RawWriter(io.FileIO):
             return super().write(data)
 
 
-def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents durably. Raises `OSError`."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable. Raises `OSError`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _is_key(key: str) -> bool:
     """Whether `key` is a path that stays inside the root and out of the temporary files."""
     try:
@@ -300,11 +280,10 @@ def _remove_dead_sessions(folder: Path) -> None:
             continue
         descriptor = os.open(session, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not try_lock(descriptor):
+                continue
             for leftover in session.iterdir():
                 leftover.unlink()
             session.rmdir()
-        except BlockingIOError:
-            continue
         finally:
             os.close(descriptor)

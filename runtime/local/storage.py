@@ -15,20 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from runtime.disk import disk_errors, exclusive, make_folder
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.ports import Clock, Journal
 from runtime.local.budget_store import SqliteBudgetStore
 from runtime.local.checkpoint_versions import SqliteCheckpointVersions
 from runtime.local.cost_store import SqliteCostStore
-from runtime.local.database import Database, disk_errors
-from runtime.local.job_directory import SqliteJobDirectory
+from runtime.local.database import Database
+from runtime.local.job_catalog import SqliteJobCatalog
 from runtime.local.job_store import SqliteJobStore
 from runtime.local.journal import FileJournal, remove_journal
-from runtime.local.liveness import WorkLocks, exclusive
-from runtime.local.objects import DirectoryObjects, make_folder
-from runtime.local.template_directory import SqliteTemplateDirectory
+from runtime.local.liveness import WorkLocks
+from runtime.local.objects import DirectoryObjects
+from runtime.local.template_catalog import SqliteTemplateCatalog
 from runtime.local.template_store import SqliteTemplateStore
-from runtime.local.work_directory import SqliteWorkDirectory
+from runtime.local.work_catalog import SqliteWorkCatalog
 from runtime.local.work_queue import SqliteWorkQueue
 
 
@@ -39,11 +40,11 @@ class LocalStorage:
     directory: Path
     clock: Clock
     queue: SqliteWorkQueue
-    work: SqliteWorkDirectory
+    work: SqliteWorkCatalog
     jobs: SqliteJobStore
-    job_directory: SqliteJobDirectory
+    job_catalog: SqliteJobCatalog
     templates: SqliteTemplateStore
-    template_directory: SqliteTemplateDirectory
+    template_catalog: SqliteTemplateCatalog
     checkpoints: SqliteCheckpointVersions
     costs: SqliteCostStore
     budgets: SqliteBudgetStore
@@ -78,15 +79,15 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         directory=directory,
         clock=clock,
         queue=SqliteWorkQueue(database=database, locks=locks),
-        work=SqliteWorkDirectory(database=database, clock=clock),
+        work=SqliteWorkCatalog(database=database, clock=clock),
         jobs=SqliteJobStore(database=database, clock=clock),
-        job_directory=SqliteJobDirectory(
+        job_catalog=SqliteJobCatalog(
             database=database,
             clock=clock,
             remove_journal=lambda work_id: remove_journal(journal_path(work_id)),
         ),
         templates=SqliteTemplateStore(database=database, clock=clock),
-        template_directory=SqliteTemplateDirectory(database=database, clock=clock),
+        template_catalog=SqliteTemplateCatalog(database=database, clock=clock),
         checkpoints=SqliteCheckpointVersions(database=database),
         costs=SqliteCostStore(database=database),
         budgets=SqliteBudgetStore(database=database),

@@ -7,14 +7,13 @@ DIR/log.jsonl   what handlers and worker logged
 DIR/storage     jobs, templates, seeds and datasets, see runtime.local.storage
 """
 
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.client.profiles import LOCAL_PROFILE, Profile, folder_of, write_private
+from runtime.client.profiles import LOCAL_PROFILE, Profile, folder_of
+from runtime.disk import locked, open_lock, write_private
 from runtime.domain.errors import ConfigurationError
 
 _TOKEN_BYTES = 32
@@ -42,22 +41,16 @@ class DataFolder:
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = open_lock(self.path / "lock")
         except OSError as exc:
             raise ConfigurationError(
                 f"--data {self.path}: can't be used ({exc.strerror}): choose another folder"
             ) from exc
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                raise ConfigurationError(
-                    f"another `seedwright serve` uses {self.path}: stop it, or choose another"
-                    " --data"
-                ) from exc
+        taken = ConfigurationError(
+            f"another `seedwright serve` uses {self.path}: stop it, or choose another --data"
+        )
+        with locked(descriptor, self.path, taken=taken):
             yield
-        finally:
-            os.close(descriptor)
 
     def token(self) -> str:
         """The development token, created on first use."""

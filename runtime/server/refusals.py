@@ -2,32 +2,16 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from runtime.domain.errors import (
-    ForbiddenError,
-    InputError,
-    NotFoundError,
-    SeedwrightError,
-    StorageBusyError,
-    StorageFullError,
-    TooLargeError,
-)
+from runtime.domain.error_statuses import status_of
+from runtime.domain.errors import NotFoundError, SeedwrightError
 
 RETRY_AFTER_SECONDS: Final = 2
 
 _log = logging.getLogger(__name__)
-
-_STATUS_OF: Final[Mapping[type[SeedwrightError], HTTPStatus]] = {
-    ForbiddenError: HTTPStatus.FORBIDDEN,
-    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    InputError: HTTPStatus.BAD_REQUEST,
-    NotFoundError: HTTPStatus.NOT_FOUND,
-    StorageBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
-    StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
-}
 
 
 class RefusalError(Exception):
@@ -86,11 +70,10 @@ def own_fault() -> RefusalError:
 
 def refusal_of(error: SeedwrightError) -> RefusalError:
     """What an error means to a client. What is the server's own fault is logged."""
-    for kind in type(error).__mro__:
-        if kind in _STATUS_OF:
-            status = _STATUS_OF[kind]
-            busy = status is HTTPStatus.SERVICE_UNAVAILABLE
-            headers = [("retry-after", str(RETRY_AFTER_SECONDS))] if busy else []
-            return RefusalError(status, error.code, str(error), headers=headers)
-    _log.error("object not served", exc_info=error)
-    return own_fault()
+    status = status_of(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("object not served", exc_info=error)
+        return own_fault()
+    busy = status is HTTPStatus.SERVICE_UNAVAILABLE
+    headers = [("retry-after", str(RETRY_AFTER_SECONDS))] if busy else []
+    return RefusalError(status, error.code, str(error), headers=headers)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from runtime.bootstrap import BEDROCK, LocalService, bedrock_models, embedded_model, local_api
+from runtime.bootstrap import LocalService, local_api
 from runtime.client.profiles import LOCAL_PROFILE, Profile, open_profiles
 from runtime.datasets.engine_parts import log_to
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import load_prices
+from runtime.models.registry import open_models
 from runtime.server.data_folder import DataFolder, default_data_folder
 from runtime.server.listener import ApiServer, Listener
 from runtime.server.processes import WorkerProcess
@@ -147,7 +148,7 @@ def _is_loopback(host: str) -> bool:
 
 def _preview_models(backend: str) -> ModelClient:
     """What a preview calls when it is asked to. The worker has models of its own."""
-    return bedrock_models(1) if backend == BEDROCK else embedded_model(1)
+    return open_models(backend, 1)[1]
 
 
 @contextmanager

@@ -27,12 +27,14 @@ from runtime.bootstrap import (
     local_engine,
     process_owner,
 )
-from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to, open_models
+from runtime.contract.exit_codes import ExitCode
+from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.domain.errors import SeedwrightError
 from runtime.domain.models.price_table import load_prices
 from runtime.logs import event
+from runtime.models.registry import open_models
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.worker import ExitCode, Worker
+from runtime.worker.worker import Worker
 
 READY: Final = "ready"
 POLL_SECONDS: Final = 5.0

@@ -72,7 +72,7 @@ def find_template(ports: ApiPorts, caller: str, template_id: str) -> TemplateHea
     """The caller's own or a public template. Raises `TemplateNotFoundError`."""
     missing = TemplateNotFoundError(f"no template {template_id}: check the id")
     try:
-        head = ports.template_directory.get_head(template_id)
+        head = ports.template_catalog.get_head(template_id)
     except TemplateNotFoundError as exc:
         raise missing from exc
     if head.user_id != caller and not head.public:

@@ -1,4 +1,4 @@
-"""What a job is checked against before it is stored, and an estimate before it is made."""
+"""What a job is checked against before it is stored, and an estimate before it is created."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +90,9 @@ def estimate(
 
 
 def check_active_jobs(ports: ApiPorts, caller: str) -> None:
-    """Raises `LimitError` when the caller has as many queued and running jobs as he may."""
+    """Raises `LimitError` when the caller has as many queued and running jobs as they may."""
     limit = ports.settings.max_active_jobs
-    if ports.job_directory.count_active(caller, at_most=limit) >= limit:
+    if ports.job_catalog.count_active(caller, at_most=limit) >= limit:
         raise LimitError(
             f"you have {limit} queued or running jobs, which is the limit: wait for one to end,"
             " or cancel one"

@@ -58,13 +58,13 @@ def resolve(
 def _find(ports: ApiPorts, caller: str, name: str) -> TemplateHead:
     if is_uuid(name):
         return find_template(ports, caller, name.lower())
-    directory = ports.template_directory
+    catalog = ports.template_catalog
 
     def own(after: str | None) -> Page[TemplateHead]:
-        return directory.list_own(caller, limit=_PAGE, after=after)
+        return catalog.list_own(caller, limit=_PAGE, after=after)
 
     def public(after: str | None) -> Page[TemplateHead]:
-        return directory.list_public(limit=_PAGE, after=after)
+        return catalog.list_public(limit=_PAGE, after=after)
 
     for whose, pages in (("of yours", own), ("of the public ones", public)):
         found = _named(name, pages)

@@ -47,7 +47,7 @@ def start_job(ports: ApiPorts, job: Job) -> Job:
 
 def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
     """Start a worker for QUEUED work, unless somebody else has done so since `item` was read.
-    Raises nothing of `SeedwrightError`: a failure is logged and told.
+    Raises nothing of `SeedwrightError`: a failure is logged and stored.
     """
     try:
         number = ports.work.begin_launch(item)
@@ -69,7 +69,7 @@ def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
         count("LaunchFailures")
         message = str(error) if isinstance(error, LaunchError) else NO_WORKER
         ports.work.end_failed_launch(item.work_id, number)
-        ports.job_directory.set_launch_error(job.job_id, message)
+        ports.job_catalog.set_launch_error(job.job_id, message)
         return Launch(error=message)
     count("Launches")
     logger.info(
@@ -77,7 +77,7 @@ def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
         extra={"work_id": item.work_id, "launch": number, "on_demand": on_demand},
     )
     if job.launch_error is not None:
-        ports.job_directory.set_launch_error(job.job_id, None)
+        ports.job_catalog.set_launch_error(job.job_id, None)
     return Launch(started=True)
 
 

@@ -52,11 +52,11 @@ def start_or_withdraw(ports: ApiPorts, item: WorkItem, *, patient: bool = False)
 
 
 def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
-    """Tell the user of QUEUED work that the worker which was started for it ended at once."""
+    """Note for the user of QUEUED work that the worker which was started for it ended at once."""
     job = _job(ports, item)
     if job is None or job.status in ENDED:
         return start_or_withdraw(ports, item)
-    ports.job_directory.set_launch_error(item.job_id, STOPPED_EARLY)
+    ports.job_catalog.set_launch_error(item.job_id, STOPPED_EARLY)
     return {"start_failed": 1}
 
 

@@ -1,6 +1,6 @@
 """The process of a worker: `python -m runtime.worker`.
 
-Reads its environment, takes the signals, works, and tells how it ended by its exit code.
+Reads its environment, takes the signals, works, and says how it ended by its exit code.
 """
 
 import logging
@@ -12,11 +12,12 @@ from typing import Final
 
 from runtime.bootstrap import aws_ports, process_owner
 from runtime.contract import environment as names
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.domain.jobs.job import work_id_of
 from runtime.logs import configure, event
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.worker import ExitCode, Worker
+from runtime.worker.worker import Worker
 
 _log = logging.getLogger("runtime.worker")  # `__main__` would not reach the handler of `configure`
 

@@ -22,7 +22,7 @@ RETRY_SECONDS: Final = 1.0
 """Pause before an account that could not be reached is asked again."""
 
 
-class Cover(Enum):
+class Reservation(Enum):
     """Whether a call may start."""
 
     GRANTED = auto()
@@ -62,14 +62,14 @@ class BudgetGuard:
         """Everything booked or settled so far, calls in flight excluded."""
         return self._account.spent_nano + self._ledger.settled_nano
 
-    def reserve(self, call: int, nano: int) -> Cover:
+    def reserve(self, call: int, nano: int) -> Reservation:
         """Set `nano` aside for `call`, growing the hold if it must be."""
         if not self._ledger.covers(nano):
-            cover = self._grow(nano)
-            if cover is not Cover.GRANTED:
-                return cover
+            reservation = self._grow(nano)
+            if reservation is not Reservation.GRANTED:
+                return reservation
         self._ledger.reserve(call, nano)
-        return Cover.GRANTED
+        return Reservation.GRANTED
 
     def settle(self, call: int, nano: int) -> None:
         """The call cost `nano`."""
@@ -104,9 +104,9 @@ class BudgetGuard:
         self._resolve_doubt()
         self._book(self._ledger.change(0))
 
-    def _grow(self, nano: int) -> Cover:
+    def _grow(self, nano: int) -> Reservation:
         if self._clock.monotonic() < self._retry_at:
-            return Cover.UNREACHABLE
+            return Reservation.UNREACHABLE
         # A slice is worth many typical calls, and small beside what is in flight anyway: it is what
         # a killed worker leaves in doubt. Near the limit the slice shrinks to the one call.
         slice_nano = max(4 * nano, self._concurrency * nano // 8)
@@ -119,9 +119,9 @@ class BudgetGuard:
             except StorageUnavailableError:
                 self._retry_at = self._clock.monotonic() + RETRY_SECONDS
                 event(_log, logging.WARNING, "budget not reachable", job_id=self._claim.job_id)
-                return Cover.UNREACHABLE
-            return Cover.GRANTED
-        return Cover.EXHAUSTED
+                return Reservation.UNREACHABLE
+            return Reservation.GRANTED
+        return Reservation.EXHAUSTED
 
     def _book(self, change: HoldChange) -> None:
         try:

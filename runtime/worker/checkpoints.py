@@ -46,7 +46,7 @@ class Checkpoints:
     def load_checkpoint(self, claim: Claim) -> Checkpoint:
         """The stored checkpoint, or the default one when there is none or it is corrupt.
 
-        A default with `stored_version > 0` means that a blob was lost: the batches tell the rest.
+        A default with `stored_version > 0` means that a blob was lost: the batches know the rest.
         """
         stored = self._versions.get(claim.work_id)
         version = stored.version if stored else 0

@@ -1,4 +1,4 @@
-"""Why a worker has to stop, told from any thread or signal handler to the owner thread."""
+"""Why a worker has to stop, notified by any thread or signal handler to the owner thread."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -19,7 +19,7 @@ class Control:
     """Holds the strongest reason so far. A handler may call `stop`, even inside another `stop`."""
 
     def __init__(self) -> None:
-        # Appending is atomic. To compare and then assign would let a weaker reason, told at the
+        # Appending is atomic. To compare and then assign would let a weaker reason, notified at the
         # same moment, replace a stronger one.
         self._reasons: list[StopReason] = []
         self._wake: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""What a job has cost, as the cost table tells it: a second opinion beside the ledger.
+"""What a job has cost, as the cost table shows it: a second opinion beside the ledger.
 
 The ledger in the worker is what enforces the budget. This is what users and dashboards read, and
 what a worker checks before each record, so that cost booked by anybody else counts too.
@@ -8,6 +8,7 @@ import logging
 from decimal import Decimal
 
 from runtime.domain.errors import SeedwrightError
+from runtime.domain.money.amounts import exact_usd
 from runtime.domain.ports import Claim, Clock, CostStore
 from runtime.logs import event
 
@@ -31,7 +32,7 @@ class Costs:
         if job_id != self._job_id or now - self._read_at >= self._refresh_seconds:
             self._job_id, self._read_at = job_id, now
             try:
-                self._known = Decimal(self._store.total(job_id)).scaleb(-9)
+                self._known = exact_usd(self._store.total(job_id))
             except SeedwrightError as error:
                 event(_log, logging.WARNING, "cost not read", job_id=job_id, error=error.code)
                 self._known = Decimal(0)

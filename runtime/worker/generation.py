@@ -11,12 +11,9 @@ again for the next step or one repair, until it is a record or a failure.
 import heapq
 import itertools
 import logging
-import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from runtime.domain.errors import (
     BudgetExceededError,
@@ -24,30 +21,22 @@ from runtime.domain.errors import (
     ModelError,
     ModelErrorKind,
     ModelsFailingError,
-    PriceError,
     RenderError,
     SeedwrightError,
 )
-from runtime.domain.jobs.job import Job, Progress
 from runtime.domain.jobs.record import Failure, Record
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.limiter import AdaptiveLimiter
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
-from runtime.domain.money.amounts import usd
-from runtime.domain.ports import Clock
-from runtime.domain.seeds.seeds import Row
-from runtime.engine.plan import Plan
+from runtime.domain.money.amounts import exact_usd, usd
 from runtime.engine.record_task import RecordTask
-from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.logs import event
-from runtime.worker.budget_guard import BudgetGuard, Cover
-from runtime.worker.control import Control, StopReason
-from runtime.worker.costs import Costs
-from runtime.worker.crash_points import CrashPoint
-from runtime.worker.pool import CallPool, Completion
+from runtime.worker.budget_guard import Reservation
+from runtime.worker.control import StopReason
+from runtime.worker.pool import Completion
 from runtime.worker.prompts import Prompts
-from runtime.worker.saver import Saver
-from runtime.worker.settings import WorkerSettings
+from runtime.worker.record_log import log_record
+from runtime.worker.run import Run
+from runtime.worker.settlement import Settlement
 
 _log = logging.getLogger(__name__)
 
@@ -58,26 +47,6 @@ MAX_WAIT_SECONDS: Final = 0.5
 """Longest sleep of the owner thread, so that nothing that lacks a wake-up is seen late."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """Everything about one claim's work on a job."""
-
-    job: Job
-    plan: Plan
-    seeds: Sequence[Row]
-    saver: Saver
-    guard: BudgetGuard
-    engine: TemplateEngine
-    pool: CallPool
-    costs: Costs
-    control: Control
-    clock: Clock
-    settings: WorkerSettings
-    rng: random.Random
-    crash_point: CrashPoint
-    on_progress: Callable[[Progress], None]
-
-
 class Generation:
     """Runs once. `run` returns why it stopped early, or None when every index is finished."""
 
@@ -85,6 +54,7 @@ class Generation:
         self._run = run
         self._saver = run.saver
         self._guard = run.guard
+        self._settlement = Settlement(run.guard, run.saver)
         self._control = run.control
         self._prompts = Prompts(
             job=run.job,
@@ -95,7 +65,7 @@ class Generation:
             next_index=next_index,
             admit=self._check_booked_cost,
         )
-        self._budget_usd = Decimal(run.guard.limit_nano).scaleb(-9)
+        self._budget_usd = exact_usd(run.guard.limit_nano)
         self._ready: deque[RecordTask] = deque()
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._in_flight: dict[int, RecordTask] = {}
@@ -157,7 +127,7 @@ class Generation:
             self._check_lease()
             self._receive(min(left, MAX_WAIT_SECONDS))
         for call, task in self._in_flight.items():
-            self._presume_spent(call, task)
+            self._settlement.presume_spent(call, task)
         self._in_flight.clear()
         self._flush(last=True)
 
@@ -224,9 +194,9 @@ class Generation:
                 continue
             request = task.request()
             call = next(self._calls)
-            cover = self._guard.reserve(call, task.step.worst_case(request))
-            if cover is not Cover.GRANTED:
-                if cover is Cover.EXHAUSTED and not self._in_flight:
+            reservation = self._guard.reserve(call, task.step.worst_case(request))
+            if reservation is not Reservation.GRANTED:
+                if reservation is Reservation.EXHAUSTED and not self._in_flight:
                     raise self._over_budget()
                 # Calls in flight will settle below their worst case and make room.
                 return
@@ -276,11 +246,11 @@ class Generation:
     def _receive(self, timeout: float) -> None:
         # Kept here, so that a flush that fails between two replies doesn't lose the others.
         self._arrived += self._run.pool.wait(0.0 if self._arrived else timeout)
-        told = bool(self._arrived)
+        arrived = bool(self._arrived)
         while self._arrived:
             self._completed(self._arrived.popleft())
             self._flush_if_due()  # however many replies come at once, a batch has its size
-        if told:
+        if arrived:
             self._run.on_progress(self._saver.progress)
 
     def _completed(self, completion: Completion) -> None:
@@ -298,7 +268,7 @@ class Generation:
         step = task.step
         self._last_reply = self._run.clock.monotonic()
         self._limiters[step.model].succeeded()
-        self._settle(call, task, reply)
+        self._settlement.settle(call, task, reply)
         tokens = reply.usage.total if reply.usage else 0
         failure = task.answered(reply)
         if failure is not None:
@@ -312,33 +282,17 @@ class Generation:
             else:
                 self._ready.appendleft(task)
 
-    def _settle(self, call: int, task: RecordTask, reply: ModelReply) -> None:
-        try:
-            if reply.usage is not None:
-                cost = task.step.price.cost(reply.usage)
-                self._guard.settle(call, cost)
-                self._saver.spent(task.step.model, cost)
-                return
-            self._log_record(logging.WARNING, "reply without usage", task)
-        except PriceError as error:
-            # Billed in a way the table has no price for: the worst case is the safe reading.
-            self._log_record(logging.ERROR, "usage without a price", task, error=str(error))
-        self._presume_spent(call, task)
-
-    def _presume_spent(self, call: int, task: RecordTask) -> None:
-        self._saver.spent(task.step.model, self._guard.presume_spent(call))
-
     def _refused(self, call: int, task: RecordTask, error: ModelError) -> None:
         now = self._run.clock.monotonic()
         rule = RULES[error.kind]
         if rule.presume_spent:
-            self._presume_spent(call, task)
+            self._settlement.presume_spent(call, task)
         else:
             self._guard.release(call)
         if rule.slows_dispatch:
             self._limiters[task.step.model].refused(now)
         delay = decide(error.kind, task.attempts, jitter=self._run.rng.random())
-        self._log_record(
+        log_record(
             logging.WARNING,
             "model call failed",
             task,
@@ -370,7 +324,7 @@ class Generation:
 
     def _fail(self, task: RecordTask, failure: Failure, *, tokens: int, paid: bool = True) -> None:
         self._close(task)
-        self._log_record(
+        log_record(
             logging.WARNING, "record failed", task, kind=failure.kind, attempts=failure.attempts
         )
         self._saver.failure(failure, tokens)
@@ -385,7 +339,3 @@ class Generation:
 
     def _close(self, task: RecordTask) -> None:
         self._prompts.close(task)
-
-    def _log_record(self, level: int, message: str, task: RecordTask, **fields: Any) -> None:
-        step = None if task.finished else task.step.step.id
-        event(_log, level, message, job_id=task.job_id, record=task.index, step=step, **fields)

@@ -42,6 +42,7 @@ class Stores:
     """The components through which a job is saved."""
 
     batches: Batches
+    failure_parts: Batches
     checkpoints: Checkpoints
     jobs: Jobs
     costs: Costs
@@ -98,9 +99,12 @@ class Saver:
         self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
         self.partials = dict(stored.partials)
         job_id, shard = self._claim.job_id, self._claim.shard
-        batches = self._stores.batches
-        parts = batches.load_failures(job_id, shard=shard, from_number=stored.current_part)
-        outputs = batches.load_all_batches(job_id, shard=shard, from_number=stored.current_batch)
+        parts = self._stores.failure_parts.load_all_batches(
+            job_id, shard=shard, from_number=stored.current_part
+        )
+        outputs = self._stores.batches.load_all_batches(
+            job_id, shard=shard, from_number=stored.current_batch
+        )
         if error := parts.error or outputs.error:
             # Going on blind would pay again for what can't be seen now.
             raise error
@@ -256,31 +260,31 @@ class Saver:
     def _save_failures(self) -> None:
         while self._failures:
             number = self._checkpoint.current_part
-            saved = self._stores.batches.save_failures(
+            others = self._stores.failure_parts.save_batch(
                 self._claim.job_id, number, self._failures, shard=self._claim.shard
             )
             self._checkpoint = replace(self._checkpoint, current_part=number + 1)
-            if saved.adopted:
-                self._adopt_failures(saved.batch)
-            else:
+            if others is None:
                 self._failures = []
                 self._stores.crash_point("after_failures_put")
+            else:
+                self._adopt_failures(others)
 
     def _save_batch(self) -> None:
         while self._records:
             number = self._checkpoint.current_batch
             self._stores.crash_point("before_batch_put")
-            saved = self._stores.batches.save_batch(
+            others = self._stores.batches.save_batch(
                 self._claim.job_id, number, self._records, shard=self._claim.shard
             )
             self._checkpoint = replace(self._checkpoint, current_batch=number + 1)
-            if saved.adopted:
-                # An earlier owner's batch under this number: its records are paid for and stay,
-                # ours go under the next number, and the export keeps each index once.
-                self._generated += len(self._adopt(saved.batch))
-            else:
+            if others is None:
                 self._records = []
                 self._stores.crash_point("after_batch_put")
+            else:
+                # An earlier owner's batch under this number: its records are paid for and stay,
+                # ours go under the next number, and the export keeps each index once.
+                self._generated += len(self._adopt(others))
 
     def _save_checkpoint(self, next_index: int, unfinished: Mapping[int, Partial | None]) -> None:
         self._checkpoint = self._stores.checkpoints.save_checkpoint(

@@ -9,10 +9,11 @@ import random
 import signal
 import threading
 from collections.abc import Callable
-from enum import IntEnum
 from types import FrameType
 from typing import Final
 
+from runtime.contract.exit_codes import ExitCode
+from runtime.contract.keys import FAILURE_PARTS
 from runtime.domain.errors import (
     BudgetExceededError,
     ExportError,
@@ -36,10 +37,12 @@ from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
-from runtime.worker.generation import Generation, Run
+from runtime.worker.ending import Ending, failed, write_ending
+from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, ThreadCallPool
+from runtime.worker.run import Run
 from runtime.worker.saver import Saver, Stores
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
@@ -48,17 +51,6 @@ _log = logging.getLogger(__name__)
 
 ALARM_SECONDS: Final = 100
 """From SIGTERM to the last resort. ECS kills 120 s after SIGTERM at the latest."""
-
-
-class ExitCode(IntEnum):
-    """What the process tells whoever started it."""
-
-    DONE = 0
-    JOB_FAILED = 1
-    BUDGET_EXCEEDED = 2
-    BAD_CONFIGURATION = 64
-    INTERRUPTED = 75
-    """EX_TEMPFAIL: the work is claimable again."""
 
 
 class Worker:
@@ -96,6 +88,7 @@ class Worker:
         self.templates = Templates(ports.templates)
         self.seeds = Seeds(ports.objects)
         self.batches = Batches(ports.objects)
+        self.failure_parts = Batches(ports.objects, FAILURE_PARTS)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
         self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
         self.jobs = Jobs(ports.jobs, ports.queue, crash_point)
@@ -173,9 +166,9 @@ class Worker:
                 control=self._control,
                 settings=self.settings,
             ):
-                code, tell = self._work(job, claim)
+                ending = self._work(job, claim)
             self._crash_point("before_status")
-            tell()
+            write_ending(self.jobs, claim, ending)
         except NotFoundError:
             event(_log, logging.ERROR, "work item without a job", work_id=claim.work_id)
             self.queue.finish(claim, JobStatus.FAILED)
@@ -183,12 +176,10 @@ class Worker:
         except LeaseLostError:
             event(_log, logging.WARNING, "job left to its new owner", job_id=claim.job_id)
             return ExitCode.INTERRUPTED
-        return code
+        return ending.code
 
-    def _work(self, job: Job, claim: Claim) -> tuple[ExitCode, Callable[[], None]]:
-        """Generate and export. The exit code, and what is left: to tell how the job ended, once
-        the heartbeat is silent and can't take the end of the lease for its loss.
-        """
+    def _work(self, job: Job, claim: Claim) -> Ending:
+        """Generate and export."""
         try:
             return self._generate_and_export(job, claim)
         except (LeaseLostError, StorageFullError):
@@ -196,50 +187,36 @@ class Worker:
         except StorageUnavailableError as error:
             if self._control.reason is StopReason.SHUTDOWN:
                 # The machine goes; a store that is down now is the next worker's to ask.
-                return ExitCode.INTERRUPTED, lambda: self.jobs.mark_job_interrupted(claim)
-            return self._failed(claim, str(error))
+                return Ending(status=JobStatus.QUEUED)
+            return failed(str(error))
         except SeedwrightError as error:
-            return self._failed(claim, str(error))
+            return failed(str(error))
         except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
             _log.exception("job failed by a defect")
-            return self._failed(claim, f"internal error: {type(error).__name__}")
+            return failed(f"internal error: {type(error).__name__}")
 
-    def _generate_and_export(self, job: Job, claim: Claim) -> tuple[ExitCode, Callable[[], None]]:
+    def _generate_and_export(self, job: Job, claim: Claim) -> Ending:
         try:
             reason, progress = self.generate_data(job, claim)
         except BudgetExceededError as error:
-            return self._over_budget(job, claim, error)
+            return self._over_budget(job, error)
         if reason is None:
             self._export(job, expected=progress.records_generated)
-        return self._ended(claim, reason, progress)
-
-    def _ended(
-        self, claim: Claim, reason: StopReason | None, progress: Progress
-    ) -> tuple[ExitCode, Callable[[], None]]:
         if reason is StopReason.CANCELLED:
-            return ExitCode.DONE, lambda: self.jobs.acknowledge_cancel(claim)
+            return Ending(status=JobStatus.CANCELLED)
         if reason is StopReason.SHUTDOWN:
-            return ExitCode.INTERRUPTED, lambda: self.jobs.mark_job_interrupted(claim)
+            return Ending(status=JobStatus.QUEUED)
         if progress.records_generated == 0:
-            return self._failed(claim, "every record failed: see failures.jsonl")
-        return ExitCode.DONE, lambda: self.jobs.mark_job_complete(claim)
+            return failed("every record failed: see failures.jsonl")
+        return Ending(status=JobStatus.COMPLETED)
 
-    def _failed(self, claim: Claim, message: str) -> tuple[ExitCode, Callable[[], None]]:
-        return ExitCode.JOB_FAILED, lambda: self.jobs.mark_job_failed(claim, message)
-
-    def _over_budget(
-        self, job: Job, claim: Claim, error: BudgetExceededError
-    ) -> tuple[ExitCode, Callable[[], None]]:
+    def _over_budget(self, job: Job, error: BudgetExceededError) -> Ending:
         """What was generated is exported first: a budget that ran out is no reason to lose it."""
         try:
             self._export(job, expected=None)
         except ExportError as export_error:
-            return self._failed(claim, f"{error}; {export_error}")
-        message = str(error)
-        return (
-            ExitCode.BUDGET_EXCEEDED,
-            lambda: self.jobs.mark_job_budget_exceeded(claim, message),
-        )
+            return failed(f"{error}; {export_error}")
+        return Ending(status=JobStatus.BUDGET_EXCEEDED, message=str(error))
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self._crash_point("before_export")
@@ -316,6 +293,7 @@ class Worker:
             num_records=job.config.num_records,
             stores=Stores(
                 batches=self.batches,
+                failure_parts=self.failure_parts,
                 checkpoints=self.checkpoints,
                 jobs=self.jobs,
                 costs=self.costs,

@@ -1,4 +1,4 @@
-"""What every `JobDirectory` promises."""
+"""What every `JobCatalog` promises."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -63,7 +63,7 @@ def pages(
 ) -> Iterator[list[str]]:
     after = None
     for _ in range(MANY_PAGES):
-        page = ports.job_directory.list_jobs(user_id, limit=limit, after=after, status=status)
+        page = ports.job_catalog.list_jobs(user_id, limit=limit, after=after, status=status)
         yield [job.job_id for job in page.items]
         after = page.next
         if after is None:
@@ -86,10 +86,10 @@ def test_jobs_are_listed_newest_first_and_only_to_their_user(
     create(api_ports, clock, "other", user_id="bob")
     clock.advance(1)
     second = create(api_ports, clock, "second")
-    page = api_ports.job_directory.list_jobs("ada", limit=10)
+    page = api_ports.job_catalog.list_jobs("ada", limit=10)
     assert page.items == (second, first)
     assert page.next is None
-    assert api_ports.job_directory.list_jobs("eve", limit=10).items == ()
+    assert api_ports.job_catalog.list_jobs("eve", limit=10).items == ()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 8, 100])
@@ -135,13 +135,13 @@ def test_jobs_that_come_and_go_between_two_pages_move_nothing(
     for number in range(6):
         create(api_ports, clock, f"job-{number}")
         clock.advance(1)
-    first = api_ports.job_directory.list_jobs("ada", limit=2)
+    first = api_ports.job_catalog.list_jobs("ada", limit=2)
     assert [job.job_id for job in first.items] == ["job-5", "job-4"]
     create(api_ports, clock, "job-6")
     for gone in ("job-4", "job-2"):
         end(api_ports, gone, JobStatus.DELETING)
-        api_ports.job_directory.delete_job(gone)
-    rest = api_ports.job_directory.list_jobs("ada", limit=10, after=first.next)
+        api_ports.job_catalog.delete_job(gone)
+    rest = api_ports.job_catalog.list_jobs("ada", limit=10, after=first.next)
     assert [job.job_id for job in rest.items] == ["job-3", "job-1", "job-0"]
 
 
@@ -151,7 +151,7 @@ def test_a_position_that_no_page_gave_is_refused(
 ) -> None:
     create(api_ports, clock, "job-1")
     with pytest.raises(InputError):
-        api_ports.job_directory.list_jobs("ada", limit=1, after=after)
+        api_ports.job_catalog.list_jobs("ada", limit=1, after=after)
 
 
 def test_a_position_of_another_user_shows_nothing_of_theirs(
@@ -160,16 +160,16 @@ def test_a_position_of_another_user_shows_nothing_of_theirs(
     for number in range(3):
         create(api_ports, clock, f"job-{number}", user_id="bob")
         clock.advance(1)
-    theirs = api_ports.job_directory.list_jobs("bob", limit=1)
+    theirs = api_ports.job_catalog.list_jobs("bob", limit=1)
     assert theirs.next is not None
-    assert api_ports.job_directory.list_jobs("ada", limit=10, after=theirs.next).items == ()
+    assert api_ports.job_catalog.list_jobs("ada", limit=10, after=theirs.next).items == ()
 
 
 # ── counting ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_active_jobs_are_counted_up_to_a_number(api_ports: ApiStorage, clock: ManualClock) -> None:
-    count = api_ports.job_directory.count_active
+    count = api_ports.job_catalog.count_active
     assert count("ada", at_most=5) == 0
     for number in range(4):
         create(api_ports, clock, f"job-{number}")
@@ -186,11 +186,11 @@ def test_an_ended_job_is_not_active_until_it_is_queued_again(
 ) -> None:
     create(api_ports, clock, "a")
     end(api_ports, "a", status)
-    assert api_ports.job_directory.count_active("ada", at_most=5) == 0
+    assert api_ports.job_catalog.count_active("ada", at_most=5) == 0
     if status in {JobStatus.COMPLETED, JobStatus.DELETING}:
         return
     api_ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
-    assert api_ports.job_directory.count_active("ada", at_most=5) == 1
+    assert api_ports.job_catalog.count_active("ada", at_most=5) == 1
 
 
 def test_a_job_that_is_handed_back_and_taken_over_counts_once(
@@ -199,7 +199,7 @@ def test_a_job_that_is_handed_back_and_taken_over_counts_once(
     create(api_ports, clock, "a")
     for status, fence in ((JobStatus.RUNNING, 1), (JobStatus.QUEUED, 1), (JobStatus.RUNNING, 2)):
         api_ports.jobs.set_status("a", status, fence=fence)
-        assert api_ports.job_directory.count_active("ada", at_most=5) == 1
+        assert api_ports.job_catalog.count_active("ada", at_most=5) == 1
 
 
 # ── launch errors ──────────────────────────────────────────────────────────────────────────────
@@ -211,22 +211,22 @@ def test_a_launch_error_is_kept_replaced_and_forgotten(
     ports = open_api_ports()
     before = create(ports, clock, "a")
     for message in ("no machine", "no permission", None):
-        ports.job_directory.set_launch_error("a", message)
+        ports.job_catalog.set_launch_error("a", message)
         assert open_api_ports().jobs.get_job("a") == replace(before, launch_error=message)
 
 
 def test_a_long_launch_error_is_cut(api_ports: ApiStorage, clock: ManualClock) -> None:
     create(api_ports, clock, "a")
-    api_ports.job_directory.set_launch_error("a", "x" * 5_000)
+    api_ports.job_catalog.set_launch_error("a", "x" * 5_000)
     assert api_ports.jobs.get_job("a").launch_error == "x" * MAX_ERROR_MESSAGE_CHARACTERS
 
 
 def test_a_launch_error_brings_no_deleted_job_back(api_ports: ApiStorage) -> None:
-    api_ports.job_directory.set_launch_error("gone", "no machine")
-    api_ports.job_directory.set_launch_error("gone", None)
+    api_ports.job_catalog.set_launch_error("gone", "no machine")
+    api_ports.job_catalog.set_launch_error("gone", None)
     with pytest.raises(NotFoundError):
         api_ports.jobs.get_job("gone")
-    assert api_ports.job_directory.list_jobs("ada", limit=5).items == ()
+    assert api_ports.job_catalog.list_jobs("ada", limit=5).items == ()
 
 
 def test_what_made_a_job_comes_back(api_ports: ApiStorage, clock: ManualClock) -> None:
@@ -291,10 +291,10 @@ def test_a_deleted_job_leaves_no_trace(
     kept = traces(api_ports, "b", others)
     assert len(traces(api_ports, "a", work_ids)) == 3 + 2 * len(work_ids)
     api_ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
-    api_ports.job_directory.delete_job("a")
+    api_ports.job_catalog.delete_job("a")
     assert traces(api_ports, "a", work_ids) == set()
     assert traces(api_ports, "b", others) == kept
-    api_ports.job_directory.delete_job("a")
+    api_ports.job_catalog.delete_job("a")
 
 
 def test_the_id_of_a_deleted_job_can_be_used_again(
@@ -303,7 +303,7 @@ def test_the_id_of_a_deleted_job_can_be_used_again(
     """A request is made again with the same `Idempotency-Key`."""
     fill(api_ports, clock, "a")
     api_ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
-    api_ports.job_directory.delete_job("a")
+    api_ports.job_catalog.delete_job("a")
     create(api_ports, clock, "a")
     claim = api_ports.queue.claim("a", "worker")
     assert claim is not None
@@ -321,13 +321,13 @@ def test_only_a_deleting_job_is_deleted(api_ports: ApiStorage, clock: ManualCloc
         elif status not in ACTIVE:
             end(api_ports, status, status)
         with pytest.raises(ConflictError):
-            api_ports.job_directory.delete_job(status)
+            api_ports.job_catalog.delete_job(status)
         assert api_ports.jobs.get_job(status).status is status
         assert api_ports.work.get_work(status).job_id == status
 
 
 def test_nothing_happens_when_the_job_is_gone(api_ports: ApiStorage) -> None:
-    api_ports.job_directory.delete_job("gone")
+    api_ports.job_catalog.delete_job("gone")
     with pytest.raises(NotFoundError):
         api_ports.jobs.get_job("gone")
 
@@ -341,7 +341,7 @@ def test_work_that_somebody_still_has_in_hand_goes_too(
     assert claim is not None
     api_ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     api_ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
-    api_ports.job_directory.delete_job("a")
+    api_ports.job_catalog.delete_job("a")
     assert traces(api_ports, "a", ["a"]) == set()
 
 
@@ -353,8 +353,8 @@ def test_two_deletions_at_once(open_api_ports: OpenApi, clock: ManualClock) -> N
         one.jobs.set_status(job_id, JobStatus.DELETING, fence=None)
         outcomes = race(
             [
-                lambda: one.job_directory.delete_job(job_id),  # noqa: B023
-                lambda: two.job_directory.delete_job(job_id),  # noqa: B023
+                lambda: one.job_catalog.delete_job(job_id),  # noqa: B023
+                lambda: two.job_catalog.delete_job(job_id),  # noqa: B023
             ]
         )
         assert outcomes == [None, None]
@@ -370,12 +370,12 @@ def test_a_deletion_and_a_listing_at_once(open_api_ports: OpenApi, clock: Manual
         user.jobs.set_status(job_id, JobStatus.DELETING, fence=None)
         listed, _ = race(
             [
-                lambda: user.job_directory.list_jobs("ada", limit=5).items,
-                lambda: cleaner.job_directory.delete_job(job_id),  # noqa: B023
+                lambda: user.job_catalog.list_jobs("ada", limit=5).items,
+                lambda: cleaner.job_catalog.delete_job(job_id),  # noqa: B023
             ]
         )
         assert of_type([listed], tuple) == 1
-        assert user.job_directory.list_jobs("ada", limit=5).items == ()
+        assert user.job_catalog.list_jobs("ada", limit=5).items == ()
 
 
 def test_the_time_of_the_last_change_is_that_of_the_launch_error(
@@ -383,5 +383,5 @@ def test_the_time_of_the_last_change_is_that_of_the_launch_error(
 ) -> None:
     create(api_ports, clock, "a")
     clock.advance(5)
-    api_ports.job_directory.set_launch_error("a", "no machine")
+    api_ports.job_catalog.set_launch_error("a", "no machine")
     assert api_ports.jobs.get_job("a").updated_at == START + timedelta(seconds=5)

@@ -1,4 +1,4 @@
-"""What every `TemplateDirectory` promises, and the `TemplateStore` beside it."""
+"""What every `TemplateCatalog` promises, and the `TemplateStore` beside it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,12 +23,12 @@ def create(
     ports: ApiStorage, template_id: str = "t", *, user_id: str = "ada", public: bool = False
 ) -> TemplateHead:
     template = renamed(new_template(), f"{template_id} 1")
-    return ports.template_directory.create(user_id, template_id, template, public=public)
+    return ports.template_catalog.create(user_id, template_id, template, public=public)
 
 
 def update(ports: ApiStorage, head: TemplateHead, *, public: bool | None = None) -> TemplateHead:
     template = renamed(new_template(), f"{head.template_id} {head.latest_version + 1}")
-    return ports.template_directory.update(
+    return ports.template_catalog.update(
         head, template, public=head.public if public is None else public
     )
 
@@ -50,12 +50,12 @@ def walk(show: Callable[[str | None], Page[TemplateHead]]) -> Iterator[str]:
 
 
 def own(ports: ApiStorage, *, limit: int = 100, user_id: str = "ada") -> list[str]:
-    show = ports.template_directory.list_own
+    show = ports.template_catalog.list_own
     return list(walk(lambda after: show(user_id, limit=limit, after=after)))
 
 
 def public(ports: ApiStorage, *, limit: int = 100) -> list[str]:
-    show = ports.template_directory.list_public
+    show = ports.template_catalog.list_public
     return list(walk(lambda after: show(limit=limit, after=after)))
 
 
@@ -63,7 +63,7 @@ def versions(ports: ApiStorage, template_id: str = "t", *, limit: int = 100) -> 
     found: list[int] = []
     after = None
     for _ in range(MANY_PAGES):
-        page = ports.template_directory.list_versions(template_id, limit=limit, after=after)
+        page = ports.template_catalog.list_versions(template_id, limit=limit, after=after)
         assert len(page.items) <= limit
         found += [version.version for version in page.items]
         after = page.next
@@ -77,7 +77,7 @@ def versions(ports: ApiStorage, template_id: str = "t", *, limit: int = 100) -> 
 
 def test_a_created_template_is_found(open_api_ports: OpenApi) -> None:
     template = replace(new_template("Größe & Stil"), description="for shops")
-    head = open_api_ports().template_directory.create("ada", "t", template, public=True)
+    head = open_api_ports().template_catalog.create("ada", "t", template, public=True)
     assert head == TemplateHead(
         template_id="t",
         user_id="ada",
@@ -88,7 +88,7 @@ def test_a_created_template_is_found(open_api_ports: OpenApi) -> None:
         created_at=START,
         updated_at=START,
     )
-    assert open_api_ports().template_directory.get_head("t") == head
+    assert open_api_ports().template_catalog.get_head("t") == head
     assert open_api_ports().templates.load_template(head.latest) == template
 
 
@@ -96,8 +96,8 @@ def test_an_id_is_taken_once(api_ports: ApiStorage) -> None:
     first = create(api_ports)
     for user in ("ada", "bob"):
         with pytest.raises(ConflictError):
-            api_ports.template_directory.create(user, "t", new_template("Theirs"), public=True)
-    assert api_ports.template_directory.get_head("t") == first
+            api_ports.template_catalog.create(user, "t", new_template("Theirs"), public=True)
+    assert api_ports.template_catalog.get_head("t") == first
     assert name_of(api_ports, 1) == "t 1"
     assert versions(api_ports) == [1]
 
@@ -108,7 +108,7 @@ def test_one_of_two_creators_wins(open_api_ports: OpenApi) -> None:
         outcomes = race(
             [
                 partial(
-                    ports.template_directory.create,
+                    ports.template_catalog.create,
                     user,
                     f"t-{number}",
                     new_template(user),
@@ -120,7 +120,7 @@ def test_one_of_two_creators_wins(open_api_ports: OpenApi) -> None:
         (won,) = (outcome for outcome in outcomes if isinstance(outcome, TemplateHead))
         assert of_type(outcomes, ConflictError) == 1
         reader = open_api_ports()
-        assert reader.template_directory.get_head(won.template_id) == won
+        assert reader.template_catalog.get_head(won.template_id) == won
         assert name_of(reader, 1, won.template_id) == won.user_id == won.name
 
 
@@ -130,7 +130,7 @@ def test_templates_that_are_not_there(api_ports: ApiStorage) -> None:
         with pytest.raises(TemplateNotFoundError):
             name_of(api_ports, version, template_id)
     with pytest.raises(TemplateNotFoundError):
-        api_ports.template_directory.get_head("nothing")
+        api_ports.template_catalog.get_head("nothing")
 
 
 # ── updating ───────────────────────────────────────────────────────────────────────────────────
@@ -142,7 +142,7 @@ def test_an_update_adds_a_version_and_moves_the_head(
     first = create(open_api_ports())
     clock.advance(60)
     template = replace(new_template("Second"), description="new")
-    second = open_api_ports().template_directory.update(first, template, public=True)
+    second = open_api_ports().template_catalog.update(first, template, public=True)
     assert second == replace(
         first,
         latest_version=2,
@@ -151,7 +151,7 @@ def test_an_update_adds_a_version_and_moves_the_head(
         description="new",
         updated_at=START + timedelta(seconds=60),
     )
-    assert open_api_ports().template_directory.get_head("t") == second
+    assert open_api_ports().template_catalog.get_head("t") == second
     assert open_api_ports().templates.load_template(second.latest) == template
     assert name_of(open_api_ports(), 1) == "t 1"
 
@@ -160,11 +160,11 @@ def test_an_update_of_what_has_changed_meanwhile_is_refused(api_ports: ApiStorag
     first = create(api_ports)
     second = update(api_ports, first)
     with pytest.raises(ConflictError):
-        api_ports.template_directory.update(first, new_template("Late"), public=True)
+        api_ports.template_catalog.update(first, new_template("Late"), public=True)
     early = replace(second, latest_version=3)
     with pytest.raises(ConflictError):
-        api_ports.template_directory.update(early, new_template("Early"), public=True)
-    assert api_ports.template_directory.get_head("t") == second
+        api_ports.template_catalog.update(early, new_template("Early"), public=True)
+    assert api_ports.template_catalog.get_head("t") == second
     assert versions(api_ports) == [2, 1]
     assert name_of(api_ports, 2) == "t 2"
 
@@ -175,14 +175,14 @@ def test_one_of_two_updates_wins(open_api_ports: OpenApi) -> None:
     for _ in range(ROUNDS):
         outcomes = race(
             [
-                partial(ports.template_directory.update, head, new_template(name), public=False)
+                partial(ports.template_catalog.update, head, new_template(name), public=False)
                 for ports, name in zip(writers, ("one", "two"), strict=True)
             ]
         )
         (won,) = (outcome for outcome in outcomes if isinstance(outcome, TemplateHead))
         assert of_type(outcomes, ConflictError) == 1
         assert won.latest_version == head.latest_version + 1
-        head = open_api_ports().template_directory.get_head("t")
+        head = open_api_ports().template_catalog.get_head("t")
         assert head == won
         assert name_of(open_api_ports(), head.latest_version) == won.name
     assert versions(open_api_ports()) == list(range(ROUNDS + 1, 0, -1))
@@ -190,7 +190,7 @@ def test_one_of_two_updates_wins(open_api_ports: OpenApi) -> None:
 
 def test_a_deleted_template_is_not_updated(api_ports: ApiStorage) -> None:
     head = create(api_ports)
-    api_ports.template_directory.delete("t")
+    api_ports.template_catalog.delete("t")
     with pytest.raises(TemplateNotFoundError):
         update(api_ports, head)
     with pytest.raises(TemplateNotFoundError):
@@ -205,13 +205,13 @@ def test_an_update_and_a_deletion_at_once(open_api_ports: OpenApi) -> None:
         head = create(one, f"t-{number}")
         calls: list[Callable[[], object]] = [
             partial(update, one, head),
-            partial(two.template_directory.delete, head.template_id),
+            partial(two.template_catalog.delete, head.template_id),
         ]
         updated, deleted = race(calls)
         assert deleted is None
         assert isinstance(updated, TemplateHead | TemplateNotFoundError)
         with pytest.raises(TemplateNotFoundError):
-            one.template_directory.get_head(head.template_id)
+            one.template_catalog.get_head(head.template_id)
         assert own(one) == []
 
 
@@ -228,7 +228,7 @@ def test_own_templates_are_listed_once_newest_first(
     create(api_ports, "other", user_id="bob")
     for _ in range(5):
         heads["a"] = update(api_ports, heads["a"])
-    page = api_ports.template_directory.list_own("ada", limit=10)
+    page = api_ports.template_catalog.list_own("ada", limit=10)
     assert page.items == (heads["c"], heads["b"], heads["a"])
     assert page.next is None
     assert own(api_ports, user_id="bob") == ["other"]
@@ -242,7 +242,7 @@ def test_public_templates_are_listed_to_everybody(
     one = create(api_ports, "one", public=True)
     clock.advance(1)
     two = create(api_ports, "two", user_id="bob", public=True)
-    assert api_ports.template_directory.list_public(limit=10).items == (two, one)
+    assert api_ports.template_catalog.list_public(limit=10).items == (two, one)
     hidden = update(api_ports, one, public=False)
     assert public(api_ports) == ["two"]
     update(api_ports, hidden, public=True)
@@ -274,7 +274,7 @@ def test_versions_are_listed_newest_first(
         clock.advance(1)
         head = update(api_ports, head)
     assert versions(api_ports, limit=limit) == [5, 4, 3, 2, 1]
-    page = api_ports.template_directory.list_versions("t", limit=5)
+    page = api_ports.template_catalog.list_versions("t", limit=5)
     assert page.next is None
     assert [version.name for version in page.items] == ["t 5", "t 4", "t 3", "t 2", "t 1"]
     assert page.items[0].created_at == START + timedelta(seconds=4)
@@ -287,12 +287,12 @@ def test_a_template_that_goes_between_two_pages_moves_nothing(
     for number in range(4):
         create(api_ports, f"t-{number}", public=True)
         clock.advance(1)
-    directory = api_ports.template_directory
-    mine, theirs = directory.list_own("ada", limit=2), directory.list_public(limit=2)
-    directory.delete("t-2")
+    catalog = api_ports.template_catalog
+    mine, theirs = catalog.list_own("ada", limit=2), catalog.list_public(limit=2)
+    catalog.delete("t-2")
     for page in (
-        directory.list_own("ada", limit=5, after=mine.next),
-        directory.list_public(limit=5, after=theirs.next),
+        catalog.list_own("ada", limit=5, after=mine.next),
+        catalog.list_public(limit=5, after=theirs.next),
     ):
         assert [head.template_id for head in page.items] == ["t-1", "t-0"]
 
@@ -301,16 +301,16 @@ def test_a_template_that_goes_between_two_pages_moves_nothing(
 def test_a_position_that_no_page_gave_is_refused(api_ports: ApiStorage, after: str) -> None:
     create(api_ports, public=True)
     with pytest.raises(InputError):
-        api_ports.template_directory.list_own("ada", limit=1, after=after)
+        api_ports.template_catalog.list_own("ada", limit=1, after=after)
     with pytest.raises(InputError):
-        api_ports.template_directory.list_public(limit=1, after=after)
+        api_ports.template_catalog.list_public(limit=1, after=after)
 
 
 @pytest.mark.parametrize("after", ["", "0", "-1", "+1", "1.0", "01", "one", " 1", "9" * 400, "²"])
 def test_a_version_that_no_page_gave_is_refused(api_ports: ApiStorage, after: str) -> None:
     create(api_ports)
     with pytest.raises(InputError):
-        api_ports.template_directory.list_versions("t", limit=1, after=after)
+        api_ports.template_catalog.list_versions("t", limit=1, after=after)
 
 
 # ── deleting ───────────────────────────────────────────────────────────────────────────────────
@@ -323,9 +323,9 @@ def test_a_deleted_template_is_found_by_nobody_but_jobs_that_pinned_it(
     update(ports, create(ports, public=True))
     create(ports, "kept", public=True)
     for _ in range(2):
-        ports.template_directory.delete("t")
+        ports.template_catalog.delete("t")
         with pytest.raises(TemplateNotFoundError):
-            open_api_ports().template_directory.get_head("t")
+            open_api_ports().template_catalog.get_head("t")
         assert own(ports) == public(ports) == ["kept"]
         assert [name_of(open_api_ports(), version) for version in (1, 2)] == ["t 1", "t 2"]
 
@@ -333,21 +333,21 @@ def test_a_deleted_template_is_found_by_nobody_but_jobs_that_pinned_it(
 def test_the_id_of_a_deleted_template_stays_taken(api_ports: ApiStorage) -> None:
     """Who pinned a version of the old one would read a new one's."""
     create(api_ports)
-    api_ports.template_directory.delete("t")
+    api_ports.template_catalog.delete("t")
     for user in ("ada", "bob"):
         with pytest.raises(ConflictError):
-            api_ports.template_directory.create(user, "t", new_template(), public=False)
+            api_ports.template_catalog.create(user, "t", new_template(), public=False)
         with pytest.raises(ConflictError):
             api_ports.templates.save_template(user, "t", new_template())
     assert name_of(api_ports, 1) == "t 1"
     with pytest.raises(TemplateNotFoundError):
-        api_ports.template_directory.get_head("t")
+        api_ports.template_catalog.get_head("t")
 
 
 def test_a_template_that_is_not_there_is_deleted_without_a_word(api_ports: ApiStorage) -> None:
-    api_ports.template_directory.delete("nothing")
+    api_ports.template_catalog.delete("nothing")
     with pytest.raises(TemplateNotFoundError):
-        api_ports.template_directory.get_head("nothing")
+        api_ports.template_catalog.get_head("nothing")
     assert create(api_ports, "nothing").latest_version == 1
 
 
@@ -358,7 +358,7 @@ def test_a_saved_template_is_listed_as_a_private_one(api_ports: ApiStorage) -> N
     for number in (1, 2, 3):
         ref = api_ports.templates.save_template("ada", "t", new_template(f"draft {number}"))
         assert ref == TemplateRef(template_id="t", version=number)
-    head = api_ports.template_directory.get_head("t")
+    head = api_ports.template_catalog.get_head("t")
     assert (head.latest_version, head.public, head.name) == (3, False, "draft 3")
     assert own(api_ports) == ["t"]
     assert versions(api_ports) == [3, 2, 1]
@@ -368,7 +368,7 @@ def test_a_saved_template_is_listed_as_a_private_one(api_ports: ApiStorage) -> N
 def test_saving_a_public_template_leaves_it_public(api_ports: ApiStorage) -> None:
     create(api_ports, public=True)
     api_ports.templates.save_template("ada", "t", new_template("Next"))
-    assert api_ports.template_directory.get_head("t").public
+    assert api_ports.template_catalog.get_head("t").public
     with pytest.raises(ConflictError):
         api_ports.templates.save_template("bob", "t", new_template("Theirs"))
     assert versions(api_ports) == [2, 1]

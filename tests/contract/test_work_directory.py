@@ -1,4 +1,4 @@
-"""What every `WorkDirectory` promises."""
+"""What every `WorkCatalog` promises."""
 
 from datetime import timedelta
 from functools import partial
@@ -131,7 +131,7 @@ def test_work_that_is_gone_is_not_launched(ports: ApiStorage) -> None:
     item = ports.work.get_work("a")
     ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
-    ports.job_directory.delete_job("a")
+    ports.job_catalog.delete_job("a")
     assert ports.work.begin_launch(item) is None
     ports.work.end_failed_launch("a", 1)
     ports.work.note_seen(item)
@@ -242,7 +242,7 @@ def test_a_loss_of_work_that_is_gone(ports: ApiStorage) -> None:
     item = ports.work.get_work("a")
     for status in (JobStatus.CANCELLED, JobStatus.DELETING):
         ports.jobs.set_status("a", status, fence=None)
-    ports.job_directory.delete_job("a")
+    ports.job_catalog.delete_job("a")
     with pytest.raises(NotFoundError):
         ports.work.note_loss(item, finished=1)
     with pytest.raises(NotFoundError):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from runtime.contract.routes import Function
+from runtime.contract.functions import Function
 from runtime.contract.tables import Table
 from tests.e2e.deployment import Deployment
 from tests.e2e.emulator.process import ACCOUNT

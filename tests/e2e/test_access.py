@@ -9,15 +9,9 @@ from typing import Final
 import pytest
 from botocore.exceptions import ClientError
 
-from runtime.contract.routes import (
-    FUNCTIONS,
-    ROUTES,
-    Function,
-    ModelGrant,
-    ObjectGrant,
-    Route,
-    TableGrant,
-)
+from runtime.contract.functions import Function, Route
+from runtime.contract.grants import ModelGrant, ObjectGrant, TableGrant
+from runtime.contract.routes import FUNCTIONS, ROUTES
 from runtime.contract.tables import TABLES, TEMPLATES
 from tests.e2e import roles
 from tests.e2e.deployment import PASSWORD, Deployment, invite, sign_in

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
+from runtime.contract.exit_codes import ExitCode
 from tests.e2e.command import UserCommand
 from tests.e2e.deployment import Deployment, wait_for
 from tests.e2e.emulator.spot import NO_CAPACITY, RECLAIMED, STOP_CODE
@@ -20,7 +21,6 @@ NEAR: Final = 100
 FAR_MS: Final = 4000
 """Of the others, while the first machine runs: it can't have finished when it is taken back."""
 START_SECONDS: Final = 30.0
-INTERRUPTED: Final = 75
 TEMPLATE: Final = """\
 name: towns
 steps:
@@ -60,7 +60,7 @@ def test_a_job_survives_the_loss_of_its_machine_and_pays_nothing_twice(
     tell("the job is completed")
     ended = wait_for("two ended tasks", lambda: _ended(deployment, 2), seconds=START_SECONDS)
     assert [(task["stopCode"], exit_code(task)) for task in ended] == [
-        (STOP_CODE, INTERRUPTED),
+        (STOP_CODE, ExitCode.INTERRUPTED),
         ("EssentialContainerExited", 0),
     ]
 

@@ -9,16 +9,9 @@ import pytest
 from cdk_app.bundling import BUNDLES
 from cdk_app.constructs.functions import construct_name
 from runtime.contract import environment
-from runtime.contract.routes import (
-    EVENT_FUNCTIONS,
-    FUNCTIONS,
-    Function,
-    LaunchGrant,
-    ListGrant,
-    ModelGrant,
-    ObjectGrant,
-    TableGrant,
-)
+from runtime.contract.functions import Function
+from runtime.contract.grants import LaunchGrant, ListGrant, ModelGrant, ObjectGrant, TableGrant
+from runtime.contract.routes import EVENT_FUNCTIONS, FUNCTIONS
 from runtime.contract.tables import TABLES
 from tests.fixtures.aws import BUCKET
 from tests.infra.conftest import Synthesized

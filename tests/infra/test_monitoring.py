@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 
 from runtime.contract import log_lines
-from runtime.contract.routes import FUNCTIONS, LaunchGrant
+from runtime.contract.grants import LaunchGrant
+from runtime.contract.routes import FUNCTIONS
 from runtime.domain.jobs.job import ENDED, JobStatus
 from runtime.logs import configure, event
 from tests.infra.conftest import ROOT, Synthesized

@@ -6,9 +6,9 @@ from urllib.parse import unquote, urlsplit
 import orjson
 import pytest
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.routes import SWEEP_QUEUE, TASK_STOPPED
 from runtime.domain.jobs.job import JobStatus
-from runtime.worker.worker import ExitCode
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.aws import BUCKET, FakeAws
 from tests.fixtures.aws_api import open_aws_api

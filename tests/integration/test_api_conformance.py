@@ -27,8 +27,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from runtime.bootstrap import LocalService, local_api
+from runtime.contract.functions import Route
 from runtime.contract.keys import seed_prefix
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.routes import ROUTES
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import load_prices
 from runtime.lambdas.openapi import document

@@ -13,11 +13,11 @@ from unittest.mock import ANY
 import pytest
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tables import CHECKPOINT_METADATA, QUEUE
 from runtime.domain.jobs.checkpoint import decode
 from runtime.domain.jobs.job import JobStatus
 from runtime.worker.crash_points import CRASH_POINTS
-from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item
 from tests.fixtures.session_faults import Fault
 from tests.fixtures.worker_checks import billed

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.price_table import PriceTable, load_prices
-from runtime.worker.worker import ExitCode
 from tests.fixtures.session_faults import Document
 from tests.fixtures.worker_world import (
     MODEL,

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tables import QUEUE
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES
 from runtime.domain.ports import Claim
-from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_checks import (
     INPUT_NANO,
     OUTPUT_NANO,

@@ -55,9 +55,8 @@ NAMED: Final = (
     Named(
         name="save_batch does nothing",
         path="runtime/export/batches.py",
-        old="        return self._save(number, batch_key(job_id, number, shard), lines)",
-        new="        return SavedBatch(batch=self._parse(number, '', b'\\n'.join(lines)),"
-        " adopted=False)",
+        old="            self._objects.put_if_absent(key, body, content_type=JSON_LINES)",
+        new="            pass",
         tests=(_WORKER,),
     ),
     Named(
@@ -77,8 +76,8 @@ NAMED: Final = (
     Named(
         name="the budget is never enforced: an account without room grants",
         path="runtime/worker/budget_guard.py",
-        old="        return Cover.EXHAUSTED",
-        new="        return Cover.GRANTED",
+        old="        return Reservation.EXHAUSTED",
+        new="        return Reservation.GRANTED",
         tests=(_BUDGET,),
     ),
     Named(
@@ -132,7 +131,8 @@ NAMED: Final = (
     Named(
         name="a reservation is released when a call failed in doubt",
         path="runtime/worker/generation.py",
-        old="        if rule.presume_spent:\n            self._presume_spent(call, task)",
+        old="        if rule.presume_spent:\n"
+        "            self._settlement.presume_spent(call, task)",
         new="        if rule.presume_spent:\n            self._guard.release(call)",
         tests=("tests/unit/test_worker_bedrock_errors.py",),
     ),
@@ -147,7 +147,7 @@ NAMED: Final = (
         name="current_batch stays after a partial batch",
         path="runtime/worker/saver.py",
         old="            self._checkpoint = replace(self._checkpoint, current_batch=number + 1)\n"
-        "            if saved.adopted:",
+        "            if others is None:",
         new="            if len(self._records) >= self._settings.checkpoint_interval:\n"
         "                self._checkpoint ="
         " replace(self._checkpoint, current_batch=number + 1)\n"

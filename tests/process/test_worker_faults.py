@@ -15,10 +15,10 @@ from typing import BinaryIO, Final
 import psutil
 import pytest
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.ports import Lease
-from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_world import wait_until
 from tests.process.worker_processes import (
     Cloud,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.jobs.job import JobStatus
-from runtime.worker.worker import ExitCode
 from tests.fixtures.worker_world import ENVIRONMENT, wait_until
 from tests.process.worker_processes import Cloud, Servers, empty_cloud, servers
 

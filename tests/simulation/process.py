@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Self
 
 import orjson
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.keys import batches_prefix, checkpoint_key, failure_parts_prefix
 from runtime.domain.errors import (
     ModelError,
@@ -25,7 +26,7 @@ from runtime.worker.control import StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.worker import ExitCode, Worker
+from runtime.worker.worker import Worker
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import Call, InvariantError, Truth

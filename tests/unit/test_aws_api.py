@@ -13,7 +13,8 @@ from runtime import bootstrap
 from runtime.aws.api import AwsApi
 from runtime.aws.work_queue import DynamoWorkQueue
 from runtime.contract import environment as names
-from runtime.contract.routes import FUNCTIONS, Function
+from runtime.contract.functions import Function
+from runtime.contract.routes import FUNCTIONS
 from runtime.contract.tables import JOBS, QUEUE, TABLES, TEMPLATES
 from runtime.domain.errors import (
     ConfigurationError,
@@ -22,7 +23,7 @@ from runtime.domain.errors import (
     StorageUnavailableError,
 )
 from runtime.domain.service_ports import ApiPorts, ApiSettings
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint, ports_of_process
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint, ports_of_process
 from runtime.sdk import REQUEST, WORKER
 from tests.fixtures.api import Api
 from tests.fixtures.aws import FakeAws
@@ -34,12 +35,12 @@ from tests.fixtures.storage import new_job
 
 PORTS: Final[Mapping[str, Callable[[ApiPorts], object]]] = {
     "jobs": lambda ports: ports.jobs,
-    "job_directory": lambda ports: ports.job_directory,
+    "job_catalog": lambda ports: ports.job_catalog,
     "queue": lambda ports: ports.queue,
     "work": lambda ports: ports.work,
     "launcher": lambda ports: ports.launcher,
     "templates": lambda ports: ports.templates,
-    "template_directory": lambda ports: ports.template_directory,
+    "template_catalog": lambda ports: ports.template_catalog,
     "objects": lambda ports: ports.objects,
     "links": lambda ports: ports.links,
     "budgets": lambda ports: ports.budgets,
@@ -49,12 +50,12 @@ PORTS: Final[Mapping[str, Callable[[ApiPorts], object]]] = {
 }
 NEEDS: Final[Mapping[str, str]] = {
     "jobs": JOBS.variable,
-    "job_directory": JOBS.variable,
+    "job_catalog": JOBS.variable,
     "queue": QUEUE.variable,
     "work": QUEUE.variable,
     "launcher": names.CLUSTER,
     "templates": TEMPLATES.variable,
-    "template_directory": TEMPLATES.variable,
+    "template_catalog": TEMPLATES.variable,
     "objects": names.BUCKET_NAME,
     "links": names.BUCKET_NAME,
     "budgets": JOBS.variable,
@@ -121,7 +122,7 @@ def test_a_port_is_made_once_and_shares_its_client(clock: ManualClock) -> None:
         assert port(ports) is port(ports), name
     assert isinstance(ports, AwsApi)
     dynamodb = ports._clients.dynamodb
-    assert ports.jobs._client is ports.job_directory._client is dynamodb
+    assert ports.jobs._client is ports.job_catalog._client is dynamodb
     assert ports.work._table._client is ports.queue._table._client is dynamodb
     assert ports.objects._client is ports.links._client is ports._clients.s3
 
@@ -194,13 +195,13 @@ class Count(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
-    query=Nothing,
+    body=NoBody,
+    query=NoBody,
     answers={HTTPStatus.OK: Count},
 )
-def count_jobs(call: Call[Nothing, Nothing]) -> Count:
+def count_jobs(call: Call[NoBody, NoBody]) -> Count:
     """Count the caller's jobs."""
-    page = call.ports.job_directory.list_jobs(call.caller, limit=5)
+    page = call.ports.job_catalog.list_jobs(call.caller, limit=5)
     return Count(jobs=len(page.items))
 
 

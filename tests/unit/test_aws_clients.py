@@ -48,7 +48,7 @@ def worst_seconds(client: Any) -> float:
 
 def test_a_request_is_answered_before_its_function_is_ended() -> None:
     """Requirement S3.6: 503 with `Retry-After`. Lambda's own end of a function says nothing."""
-    own = OwnClients(concurrency=1, patience=clients.REQUEST)
+    own = OwnClients(concurrency=1, timeouts=clients.REQUEST)
     shortest = min(route.function.seconds for route in ROUTES if route.function.grants)
     assert worst_seconds(own.dynamodb) < shortest
     assert worst_seconds(own.ecs) < shortest

@@ -82,7 +82,7 @@ def deleting(ports: ApiStorage, clock: ManualClock, job_id: str, *, shards: int 
 
 
 def head_of(ports: ApiStorage) -> TemplateHead:
-    return ports.template_directory.get_head("t")
+    return ports.template_catalog.get_head("t")
 
 
 Write = Callable[[ApiStorage], object]
@@ -93,23 +93,21 @@ WRITES: Final[dict[str, tuple[str, Write]]] = {
     "withdraw": ("UpdateItem", lambda ports: ports.work.withdraw("a", JobStatus.CANCELLED)),
     "set_launch_error": (
         "UpdateItem",
-        lambda ports: ports.job_directory.set_launch_error("a", "no machine"),
+        lambda ports: ports.job_catalog.set_launch_error("a", "no machine"),
     ),
-    "delete_job": ("DeleteItem", lambda ports: ports.job_directory.delete_job("deleting")),
-    "delete_work": ("TransactWriteItems", lambda ports: ports.job_directory.delete_job("deleting")),
-    "delete_costs": ("BatchWriteItem", lambda ports: ports.job_directory.delete_job("deleting")),
+    "delete_job": ("DeleteItem", lambda ports: ports.job_catalog.delete_job("deleting")),
+    "delete_work": ("TransactWriteItems", lambda ports: ports.job_catalog.delete_job("deleting")),
+    "delete_costs": ("BatchWriteItem", lambda ports: ports.job_catalog.delete_job("deleting")),
     "create": (
         "TransactWriteItems",
         lambda ports: (
-            ports.template_directory.create(
-                "ada", "new", new_template(), public=True
-            ).latest_version
+            ports.template_catalog.create("ada", "new", new_template(), public=True).latest_version
         ),
     ),
     "update": (
         "TransactWriteItems",
         lambda ports: (
-            ports.template_directory.update(
+            ports.template_catalog.update(
                 head_of(ports), new_template(), public=True
             ).latest_version
         ),
@@ -118,8 +116,8 @@ WRITES: Final[dict[str, tuple[str, Write]]] = {
         "TransactWriteItems",
         lambda ports: ports.templates.save_template("ada", "t", new_template()).version,
     ),
-    "delete": ("DeleteItem", lambda ports: ports.template_directory.delete("t")),
-    "expire": ("UpdateItem", lambda ports: ports.template_directory.delete("t")),
+    "delete": ("DeleteItem", lambda ports: ports.template_catalog.delete("t")),
+    "expire": ("UpdateItem", lambda ports: ports.template_catalog.delete("t")),
 }
 EXPECTED: Final[dict[str, object]] = {
     "begin_launch": 1,
@@ -138,7 +136,7 @@ def busy(ports: ApiStorage, clock: ManualClock) -> ApiStorage:
     ports.work.begin_launch(ports.work.get_work("launched"))
     assert ports.queue.claim("running", "worker")
     deleting(ports, clock, "deleting")
-    ports.template_directory.create("ada", "t", new_template(), public=False)
+    ports.template_catalog.create("ada", "t", new_template(), public=False)
     return ports
 
 
@@ -159,9 +157,9 @@ def test_a_launch_whose_reply_was_lost_is_begun_once(aws: FakeAws, busy: ApiStor
 def test_an_update_whose_reply_was_lost_adds_one_version(aws: FakeAws, busy: ApiStorage) -> None:
     head = head_of(busy)
     with reply_lost(aws.dynamodb, "TransactWriteItems"):
-        new = busy.template_directory.update(head, new_template("Mine"), public=True)
+        new = busy.template_catalog.update(head, new_template("Mine"), public=True)
     assert head_of(busy) == new
-    page = busy.template_directory.list_versions("t", limit=5)
+    page = busy.template_catalog.list_versions("t", limit=5)
     assert [version.name for version in page.items] == ["Mine", "Reviews"]
 
 
@@ -172,8 +170,8 @@ def test_a_creation_that_another_overtook_after_the_lost_reply_is_still_ours(
     other = open_aws(aws, clock)
 
     def overtake() -> None:
-        head = other.template_directory.get_head("t")
-        other.template_directory.update(head, new_template("Theirs"), public=False)
+        head = other.template_catalog.get_head("t")
+        other.template_catalog.update(head, new_template("Theirs"), public=False)
 
     with reply_lost(aws.dynamodb, "TransactWriteItems") as sent:
         pending = [overtake]
@@ -185,10 +183,10 @@ def test_a_creation_that_another_overtook_after_the_lost_reply_is_still_ours(
         # The SDK's second try finds version 2 as the latest.
         event = "before-send.dynamodb.TransactWriteItems"
         with hooked(aws.dynamodb, event, before_second, last=False):
-            head = ports.template_directory.create("ada", "t", new_template("Mine"), public=False)
+            head = ports.template_catalog.create("ada", "t", new_template("Mine"), public=False)
     assert not pending
     assert head.latest_version == 1
-    assert ports.template_directory.get_head("t").latest_version == 2
+    assert ports.template_catalog.get_head("t").latest_version == 2
     mine = ports.templates.load_template(TemplateRef(template_id="t", version=1))
     assert mine.name == "Mine"
 
@@ -212,14 +210,14 @@ def test_a_throttled_write_is_retried_and_then_reported(
 
 
 READS: Final[dict[str, tuple[str, Write]]] = {
-    "list_jobs": ("Query", lambda ports: ports.job_directory.list_jobs("ada", limit=2)),
-    "count_active": ("Query", lambda ports: ports.job_directory.count_active("ada", at_most=2)),
+    "list_jobs": ("Query", lambda ports: ports.job_catalog.list_jobs("ada", limit=2)),
+    "count_active": ("Query", lambda ports: ports.job_catalog.count_active("ada", at_most=2)),
     "get_work": ("GetItem", lambda ports: ports.work.get_work("a")),
     "list_work": ("Query", lambda ports: list(ports.work.list_work(JobStatus.QUEUED))),
-    "get_head": ("GetItem", lambda ports: ports.template_directory.get_head("t")),
-    "list_own": ("Query", lambda ports: ports.template_directory.list_own("ada", limit=2)),
-    "list_public": ("Query", lambda ports: ports.template_directory.list_public(limit=2)),
-    "list_versions": ("Query", lambda ports: ports.template_directory.list_versions("t", limit=2)),
+    "get_head": ("GetItem", lambda ports: ports.template_catalog.get_head("t")),
+    "list_own": ("Query", lambda ports: ports.template_catalog.list_own("ada", limit=2)),
+    "list_public": ("Query", lambda ports: ports.template_catalog.list_public(limit=2)),
+    "list_versions": ("Query", lambda ports: ports.template_catalog.list_versions("t", limit=2)),
 }
 
 
@@ -365,12 +363,12 @@ def test_a_job_is_deleted_by_a_second_try_wherever_the_first_one_ended(
         deleting(ports, clock, "a")
         try:
             with crashing(aws.dynamodb, at=at, after=after) as sent:
-                ports.job_directory.delete_job("a")
+                ports.job_catalog.delete_job("a")
         except Crash:
             left = everything(aws)
             # The job goes last: until then a second try knows that there is something to do.
             assert left[tables.JOBS.name] == 1 or set(left.values()) == {0}, sent
-            ports.job_directory.delete_job("a")
+            ports.job_catalog.delete_job("a")
         assert set(everything(aws).values()) == {0}, sent
         if len(sent) <= at:
             break
@@ -383,15 +381,15 @@ def test_a_template_is_deleted_by_a_second_try_wherever_the_first_one_ended(
 ) -> None:
     for at in count():
         template_id = f"t-{at}"
-        head = ports.template_directory.create("ada", template_id, new_template(), public=True)
-        ports.template_directory.update(head, new_template(), public=True)
+        head = ports.template_catalog.create("ada", template_id, new_template(), public=True)
+        ports.template_catalog.update(head, new_template(), public=True)
         try:
             with crashing(aws.dynamodb, at=at, after=after) as sent:
-                ports.template_directory.delete(template_id)
+                ports.template_catalog.delete(template_id)
         except Crash:
-            ports.template_directory.delete(template_id)
+            ports.template_catalog.delete(template_id)
         with pytest.raises(TemplateNotFoundError):
-            ports.template_directory.get_head(template_id)
+            ports.template_catalog.get_head(template_id)
         for version in (1, 2):
             item = read_item(aws, tables.TEMPLATES, template_id=template_id, version=version)
             assert "expires_at" in item, sent
@@ -406,13 +404,13 @@ def test_a_template_is_written_wholly_or_not_at_all(
 ) -> None:
     """Requirement S3.2, for templates."""
     with pytest.raises(Crash), crashing(aws.dynamodb, at=0, after=after):
-        ports.template_directory.create("ada", "t", new_template(), public=True)
+        ports.template_catalog.create("ada", "t", new_template(), public=True)
     assert everything(aws)[tables.TEMPLATES.name] == (2 if after else 0)
     if not after:
-        ports.template_directory.create("ada", "t", new_template(), public=True)
+        ports.template_catalog.create("ada", "t", new_template(), public=True)
     head = head_of(ports)
     with pytest.raises(Crash), crashing(aws.dynamodb, at=0, after=after):
-        ports.template_directory.update(head, new_template("Next"), public=True)
+        ports.template_catalog.update(head, new_template("Next"), public=True)
     assert head_of(ports).latest_version == (2 if after else 1)
     assert everything(aws)[tables.TEMPLATES.name] == (3 if after else 2)
 
@@ -420,31 +418,31 @@ def test_a_template_is_written_wholly_or_not_at_all(
 def test_versions_that_expire_already_keep_their_date(
     aws: FakeAws, ports: ApiStorage, clock: ManualClock
 ) -> None:
-    ports.template_directory.create("ada", "t", new_template(), public=True)
-    ports.template_directory.delete("t")
+    ports.template_catalog.create("ada", "t", new_template(), public=True)
+    ports.template_catalog.delete("t")
     before = read_item(aws, tables.TEMPLATES, template_id="t", version=1)
     days = (int(before["expires_at"]) - clock.now().timestamp()) / 86_400
     assert days == tables.DELETED_TEMPLATE_DAYS
     clock.advance(86_400)
-    ports.template_directory.delete("t")
+    ports.template_catalog.delete("t")
     assert read_item(aws, tables.TEMPLATES, template_id="t", version=1) == before
 
 
 def test_a_version_that_went_in_between_is_not_brought_back(
     aws: FakeAws, ports: ApiStorage
 ) -> None:
-    ports.template_directory.create("ada", "t", new_template(), public=True)
+    ports.template_catalog.create("ada", "t", new_template(), public=True)
     key = to_attributes({"template_id": "t", "version": 1})
     remove = partial(aws.dynamodb.delete_item, TableName=tables.TEMPLATES.name, Key=key)
     with meanwhile(aws.dynamodb, "UpdateItem", remove):
-        ports.template_directory.delete("t")
+        ports.template_catalog.delete("t")
     assert everything(aws)[tables.TEMPLATES.name] == 0
 
 
 def overtaken(aws: FakeAws, ports: ApiStorage, operation: str, act: Callable[[], object]) -> None:
     """Delete job "a", with somebody else being quicker."""
     with meanwhile(aws.dynamodb, operation, act):
-        ports.job_directory.delete_job("a")
+        ports.job_catalog.delete_job("a")
 
 
 def test_a_slow_deletion_leaves_a_job_of_the_same_id_alone(
@@ -454,7 +452,7 @@ def test_a_slow_deletion_leaves_a_job_of_the_same_id_alone(
     other = open_aws(aws, clock)
 
     def anew() -> None:
-        other.job_directory.delete_job("a")
+        other.job_catalog.delete_job("a")
         other.jobs.create_job(new_job("a", clock))
 
     for operation in ("TransactWriteItems", "BatchWriteItem", "DeleteItem"):
@@ -465,7 +463,7 @@ def test_a_slow_deletion_leaves_a_job_of_the_same_id_alone(
         assert ports.jobs.get_job("a").status is JobStatus.QUEUED
         ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
         ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
-        ports.job_directory.delete_job("a")
+        ports.job_catalog.delete_job("a")
 
 
 @pytest.mark.parametrize("operation", ["TransactWriteItems", "BatchWriteItem", "DeleteItem"])
@@ -474,7 +472,7 @@ def test_a_slow_deletion_has_nothing_left_to_do(
 ) -> None:
     deleting(ports, clock, "a")
     other = open_aws(aws, clock)
-    overtaken(aws, ports, operation, lambda: other.job_directory.delete_job("a"))
+    overtaken(aws, ports, operation, lambda: other.job_catalog.delete_job("a"))
     assert set(everything(aws).values()) == {0}
     with pytest.raises(NotFoundError):
         ports.jobs.get_job("a")
@@ -501,7 +499,7 @@ def test_a_page_looks_at_so_many_items_and_no_more(
     after: str | None = None
     found: list[list[str]] = []
     while len(found) < 9:
-        page = ports.job_directory.list_jobs("ada", limit=5, after=after, status=JobStatus.FAILED)
+        page = ports.job_catalog.list_jobs("ada", limit=5, after=after, status=JobStatus.FAILED)
         found.append([job.job_id for job in page.items])
         after = page.next
         if after is None:
@@ -512,20 +510,20 @@ def test_a_page_looks_at_so_many_items_and_no_more(
 def test_a_document_that_fits_no_item_is_refused(ports: ApiStorage) -> None:
     large = replace(new_template(), fragments={"rules": "x" * MAX_STORED_BYTES})
     with pytest.raises(TemplateError, match=str(MAX_STORED_BYTES)):
-        ports.template_directory.create("ada", "t", large, public=False)
-    head = ports.template_directory.create("ada", "t", new_template(), public=False)
+        ports.template_catalog.create("ada", "t", large, public=False)
+    head = ports.template_catalog.create("ada", "t", new_template(), public=False)
     with pytest.raises(TemplateError, match=str(MAX_STORED_BYTES)):
-        ports.template_directory.update(head, large, public=False)
-    assert ports.template_directory.get_head("t") == head
+        ports.template_catalog.update(head, large, public=False)
+    assert ports.template_catalog.get_head("t") == head
 
 
 def test_a_save_that_a_deletion_overtook_is_a_conflict(
     aws: FakeAws, ports: ApiStorage, clock: ManualClock
 ) -> None:
-    ports.template_directory.create("ada", "t", new_template(), public=False)
+    ports.template_catalog.create("ada", "t", new_template(), public=False)
     other = open_aws(aws, clock)
     with (
-        meanwhile(aws.dynamodb, "TransactWriteItems", lambda: other.template_directory.delete("t")),
+        meanwhile(aws.dynamodb, "TransactWriteItems", lambda: other.template_catalog.delete("t")),
         pytest.raises(ConflictError, match="deleted"),
     ):
         ports.templates.save_template("ada", "t", new_template())
@@ -535,5 +533,5 @@ def test_a_count_ends_where_it_is_enough(aws: FakeAws, ports: ApiStorage) -> Non
     for number in range(6):
         store_item(aws, tables.JOBS, job_item(job_id=f"job-{number}", status="QUEUED"))
     with crashing(aws.dynamodb, at=ALL, after=False) as sent:
-        assert ports.job_directory.count_active("ada", at_most=3) == 3
+        assert ports.job_catalog.count_active("ada", at_most=3) == 3
     assert sent == ["Query"]

@@ -95,11 +95,11 @@ def test_attributes_that_a_job_has_only_sometimes(
 ) -> None:
     usual = items.job_item(status="QUEUED", started_at=None, fence=None).keys() | {"write_token"}
     ports.jobs.create_job(replace(new_job("a", clock), request_hash="5f2c"))
-    ports.job_directory.set_launch_error("a", "no machine")
+    ports.job_catalog.set_launch_error("a", "no machine")
     item = read_item(aws, tables.JOBS, job_id="a")
     assert item.keys() == usual | {"request_hash", "launch_error"}
     assert (item["request_hash"], item["launch_error"]) == ("5f2c", "no machine")
-    ports.job_directory.set_launch_error("a", None)
+    ports.job_catalog.set_launch_error("a", None)
     ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     item = read_item(aws, tables.JOBS, job_id="a")
     assert item.keys() == (usual | {"request_hash", "completed_at"}) - {"active_user_id"}
@@ -185,7 +185,7 @@ def test_a_stored_template_is_read(aws: FakeAws, ports: ApiStorage) -> None:
     ref = TemplateRef(template_id="product-reviews", version=1)
     template = ports.templates.load_template(ref)
     assert (template.name, template.steps[0].temperature) == ("Product reviews", 0.7)
-    assert ports.template_directory.get_head("product-reviews") == TemplateHead(
+    assert ports.template_catalog.get_head("product-reviews") == TemplateHead(
         template_id="product-reviews",
         user_id=items.USER_ID,
         latest_version=1,
@@ -206,20 +206,20 @@ def test_a_written_template_has_the_documented_attributes(aws: FakeAws, ports: A
         return read_item(aws, tables.TEMPLATES, template_id="t", version=0)
 
     documented = items.template_head_item().keys() | {"write_token"}
-    head = ports.template_directory.create("ada", "t", new_template(), public=True)
+    head = ports.template_catalog.create("ada", "t", new_template(), public=True)
     assert head_item().keys() == documented
     assert (head_item()["public"], head_item()["listed_by"]) == ("yes", "ada")
-    head = ports.template_directory.update(head, new_template(), public=False)
+    head = ports.template_catalog.update(head, new_template(), public=False)
     # An empty text would be in the index of public templates.
     assert head_item().keys() == documented - {"public"}
-    ports.template_directory.update(head, new_template(), public=True)
+    ports.template_catalog.update(head, new_template(), public=True)
     assert head_item().keys() == documented
 
 
 def test_a_version_is_in_no_index(aws: FakeAws, ports: ApiStorage) -> None:
     """A template with a hundred versions is listed once, and its documents are stored once."""
-    head = ports.template_directory.create("ada", "t", new_template(), public=True)
-    ports.template_directory.update(head, new_template(), public=True)
+    head = ports.template_catalog.create("ada", "t", new_template(), public=True)
+    ports.template_catalog.update(head, new_template(), public=True)
     for index in tables.TEMPLATES.indexes:
         listed = aws.dynamodb.scan(TableName=tables.TEMPLATES.name, IndexName=index)["Items"]
         assert [item["version"] for item in listed] == [{"N": "0"}]

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from runtime.contract.keys import batch_key, failure_part_key
+from runtime.contract.keys import FAILURE_PARTS, NumberedObjects, batch_key, failure_part_key
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.ports import ObjectStat
 from runtime.export.batches import Batch, Batches
@@ -61,9 +61,10 @@ def test_a_batch_is_one_object_of_json_lines(objects: FaultyObjects, batches: Ba
     saved = batches.save_batch("j1", 1, [line(0), line(3)])
 
     assert objects.bodies == {"jobs/j1/outputs/batch-0001.jsonl": line(0) + b"\n" + line(3) + b"\n"}
-    assert objects.content_types[saved.batch.key] == "application/x-ndjson"
-    assert not saved.adopted
-    assert saved.batch == Batch(
+    assert saved is None
+    (batch,) = batches.load_all_batches("j1")
+    assert objects.content_types[batch.key] == "application/x-ndjson"
+    assert batch == Batch(
         number=1,
         key="jobs/j1/outputs/batch-0001.jsonl",
         lines=(line(0), line(3)),
@@ -80,8 +81,8 @@ def test_a_lost_reply_is_success_on_the_second_attempt(
 
     saved = batches.save_batch("j1", 1, [line(0)])
 
-    assert not saved.adopted
-    assert saved.batch.indices == (0,)
+    assert saved is None
+    assert [batch.indices for batch in batches.load_all_batches("j1")] == [(0,)]
 
 
 def test_a_taken_number_is_adopted_and_never_overwritten(
@@ -93,9 +94,9 @@ def test_a_taken_number_is_adopted_and_never_overwritten(
 
     saved = batches.save_batch("j1", 7, [line(4, "ours")])
 
-    assert saved.adopted
-    assert saved.batch.lines == tuple(theirs)
-    assert saved.batch.indices == (4, 5)
+    assert saved is not None
+    assert saved.lines == tuple(theirs)
+    assert saved.indices == (4, 5)
     assert objects.bodies == before
     assert "batch adopted" in caplog.text
 
@@ -199,12 +200,30 @@ def test_a_listed_batch_that_cannot_be_read_raises(
 
 
 def test_failures_are_kept_in_parts_of_their_own(objects: FaultyObjects, batches: Batches) -> None:
-    batches.save_failures("j1", 1, [line(5)])
-    Batches(objects).save_failures("j1", 2, [line(6)], shard=3)
-    adopted = batches.save_failures("j1", 1, [line(8)])
+    parts = Batches(objects, FAILURE_PARTS)
+    parts.save_batch("j1", 1, [line(5)])
+    Batches(objects, FAILURE_PARTS).save_batch("j1", 2, [line(6)], shard=3)
+    adopted = parts.save_batch("j1", 1, [line(8)])
 
     assert set(objects.bodies) == {failure_part_key("j1", 1), failure_part_key("j1", 2, 3)}
-    assert [part.indices for part in batches.load_failures("j1")] == [(5,), (6,)]
-    assert adopted.adopted
-    assert adopted.batch.indices == (5,)
+    assert [part.indices for part in parts.load_all_batches("j1")] == [(5,), (6,)]
+    assert adopted is not None
+    assert adopted.indices == (5,)
     assert list(batches.load_all_batches("j1")) == []
+
+
+def test_another_kind_of_lines_has_a_folder_of_its_own(
+    objects: FaultyObjects, batches: Batches
+) -> None:
+    rejects = Batches(objects, NumberedObjects(folder="rejects", stem="part"))
+    assert rejects.save_batch("j1", 1, [line(2)], shard=1) is None
+
+    assert set(objects.bodies) == {"jobs/j1/rejects/shard-0001/part-0001.jsonl"}
+    assert [part.indices for part in rejects.load_all_batches("j1")] == [(2,)]
+    assert list(batches.load_all_batches("j1")) == []
+
+
+def test_lines_of_our_own_are_not_read_again(objects: FaultyObjects, batches: Batches) -> None:
+    """Not even a line without an index is looked at: who wrote it knows it."""
+    assert batches.save_batch("j1", 1, [b"not JSON"]) is None
+    assert objects.bodies == {batch_key("j1", 1): b"not JSON\n"}

@@ -7,7 +7,7 @@ import pytest
 from runtime.contract.log_lines import COST_ABOVE_WORST_CASE
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.ports import Account, Claim
-from runtime.worker.budget_guard import RETRY_SECONDS, BudgetGuard, Cover
+from runtime.worker.budget_guard import RETRY_SECONDS, BudgetGuard, Reservation
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.memory_ports import MemoryBudgets, captured_logs
 
@@ -35,7 +35,7 @@ class World:
 def test_the_first_call_is_covered_at_once() -> None:
     world = World()
 
-    assert world.guard.reserve(1, 100) is Cover.GRANTED
+    assert world.guard.reserve(1, 100) is Reservation.GRANTED
 
     assert world.held >= 100
 
@@ -52,20 +52,20 @@ def test_the_hold_grows_by_a_slice_that_many_calls_fit_into(
     assert world.held == slice_nano
     changes = len(world.store.script.calls)
     for call in range(2, slice_nano // 100 + 1):
-        assert world.guard.reserve(call, 100) is Cover.GRANTED
+        assert world.guard.reserve(call, 100) is Reservation.GRANTED
     assert len(world.store.script.calls) == changes, "nothing was written"
 
 
 def test_near_the_limit_the_slice_shrinks_to_the_call() -> None:
     world = World(limit=250)
 
-    assert world.guard.reserve(1, 100) is Cover.GRANTED
-    assert world.guard.reserve(2, 100) is Cover.GRANTED
-    assert world.guard.reserve(3, 100) is Cover.EXHAUSTED
+    assert world.guard.reserve(1, 100) is Reservation.GRANTED
+    assert world.guard.reserve(2, 100) is Reservation.GRANTED
+    assert world.guard.reserve(3, 100) is Reservation.EXHAUSTED
 
     assert world.held == 200
     world.guard.settle(1, 10)  # cheaper than at worst: there is room again
-    assert world.guard.reserve(3, 100) is Cover.GRANTED
+    assert world.guard.reserve(3, 100) is Reservation.GRANTED
 
 
 def test_an_account_that_can_not_be_reached_is_asked_once_a_second() -> None:
@@ -73,16 +73,16 @@ def test_an_account_that_can_not_be_reached_is_asked_once_a_second() -> None:
     world.store.script.fail("budgets.change_hold", DOWN)
 
     with captured_logs() as logs:
-        assert world.guard.reserve(1, 100) is Cover.UNREACHABLE
+        assert world.guard.reserve(1, 100) is Reservation.UNREACHABLE
     assert logs == [("WARNING", "budget not reachable")]
     asked = len(world.store.script.calls)
     world.clock.advance(RETRY_SECONDS - 0.001)
-    assert world.guard.reserve(1, 100) is Cover.UNREACHABLE
+    assert world.guard.reserve(1, 100) is Reservation.UNREACHABLE
     assert len(world.store.script.calls) == asked
     world.clock.advance(0.001)
 
     assert RETRY_SECONDS == 1
-    assert world.guard.reserve(1, 100) is Cover.GRANTED
+    assert world.guard.reserve(1, 100) is Reservation.GRANTED
 
 
 def settle_nothing(guard: BudgetGuard) -> None:
@@ -156,4 +156,4 @@ def test_a_bill_above_everything_is_booked_with_the_room_that_it_needs() -> None
     assert account.limit_nano == 250
     # The second call is covered still: 400 are owed besides its 100.
     assert store.limits == [250, 500, 250]
-    assert guard.reserve(3, 1) is Cover.EXHAUSTED
+    assert guard.reserve(3, 1) is Reservation.EXHAUSTED

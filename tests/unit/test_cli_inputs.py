@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.main import run
-from runtime.datasets.folder import folder_name
-from runtime.domain.errors import TemplateError
+from runtime.datasets.folder import DatasetFolder, folder_name
+from runtime.domain.errors import ConfigurationError, TemplateError
 from runtime.inputs.seeds import read_seeds
 from runtime.inputs.templates import read_template
 from tests.fixtures.command import SEEDS, write_inputs
@@ -190,6 +190,23 @@ def test_a_folder_with_files_of_somebody_else_is_refused(
     error = refused(["generate", "template.yaml", *GOOD], folder, capsys)
 
     assert "out/dataset.jsonl exists and was not generated here" in error
+
+
+@pytest.mark.parametrize("link", [".seedwright", ".seedwright/log.jsonl"])
+def test_a_state_that_leads_elsewhere_is_refused(folder: Path, link: str) -> None:
+    """A folder from somebody else must not name what is written."""
+    (folder / "victim").mkdir()
+    planted = folder / "out" / link
+    planted.parent.mkdir(parents=True)
+    planted.symlink_to(folder / "victim")
+
+    with (
+        pytest.raises(ConfigurationError, match=f"{link} is a symbolic link"),
+        DatasetFolder(folder / "out").locked(),
+    ):
+        pytest.fail("it was opened")
+
+    assert list((folder / "victim").iterdir()) == []
 
 
 def test_without_a_region_nothing_is_created(

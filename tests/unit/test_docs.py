@@ -17,12 +17,12 @@ import seedwright
 from runtime.cli import group
 from runtime.cli.main import app
 from runtime.contract import environment
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.templates import document as template_document
 from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
-from runtime.worker.worker import ExitCode
 from tests.fixtures.bedrock_double import BedrockDouble
 
 ROOT: Final = Path(__file__).parents[2]
@@ -317,3 +317,47 @@ def test_every_name_of_the_package_is_described() -> None:
     parts = {"Client", "CostEstimate", "StepCheck", "TemplateCheck", "Preview"}
     errors = {name for name in seedwright.__all__ if name.endswith("Error")}
     assert {*seedwright.__all__} - parts - errors <= described
+
+
+# ── requirements ───────────────────────────────────────────────────────────────────────────────
+
+_ROW: Final = re.compile(r"\b(S(?:10|[1-9])\.[0-9]+|N[0-9]{1,2})\b")
+_ROW_IN_NAME: Final = re.compile(r"def test_(?:\w+_)?s(10|[1-9])_([0-9]+)_")
+_FAULTS_IN_NAME: Final = re.compile(r"def test_(?:\w+_)?rows?_((?:[0-9]+_)+)")
+_FAULTS: Final = re.compile(r"\b[Rr]ows? ([0-9]+(?:(?:, | and | to )[0-9]+)*)")
+
+
+def cited_rows(text: str) -> Iterator[str]:
+    yield from _ROW.findall(text)
+    for part, number in _ROW_IN_NAME.findall(text):
+        yield f"S{part}.{number}"
+
+
+def cited_faults(text: str) -> Iterator[int]:
+    for numbers in _FAULTS_IN_NAME.findall(text):
+        yield from map(int, numbers.strip("_").split("_"))
+    for numbers in _FAULTS.findall(text):
+        for part in re.split(r", | and ", numbers):
+            first, _, last = part.partition(" to ")
+            yield from range(int(first), int(last or first) + 1)
+
+
+def test_every_requirement_that_is_cited_is_written_down() -> None:
+    listed = set(
+        re.findall(r"^\| (\w+(?:\.\w+)?) \|", text_of("docs/requirements.md"), re.MULTILINE)
+    )
+    sources = [
+        path
+        for folder in ("cdk_app", "runtime", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if path != Path(__file__)
+    ]
+    texts = {path: path.read_text(encoding="utf-8") for path in sources}
+    texts |= {ROOT / page: text_of(page) for page in PAGES}
+    cited = {
+        (row, path.relative_to(ROOT).as_posix())
+        for path, text in texts.items()
+        for row in (*cited_rows(text), *map(str, cited_faults(text)))
+    }
+    assert len(cited) > len(listed)
+    assert [each for each in sorted(cited) if each[0] not in listed] == []

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.aws.objects import S3Objects
-from runtime.contract.keys import batch_key, failures_key
+from runtime.contract.keys import FAILURE_PARTS, batch_key, failures_key
 from runtime.domain.errors import ExportError, StorageFullError, StorageUnavailableError
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.job import Job, JobStatus
@@ -543,7 +543,9 @@ def test_a_megabyte_in_a_cell_survives_in_every_format(objects: FaultyObjects) -
 def test_shards_are_exported_together(objects: FaultyObjects) -> None:
     for shard in range(3):
         Batches(objects).save_batch("j1", 1, [a_record(shard).line()], shard=shard)
-        Batches(objects).save_failures("j1", 1, [a_failure(5 + shard).line()], shard=shard)
+        Batches(objects, FAILURE_PARTS).save_batch(
+            "j1", 1, [a_failure(5 + shard).line()], shard=shard
+        )
 
     result = export(objects, a_job(), expected=3)
 
@@ -552,9 +554,9 @@ def test_shards_are_exported_together(objects: FaultyObjects) -> None:
 
 def test_failures_are_distinct_and_records_win(objects: FaultyObjects) -> None:
     save(objects, [a_record(0), a_record(1)])
-    parts = Batches(objects)
-    parts.save_failures("j1", 1, [a_failure(1).line(), a_failure(2).line()])
-    parts.save_failures("j1", 2, [a_failure(2).line(), a_failure(3).line(), a_failure(10).line()])
+    parts = Batches(objects, FAILURE_PARTS)
+    parts.save_batch("j1", 1, [a_failure(1).line(), a_failure(2).line()])
+    parts.save_batch("j1", 2, [a_failure(2).line(), a_failure(3).line(), a_failure(10).line()])
 
     result = export(objects, a_job(num_records=10), expected=2)
 
@@ -565,7 +567,7 @@ def test_failures_are_distinct_and_records_win(objects: FaultyObjects) -> None:
 
 
 def test_failures_are_listed_when_every_record_failed(objects: FaultyObjects) -> None:
-    Batches(objects).save_failures("j1", 1, [a_failure(0).line()])
+    Batches(objects, FAILURE_PARTS).save_batch("j1", 1, [a_failure(0).line()])
 
     result = export(objects, a_job(), expected=0)
 
@@ -574,7 +576,7 @@ def test_failures_are_listed_when_every_record_failed(objects: FaultyObjects) ->
 
 
 def test_a_list_of_failures_that_no_longer_hold_is_removed(objects: FaultyObjects) -> None:
-    Batches(objects).save_failures("j1", 1, [a_failure(1).line()])
+    Batches(objects, FAILURE_PARTS).save_batch("j1", 1, [a_failure(1).line()])
     save(objects, [a_record(0)])
     export(objects, a_job(), expected=1)
     assert failures_key("j1") in objects.bodies
@@ -617,7 +619,7 @@ def test_an_export_over_a_real_store(store: ObjectStore) -> None:
     lines = [a_record(index, text).line() for index in range(12)]
     Batches(store).save_batch("j1", 1, lines[:7])
     Batches(store).save_batch("j1", 2, lines[6:])
-    Batches(store).save_failures("j1", 1, [a_failure(12).line()])
+    Batches(store, FAILURE_PARTS).save_batch("j1", 1, [a_failure(12).line()])
     job, exporter = a_job(JSONL, PARQUET, CSV, num_records=13), Exporter(store)
 
     with pytest.raises(ExportError):

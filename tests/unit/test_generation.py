@@ -1,11 +1,12 @@
 """The loop that turns prompts into records, with a pool of calls that the test answers."""
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.worker import ExitCode, Worker
+from runtime.worker.worker import Worker
 from tests.fixtures.worker_world import MODEL, SCHEMA_MODEL, WorkerWorld, make_template, step
 
 CONCURRENCY = 4

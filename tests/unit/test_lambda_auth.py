@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from runtime.contract import keys
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.cursor import encode_cursor

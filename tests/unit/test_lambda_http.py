@@ -30,14 +30,14 @@ from runtime.domain.errors import (
 )
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import (
-    MAX_BODY_BYTES,
     Answer,
     ApiModel,
     Call,
     Endpoint,
-    Nothing,
+    NoBody,
     endpoint,
 )
+from runtime.lambdas.requests import MAX_BODY_BYTES
 from tests.fixtures.api import HandlerLogs
 from tests.fixtures.lambda_events import ALICE, REQUEST_ID, api_event
 
@@ -74,10 +74,10 @@ def order(call: Call[Order, Choice]) -> Seen:
     )
 
 
-@endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.NO_CONTENT: None})
-def nothing(call: Call[Nothing, Nothing]) -> None:
+@endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.NO_CONTENT: None})
+def nothing(call: Call[NoBody, NoBody]) -> None:
     """Take nothing, give nothing."""
-    assert call.body == Nothing()
+    assert call.body == NoBody()
 
 
 def send(target: Endpoint[Any, Any] = order, **event: Any) -> tuple[int, Any, dict[str, str]]:
@@ -87,8 +87,8 @@ def send(target: Endpoint[Any, Any] = order, **event: Any) -> tuple[int, Any, di
 
 
 def failing(error: Exception) -> Endpoint[Any, Any]:
-    @endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Seen})
-    def fail(_call: Call[Nothing, Nothing]) -> Seen:
+    @endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.OK: Seen})
+    def fail(_call: Call[NoBody, NoBody]) -> Seen:
         """Raise."""
         raise error
 
@@ -122,8 +122,8 @@ def test_an_answer_without_a_body() -> None:
 
 
 def test_an_operation_may_choose_status_and_headers() -> None:
-    @endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Seen})
-    def choose(call: Call[Nothing, Nothing]) -> Answer:
+    @endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.OK: Seen})
+    def choose(call: Call[NoBody, NoBody]) -> Answer:
         """Answer in its own way."""
         return Answer(
             body=Seen(caller=call.caller), status=HTTPStatus.ACCEPTED, headers={"location": "/x"}

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from runtime.contract.routes import FUNCTIONS, Function
+from runtime.contract.functions import Function
+from runtime.contract.routes import FUNCTIONS
 
 HEAVY = ("boto3", "botocore.client", "jinja2", "pandas", "pyarrow", "sqlite3", "rich", "typer")
 

@@ -89,9 +89,9 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
 
 def test_the_latest_version_is_the_default(api_world: ApiWorld) -> None:
     template_id = api_world.template()
-    directory = api_world.own.template_directory
-    head = directory.get_head(template_id)
-    directory.update(head, api_world.own.templates.load_template(head.latest), public=False)
+    catalog = api_world.own.template_catalog
+    head = catalog.get_head(template_id)
+    catalog.update(head, api_world.own.templates.load_template(head.latest), public=False)
 
     latest = api_world.create_job(template_id=template_id)
     first = api_world.create_job(template_id=template_id, template_version=1)
@@ -103,13 +103,13 @@ def test_the_latest_version_is_the_default(api_world: ApiWorld) -> None:
 
 
 def test_includes_are_pinned(api_world: ApiWorld) -> None:
-    directory = api_world.own.template_directory
+    catalog = api_world.own.template_catalog
     rules = api_world.template(step("rules", "Be kind."), user=BOB, public=True)
     named = api_world.template(step("tone", "{% include '" + rules + "' %} Be brief."))
     template_id = api_world.template(step(prompt="{% include 'tone' %} {{ product }}"))
-    head = directory.get_head(named)
+    head = catalog.get_head(named)
     template = api_world.own.templates.load_template(head.latest)
-    directory.update(head, replace(template, name="tone"), public=False)
+    catalog.update(head, replace(template, name="tone"), public=False)
 
     reply = api_world.create_job(template_id=template_id)
 
@@ -249,7 +249,7 @@ def test_an_answer_is_repeated_whatever_has_happened_since(api_world: ApiWorld) 
     template_id, headers = api_world.template(), {"Idempotency-Key": "once"}
     body = api_world.order(template_id=template_id)
     first = api_world.post("/jobs", body, headers=headers)
-    api_world.own.template_directory.delete(template_id)
+    api_world.own.template_catalog.delete(template_id)
     api_world.aws.s3.delete_object(Bucket=BUCKET, Key=body["seed_data_path"])
     assert api_world.post("/jobs", body, headers=headers).body == first.body
 

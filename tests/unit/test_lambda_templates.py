@@ -314,9 +314,9 @@ def test_s3_3_a_lost_race_goes_on_top(api_world: ApiWorld) -> None:
     path = f"/templates/{template_id}"
 
     def other() -> None:
-        head = api_world.own.template_directory.get_head(template_id)
+        head = api_world.own.template_catalog.get_head(template_id)
         template = api_world.own.templates.load_template(head.latest)
-        api_world.own.template_directory.update(head, template, public=True)
+        api_world.own.template_catalog.update(head, template, public=True)
 
     with meanwhile(client_of(api_world), "TransactWriteItems", other):
         reply = api_world.put(path, {"name": "Mine", "steps": [step()]})
@@ -332,9 +332,9 @@ def test_s3_3_a_lost_race_of_a_change_that_names_its_version(api_world: ApiWorld
     body = {"name": "Mine", "steps": [step()], "based_on_version": 1}
 
     def other() -> None:
-        head = api_world.own.template_directory.get_head(template_id)
+        head = api_world.own.template_catalog.get_head(template_id)
         template = api_world.own.templates.load_template(head.latest)
-        api_world.own.template_directory.update(head, template, public=False)
+        api_world.own.template_catalog.update(head, template, public=False)
 
     with meanwhile(client_of(api_world), "TransactWriteItems", other):
         assert api_world.put(path, body).status == 409
@@ -349,9 +349,9 @@ def test_s3_3_a_race_that_is_always_lost_ends(api_world: ApiWorld) -> None:
     path = f"/templates/{template_id}"
 
     def other(**_: object) -> None:
-        head = api_world.own.template_directory.get_head(template_id)
+        head = api_world.own.template_catalog.get_head(template_id)
         template = api_world.own.templates.load_template(head.latest)
-        api_world.own.template_directory.update(head, template, public=False)
+        api_world.own.template_catalog.update(head, template, public=False)
 
     with hooked(client_of(api_world), "before-send.*.TransactWriteItems", other, last=False):
         reply = api_world.put(path, {"name": "Mine", "steps": [step()]})
@@ -377,7 +377,7 @@ def test_an_update_of_a_template_that_is_deleted_meanwhile(api_world: ApiWorld) 
     template_id = made(api_world)
 
     def delete() -> None:
-        api_world.own.template_directory.delete(template_id)
+        api_world.own.template_catalog.delete(template_id)
 
     with meanwhile(client_of(api_world), "TransactWriteItems", delete):
         reply = api_world.put(f"/templates/{template_id}", {"name": "T", "steps": [step()]})
@@ -387,8 +387,8 @@ def test_an_update_of_a_template_that_is_deleted_meanwhile(api_world: ApiWorld) 
 
 def client_of(world: ApiWorld) -> Any:
     """The client through which the handlers write templates."""
-    directory: Any = world.ports.template_directory
-    return directory._client
+    catalog: Any = world.ports.template_catalog
+    return catalog._client
 
 
 # ── delete ─────────────────────────────────────────────────────────────────────────────────────

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from runtime.contract import keys
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.contract.tables import TABLES
 from runtime.domain.jobs.job import JobStatus
-from runtime.lambdas.http import Nothing
+from runtime.lambdas.http import NoBody
 from runtime.lambdas.router import endpoint_of
 from tests.fixtures.api import Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
@@ -113,7 +114,7 @@ def send(world: ApiWorld, attempt: Attempt, owned: Belongings) -> Reply:
     )
     event: dict[str, Any] = {}
     endpoint = endpoint_of(route)
-    if endpoint.body is not Nothing:
+    if endpoint.body is not NoBody:
         event["body"] = body_of(endpoint.body, place, owned, own_template)
     return world.call(route.method, path, user=BOB, **event)
 

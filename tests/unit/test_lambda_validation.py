@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.http import MAX_BODY_BYTES, Nothing
+from runtime.lambdas.http import NoBody
+from runtime.lambdas.requests import MAX_BODY_BYTES
 from runtime.lambdas.router import endpoint_of
 from tests.fixtures.api import Api, Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
@@ -26,9 +28,9 @@ ORDER: dict[str, Any] = {
 ESTIMATE = {name: ORDER[name] for name in ("template_id", "seed_data_path", "num_records")}
 
 
-TAKING_A_BODY = [route for route in ROUTES if endpoint_of(route).body is not Nothing]
+TAKING_A_BODY = [route for route in ROUTES if endpoint_of(route).body is not NoBody]
 TAKING_NONE = [
-    route for route in ROUTES if endpoint_of(route).body is Nothing and route.authenticated
+    route for route in ROUTES if endpoint_of(route).body is NoBody and route.authenticated
 ]
 
 

@@ -64,13 +64,14 @@ def test_a_deleted_job_leaves_nothing(
             journal = storage.open_journal(work_id)
             journal.append(b"a reply")
             journal.reset([b"another reply"])
-            (tmp_path / f"data/journals/{work_id.replace('#', '%23')}.jsonl.new").touch()
+            name = f".{work_id.replace('#', '%23')}.jsonl.0000.part"  # of a killed worker
+            (tmp_path / "data/journals" / name).touch()
         storage.costs.add(job_id, entry_id="e", cost_nano=7, tokens=1)
     storage.jobs.set_status("gone", JobStatus.CANCELLED, fence=None)
     storage.jobs.set_status("gone", JobStatus.DELETING, fence=None)
 
     for _ in range(2):
-        storage.job_directory.delete_job("gone")
+        storage.job_catalog.delete_job("gone")
 
     for find in (storage.jobs.get_job, storage.budgets.get_account):
         find("stays")
@@ -85,7 +86,9 @@ def test_a_deleted_job_leaves_nothing(
     assert storage.work.get_work("stays#1").job_id == "stays"
     assert storage.checkpoints.get("stays#1") is not None
     assert files_below(tmp_path / "data/journals") == [
-        f"stays%23{shard}.jsonl{end}" for shard in (0, 1) for end in ("", ".new")
+        f"{start}stays%23{shard}.jsonl{end}"
+        for start, end in ((".", ".0000.part"), ("", ""))
+        for shard in (0, 1)
     ]
     tables = storage.work._database.rows("SELECT count(*) FROM holds WHERE job_id = 'gone'")
     assert tables[0][0] == 0
@@ -99,7 +102,7 @@ def test_a_worker_whose_job_was_deleted_has_lost_its_lease(
     assert claim is not None
     storage.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     storage.jobs.set_status("a", JobStatus.DELETING, fence=None)
-    storage.job_directory.delete_job("a")
+    storage.job_catalog.delete_job("a")
 
     with pytest.raises(LeaseLostError):
         storage.queue.heartbeat(claim)
@@ -114,7 +117,7 @@ def test_a_job_that_can_not_lose_its_journal_is_not_gone(
     (tmp_path / "data/journals/a.jsonl").mkdir(parents=True)  # can't be unlinked
 
     with pytest.raises(StorageError, match="could not delete"):
-        storage.job_directory.delete_job("a")
+        storage.job_catalog.delete_job("a")
 
     assert storage.jobs.get_job("a").status is JobStatus.DELETING
 
@@ -122,32 +125,32 @@ def test_a_job_that_can_not_lose_its_journal_is_not_gone(
 def test_versions_of_a_deleted_template_go_after_their_time(
     storage: LocalStorage, clock: ManualClock
 ) -> None:
-    directory = storage.template_directory
-    head = directory.create("ada", "t", new_template(), public=False)
-    directory.delete("t")
+    catalog = storage.template_catalog
+    head = catalog.create("ada", "t", new_template(), public=False)
+    catalog.delete("t")
     with pytest.raises(ConflictError):
         storage.templates.save_template("ada", "t", new_template())
     with pytest.raises(TemplateNotFoundError):
-        directory.get_head("t")
+        catalog.get_head("t")
 
     clock.advance(timedelta(days=DELETED_TEMPLATE_DAYS).total_seconds() - 1)
-    directory.delete("t")
+    catalog.delete("t")
     assert storage.templates.load_template(head.latest) == new_template()
     clock.advance(1)
-    directory.delete("another")
+    catalog.delete("another")
     with pytest.raises(TemplateNotFoundError):
         storage.templates.load_template(head.latest)
-    assert directory.create("bob", "t", new_template(), public=True).user_id == "bob"
+    assert catalog.create("bob", "t", new_template(), public=True).user_id == "bob"
 
 
 def test_a_saved_version_keeps_what_the_head_says(
     storage: LocalStorage, clock: ManualClock
 ) -> None:
-    head = storage.template_directory.create("ada", "t", new_template("One"), public=True)
+    head = storage.template_catalog.create("ada", "t", new_template("One"), public=True)
     clock.advance(5)
     storage.templates.save_template("ada", "t", new_template("Two"))
 
-    assert storage.template_directory.get_head("t") == replace(
+    assert storage.template_catalog.get_head("t") == replace(
         head, latest_version=2, name="Two", updated_at=clock.now()
     )
 
@@ -178,8 +181,8 @@ def test_the_api_and_a_worker_may_write_at_once(tmp_path: Path, clock: ManualClo
             server.jobs.create_job(new_job(job_id, clock))
             item = server.work.get_work(job_id)
             server.work.begin_launch(item)
-            server.template_directory.create("ada", job_id, new_template(), public=True)
-            server.job_directory.list_jobs("ada", limit=5)
+            server.template_catalog.create("ada", job_id, new_template(), public=True)
+            server.job_catalog.list_jobs("ada", limit=5)
 
     done: list[str] = []
 
@@ -196,7 +199,7 @@ def test_the_api_and_a_worker_may_write_at_once(tmp_path: Path, clock: ManualClo
 
     assert outcomes == [None] * 5
     assert len(set(done)) == 4 * rounds
-    page = server.job_directory.list_jobs("ada", limit=100)
+    page = server.job_catalog.list_jobs("ada", limit=100)
     assert len(page.items) == 4 * rounds
     assert page.next is None
     server.close()

@@ -216,25 +216,25 @@ def test_a_job_that_was_interrupted_under_the_old_schema_goes_on(upgraded: Local
 
 
 def test_every_template_gets_its_head(upgraded: LocalStorage) -> None:
-    head = upgraded.template_directory.get_head("t")
+    head = upgraded.template_catalog.get_head("t")
     assert (head.user_id, head.latest_version, head.public) == ("local", 2, False)
     assert (head.name, head.description) == ("Reviews, again", "Stars.")
     # As old as the first job that uses it.
     assert head.created_at.isoformat() == head.updated_at.isoformat() == CREATED
     names = [
         (each.version, each.name)
-        for each in upgraded.template_directory.list_versions("t", limit=9).items
+        for each in upgraded.template_catalog.list_versions("t", limit=9).items
     ]
     assert names == [(2, "Reviews, again"), (1, "Reviews")]
-    heads = upgraded.template_directory.list_own("local", limit=9).items
+    heads = upgraded.template_catalog.list_own("local", limit=9).items
     assert [each.template_id for each in heads] == ["t", "unused", "damaged"]
     assert upgraded.templates.load_template(head.latest).name == "Reviews, again"
     assert upgraded.templates.save_template("local", "t", new_template("Third")).version == 3
-    assert upgraded.template_directory.get_head("t").name == "Third"
+    assert upgraded.template_catalog.get_head("t").name == "Third"
 
 
 def test_jobs_are_listed(upgraded: LocalStorage) -> None:
-    page = upgraded.job_directory.list_jobs("local", limit=9)
+    page = upgraded.job_catalog.list_jobs("local", limit=9)
     assert [job.job_id for job in page.items] == ["b", "a"]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from runtime.contract.routes import ROUTES, Route
+from runtime.contract.functions import Route
+from runtime.contract.routes import ROUTES
 from runtime.lambdas.openapi import document, render
 from runtime.lambdas.router import endpoint_of
 

@@ -20,12 +20,16 @@ from runtime.domain.models.price_table import FRAMING_TOKENS, PriceTable, load_p
 from runtime.domain.money.amounts import (
     MAX_BUDGET_NANO,
     NANO_PER_USD,
+    from_usd,
     parse_budget,
     parse_usd,
+    to_usd,
     usd,
     usd_decimal,
 )
 from runtime.domain.templates.template import DEFAULT_TIER, Step
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.storage import new_job
 
 TODAY = date(2026, 11, 23)
 EMBEDDED = "local/smollm2-135m"
@@ -380,7 +384,7 @@ BAD_DOCUMENTS: list[tuple[object, str]] = [
     ({"models": [1]}, "models[0]: must be an object"),
     ({"models": [{}]}, "models[0]: field 'id' is missing"),
     ({"models": [row(id="")]}, "models[0]: field 'id': must be a text"),
-    ({"models": [row(), row()]}, f"model '{NOVA_MICRO}': is there twice"),
+    ({"models": [row(), row()]}, f"model '{NOVA_MICRO}': is listed twice"),
     ({"tiers": []}, "tiers: must be an object"),
     ({"tiers": {"cheap": [NOVA_MICRO]}}, "tiers: 'cheap': must be an object"),
     ({"tiers": {"cheap": {"azure": []}}}, "tiers: 'cheap': unknown field 'azure'"),
@@ -580,3 +584,17 @@ def test_importing_prices_loads_nothing_heavy() -> None:
     )
     loaded = set(done.stdout.split())
     assert not loaded & {"pydantic", "boto3", "botocore", "jinja2", "orjson", "pyarrow", "logging"}
+
+
+@pytest.mark.parametrize(
+    "nano", [0, 1, 127_095_572, 100 * NANO_PER_USD + 1, 999_999 * NANO_PER_USD - 1]
+)
+def test_an_amount_of_a_document_is_exact(nano: int) -> None:
+    written = json.dumps(to_usd(nano))
+    assert from_usd(json.loads(written)) == nano
+    assert Decimal(written) * NANO_PER_USD == nano
+
+
+def test_the_budget_of_a_damaged_job_is_the_one_that_is_enforced() -> None:
+    job = new_job("j", ManualClock(), budget_limit="invalid")
+    assert job.budget_nano == parse_budget(job.budget_limit)[0] == 100 * NANO_PER_USD

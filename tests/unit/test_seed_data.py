@@ -235,3 +235,36 @@ def test_a_missing_path_is_told_with_its_row() -> None:
         Missing(5, "a.b"),
         Missing(5, "a"),
     ]
+
+
+ROWS = [{"id": "a", "n": [1, {"x": None}]}, {"é": "\u2028"}]
+
+
+@pytest.mark.parametrize("body", [orjson.dumps(ROWS), b"\xef\xbb\xbf" + orjson.dumps(ROWS)])
+def test_json_in_memory_is_read_at_once_and_the_same(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed = [found.row for found in read_seeds(io.BytesIO(body), "a.json")]
+    monkeypatch.setattr(seed_data, "read_seeds", None)  # is not needed for it
+    assert parse_seeds(body, "a.json") == streamed == ROWS
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'[{"a": 1},\n {"a": }]', "a.json, line 2, column 8: not valid JSON"),
+        (b'[{"a": 1}, 7]', "a.json, record 2: expected an object"),
+        (b'{"a": 1}', "a.json: expected an array of objects"),
+        (b"[]", "a.json: there are no seeds in it"),
+        (b'[{"a": "\xff"}]', "a.json, line 1, column 9: not UTF-8 text"),
+        (b'[{"a": 1}] x', "expected nothing after the array"),
+        (b'[{"a": ' + b"[" * 1100 + b"]" * 1100 + b"}]", "nested deeper than 1000 levels"),
+    ],
+)
+def test_json_that_is_no_list_of_seeds_is_refused_with_its_place(body: bytes, told: str) -> None:
+    assert told in error_of(body, "a.json")
+
+
+def test_many_seeds_of_json_are_still_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_data, "MAX_SEEDS", 1)
+    assert "more than 1 seeds" in error_of(orjson.dumps(ROWS), "a.json")

@@ -19,6 +19,7 @@ import pytest
 
 from runtime import sdk as clients
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import RenderError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus
@@ -26,7 +27,6 @@ from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, STALL_SECONDS
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.logs import JsonFormatter
-from runtime.worker.worker import ExitCode
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.fixtures.session_faults import Document
 from tests.fixtures.worker_checks import again, billed, logged, worst_case

@@ -13,11 +13,11 @@ from decimal import Decimal
 import pytest
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tables import COST_TRACKING, QUEUE
 from runtime.domain.errors import BudgetExceededError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus
-from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import read_item
 from tests.fixtures.worker_checks import again, billed, kill, logged, price, worst_case
 from tests.fixtures.worker_world import MODEL, WorkerWorld, indices, two_steps

@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tables import CHECKPOINT_METADATA
 from runtime.domain.jobs.checkpoint import Checkpoint
 from runtime.domain.ports import Claim
-from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET, read_item
 from tests.fixtures.session_faults import Call
 from tests.fixtures.worker_checks import billed, check_completed, checkpoint, kill, logged

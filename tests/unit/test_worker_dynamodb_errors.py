@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tables import (
     CHECKPOINT_METADATA,
     COST_TRACKING,
@@ -29,7 +30,7 @@ from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus
 from runtime.domain.ports import CheckpointVersion, Claim
 from runtime.domain.templates.template import TemplateRef
 from runtime.worker.checkpoints import MAX_ATTEMPTS
-from runtime.worker.worker import ExitCode, Worker
+from runtime.worker.worker import Worker
 from tests.fixtures.aws import BUCKET, read_item
 from tests.fixtures.session_faults import Fault
 from tests.fixtures.worker_checks import billed, logged, queue_status, recover

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
-from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.session_faults import Document
 from tests.fixtures.worker_world import WorkerWorld, indices, make_template, step, two_steps

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.bootstrap import LocalEngine, local_engine
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.checkpoint import decode
 from runtime.domain.jobs.job import JobStatus, Progress
@@ -21,7 +22,7 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.worker import ExitCode, Worker
+from runtime.worker.worker import Worker
 from tests.fixtures.session_faults import Fault
 from tests.fixtures.storage import new_job
 from tests.fixtures.worker_world import (

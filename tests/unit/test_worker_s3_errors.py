@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import (
     ConfigurationError,
     ExportError,
@@ -18,7 +19,6 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.checkpoint import Checkpoint, decode
 from runtime.domain.jobs.job import JobStatus
 from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
-from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.session_faults import Document, Fault
 from tests.fixtures.worker_checks import again, logged, recover, written

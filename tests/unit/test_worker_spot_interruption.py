@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from runtime.contract import keys
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tables import CHECKPOINT_METADATA, QUEUE
 from runtime.domain.jobs.job import JobStatus
-from runtime.worker.worker import ExitCode
 from tests.fixtures.aws import read_item
 from tests.fixtures.worker_checks import billed, check_completed, checkpoint, price, versions
 from tests.fixtures.worker_world import (

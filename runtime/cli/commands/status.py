@@ -8,7 +8,7 @@ from runtime.cli.job_text import describe, print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import plain, print_json
 from runtime.cli.terminal import connect
-from runtime.client.jobs import get_job, job_path, nano
+from runtime.client.jobs import get_job, job_path
 from runtime.domain.money.amounts import usd
 from runtime.progress.meter import duration
 
@@ -37,7 +37,7 @@ def _figures(dashboard: Mapping[str, Any]) -> list[str]:
         lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
     costs = dashboard["cost_by_model"].items()
     if costs:
-        shown = ", ".join(f"{plain(model)} {usd(nano(cost))}" for model, cost in costs)
+        shown = ", ".join(f"{plain(model)} {usd(from_usd(cost))}" for model, cost in costs)
         lines.append(f"cost by model: {shown}")
     failures = dashboard["failures_by_kind"].items()
     if failures:

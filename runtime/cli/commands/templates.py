@@ -21,10 +21,9 @@ from runtime.cli.options import (
 )
 from runtime.cli.output import confirm, plain, print_json, print_table, printable
 from runtime.cli.terminal import connect
-from runtime.client.jobs import nano
 from runtime.client.templates import read_document, template_path
-from runtime.client.transfer import replacing
 from runtime.contract.exit_codes import EXIT_FAILED
+from runtime.disk import replacing
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.money.amounts import usd
 from runtime.inputs.templates import read_text
@@ -266,7 +265,7 @@ def preview(
     if found["stopped"]:
         print(f"\nstopped: {plain(found['stopped'])}")
     if run_model:
-        print(f"\ncost: {usd(nano(found['cost_usd']))}")
+        print(f"\ncost: {usd(from_usd(found['cost_usd']))}")
 
 
 def _show_step(step: Any) -> None:

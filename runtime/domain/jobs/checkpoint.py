@@ -14,6 +14,7 @@ import orjson
 
 from runtime.domain.errors import CorruptCheckpointError
 from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.money.amounts import exact_usd, nano_of
 
 SCHEMA: Final = 1
 
@@ -159,14 +160,14 @@ def _typed(kind: type[_Kind], value: object) -> _Kind:
 
 
 def _usd(nano: int) -> str:
-    return str(Decimal(nano).scaleb(-9))
+    return str(exact_usd(nano))
 
 
 def _nano(usd: str) -> int:
-    nano = Decimal(usd).scaleb(9)
-    if not 0 <= nano < _COST_LIMIT or nano != int(nano):
+    amount = Decimal(usd)
+    if not 0 <= amount < exact_usd(_COST_LIMIT) or exact_usd(nano_of(amount)) != amount:
         raise ValueError("not a cost")
-    return int(nano)
+    return nano_of(amount)
 
 
 def _partial(document: Mapping[str, Any]) -> Partial:

@@ -14,25 +14,16 @@ goes, and nothing leaves it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
+from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
 from runtime.domain.jobs.config import JobConfig
+from runtime.domain.money.amounts import parse_budget
 
 MAX_RECORDS = 1_000_000
 """Largest `num_records` of one job (requirement S1.5)."""
 
 MAX_ERROR_MESSAGE_CHARACTERS = 1000
 """Longest `error_message` that is stored with a job (requirement S7.9)."""
-
-
-class JobStatus(StrEnum):
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
-    CANCELLED = "CANCELLED"
-    DELETING = "DELETING"
 
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -102,6 +93,11 @@ class Job:
     """Hash of the request that made the job, where the client named one (`Idempotency-Key`)."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+
+    @property
+    def budget_nano(self) -> int:
+        """The budget that a worker enforces, also where what is stored is damaged."""
+        return parse_budget(self.budget_limit)[0]
 
 
 def work_id_of(job_id: str, shard: int | None = None) -> str:

@@ -52,11 +52,11 @@ class Price:
 
         `prompt_bytes` is the UTF-8 size of all that is sent: system, messages, output schema. A
         byte-level tokenizer, or one that falls back to bytes, makes no more tokens than there are
-        bytes; `FRAMING_TOKENS` covers what is added around them. Each is taken at the dearest
+        bytes; `FRAMING_TOKENS` covers what is added around them. Each is taken at the highest
         input rate, since it can't be known beforehand what a cache stores or serves.
         """
-        dearest = max(self.input, self.cache_read or 0, self.cache_write or 0)
-        return (prompt_bytes + FRAMING_TOKENS) * dearest + max_tokens * self.output
+        highest = max(self.input, self.cache_read or 0, self.cache_write or 0)
+        return (prompt_bytes + FRAMING_TOKENS) * highest + max_tokens * self.output
 
     def is_valid(self, on: date) -> bool:
         """Whether the model may be used on that day, both ends included."""

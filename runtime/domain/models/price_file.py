@@ -11,6 +11,7 @@ from datetime import date
 from typing import Final, NoReturn
 
 from runtime.domain.errors import PriceError
+from runtime.domain.fields import is_number, is_text
 from runtime.domain.models.price import Price
 
 PROVIDERS: Final = ("bedrock", "local")
@@ -51,7 +52,7 @@ def parse_document(body: bytes, *, file: str, partial: bool) -> PriceDocument:
     for position, row in enumerate(_list(document.get("models", []), f"{file}: models")):
         row_id, prices = _row(row, f"{file}: models[{position}]", file)
         if row_id in rows:
-            _fail(f"{file}: model {row_id!r}", "is there twice; keep one row")
+            _fail(f"{file}: model {row_id!r}", "is listed twice; keep one row")
         rows[row_id] = prices
     aliases = _object(document.get("tier_aliases", {}), f"{file}: tier_aliases")
     return PriceDocument(
@@ -192,7 +193,7 @@ def _list(value: object, where: str) -> list[object]:
 
 
 def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not is_text(value):
         _fail(where, "must be a text that isn't empty")
     return value
 
@@ -204,7 +205,7 @@ def _one_of(values: Iterable[str], value: object, where: str) -> str:
 
 
 def _integer(value: object, where: str, *, low: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+    if not isinstance(value, int) or not is_number(value, low=low, whole=True):
         _fail(where, f"must be an integer of at least {low}")
     return value
 
@@ -212,7 +213,7 @@ def _integer(value: object, where: str, *, low: int) -> int:
 def _rate(value: object, where: str) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_RATE:
+    if not isinstance(value, int) or not is_number(value, low=0, high=MAX_RATE, whole=True):
         _fail(
             where, "must be null or whole nano-USD per token (1000 is 1 USD per million); round up"
         )

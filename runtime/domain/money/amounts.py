@@ -38,6 +38,30 @@ def usd_decimal(nano: int) -> str:
     return f"{sign}{size // NANO_PER_USD}.{size % NANO_PER_USD:09d}".rstrip("0").rstrip(".")
 
 
+def to_usd(nano: int) -> float:
+    """USD as a number of a JSON document. Up to 999 999 USD it is exact to the nano-USD when it is
+    written: a double holds 15 digits.
+    """
+    return nano / NANO_PER_USD
+
+
+def from_usd(amount: float) -> int:
+    """Nano-USD from a number that `to_usd` wrote. Any amount, zero too; `parse_usd` is for
+    budgets.
+    """
+    return int(Decimal(repr(amount)) * NANO_PER_USD)
+
+
+def exact_usd(nano: int) -> Decimal:
+    """The exact decimal, for stores that keep decimals and for comparisons."""
+    return Decimal(nano).scaleb(-9)
+
+
+def nano_of(amount: Decimal) -> int:
+    """Nano-USD of a decimal that `exact_usd` gave; what is finer is cut off."""
+    return int(amount.scaleb(9))
+
+
 def parse_usd(value: object) -> int:
     """A budget that a user wrote, in nano-USD: a string, int, Decimal or JSON float.
 

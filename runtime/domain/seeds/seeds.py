@@ -14,6 +14,7 @@ from runtime.domain.errors import SeedError
 from runtime.domain.seeds.readers import (
     Found,
     Row,
+    load_json,
     read_csv,
     read_json,
     read_jsonl,
@@ -87,6 +88,8 @@ def parse_seeds(body: bytes, name: str) -> list[Row]:
     """
     kind = check_suffix(name)
     check_seed_size(len(body), name)
+    if kind == "json" and (loaded := load_json(body)) and len(loaded) <= MAX_SEEDS:
+        return loaded
     rows: list[Row] = []
     for found in read_seeds(io.BytesIO(body), name):
         if found.row is None:

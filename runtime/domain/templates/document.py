@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import TemplateError
+from runtime.domain.fields import is_number, is_text
 from runtime.domain.templates.hints import hint_for
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES, measure
 from runtime.domain.templates.output_schema import schema_problem
@@ -215,7 +216,7 @@ class _Form:
         value = document.get(name)
         if value is None and not required:
             return None
-        if not isinstance(value, str) or not (empty or value.strip()) or len(value) > limit:
+        if not isinstance(value, str) or not is_text(value, empty=empty, limit=limit):
             kind = "a text" if empty else "a text that is not empty"
             most = f" of at most {limit} characters" if limit < MAX_DOCUMENT_BYTES else ""
             problem = "is missing: give it" if name not in document else "must be"
@@ -236,9 +237,9 @@ class _Form:
         value = document.get(name)
         if value is None:
             return None
-        kinds = int if whole else (int, float)
-        # A bool is an int to Python, and NaN compares false with everything.
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        if not isinstance(value, (int, float)) or not is_number(
+            value, low=low, high=high, whole=whole
+        ):
             kind = "a whole number" if whole else "a number"
             self._refuse(place, f"{name} must be {kind} from {low} to {high}")
             return None

@@ -72,7 +72,7 @@ class Renderer:
         try:
             request = orjson.loads(body)
             return {"text": self._render(request)}
-        except Exception as exc:  # noqa: BLE001 - one record's failure, told to the parent
+        except Exception as exc:  # noqa: BLE001 - one record's failure, reported to the parent
             return {"error": self._explain(exc)[:MAX_MESSAGE_CHARACTERS]}
 
     def _load(self, sources: Mapping[str, str], fragments: Mapping[str, str]) -> None:

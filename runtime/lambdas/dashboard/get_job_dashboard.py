@@ -5,9 +5,9 @@ from datetime import datetime
 from http import HTTPStatus
 
 from runtime.domain.jobs.job import Job, JobStatus
-from runtime.lambdas.fields import Timestamp, usd_number
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
-from runtime.lambdas.jobs.job_view import budget_nano
+from runtime.domain.money.amounts import to_usd
+from runtime.lambdas.fields import Timestamp
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.service.access import own_job
 
 
@@ -42,17 +42,16 @@ class JobDashboard(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
-    query=Nothing,
+    body=NoBody,
+    query=NoBody,
     answers={HTTPStatus.OK: JobDashboard},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[Nothing, Nothing]) -> JobDashboard:
+def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
     """Show a job of yours in figures."""
     job = own_job(call)
     progress = job.progress
     rate = _rate(job, call.ports.clock.now())
-    budget = budget_nano(job)
     attributed = sum(progress.cost_by_model.values())
     return JobDashboard(
         job_id=job.job_id,
@@ -64,13 +63,13 @@ def lambda_handler(call: Call[Nothing, Nothing]) -> JobDashboard:
         records_per_second=rate,
         seconds_left=_seconds_left(job, rate),
         tokens_used=progress.tokens_used,
-        cost=usd_number(progress.cost_nano),
+        cost=to_usd(progress.cost_nano),
         cost_by_model={
-            model: usd_number(nano) for model, nano in sorted(progress.cost_by_model.items())
+            model: to_usd(nano) for model, nano in sorted(progress.cost_by_model.items())
         },
-        cost_unattributed=usd_number(max(progress.cost_nano - attributed, 0)),
-        budget_limit=usd_number(budget),
-        budget_used_percent=_percent(progress.cost_nano, budget),
+        cost_unattributed=to_usd(max(progress.cost_nano - attributed, 0)),
+        budget_limit=to_usd(job.budget_nano),
+        budget_used_percent=_percent(progress.cost_nano, job.budget_nano),
         failures_by_kind=dict(sorted(progress.failures_by_kind.items())),
         error_message=job.error_message,
         launch_error=job.launch_error,

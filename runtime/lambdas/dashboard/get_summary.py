@@ -6,8 +6,9 @@ from http import HTTPStatus
 from typing import Final
 
 from runtime.domain.jobs.job import Job
-from runtime.lambdas.fields import Timestamp, usd_number
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.domain.money.amounts import to_usd
+from runtime.lambdas.fields import Timestamp
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 
 MAX_JOBS: Final = 500
 """Jobs that are added up. Each is an item of some kilobytes, and a request may take seconds."""
@@ -31,13 +32,13 @@ class Summary(ApiModel):
     cost: float
 
 
-@endpoint(body=Nothing, query=Nothing, answers={HTTPStatus.OK: Summary})
-def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
+@endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.OK: Summary})
+def lambda_handler(call: Call[NoBody, NoBody]) -> Summary:
     """Add up your jobs."""
     jobs: list[Job] = []
     after: str | None = None
     for _ in range(MAX_JOBS // _PAGE):
-        page = call.ports.job_directory.list_jobs(call.caller, limit=_PAGE, after=after)
+        page = call.ports.job_catalog.list_jobs(call.caller, limit=_PAGE, after=after)
         jobs += page.items
         after = page.next
         if after is None:
@@ -51,5 +52,5 @@ def lambda_handler(call: Call[Nothing, Nothing]) -> Summary:
         records_generated=sum(each.records_generated for each in progress),
         failed_records=sum(each.failed_records for each in progress),
         tokens_used=sum(each.tokens_used for each in progress),
-        cost=usd_number(sum(each.cost_nano for each in progress)),
+        cost=to_usd(sum(each.cost_nano for each in progress)),
     )

@@ -6,6 +6,7 @@ sweeper finds the work by its lease. A repeated one finds nothing left to do.
 
 from typing import Any, Final
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tasks import TaskName, parse_task_name
 from runtime.domain.errors import NotFoundError
 from runtime.domain.jobs.job import JobStatus, work_id_of
@@ -13,11 +14,6 @@ from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Event, event_handler
 from runtime.service.observability import count, logger
 from runtime.service.recovery import Counts, note_start_failure, recover, start_or_withdraw
-
-INTERRUPTED: Final = 75
-"""How a worker exits that has handed its work back. What any other task ended with is found out
-from the work item: reasons and codes of ECS are only logged, so that new ones do no harm.
-"""
 
 _MAX_LOGGED: Final = 200
 
@@ -42,7 +38,9 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:
     )
     try:
         item = ports.work.get_work(work_id_of(task.job_id, task.shard))
-        counts = _tend(ports, task, item, was_interrupted=INTERRUPTED in codes)
+        # Only this code is asked for. What any other task ended with is found out from the work
+        # item: reasons and codes of ECS are only logged, so that new ones do no harm.
+        counts = _recover(ports, task, item, was_interrupted=ExitCode.INTERRUPTED in codes)
     except NotFoundError:
         return {"ignored": 1}  # the job was deleted
     for name, value in counts.items():
@@ -50,7 +48,7 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:
     return counts
 
 
-def _tend(ports: ApiPorts, task: TaskName, item: WorkItem, *, was_interrupted: bool) -> Counts:
+def _recover(ports: ApiPorts, task: TaskName, item: WorkItem, *, was_interrupted: bool) -> Counts:
     if item.status is JobStatus.RUNNING:
         # ECS has proved that the owner is dead, if this task is the owner: nobody has to wait for
         # its lease. Another owner is alive for all that this event says.

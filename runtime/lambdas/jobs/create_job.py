@@ -31,7 +31,7 @@ from runtime.lambdas.fields import (
     SeedPath,
     Uuid,
 )
-from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.lambdas.option_fields import chosen, request_document, takes
 from runtime.service.admission import (
@@ -65,7 +65,7 @@ class NewJob(ApiModel):
 
 @endpoint(
     body=NewJob,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.CREATED: JobView, HTTPStatus.OK: JobView},
     errors=(
         HTTPStatus.FORBIDDEN,
@@ -78,7 +78,7 @@ class NewJob(ApiModel):
         " is sent; 1 to 255 printable ASCII characters."
     },
 )
-def lambda_handler(call: Call[NewJob, Nothing]) -> Answer:
+def lambda_handler(call: Call[NewJob, NoBody]) -> Answer:
     """Create a job. 200 instead of 201 for a request that was answered before."""
     check_seed_path(call.caller, call.body.seed_data_path)
     key = _idempotency_key(call)
@@ -101,7 +101,7 @@ def lambda_handler(call: Call[NewJob, Nothing]) -> Answer:
     )
 
 
-def _check_budget(call: Call[NewJob, Nothing], plan: Plan, seeds: ObjectStat) -> None:
+def _check_budget(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat) -> None:
     """Raises `BudgetTooSmallError` with the estimate, and what `estimate` raises."""
     body = call.body
     found, _ = estimate(
@@ -116,7 +116,7 @@ def _check_budget(call: Call[NewJob, Nothing], plan: Plan, seeds: ObjectStat) ->
         raise BudgetTooSmallError(f"budget_limit: {problem}", problems=[("budget_limit", problem)])
 
 
-def _idempotency_key(call: Call[NewJob, Nothing]) -> str | None:
+def _idempotency_key(call: Call[NewJob, NoBody]) -> str | None:
     key = call.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not _KEY.fullmatch(key):
         raise InputError("Idempotency-Key: use 1 to 255 printable ASCII characters")
@@ -130,7 +130,7 @@ def _hash(body: NewJob) -> str:
 
 
 def _earlier(ports: ApiPorts, job_id: str, request_hash: str) -> Answer | None:
-    """The job that the same request has made. The id is made of the caller, so it is his."""
+    """The job that the same request has made. The id is made of the caller, so it is theirs."""
     try:
         job = ports.jobs.get_job(job_id)
     except NotFoundError:
@@ -140,7 +140,7 @@ def _earlier(ports: ApiPorts, job_id: str, request_hash: str) -> Answer | None:
     return Answer(body=job_view(job), status=HTTPStatus.OK, headers={"location": f"/jobs/{job_id}"})
 
 
-def _new_job(call: Call[NewJob, Nothing], job_id: str, request_hash: str | None) -> Job:
+def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) -> Job:
     body, ports = call.body, call.ports
     template = prepare_template(
         ports,

@@ -13,7 +13,7 @@ from runtime.contract.keys import job_prefix
 from runtime.domain.errors import ConflictError, NotFoundError, SeedwrightError
 from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
 from runtime.service.observability import logger
@@ -36,12 +36,12 @@ class Deletion(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
+    body=NoBody,
     query=Deletion,
     answers={HTTPStatus.OK: JobView, HTTPStatus.ACCEPTED: JobView, HTTPStatus.NO_CONTENT: None},
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
-def lambda_handler(call: Call[Nothing, Deletion]) -> Answer:
+def lambda_handler(call: Call[NoBody, Deletion]) -> Answer:
     """Cancel a queued or running job (200; 202 while its worker is still stopping), or delete an
     ended one with its data (204).
     """
@@ -93,7 +93,7 @@ def _delete(ports: ApiPorts, job: Job) -> None:
         # on nobody resumes it, so that a worker can only be about to stop.
         _check_idle(ports, job.job_id)
     ports.objects.delete_all(job_prefix(job.job_id))
-    ports.job_directory.delete_job(job.job_id)
+    ports.job_catalog.delete_job(job.job_id)
 
 
 def _check_idle(ports: ApiPorts, job_id: str) -> None:

@@ -23,7 +23,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.ports import ObjectStat
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.cursor import MAX_LIMIT, PageQuery, decode_cursor, encode_cursor
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.service.access import own_job
 
 
@@ -70,12 +70,12 @@ class DownloadView(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
+    body=NoBody,
     query=Download,
     answers={HTTPStatus.OK: DownloadView},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[Nothing, Download]) -> DownloadView:
+def lambda_handler(call: Call[NoBody, Download]) -> DownloadView:
     """Give addresses to download the dataset from, or what there is of it so far."""
     job, ports = own_job(call), call.ports
     # Each job has cursors of its own: a position is a key.

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
+from runtime.domain.money.amounts import to_usd
 from runtime.domain.seeds.path import check_seed_path
-from runtime.lambdas.fields import RecordCount, SeedPath, Uuid, usd_number
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.fields import RecordCount, SeedPath, Uuid
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.option_fields import chosen, takes
 from runtime.service.admission import estimate, find_seeds, prepare_template
 
@@ -44,11 +45,11 @@ class EstimateView(ApiModel):
 
 @endpoint(
     body=EstimateRequest,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: EstimateView},
     errors=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
 )
-def lambda_handler(call: Call[EstimateRequest, Nothing]) -> EstimateView:
+def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
     """Estimate what a job would cost."""
     body, ports = call.body, call.ports
     check_seed_path(call.caller, body.seed_data_path)
@@ -66,9 +67,9 @@ def lambda_handler(call: Call[EstimateRequest, Nothing]) -> EstimateView:
     return EstimateView(
         num_records=result.records,
         models=list(dict.fromkeys(step.model for step in prepared.plan.steps)),
-        lowest_usd=usd_number(result.lowest_nano),
-        likely_usd=usd_number(result.likely_nano),
-        highest_usd=usd_number(result.highest_nano),
+        lowest_usd=to_usd(result.lowest_nano),
+        likely_usd=to_usd(result.likely_nano),
+        highest_usd=to_usd(result.highest_nano),
         likely_tokens=result.likely_tokens,
         template_version=prepared.ref.version,
         seeds_read=seeds_read,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from runtime.domain.jobs.config import OPTIONS
 from runtime.domain.jobs.job import Job, JobStatus
-from runtime.domain.money.amounts import parse_budget
-from runtime.lambdas.fields import Timestamp, usd_number
+from runtime.domain.money.amounts import to_usd
+from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel
 from runtime.lambdas.option_fields import shown, shows
 
@@ -72,11 +72,11 @@ def job_view(job: Job) -> JobView:
             price_table_version=config.price_table_version,
             **shown(*(getattr(config, name) for name in OPTIONS)),
         ),
-        budget_limit=usd_number(budget_nano(job)),
+        budget_limit=to_usd(job.budget_nano),
         records_generated=job.progress.records_generated,
         failed_records=job.progress.failed_records,
         tokens_used=job.progress.tokens_used,
-        cost_estimate=usd_number(job.progress.cost_nano),
+        cost_estimate=to_usd(job.progress.cost_nano),
         error_message=job.error_message,
         launch_error=job.launch_error,
         created_at=job.created_at,
@@ -84,8 +84,3 @@ def job_view(job: Job) -> JobView:
         started_at=job.started_at,
         completed_at=job.completed_at,
     )
-
-
-def budget_nano(job: Job) -> int:
-    """The budget that the worker enforces, also where what is stored is damaged."""
-    return parse_budget(job.budget_limit)[0]

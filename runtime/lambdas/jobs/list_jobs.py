@@ -5,7 +5,7 @@ from typing import Final
 
 from runtime.domain.jobs.job import JobStatus
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 
 _OPERATION: Final = "list_jobs"
@@ -26,11 +26,11 @@ class JobPage(ApiModel):
     """null: this was the last page."""
 
 
-@endpoint(body=Nothing, query=JobFilter, answers={HTTPStatus.OK: JobPage})
-def lambda_handler(call: Call[Nothing, JobFilter]) -> JobPage:
+@endpoint(body=NoBody, query=JobFilter, answers={HTTPStatus.OK: JobPage})
+def lambda_handler(call: Call[NoBody, JobFilter]) -> JobPage:
     """List your jobs, newest first."""
     after = decode_cursor(call.query.cursor, operation=_OPERATION, caller=call.caller)
-    page = call.ports.job_directory.list_jobs(
+    page = call.ports.job_catalog.list_jobs(
         call.caller, limit=call.query.limit, after=after, status=call.query.status
     )
     return JobPage(

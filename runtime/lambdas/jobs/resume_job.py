@@ -12,8 +12,8 @@ from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import BudgetNano
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
-from runtime.lambdas.jobs.job_view import JobView, budget_nano, job_view
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
+from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
 from runtime.service.admission import check_active_jobs
 from runtime.service.launching import start_job
@@ -31,11 +31,11 @@ class Resumption(ApiModel):
 
 @endpoint(
     body=Resumption,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: JobView},
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
 )
-def lambda_handler(call: Call[Resumption, Nothing]) -> JobView:
+def lambda_handler(call: Call[Resumption, NoBody]) -> JobView:
     """Go on with a failed, cancelled or budget-stopped job."""
     job, ports = own_job(call), call.ports
     if job.status in RESUMABLE:
@@ -71,16 +71,16 @@ def _check_budget(ports: ApiPorts, job: Job, wanted: int | None) -> None:
     """Raises `InputError` for a budget below the present one, `ConflictError` where the job would
     stop at once for the same reason as before.
     """
-    if wanted is not None and wanted < budget_nano(job):
+    if wanted is not None and wanted < job.budget_nano:
         raise InputError(
-            f"budget_limit: the job has {usd(budget_nano(job))} already; a budget is only raised"
+            f"budget_limit: the job has {usd(job.budget_nano)} already; a budget is only raised"
         )
     if job.status is not JobStatus.BUDGET_EXCEEDED:
         return
     # The account knows the limit that the last worker met. The job's own may have been raised by
     # an earlier attempt to resume it.
     used_up = _limit_met(ports, job)
-    if max(wanted or 0, budget_nano(job)) <= used_up:
+    if max(wanted or 0, job.budget_nano) <= used_up:
         raise ConflictError(
             f"the budget of {usd(used_up)} is used up: give a larger budget_limit to go on"
         )

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from runtime.contract.keys import seed_prefix
 from runtime.domain.seeds.path import check_file_name
 from runtime.domain.seeds.seeds import MAX_SEED_BYTES, check_suffix
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 
 
 class UploadRequest(ApiModel):
@@ -28,8 +28,8 @@ class Upload(ApiModel):
     """Seconds until the form is refused."""
 
 
-@endpoint(body=UploadRequest, query=Nothing, answers={HTTPStatus.CREATED: Upload})
-def lambda_handler(call: Call[UploadRequest, Nothing]) -> Upload:
+@endpoint(body=UploadRequest, query=NoBody, answers={HTTPStatus.CREATED: Upload})
+def lambda_handler(call: Call[UploadRequest, NoBody]) -> Upload:
     """Get a form that uploads one seed file of yours."""
     name, ports = check_file_name(call.body.filename), call.ports
     check_suffix(name)

@@ -5,7 +5,7 @@ from typing import Final
 
 from runtime.contract.keys import seed_prefix
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 
 _OPERATION: Final = "list_seed_data"
 
@@ -26,8 +26,8 @@ class SeedFilePage(ApiModel):
     """null: this was the last page."""
 
 
-@endpoint(body=Nothing, query=PageQuery, answers={HTTPStatus.OK: SeedFilePage})
-def lambda_handler(call: Call[Nothing, PageQuery]) -> SeedFilePage:
+@endpoint(body=NoBody, query=PageQuery, answers={HTTPStatus.OK: SeedFilePage})
+def lambda_handler(call: Call[NoBody, PageQuery]) -> SeedFilePage:
     """List your seed files."""
     page = call.ports.objects.list_page(
         seed_prefix(call.caller),

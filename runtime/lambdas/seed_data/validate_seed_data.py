@@ -14,7 +14,7 @@ from runtime.domain.seeds.path import check_seed_path
 from runtime.domain.seeds.report import inspect_seeds
 from runtime.domain.seeds.seeds import check_suffix
 from runtime.lambdas.fields import SeedPath, Uuid
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service import includes
 from runtime.service.access import find_template
@@ -66,11 +66,11 @@ class SeedValidation(ApiModel):
 
 @endpoint(
     body=ValidateRequest,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: SeedValidation},
     errors=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
 )
-def lambda_handler(call: Call[ValidateRequest, Nothing]) -> SeedValidation:
+def lambda_handler(call: Call[ValidateRequest, NoBody]) -> SeedValidation:
     """Read a seed file of yours from end to end and report what is in it and what is wrong."""
     check_seed_path(call.caller, call.body.s3_key)
     requirements = _requirements(call)
@@ -93,7 +93,7 @@ def lambda_handler(call: Call[ValidateRequest, Nothing]) -> SeedValidation:
     )
 
 
-def _requirements(call: Call[ValidateRequest, Nothing]) -> tuple[str, ...]:
+def _requirements(call: Call[ValidateRequest, NoBody]) -> tuple[str, ...]:
     """What a job of the template would ask of every seed, for its includes too."""
     template_id, version = call.body.template_id, call.body.template_version
     if template_id is None:

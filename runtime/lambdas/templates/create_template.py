@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from runtime.lambdas.http import Answer, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import TemplateDocument, TemplateView, document_in
 from runtime.lambdas.templates.writing import create
 
@@ -16,10 +16,10 @@ class NewTemplate(TemplateDocument):
 
 @endpoint(
     body=NewTemplate,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.CREATED: TemplateView},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[NewTemplate, Nothing]) -> Answer:
+def lambda_handler(call: Call[NewTemplate, NoBody]) -> Answer:
     """Create a template. What it includes has to exist, and its models to have a price."""
     return create(call.ports, call.caller, document_in(call.body), public=call.body.public)

@@ -8,7 +8,7 @@ import orjson
 
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.text import render_yaml
-from runtime.lambdas.http import Answer, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, Call, NoBody, endpoint
 from runtime.lambdas.templates.get_template import VersionQuery
 from runtime.lambdas.templates.template_view import TemplateDocument
 from runtime.service.access import readable_version
@@ -29,14 +29,14 @@ class ExportQuery(VersionQuery):
 
 
 @endpoint(
-    body=Nothing,
+    body=NoBody,
     query=ExportQuery,
     answers={HTTPStatus.OK: TemplateDocument},
     errors=(HTTPStatus.NOT_FOUND,),
     request_headers={"Accept": f"{YAML} or {JSON}"},
     media_types=(YAML,),
 )
-def lambda_handler(call: Call[Nothing, ExportQuery]) -> Answer:
+def lambda_handler(call: Call[NoBody, ExportQuery]) -> Answer:
     """Download a template as a file. What is imported from it is the same template."""
     _, _, template = readable_version(call, call.query.version)
     document = document_of(template)

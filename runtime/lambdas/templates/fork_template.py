@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from runtime.domain.templates.document import document_of
-from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import TemplateView, Version
 from runtime.lambdas.templates.writing import create
 from runtime.service.access import readable_version
@@ -20,11 +20,11 @@ class Fork(ApiModel):
 
 @endpoint(
     body=Fork,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.CREATED: TemplateView},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[Fork, Nothing]) -> Answer:
+def lambda_handler(call: Call[Fork, NoBody]) -> Answer:
     """Copy a template of yours or a public one to a new, private one of yours."""
     _, _, template = readable_version(call, call.body.version)
     document = document_of(template)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from runtime.domain.templates.text import parse_text
-from runtime.lambdas.http import Answer, ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import TemplateView
 from runtime.lambdas.templates.writing import create
 
@@ -30,11 +30,11 @@ class TemplateFile(ApiModel):
 
 @endpoint(
     body=TemplateFile,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.CREATED: TemplateView},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[TemplateFile, Nothing]) -> Answer:
+def lambda_handler(call: Call[TemplateFile, NoBody]) -> Answer:
     """Create a template from a file, with the same checks as any other."""
     body = call.body
     document = body.document if body.text is None else parse_text(body.text)

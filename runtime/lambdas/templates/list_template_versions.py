@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.fields import Timestamp
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.service.access import readable_template
 
 
@@ -26,17 +26,17 @@ class VersionPage(ApiModel):
 
 
 @endpoint(
-    body=Nothing,
+    body=NoBody,
     query=PageQuery,
     answers={HTTPStatus.OK: VersionPage},
     errors=(HTTPStatus.NOT_FOUND,),
 )
-def lambda_handler(call: Call[Nothing, PageQuery]) -> VersionPage:
+def lambda_handler(call: Call[NoBody, PageQuery]) -> VersionPage:
     """List the versions of a template of yours or a public one, newest first."""
     head = readable_template(call)
     # A position belongs to one template: in another one's list it would point anywhere.
     operation = f"list_template_versions {head.template_id}"
-    page = call.ports.template_directory.list_versions(
+    page = call.ports.template_catalog.list_versions(
         head.template_id,
         limit=call.query.limit,
         after=decode_cursor(call.query.cursor, operation=operation, caller=call.caller),

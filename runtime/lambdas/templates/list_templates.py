@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from runtime.lambdas.cursor import PageQuery, decode_cursor, encode_cursor
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import TemplateSummary, summary_of
 
 _OWN: Final = "list_templates"
@@ -26,16 +26,16 @@ class TemplatePage(ApiModel):
     """null: this was the last page."""
 
 
-@endpoint(body=Nothing, query=TemplateFilter, answers={HTTPStatus.OK: TemplatePage})
-def lambda_handler(call: Call[Nothing, TemplateFilter]) -> TemplatePage:
+@endpoint(body=NoBody, query=TemplateFilter, answers={HTTPStatus.OK: TemplatePage})
+def lambda_handler(call: Call[NoBody, TemplateFilter]) -> TemplatePage:
     """List your templates, or the public ones, newest first."""
-    directory, query, caller = call.ports.template_directory, call.query, call.caller
+    catalog, query, caller = call.ports.template_catalog, call.query, call.caller
     operation = _PUBLIC if query.public else _OWN
     after = decode_cursor(query.cursor, operation=operation, caller=caller)
     if query.public:
-        page = directory.list_public(limit=query.limit, after=after)
+        page = catalog.list_public(limit=query.limit, after=after)
     else:
-        page = directory.list_own(caller, limit=query.limit, after=after)
+        page = catalog.list_own(caller, limit=query.limit, after=after)
     return TemplatePage(
         templates=[summary_of(head, caller) for head in page.items],
         next_cursor=encode_cursor(page.next, operation=operation, caller=caller),

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.money.amounts import to_usd
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import has_path
 from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.trial import TrialCall, try_record
-from runtime.lambdas.fields import usd_number
-from runtime.lambdas.http import ApiModel, Call, Nothing, endpoint
+from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service.admission import prepare_template
 
@@ -85,11 +85,11 @@ class Preview(ApiModel):
 
 @endpoint(
     body=PreviewRequest,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: Preview},
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_GATEWAY),
 )
-def lambda_handler(call: Call[PreviewRequest, Nothing]) -> Preview:
+def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
     """Render every prompt of a template with one seed, and call the models only when asked to."""
     body, ports = call.body, call.ports
     prepared = prepare_template(
@@ -120,7 +120,7 @@ def lambda_handler(call: Call[PreviewRequest, Nothing]) -> Preview:
         data=seed,
         steps=steps,
         stopped=stopped,
-        cost_usd=usd_number(cost),
+        cost_usd=to_usd(cost),
     )
 
 
@@ -177,7 +177,7 @@ def _called(call: TrialCall) -> PreviewStep:
                 cache_read_tokens=usage.cache_read_tokens,
                 cache_write_tokens=usage.cache_write_tokens,
             ),
-            cost_usd=usd_number(call.cost_nano),
+            cost_usd=to_usd(call.cost_nano),
         ),
     )
 

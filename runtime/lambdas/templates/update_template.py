@@ -1,8 +1,8 @@
 """PUT /templates/{template_id}: the next version.
 
 Two writers at the same time both read version N. One stores N+1, and the other one's conditional
-write fails. Whoever names the version his change is based on learns that it is no longer the
-latest; without that his document goes on top, as if he had come a moment later.
+write fails. Whoever names the version their change is based on learns that it is no longer the
+latest; without that their document goes on top, as if they had come a moment later.
 """
 
 from contextlib import suppress
@@ -12,7 +12,7 @@ from typing import Final
 from runtime.domain.errors import ConflictError
 from runtime.domain.service_ports import TemplateHead
 from runtime.domain.templates.template import Template
-from runtime.lambdas.http import Call, Nothing, endpoint
+from runtime.lambdas.http import Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import (
     TemplateDocument,
     TemplateView,
@@ -37,11 +37,11 @@ class ChangedTemplate(TemplateDocument):
 
 @endpoint(
     body=ChangedTemplate,
-    query=Nothing,
+    query=NoBody,
     answers={HTTPStatus.OK: TemplateView},
     errors=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
-def lambda_handler(call: Call[ChangedTemplate, Nothing]) -> TemplateView:
+def lambda_handler(call: Call[ChangedTemplate, NoBody]) -> TemplateView:
     """Store a new version of a template of yours. Jobs keep the version they began with."""
     head = _current(call)
     template = checked(
@@ -52,18 +52,18 @@ def lambda_handler(call: Call[ChangedTemplate, Nothing]) -> TemplateView:
 
 
 def _store(
-    call: Call[ChangedTemplate, Nothing], head: TemplateHead, template: Template
+    call: Call[ChangedTemplate, NoBody], head: TemplateHead, template: Template
 ) -> TemplateHead:
     """Store the version after the latest one. Raises `ConflictError`."""
     for _ in range(MAX_ATTEMPTS):
         public = head.public if call.body.public is None else call.body.public
         with suppress(ConflictError):
-            return call.ports.template_directory.update(head, template, public=public)
+            return call.ports.template_catalog.update(head, template, public=public)
         head = _current(call)
     raise ConflictError(f"template {head.template_id} is being changed by others: try again")
 
 
-def _current(call: Call[ChangedTemplate, Nothing]) -> TemplateHead:
+def _current(call: Call[ChangedTemplate, NoBody]) -> TemplateHead:
     """The template as it stands. Raises `ConflictError` when the change is based on another
     version.
     """

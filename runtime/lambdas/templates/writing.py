@@ -33,5 +33,5 @@ def checked(
 def create(ports: ApiPorts, caller: str, document: object, *, public: bool) -> Answer:
     """Check and store a new template of the caller's. Raises as `checked` does."""
     template = checked(ports, caller, document)
-    head = ports.template_directory.create(caller, ports.new_id(), template, public=public)
+    head = ports.template_catalog.create(caller, ports.new_id(), template, public=public)
     return created(head, template, caller)

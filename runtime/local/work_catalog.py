@@ -10,8 +10,8 @@ from runtime.domain.service_ports import WorkItem
 from runtime.local.database import Database, parse_time
 
 
-class SqliteWorkDirectory:
-    """Implements `service_ports.WorkDirectory`."""
+class SqliteWorkCatalog:
+    """Implements `service_ports.WorkCatalog`."""
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database

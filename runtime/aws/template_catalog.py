@@ -34,8 +34,8 @@ _PUBLIC: Final = "yes"
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
-class DynamoTemplateDirectory:
-    """Implements `service_ports.TemplateDirectory`."""
+class DynamoTemplateCatalog:
+    """Implements `service_ports.TemplateCatalog`."""
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
         self._client = client

@@ -32,8 +32,8 @@ _IS_DELETING: Final = "#status = :deleting"
 _DELETING_VALUES: Final = {":deleting": JobStatus.DELETING}
 
 
-class DynamoJobDirectory:
-    """Implements `service_ports.JobDirectory`."""
+class DynamoJobCatalog:
+    """Implements `service_ports.JobCatalog`."""
 
     def __init__(self, *, client: "DynamoDBClient", names: TableNames, clock: Clock) -> None:
         self._client = client

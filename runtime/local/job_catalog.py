@@ -28,8 +28,8 @@ _DELETE_PARTS = (
 )
 
 
-class SqliteJobDirectory:
-    """Implements `service_ports.JobDirectory`. `remove_journal` deletes the journal of a work id:
+class SqliteJobCatalog:
+    """Implements `service_ports.JobCatalog`. `remove_journal` deletes the journal of a work id:
     it holds replies of the job, as the tables hold its counters.
     """
 

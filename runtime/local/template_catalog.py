@@ -27,8 +27,8 @@ _LIST_VERSIONS: Final = """
     ORDER BY version DESC LIMIT :limit"""
 
 
-class SqliteTemplateDirectory:
-    """Implements `service_ports.TemplateDirectory`. Versions of deleted templates go when their
+class SqliteTemplateCatalog:
+    """Implements `service_ports.TemplateCatalog`. Versions of deleted templates go when their
     time has come and something is deleted.
     """
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 
-class DynamoWorkDirectory:
-    """Implements `service_ports.WorkDirectory`."""
+class DynamoWorkCatalog:
+    """Implements `service_ports.WorkCatalog`."""
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
         self._table = Table(client, table_name)

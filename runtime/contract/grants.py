@@ -1,0 +1,55 @@
+"""What a function or a worker may call, as data: infrastructure makes IAM statements of it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.contract.tables import Table
+
+SEEDS: Final = "seed-data/*"
+JOB_DATA: Final = "jobs/*"
+EXPORTS: Final = "jobs/*/exports/*"
+BATCHES: Final = "jobs/*/outputs/*"
+FAILURES: Final = "jobs/*/failures.jsonl"
+FAILURE_PARTS: Final = "jobs/*/failures/*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableGrant:
+    """DynamoDB actions on a table, or on one of its indexes."""
+
+    table: Table
+    actions: tuple[str, ...]
+    index: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectGrant:
+    """S3 actions on objects whose key matches one of `keys`."""
+
+    keys: tuple[str, ...]
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListGrant:
+    """S3 listing actions on the bucket, for prefixes that match one of `prefixes` (s3:prefix)."""
+
+    prefixes: tuple[str, ...]
+    actions: tuple[str, ...] = ("s3:ListBucket",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchGrant:
+    """Run the worker's task definition in the cluster, with its two roles passed to it, and tag the
+    tasks: ecs:RunTask, iam:PassRole to ecs-tasks.amazonaws.com, and ecs:TagResource where
+    ecs:CreateAction is RunTask. Without the last ECS refuses a launch that passes tags on.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelGrant:
+    """Call every Bedrock model of the price table."""
+
+
+DataGrant = TableGrant | ObjectGrant | ListGrant | ModelGrant
+Grant = DataGrant | LaunchGrant

@@ -1,0 +1,153 @@
+"""Operations on jobs."""
+
+from typing import Final
+
+from runtime.contract import environment as names
+from runtime.contract.functions import Function, Route
+from runtime.contract.grants import (
+    BATCHES,
+    EXPORTS,
+    FAILURE_PARTS,
+    FAILURES,
+    JOB_DATA,
+    LaunchGrant,
+    ListGrant,
+    ObjectGrant,
+    TableGrant,
+)
+from runtime.contract.shared_grants import (
+    FIND_SEEDS,
+    QUERY,
+    READ_JOB,
+    READ_SEEDS,
+    READ_TEMPLATES,
+    START_WORKER,
+)
+from runtime.contract.tables import (
+    CHECKPOINT_METADATA,
+    COST_TRACKING,
+    JOBS,
+    JOBS_ACTIVE,
+    JOBS_BY_USER,
+    QUEUE,
+)
+
+JOB_ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/jobs",
+        function=Function(
+            name="create_job",
+            module="jobs.create_job",
+            grants=(
+                TableGrant(
+                    table=JOBS,
+                    actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
+                ),
+                TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                TableGrant(
+                    table=QUEUE,
+                    actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
+                ),
+                *READ_TEMPLATES,
+                READ_SEEDS,
+                FIND_SEEDS,
+                LaunchGrant(),
+            ),
+            bundle="data",
+            memory=1769,
+            seconds=29,
+            extra_variables=(names.MAX_ACTIVE_JOBS,),
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/jobs",
+        function=Function(
+            name="list_jobs",
+            module="jobs.list_jobs",
+            grants=(TableGrant(table=JOBS, actions=QUERY, index=JOBS_BY_USER),),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/jobs/estimate",
+        function=Function(
+            name="estimate_job",
+            module="jobs.estimate_job",
+            grants=(*READ_TEMPLATES, READ_SEEDS, FIND_SEEDS),
+            bundle="data",
+            memory=1769,
+            seconds=29,
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{job_id}",
+        function=Function(name="get_job", module="jobs.get_job", grants=(READ_JOB,)),
+    ),
+    Route(
+        method="DELETE",
+        path="/jobs/{job_id}",
+        function=Function(
+            name="delete_job",
+            module="jobs.delete_job",
+            grants=(
+                TableGrant(
+                    table=JOBS,
+                    actions=(
+                        "dynamodb:GetItem",
+                        "dynamodb:UpdateItem",
+                        "dynamodb:DeleteItem",
+                        # Each removal goes through only while the job is DELETING.
+                        "dynamodb:ConditionCheckItem",
+                    ),
+                ),
+                TableGrant(
+                    table=QUEUE,
+                    actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
+                ),
+                TableGrant(
+                    table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")
+                ),
+                TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
+                # S3 asks for the first of the two also where a version is named.
+                ObjectGrant(
+                    keys=(JOB_DATA,), actions=("s3:DeleteObject", "s3:DeleteObjectVersion")
+                ),
+                ListGrant(prefixes=(JOB_DATA,), actions=("s3:ListBucketVersions",)),
+            ),
+            seconds=29,
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{job_id}/download",
+        function=Function(
+            name="download_job",
+            module="jobs.download_job",
+            grants=(
+                READ_JOB,
+                # The signature of an address lends the caller these rights.
+                ObjectGrant(
+                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS), actions=("s3:GetObject",)
+                ),
+                ListGrant(prefixes=(JOB_DATA,)),
+            ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/jobs/{job_id}/resume",
+        function=Function(
+            name="resume_job",
+            module="jobs.resume_job",
+            grants=(
+                TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+                TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                *START_WORKER,
+            ),
+            extra_variables=(names.MAX_ACTIVE_JOBS,),
+        ),
+    ),
+)

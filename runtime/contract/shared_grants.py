@@ -1,0 +1,29 @@
+"""Grants that several operations share."""
+
+from typing import Final
+
+from runtime.contract.grants import SEEDS, LaunchGrant, ListGrant, ObjectGrant, TableGrant
+from runtime.contract.tables import JOBS, QUEUE, TEMPLATES, TEMPLATES_BY_USER, TEMPLATES_PUBLIC
+
+GET: Final = ("dynamodb:GetItem",)
+UPDATE: Final = ("dynamodb:UpdateItem",)
+QUERY: Final = ("dynamodb:Query",)
+
+READ_JOB: Final = TableGrant(table=JOBS, actions=GET)
+READ_TEMPLATES: Final = (
+    TableGrant(table=TEMPLATES, actions=GET),
+    # An include names a template of the caller's own, or a public one.
+    TableGrant(table=TEMPLATES, actions=QUERY, index=TEMPLATES_BY_USER),
+    TableGrant(table=TEMPLATES, actions=QUERY, index=TEMPLATES_PUBLIC),
+)
+MAKE_TEMPLATE: Final = (
+    TableGrant(table=TEMPLATES, actions=("dynamodb:PutItem",)),
+    *READ_TEMPLATES,
+)
+READ_SEEDS: Final = ObjectGrant(keys=(SEEDS,), actions=("s3:GetObject", "s3:GetObjectVersion"))
+# S3 says 403 instead of 404 for a missing key to whoever may not list.
+FIND_SEEDS: Final = ListGrant(prefixes=(SEEDS,))
+START_WORKER: Final = (
+    TableGrant(table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+    LaunchGrant(),
+)

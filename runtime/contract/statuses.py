@@ -1,0 +1,27 @@
+"""Statuses of a job, which the alarms of its infrastructure count by. What follows what is in
+`runtime.domain.jobs.job`.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class JobStatus(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    DELETING = "DELETING"
+
+
+ENDS: Final = (
+    JobStatus.COMPLETED,
+    JobStatus.FAILED,
+    JobStatus.BUDGET_EXCEEDED,
+    JobStatus.CANCELLED,
+)
+"""The statuses that a job can end with."""

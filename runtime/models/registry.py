@@ -1,0 +1,61 @@
+"""Which providers of models there are, and how a client of one is opened."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.domain.errors import ConfigurationError
+from runtime.domain.models.calls import ModelClient
+
+BEDROCK: Final = "bedrock"
+LOCAL: Final = "local"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """A provider: how many calls at a time are usual, and what opens its client for so many.
+
+    A client's own module is imported when one is opened: SDKs and weights are heavy.
+    """
+
+    concurrency: int
+    open: Callable[[int], ModelClient]
+
+
+def _bedrock(concurrency: int) -> ModelClient:
+    from runtime.models.bedrock import BedrockModels  # noqa: PLC0415
+    from runtime.sdk import create_bedrock_client  # noqa: PLC0415
+
+    return BedrockModels(create_bedrock_client(concurrency=concurrency))
+
+
+def _embedded(concurrency: int) -> ModelClient:
+    from runtime.models.llama import LlamaModels  # noqa: PLC0415
+
+    return LlamaModels(slots=concurrency)
+
+
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    # With the credentials and region that boto3 finds.
+    BEDROCK: Provider(concurrency=32, open=_bedrock),
+    # The model that comes with the package. More slots would only share the same cores.
+    LOCAL: Provider(concurrency=2, open=_embedded),
+}
+
+
+def check_provider(name: str) -> str:
+    """The name of a provider. Raises `ConfigurationError` that says which there are."""
+    if name not in PROVIDERS:
+        raise ConfigurationError(
+            f"there is no provider {name!r} of models: choose {' or '.join(PROVIDERS)}"
+        )
+    return name
+
+
+def open_models(provider: str, concurrency: int | None = None) -> tuple[int, ModelClient]:
+    """How many calls at a time, the provider's usual number by default, and the client that makes
+    them. Raises `ConfigurationError` for an unknown provider, or one that can't be used here.
+    """
+    found = PROVIDERS[check_provider(provider)]
+    calls = concurrency or found.concurrency
+    return calls, found.open(calls)

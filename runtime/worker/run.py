@@ -1,0 +1,38 @@
+"""What the work on one claim is done with."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runtime.domain.jobs.job import Job, Progress
+from runtime.domain.ports import Clock
+from runtime.domain.seeds.seeds import Row
+from runtime.engine.plan import Plan
+from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.worker.budget_guard import BudgetGuard
+from runtime.worker.control import Control
+from runtime.worker.costs import Costs
+from runtime.worker.crash_points import CrashPoint
+from runtime.worker.pool import CallPool
+from runtime.worker.saver import Saver
+from runtime.worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """Everything about one claim's work on a job."""
+
+    job: Job
+    plan: Plan
+    seeds: Sequence[Row]
+    saver: Saver
+    guard: BudgetGuard
+    engine: TemplateEngine
+    pool: CallPool
+    costs: Costs
+    control: Control
+    clock: Clock
+    settings: WorkerSettings
+    rng: random.Random
+    crash_point: CrashPoint
+    on_progress: Callable[[Progress], None]
