@@ -42,7 +42,7 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.config import OPTIONS
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
-from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
+from runtime.domain.money.amounts import from_usd, parse_usd, usd, usd_decimal
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_document
 from runtime.inputs.options import check_count

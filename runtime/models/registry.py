@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.domain.errors import ConfigurationError
+from runtime.domain.errors import InputError
 from runtime.domain.models.calls import ModelClient
 
 BEDROCK: Final = "bedrock"
@@ -44,9 +44,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 
 
 def check_provider(name: str) -> str:
-    """The name of a provider. Raises `ConfigurationError` that says which there are."""
+    """The name of a provider. Raises `InputError` that says which there are."""
     if name not in PROVIDERS:
-        raise ConfigurationError(
+        raise InputError(
             f"there is no provider {name!r} of models: choose {' or '.join(PROVIDERS)}"
         )
     return name
@@ -54,7 +54,7 @@ def check_provider(name: str) -> str:
 
 def open_models(provider: str, concurrency: int | None = None) -> tuple[int, ModelClient]:
     """How many calls at a time, the provider's usual number by default, and the client that makes
-    them. Raises `ConfigurationError` for an unknown provider, or one that can't be used here.
+    them. Raises `InputError` for an unknown provider, or one that can't be used here.
     """
     found = PROVIDERS[check_provider(provider)]
     calls = concurrency or found.concurrency

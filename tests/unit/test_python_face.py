@@ -235,7 +235,7 @@ def test_when_every_record_failed_the_failures_are_there(
     [
         ({"n": 0}, "-n is 0"),
         ({"budget": "ten"}, "more than 0 and at most 1000 USD"),
-        ({"backend": "azure"}, "backend 'azure' is unknown: use local, bedrock"),
+        ({"backend": "azure"}, "no provider 'azure' of models: choose bedrock or local"),
         ({"formats": ["xml"]}, "format 'xml' is unknown"),
         ({"seed_strategy": "best"}, "seed strategy 'best' is unknown"),
         ({"random_seed": "1"}, "the random seed is a whole number, not '1'"),

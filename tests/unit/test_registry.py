@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.domain.errors import ConfigurationError
+from runtime.domain.errors import InputError
 from runtime.domain.models import price_file
 from runtime.models.bedrock import BedrockModels
 from runtime.models.registry import BEDROCK, PROVIDERS, open_models
@@ -13,7 +13,7 @@ def test_every_provider_of_the_price_table_can_be_opened_and_no_other_has_prices
 
 
 def test_an_unknown_provider_is_told_which_there_are() -> None:
-    with pytest.raises(ConfigurationError, match=r"no provider 'azure' .* choose bedrock or local"):
+    with pytest.raises(InputError, match=r"no provider 'azure' .* choose bedrock or local"):
         open_models("azure")
 
 

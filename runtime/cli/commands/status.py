@@ -9,7 +9,7 @@ from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOpt
 from runtime.cli.output import plain, print_json
 from runtime.cli.terminal import connect
 from runtime.client.jobs import get_job, job_path
-from runtime.domain.money.amounts import usd
+from runtime.domain.money.amounts import from_usd, usd
 from runtime.progress.meter import duration
 
 app = command_app()

@@ -25,7 +25,7 @@ from runtime.client.templates import read_document, template_path
 from runtime.contract.exit_codes import EXIT_FAILED
 from runtime.disk import replacing
 from runtime.domain.errors import NotFoundError, SeedError
-from runtime.domain.money.amounts import usd
+from runtime.domain.money.amounts import from_usd, usd
 from runtime.inputs.templates import read_text
 
 app = group_app(
