@@ -54,7 +54,8 @@ def check_provider(name: str) -> str:
 
 def open_models(provider: str, concurrency: int | None = None) -> tuple[int, ModelClient]:
     """How many calls at a time, the provider's usual number by default, and the client that makes
-    them. Raises `InputError` for an unknown provider, or one that can't be used here.
+    them. Raises `InputError` for an unknown provider, `ConfigurationError` for one that can not be
+    used here.
     """
     found = PROVIDERS[check_provider(provider)]
     calls = concurrency or found.concurrency
