@@ -7,8 +7,6 @@ from typing import Final
 
 
 class JobStatus(StrEnum):
-    """Where a job is in its life."""
-
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
