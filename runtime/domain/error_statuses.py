@@ -41,7 +41,7 @@ STATUS_OF: Final[Mapping[type[SeedwrightError], HTTPStatus]] = {
 }
 """Of classes that share a status the first is what the status means to a client."""
 
-_ERROR_OF: Final = {status: kind for kind, status in reversed(STATUS_OF.items())}
+_ERROR_OF: Final = {status: kind for kind, status in reversed(list(STATUS_OF.items()))}
 
 
 def status_of(error: BaseException) -> HTTPStatus:

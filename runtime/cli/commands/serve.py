@@ -16,11 +16,11 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.bootstrap import BEDROCK
 from runtime.cli.group import command_app
 from runtime.cli.options import Backend, BackendOption, ConcurrencyOption, PricesOption
 from runtime.client.profiles import LOCAL_PROFILE
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
+from runtime.models.registry import BEDROCK
 from runtime.server.serve import LocalServer, ServeOptions, open_server
 
 DEFAULT_PORT: Final = 8765
