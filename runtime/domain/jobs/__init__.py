@@ -1,3 +1,3 @@
-"""A job and what it leaves behind: its life, its document, its records, its checkpoint, its draws.
-May import `domain.errors`, `domain.templates` and `contract`.
+"""A job and what it leaves behind: its life, its options, its records, its checkpoint, its draws.
+May import `domain.models`, `domain.money.amounts`, `domain.templates` and what is below them.
 """
