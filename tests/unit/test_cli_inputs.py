@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.dataset_commands import folder_name
+from runtime.cli.dataset_commands.generate import folder_name
 from runtime.cli.main import run
 from runtime.datasets import inputs
 from runtime.domain.errors import TemplateError
