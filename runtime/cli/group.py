@@ -13,54 +13,56 @@ from typer.main import get_command
 from runtime.contract.exit_codes import EXIT_BAD_INPUT
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "generate": ("runtime.cli.commands.generate:app", "Generate a dataset."),
+    "generate": ("runtime.cli.commands.generate", "Generate a dataset."),
     "demo": (
-        "runtime.cli.commands.demo:app",
+        "runtime.cli.commands.demo",
         "Generate product reviews with the embedded model.",
     ),
-    "validate": ("runtime.cli.commands.validate:app", "Check a template."),
+    "validate": ("runtime.cli.commands.validate", "Check a template."),
     "estimate": (
-        "runtime.cli.commands.estimate:app",
+        "runtime.cli.commands.estimate",
         "Say what a dataset would cost before a cent is spent.",
     ),
     "models": (
-        "runtime.cli.commands.models:app",
+        "runtime.cli.commands.models",
         "List models with prices, tiers and the last day they can be used.",
     ),
     "serve": (
-        "runtime.cli.commands.serve:app",
+        "runtime.cli.commands.serve",
         "Serve the API on this machine, with a worker beside it.",
     ),
-    "login": ("runtime.cli.commands.login:app", "Sign in to an API."),
+    "login": ("runtime.cli.commands.login", "Sign in to an API."),
     "logout": (
-        "runtime.cli.commands.logout:app",
+        "runtime.cli.commands.logout",
         "Forget the tokens of a profile and make them worthless.",
     ),
-    "submit": ("runtime.cli.commands.submit:app", "Let the API generate a dataset."),
+    "submit": ("runtime.cli.commands.submit", "Let the API generate a dataset."),
     "status": (
-        "runtime.cli.commands.status:app",
+        "runtime.cli.commands.status",
         "Show how far a job is, and what it has cost.",
     ),
-    "watch": ("runtime.cli.commands.watch:app", "Follow a job to its end."),
-    "jobs": ("runtime.cli.commands.jobs:app", "List your jobs, newest first."),
-    "cancel": ("runtime.cli.commands.cancel:app", "Stop a job."),
+    "watch": ("runtime.cli.commands.watch", "Follow a job to its end."),
+    "jobs": ("runtime.cli.commands.jobs", "List your jobs, newest first."),
+    "cancel": ("runtime.cli.commands.cancel", "Stop a job."),
     "resume": (
-        "runtime.cli.commands.resume:app",
+        "runtime.cli.commands.resume",
         "Go on with a job that was cancelled, has failed or has used up its budget.",
     ),
     "delete": (
-        "runtime.cli.commands.delete:app",
+        "runtime.cli.commands.delete",
         "Delete a job that has ended, with its dataset.",
     ),
-    "download": ("runtime.cli.commands.download:app", "Download a dataset."),
+    "download": ("runtime.cli.commands.download", "Download a dataset."),
     "templates": (
-        "runtime.cli.commands.templates:app",
+        "runtime.cli.commands.templates",
         "Templates at the API: create, change, look at, share.",
     ),
-    "seeds": ("runtime.cli.commands.seeds:app", "Seed files at the API: upload, list, validate."),
+    "seeds": ("runtime.cli.commands.seeds", "Seed files at the API: upload, list, validate."),
 }
-"""Where each command's app is (`module:name`), and its line in the help, in the order of the help.
-A test holds the lines to what the commands say of themselves.
+"""The module of each command, and its line in the help, in the order of the help.
+
+A module has a function of the command's name and an `EXAMPLE`, or the `app` of a group. A test
+holds the lines to what the commands say of themselves.
 """
 
 
@@ -80,16 +82,14 @@ class CommandGroup(TyperGroup):
 
 def load_command(name: str) -> TyperCommand | TyperGroup:
     """A command, or group of commands, with all its options. Raises `KeyError` for no command."""
-    location, _ = COMMANDS[name]
-    module, _, attribute = location.partition(":")
-    command = get_command(getattr(import_module(module), attribute))
+    module = import_module(COMMANDS[name][0])
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name, epilog=module.EXAMPLE)(getattr(module, name))
+    command = get_command(app)
     assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - narrows what Typer gives
     return command
-
-
-def command_app() -> typer.Typer:
-    """The app of a module with one command."""
-    return typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 def group_app(help_text: str, *, example: str) -> typer.Typer:

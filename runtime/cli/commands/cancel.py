@@ -1,16 +1,16 @@
 """`seedwright cancel`: stops a job and keeps what it has."""
 
-from runtime.cli.group import command_app
+from typing import Final
+
 from runtime.cli.job_text import print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import print_json
 from runtime.cli.terminal import connect
 from runtime.client.jobs import cancel_job
 
-app = command_app()
+EXAMPLE: Final = f"Example: seedwright cancel {EXAMPLE_JOB}"
 
 
-@app.command(epilog=f"Example: seedwright cancel {EXAMPLE_JOB}")
 def cancel(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption = False) -> None:
     """Stop a job. What it has generated stays, and `resume` goes on from there."""
     done = cancel_job(connect(profile).api, job)

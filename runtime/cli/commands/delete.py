@@ -1,16 +1,16 @@
 """`seedwright delete`: removes a job with its data."""
 
-from runtime.cli.group import command_app
+from typing import Final
+
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption, YesOption
 from runtime.cli.output import confirm, print_json
 from runtime.cli.terminal import connect
 from runtime.client.jobs import delete_job, get_job
 from runtime.contract.exit_codes import EXIT_FAILED
 
-app = command_app()
+EXAMPLE: Final = f"Example: seedwright delete {EXAMPLE_JOB} --yes"
 
 
-@app.command(epilog=f"Example: seedwright delete {EXAMPLE_JOB} --yes")
 def delete(
     job: JobArgument,
     *,

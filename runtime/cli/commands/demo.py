@@ -6,7 +6,6 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.generating import RunOptions, generate_and_report
-from runtime.cli.group import command_app
 from runtime.cli.options import Backend
 from runtime.datasets.request import read_request
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
@@ -15,10 +14,9 @@ from runtime.domain.models.price_table import load_prices
 _SHOWN_RECORDS: Final = 20
 
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright demo -n 5 --out datasets/first"
 
 
-@app.command(epilog="Example: seedwright demo -n 5 --out datasets/first")
 def demo(
     num_records: Annotated[int, typer.Option("-n", help="Records to generate.")] = 12,
     out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("datasets/demo"),

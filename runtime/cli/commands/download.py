@@ -1,21 +1,19 @@
 """`seedwright download`: the files of a job."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.group import command_app
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import print_json, say
 from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.downloads import download_job
 from runtime.client.transfer import size_text
 
-app = command_app()
+EXAMPLE: Final = f"Example: seedwright download {EXAMPLE_JOB} --out reviews"
 
 
-@app.command(epilog=f"Example: seedwright download {EXAMPLE_JOB} --out reviews")
 def download(
     job: JobArgument,
     *,

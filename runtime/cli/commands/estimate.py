@@ -1,8 +1,9 @@
 """`seedwright estimate`: what a dataset would cost."""
 
+from typing import Final
+
 import orjson
 
-from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -19,10 +20,9 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.amounts import usd
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
 
 
-@app.command(epilog="Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000")
 @takes(ModelChoice, Draws, without=("random_seed",))
 def estimate(
     template: TemplateArgument,

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.generating import RunOptions, generate_and_report
-from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -26,16 +25,13 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.inputs.options import MAX_CONCURRENCY
 
+EXAMPLE: Final = (
+    "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
+    " --backend bedrock --out datasets/reviews"
+)
 _SHOWN_RECORDS: Final = 3
 
 
-app = command_app()
-
-
-@app.command(
-    epilog="Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
-    " --backend bedrock --out datasets/reviews"
-)
 @takes(
     ModelChoice,
     Draws,

@@ -1,10 +1,9 @@
 """`seedwright jobs`: many jobs in a table."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.group import command_app
 from runtime.cli.job_text import local_time
 from runtime.cli.options import JsonOption, LimitOption, ProfileOption
 from runtime.cli.output import print_json, print_table
@@ -13,10 +12,9 @@ from runtime.client.jobs import Job, list_jobs
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright jobs --status running"
 
 
-@app.command(epilog="Example: seedwright jobs --status running")
 def jobs(
     *,
     status: Annotated[

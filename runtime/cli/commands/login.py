@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.group import command_app
 from runtime.cli.options import JsonOption, ProfileOption
 from runtime.cli.output import print_json, say
 from runtime.client.cognito import Questions
@@ -20,10 +19,9 @@ from runtime.server.data_folder import DataFolder, default_data_folder
 PASSWORD: Final = "SEEDWRIGHT_PASSWORD"  # noqa: S105 - the name of a variable
 NEW_PASSWORD: Final = "SEEDWRIGHT_NEW_PASSWORD"  # noqa: S105 - the name of a variable
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright login --stack-outputs outputs.json --username ada"
 
 
-@app.command(epilog="Example: seedwright login --stack-outputs outputs.json --username ada")
 def login(
     *,
     api_url: Annotated[str | None, typer.Option(help="URL of the API.")] = None,

@@ -1,18 +1,17 @@
 """`seedwright logout`: forgets the tokens of a profile."""
 
 import os
+from typing import Final
 
-from runtime.cli.group import command_app
 from runtime.cli.options import JsonOption, ProfileOption
 from runtime.cli.output import print_json
 from runtime.cli.terminal import TerminalObserver
 from runtime.client.profiles import open_profiles
 from runtime.client.sign_in import log_out
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright logout --profile dev"
 
 
-@app.command(epilog="Example: seedwright logout --profile dev")
 def logout(*, profile: ProfileOption = None, json: JsonOption = False) -> None:
     """Forget the tokens of a profile and make them worthless. Its URL stays."""
     done = log_out(open_profiles(os.environ), profile, TerminalObserver(json=json))

@@ -1,21 +1,19 @@
 """`seedwright resume`: goes on with a job."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from runtime.cli.commands.watch import follow
-from runtime.cli.group import command_app
 from runtime.cli.job_text import print_job
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.terminal import connect
 from runtime.client.jobs import resume_job
 from runtime.domain.money.amounts import parse_usd
 
-app = command_app()
+EXAMPLE: Final = f"Example: seedwright resume {EXAMPLE_JOB} --budget 5"
 
 
-@app.command(epilog=f"Example: seedwright resume {EXAMPLE_JOB} --budget 5")
 def resume(
     job: JobArgument,
     *,

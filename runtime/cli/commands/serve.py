@@ -16,7 +16,6 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.group import command_app
 from runtime.cli.options import Backend, BackendOption, ConcurrencyOption, PricesOption
 from runtime.client.profiles import LOCAL_PROFILE
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
@@ -27,10 +26,9 @@ DEFAULT_PORT: Final = 8765
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright serve --backend bedrock --data ./api-data"
 
 
-@app.command(epilog="Example: seedwright serve --backend bedrock --data ./api-data")
 def serve(
     *,
     port: Annotated[

@@ -1,9 +1,8 @@
 """`seedwright status`: one job and its figures."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from runtime.cli.group import command_app
 from runtime.cli.job_text import describe, print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import plain, print_json
@@ -12,10 +11,9 @@ from runtime.client.jobs import get_job, job_path
 from runtime.domain.money.amounts import from_usd, usd
 from runtime.progress.meter import duration
 
-app = command_app()
+EXAMPLE: Final = f"Example: seedwright status {EXAMPLE_JOB}"
 
 
-@app.command(epilog=f"Example: seedwright status {EXAMPLE_JOB}")
 def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption = False) -> None:
     """Show how far a job is, and what it has cost."""
     api = connect(profile).api

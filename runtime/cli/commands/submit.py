@@ -1,11 +1,10 @@
 """`seedwright submit`: a job at an API."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from runtime.cli.commands.watch import follow
-from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.job_text import print_job
 from runtime.cli.options import (
@@ -18,12 +17,9 @@ from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.submission import SUBMITTED, Submission, submit_job
 from runtime.domain.jobs.delivery import FOR_PEOPLE
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright submit template.yaml --seeds seeds.csv -n 1000 --budget 2 -w"
 
 
-@app.command(
-    epilog="Example: seedwright submit template.yaml --seeds seeds.csv -n 1000 --budget 2 -w"
-)
 @takes(*SUBMITTED, together="options", defaults={"output_formats": FOR_PEOPLE.output_formats})
 def submit(
     template: Annotated[str, typer.Argument(help="Template file, or the id of a template.")],

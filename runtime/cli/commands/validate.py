@@ -1,11 +1,10 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.group import command_app
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -17,10 +16,9 @@ from runtime.datasets.checks import check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 
-app = command_app()
+EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
 
 
-@app.command(epilog="Example: seedwright validate template.yaml --seeds seeds.csv")
 @takes(ModelChoice)
 def validate(
     template: TemplateArgument,

@@ -1,6 +1,7 @@
 """`seedwright watch`: a job to its end."""
 
-from runtime.cli.group import command_app
+from typing import Final
+
 from runtime.cli.job_text import print_job
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import say
@@ -10,10 +11,9 @@ from runtime.client.jobs import Job, get_job
 from runtime.client.watching import watch_job
 from runtime.contract.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 
-app = command_app()
+EXAMPLE: Final = f"Example: seedwright watch {EXAMPLE_JOB}"
 
 
-@app.command(epilog=f"Example: seedwright watch {EXAMPLE_JOB}")
 def watch(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption = False) -> int:
     """Follow a job to its end. Ctrl-C ends the watching, not the job."""
     api = connect(profile).api
