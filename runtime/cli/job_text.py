@@ -27,7 +27,7 @@ def describe(job: Job) -> list[str]:
     )
     ended = f" · ended {local_time(job.completed_at)}" if job.completed_at else ""
     lines = [
-        f"{job.job_id}  {job.status}" + (f"  {plain(job.name)}" if job.name else ""),
+        f"{job.job_id}  {job.status}",
         " · ".join(counted),
         f"template {job.template_id} version {job.template_version}",
         f"seeds {plain(job.seed_data_path)}",

@@ -66,12 +66,6 @@ class Job:
             ) from exc
 
     @property
-    def name(self) -> str | None:
-        """What its user calls it; None where it has no name."""
-        name: str | None = self.document["config"].get("name")
-        return name
-
-    @property
     def ended(self) -> bool:
         """Whether no worker will go on with it by itself."""
         return self.status not in ACTIVE

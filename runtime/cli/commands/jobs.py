@@ -32,15 +32,20 @@ def jobs(
     if not found:
         print("no jobs" if status is None else f"no jobs that are {status}")
         return
-    named = ("name",) if any(job.name for job in found) else ()
+    named = ("name",) if any(map(_name, found)) else ()
     columns = ("job", *named, "status", "records", "of", "failed", "cost", "budget", "created")
     print_table([_row(job) for job in found], columns)
+
+
+def _name(job: Job) -> str | None:
+    name: str | None = job.document["config"].get("name")
+    return name
 
 
 def _row(job: Job) -> dict[str, object]:
     return {
         "job": job.job_id,
-        "name": job.name,
+        "name": _name(job),
         "status": job.status,
         "records": job.records_generated,
         "of": job.num_records,

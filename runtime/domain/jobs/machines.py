@@ -11,6 +11,5 @@ class Machines:
 
     allow_on_demand: bool = option(
         False,
-        help="Whether machines at the full price may do the work when Spot has none again and"
-        " again.",
+        help="Machines at the full price may do the work when Spot has none again and again.",
     )

@@ -23,7 +23,7 @@ class Acceptance:
 
     allow_partial: bool = option(
         False,
-        help="Whether fewer records will do: the job is created also where its budget is below the"
+        help="Fewer records will do: the job is created also where its budget is below the"
         " likely cost, or where no estimate can be made. Resuming with a larger budget makes the"
         " others.",
     )
