@@ -307,9 +307,18 @@ def test_an_interruption_while_the_end_is_taken_does_not_wait_for_ever() -> None
         raise KeyboardInterrupt
 
     run._forward = interrupted  # type: ignore[method-assign]
+    raised: list[BaseException] = []
 
-    with pytest.raises(KeyboardInterrupt):
-        run.run()
+    def call() -> None:
+        try:
+            run.run()
+        except KeyboardInterrupt as error:
+            raised.append(error)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(30)
+    assert len(raised) == 1
     assert run.result == "done"
 
 
@@ -352,7 +361,7 @@ def state_of_the_process() -> dict[str, object]:
             for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
         ],
         "alarm": signal.getitimer(signal.ITIMER_REAL),
-        "gc": (gc.isenabled(), gc.get_freeze_count(), gc.get_threshold()),
+        "gc": (gc.isenabled(), gc.get_threshold()),
         "logger": (list(logger.handlers), logger.level, logger.propagate, logger.disabled),
         "root": (list(logging.getLogger().handlers), logging.getLogger().level),
         "raise": logging.raiseExceptions,
@@ -369,12 +378,16 @@ def test_the_process_is_left_as_it_was(
     logging.getLogger("runtime").addHandler(own)
     try:
         generate(tmp_path / "warm", n=1)  # what is imported once is no change of the process
-        before = state_of_the_process()
+        before, frozen = state_of_the_process(), gc.get_freeze_count()
         generate(tmp_path / "out")
         double.faults([{"effect": "AccessDeniedException"}])
         with pytest.raises(seedwright.JobFailedError):
             generate(tmp_path / "failed")
+        double.faults([])
+        with pytest.raises(ZeroDivisionError):
+            generate(tmp_path / "stopped", n=60, on_progress=lambda counters: 1 // counters.failed)
         assert state_of_the_process() == before
+        assert gc.get_freeze_count() <= frozen  # what was frozen before may have been freed
     finally:
         logging.getLogger("runtime").removeHandler(own)
 
