@@ -354,7 +354,6 @@ def progress_of(records: int) -> Any:
 
 
 def state_of_the_process() -> dict[str, object]:
-    logger = logging.getLogger("runtime")
     return {
         "handlers": [
             signal.getsignal(each)
@@ -362,13 +361,21 @@ def state_of_the_process() -> dict[str, object]:
         ],
         "alarm": signal.getitimer(signal.ITIMER_REAL),
         "gc": (gc.isenabled(), gc.get_threshold()),
-        "logger": (list(logger.handlers), logger.level, logger.propagate, logger.disabled),
-        "root": (list(logging.getLogger().handlers), logging.getLogger().level),
-        "raise": logging.raiseExceptions,
+        "logging": state_of_logging(),
         "folder": Path.cwd(),
         "threads": {each.name for each in threading.enumerate()},
         "environment": dict(os.environ),
     }
+
+
+def state_of_logging() -> list[object]:
+    return [
+        logging.raiseExceptions,
+        *(
+            (list(each.handlers), each.level, each.propagate, each.disabled)
+            for each in (logging.getLogger(), logging.getLogger("runtime"))
+        ),
+    ]
 
 
 def test_the_process_is_left_as_it_was(
@@ -377,7 +384,9 @@ def test_the_process_is_left_as_it_was(
     own = logging.NullHandler()
     logging.getLogger("runtime").addHandler(own)
     try:
+        logged = state_of_logging()
         generate(tmp_path / "warm", n=1)  # what is imported once is no change of the process
+        assert state_of_logging() == logged
         before, frozen = state_of_the_process(), gc.get_freeze_count()
         generate(tmp_path / "out")
         double.faults([{"effect": "AccessDeniedException"}])
