@@ -65,15 +65,8 @@ def root(
     return EXIT_BAD_INPUT
 
 
-for _function, _example in (
-    (generate.generate, generate.EXAMPLE),
-    (demo.demo, demo.EXAMPLE),
-    (validate.validate, validate.EXAMPLE),
-    (estimate.estimate, estimate.EXAMPLE),
-    (models.models, models.EXAMPLE),
-):
-    app.command(epilog=_example)(_function)
-
+for _module in (generate, demo, validate, estimate, models):
+    app.registered_commands += _module.app.registered_commands
 commands.register(app)
 
 

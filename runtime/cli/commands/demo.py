@@ -11,10 +11,11 @@ from runtime.datasets.request import read_request
 from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.models.price_table import load_prices
 
-EXAMPLE: Final = "Example: seedwright demo -n 5 --out datasets/first"
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _SHOWN_RECORDS: Final = 20
 
 
+@app.command(epilog="Example: seedwright demo -n 5 --out datasets/first")
 def demo(
     num_records: Annotated[int, typer.Option("-n", help="Records to generate.")] = 12,
     out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("datasets/demo"),

@@ -1,8 +1,7 @@
 """`seedwright estimate`: what a dataset would cost."""
 
-from typing import Final
-
 import orjson
+import typer
 
 from runtime.cli.options import (
     Backend,
@@ -20,9 +19,10 @@ from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.amounts import usd
 
-EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@app.command(epilog="Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000")
 def estimate(
     template: TemplateArgument,
     seeds: SeedsOption,
@@ -31,7 +31,8 @@ def estimate(
     backend: BackendOption = Backend.BEDROCK,
     seed_strategy: StrategyOption = SeedStrategy.RANDOM,
     prices: PricesOption = None,
-    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
+    *,
+    json: JsonOption = False,
 ) -> None:
     """Say what a dataset would cost before a cent is spent. Calls no model."""
     found = estimate_dataset(

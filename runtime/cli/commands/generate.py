@@ -26,13 +26,14 @@ from runtime.domain.jobs.job import SeedStrategy
 from runtime.domain.models.price_table import load_prices
 from runtime.inputs.options import MAX_CONCURRENCY
 
-EXAMPLE: Final = (
-    "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
-    " --backend bedrock --out datasets/reviews"
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _SHOWN_RECORDS: Final = 3
 
 
+@app.command(
+    epilog="Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
+    " --backend bedrock --out datasets/reviews"
+)
 def generate(
     template: TemplateArgument,
     seeds: SeedsOption,
@@ -50,7 +51,8 @@ def generate(
         int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
     ] = None,
     prices: PricesOption = None,
-    json: JsonOption = False,  # noqa: FBT002 - Typer makes a flag of it
+    *,
+    json: JsonOption = False,
 ) -> int:
     """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
     request = read_request(

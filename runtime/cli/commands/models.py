@@ -1,18 +1,19 @@
 """`seedwright models`: the price table."""
 
 from datetime import UTC, date, datetime
-from typing import Final
 
 import orjson
+import typer
 
 from runtime.cli.options import JsonOption, PricesOption
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.money.amounts import usd
 
-EXAMPLE: Final = "Example: seedwright models | grep nova"
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def models(prices: PricesOption = None, json: JsonOption = False) -> None:  # noqa: FBT002 - Typer makes a flag of it
+@app.command(epilog="Example: seedwright models | grep nova")
+def models(prices: PricesOption = None, *, json: JsonOption = False) -> None:
     """List models with prices, tiers and the last day they can be used."""
     show_models(load_prices(prices), json=json)
 

@@ -1,7 +1,7 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,10 @@ from runtime.cli.options import (
 from runtime.datasets.checks import check_template
 from runtime.domain.models.price_table import load_prices
 
-EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@app.command(epilog="Example: seedwright validate template.yaml --seeds seeds.csv")
 def validate(
     template: TemplateArgument,
     seeds: Annotated[
