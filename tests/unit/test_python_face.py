@@ -178,6 +178,16 @@ def test_a_preview_keeps_to_its_budget(double: BedrockDouble) -> None:
     assert 0 < len(caught.value.dataset) == double.calls < 50
 
 
+def test_a_preview_that_is_stopped_promises_nothing(double: BedrockDouble) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        seedwright.preview(
+            TEMPLATE, SEEDS, backend="bedrock", on_progress=lambda counters: 1 // counters.failed
+        )
+
+    assert not hasattr(caught.value, "__notes__")
+    assert double.calls <= 3
+
+
 def test_estimate_and_validate_call_no_model(double: BedrockDouble) -> None:
     figures = seedwright.estimate(TEMPLATE, SEEDS, n=1000)
     checked = seedwright.validate(TEMPLATE, SEEDS)
@@ -455,7 +465,7 @@ def test_every_name_leads_to_what_it_names() -> None:
     assert sorted(seedwright.__all__) == seedwright.__all__
     assert {*seedwright.__all__} <= {*dir(seedwright)}
     with pytest.raises(AttributeError, match="has no attribute 'generat'"):
-        _ = seedwright.generat
+        _ = seedwright.generat  # type: ignore[attr-defined]
     assert (REPOSITORY / "seedwright" / "py.typed").exists()
 
 
