@@ -7,6 +7,7 @@ signal handler, set no alarm, end no process, and leave garbage collection and l
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -41,6 +42,9 @@ from runtime.inputs.templates import TemplateSource
 from runtime.progress.displays import make_library_display
 from runtime.progress.meter import Snapshot
 
+Usd = str | int | float | Decimal
+"""An amount in USD; a float means the number that it prints as."""
+
 PREVIEW_RECORDS: Final = 3
 PREVIEW_BUDGET: Final = "0.10"
 
@@ -50,7 +54,7 @@ def generate(
     seeds: SeedSource,
     *,
     n: int,
-    budget: object = DEFAULT_BUDGET,
+    budget: Usd = DEFAULT_BUDGET,
     model: str | None = None,
     backend: str = "local",
     out: str | Path | None = None,
@@ -102,7 +106,7 @@ def preview(
     seeds: SeedSource,
     *,
     n: int = PREVIEW_RECORDS,
-    budget: object = PREVIEW_BUDGET,
+    budget: Usd = PREVIEW_BUDGET,
     model: str | None = None,
     backend: str = "local",
     seed_strategy: str = SeedStrategy.RANDOM,
@@ -133,6 +137,7 @@ def preview(
             prices=_prices(prices),
             concurrency=concurrency,
             on_progress=on_progress,
+            kept=False,
         )
         found = preview_of(dataset_of(outcome))
     _check_ended(outcome, found, kept="A preview keeps nothing: they are in this error.")
@@ -188,6 +193,7 @@ def _run(
     prices: PriceTable,
     concurrency: int | None,
     on_progress: Callable[[Snapshot], object] | None,
+    kept: bool = True,
 ) -> Outcome:
     calls = check_concurrency(concurrency)
     observer: Observer
@@ -201,7 +207,7 @@ def _run(
     try:
         return run.run()
     except BaseException as error:
-        if run.result is not None:  # it was interrupted, and saved what there was
+        if kept and run.result is not None:  # it was interrupted, and saved what there was
             error.add_note(
                 f"{run.result.saved_text} are saved in {out}. To go on, make the same call."
             )

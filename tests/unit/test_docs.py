@@ -280,14 +280,9 @@ def render(engine: TemplateEngine, prompt: str) -> str:
 # ── examples in Python ─────────────────────────────────────────────────────────────────────────
 
 PYTHON: Final = "docs/python.md"
-PYTHON_PAGES: Final = [
-    page
-    for page in PAGES
-    if list(fences(page, "python")) and page != "docs/api.md"  # test_api_client.py runs that one
-]
 
 
-@pytest.mark.parametrize("page", PYTHON_PAGES)
+@pytest.mark.parametrize("page", ["README.md", PYTHON])
 def test_every_example_in_python_does_what_it_shows(
     page: str,
     tmp_path: Path,

@@ -178,6 +178,16 @@ def test_a_preview_keeps_to_its_budget(double: BedrockDouble) -> None:
     assert 0 < len(caught.value.dataset) == double.calls < 50
 
 
+def test_a_preview_that_is_stopped_promises_nothing(double: BedrockDouble) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        seedwright.preview(
+            TEMPLATE, SEEDS, backend="bedrock", on_progress=lambda counters: 1 // counters.failed
+        )
+
+    assert not hasattr(caught.value, "__notes__")
+    assert double.calls <= 3
+
+
 def test_estimate_and_validate_call_no_model(double: BedrockDouble) -> None:
     figures = seedwright.estimate(TEMPLATE, SEEDS, n=1000)
     checked = seedwright.validate(TEMPLATE, SEEDS)
@@ -307,9 +317,18 @@ def test_an_interruption_while_the_end_is_taken_does_not_wait_for_ever() -> None
         raise KeyboardInterrupt
 
     run._forward = interrupted  # type: ignore[method-assign]
+    raised: list[BaseException] = []
 
-    with pytest.raises(KeyboardInterrupt):
-        run.run()
+    def call() -> None:
+        try:
+            run.run()
+        except KeyboardInterrupt as error:
+            raised.append(error)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(30)
+    assert len(raised) == 1
     assert run.result == "done"
 
 
@@ -345,21 +364,28 @@ def progress_of(records: int) -> Any:
 
 
 def state_of_the_process() -> dict[str, object]:
-    logger = logging.getLogger("runtime")
     return {
         "handlers": [
             signal.getsignal(each)
             for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
         ],
         "alarm": signal.getitimer(signal.ITIMER_REAL),
-        "gc": (gc.isenabled(), gc.get_freeze_count(), gc.get_threshold()),
-        "logger": (list(logger.handlers), logger.level, logger.propagate, logger.disabled),
-        "root": (list(logging.getLogger().handlers), logging.getLogger().level),
-        "raise": logging.raiseExceptions,
+        "gc": (gc.isenabled(), gc.get_threshold()),
+        "logging": state_of_logging(),
         "folder": Path.cwd(),
         "threads": {each.name for each in threading.enumerate()},
         "environment": dict(os.environ),
     }
+
+
+def state_of_logging() -> list[object]:
+    return [
+        logging.raiseExceptions,
+        *(
+            (list(each.handlers), each.level, each.propagate, each.disabled)
+            for each in (logging.getLogger(), logging.getLogger("runtime"))
+        ),
+    ]
 
 
 def test_the_process_is_left_as_it_was(
@@ -368,13 +394,19 @@ def test_the_process_is_left_as_it_was(
     own = logging.NullHandler()
     logging.getLogger("runtime").addHandler(own)
     try:
+        logged = state_of_logging()
         generate(tmp_path / "warm", n=1)  # what is imported once is no change of the process
-        before = state_of_the_process()
+        assert state_of_logging() == logged
+        before, frozen = state_of_the_process(), gc.get_freeze_count()
         generate(tmp_path / "out")
         double.faults([{"effect": "AccessDeniedException"}])
         with pytest.raises(seedwright.JobFailedError):
             generate(tmp_path / "failed")
+        double.faults([])
+        with pytest.raises(ZeroDivisionError):
+            generate(tmp_path / "stopped", n=60, on_progress=lambda counters: 1 // counters.failed)
         assert state_of_the_process() == before
+        assert gc.get_freeze_count() <= frozen  # what was frozen before may have been freed
     finally:
         logging.getLogger("runtime").removeHandler(own)
 
@@ -434,7 +466,7 @@ def test_every_name_leads_to_what_it_names() -> None:
     assert sorted(seedwright.__all__) == seedwright.__all__
     assert {*seedwright.__all__} <= {*dir(seedwright)}
     with pytest.raises(AttributeError, match="has no attribute 'generat'"):
-        _ = seedwright.generat
+        _ = seedwright.generat  # type: ignore[attr-defined]
     assert (REPOSITORY / "seedwright" / "py.typed").exists()
 
 
