@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from runtime.client.api_client import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        Client,
-    )
+    from runtime.client.api_client import Client
     from runtime.datasets.checks import CostEstimate, StepCheck, TemplateCheck
     from runtime.datasets.dataset import Dataset, Preview
     from runtime.datasets.library import estimate, generate, preview, validate
