@@ -75,6 +75,37 @@ def test_a_budget_below_the_likely_cost_is_for_who_allows_it(
     assert request.json["allow_partial"] is True
 
 
+def test_a_name_and_a_random_seed_go_along(api: FakeApi) -> None:
+    assert run([*SUBMIT, "--name", "first try", "--random-seed", "7"]) == 0
+    (request,) = api.asked("POST /jobs")
+    assert (request.json["name"], request.json["random_seed"]) == ("first try", 7)
+
+
+def test_a_name_that_is_too_long_is_refused_before_anything_is_sent(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*SUBMIT, "--name", "x" * 101]) == 2
+    assert "--name: use 1 to 100 characters" in capsys.readouterr().err
+    assert not api.server.requests
+
+
+def test_names_are_a_column_where_a_job_has_one(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = job_document()
+    named = job_document(config={**plain["config"], "name": "erster Versuch"})
+    api.answers["GET /jobs"] = [
+        Script(body={"jobs": [plain, named], "next_cursor": None}),
+        Script(body={"jobs": [plain], "next_cursor": None}),
+    ]
+    assert run(["jobs"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["job", "name", "status"]
+    assert ["erster Versuch" in row for row in rows] == [False, True]
+    assert run(["jobs"]) == 0
+    assert capsys.readouterr().out.split()[:2] == ["job", "status"]
+
+
 def test_a_lost_answer_is_asked_for_with_the_same_request(api: FakeApi) -> None:
     api.answers["POST /jobs"] = [CUT, CUT]
     assert run(SUBMIT) == 0
