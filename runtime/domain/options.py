@@ -39,7 +39,8 @@ class Option:
     """What is known of one option.
 
     `field` is the attribute, `name` the key in documents and in the API, `flag` the command's.
-    Numbers lie between `least` and `most`; texts have 1 to `longest` characters. `read` turns what
+    Numbers lie between `least` and `most`; texts have 1 to `longest` characters, `printable` ones
+    none that could steer a terminal. `read` turns what
     a document or a client gave into the value, and raises `ValueError` that says what is expected;
     `schema` is the JSON Schema of what it takes. `read_flag` does so for a flag that may be
     repeated, and raises `InputError`.
@@ -60,6 +61,7 @@ class Option:
     least: int | None
     most: int | None
     longest: int | None
+    printable: bool
     read: Callable[[object], Any] | None
     read_flag: Callable[[list[str]], Any] | None
     schema: Mapping[str, Any] | None
@@ -77,6 +79,7 @@ def option(
     least: int | None = None,
     most: int | None = None,
     longest: int | None = None,
+    printable: bool = False,
     read: Callable[[object], Any] | None = None,
     read_flag: Callable[[list[str]], Any] | None = None,
     schema: Mapping[str, Any] | None = None,
@@ -92,6 +95,7 @@ def option(
         "least": least,
         "most": most,
         "longest": longest,
+        "printable": printable,
         "read": read,
         "read_flag": read_flag,
         "schema": schema,
@@ -225,7 +229,7 @@ def _problem(each: Option, value: Any) -> str | None:
     if each.longest is not None and value is not None:
         if not 1 <= len(value) <= each.longest:
             return f"use 1 to {each.longest} characters"
-        if not value.isprintable():
+        if each.printable and not value.isprintable():
             return "use characters that can be printed"
     low = each.least is not None and value is not None and value < each.least
     high = each.most is not None and value is not None and value > each.most

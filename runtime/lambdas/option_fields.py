@@ -77,7 +77,9 @@ def _taken(each: Option) -> Any:
     if each.longest is not None:
         given["min_length"] = 1
     if given:
-        checks = (Field(**given), AfterValidator(_printable)) if each.longest else (Field(**given),)
+        checks = (
+            (Field(**given), AfterValidator(_printable)) if each.printable else (Field(**given),)
+        )
         kind = Annotated[each.kind, *checks]
         kind = kind | None if each.optional else kind
     if each.read is not None:

@@ -49,7 +49,7 @@ class Cake:
     shape: Shape = option(Shape.ROUND, help="How it looks.", identifies=True)
     layers: int = option(1, help="How high it is.", least=1, most=9, flag="--high")
     candles: int | None = option(None, help="How old.", least=0, late=True, identifies=True)
-    text: str | None = option(None, help="What it says.", longest=5, late=True)
+    text: str | None = option(None, help="What it says.", longest=5, printable=True, late=True)
     iced: bool = option(False, help="Whether it is iced.")
     parts: tuple[Shape, ...] = option(
         (Shape.ROUND, Shape.FLAT),

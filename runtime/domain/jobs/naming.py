@@ -10,5 +10,5 @@ class Naming:
     """A job's name; None: it has none, and is known by its id."""
 
     name: str | None = option(
-        None, help="What you call the job; lists show it.", longest=100, late=True
+        None, help="What you call the job; lists show it.", longest=100, printable=True, late=True
     )
