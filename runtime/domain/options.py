@@ -40,10 +40,9 @@ class Option:
 
     `field` is the attribute, `name` the key in documents and in the API, `flag` the command's.
     Numbers lie between `least` and `most`; texts have 1 to `longest` characters, `printable` ones
-    none that could steer a terminal. `read` turns what
-    a document or a client gave into the value, and raises `ValueError` that says what is expected;
-    `schema` is the JSON Schema of what it takes. `read_flag` does so for a flag that may be
-    repeated, and raises `InputError`.
+    none that could steer a terminal. `read` turns what a document or a client gave into the value,
+    and raises `ValueError` that says what is expected; `schema` is the JSON Schema of what it
+    takes. `read_flag` does so for a flag that may be repeated, and raises `InputError`.
 
     `identifies` options make a dataset another one. `late` ones came after datasets and requests
     were stored without them: at their default they are left out of every document, so that what

@@ -77,10 +77,8 @@ def _taken(each: Option) -> Any:
     if each.longest is not None:
         given["min_length"] = 1
     if given:
-        checks = (
-            (Field(**given), AfterValidator(_printable)) if each.printable else (Field(**given),)
-        )
-        kind = Annotated[each.kind, *checks]
+        checks = (AfterValidator(_printable),) if each.printable else ()
+        kind = Annotated[each.kind, Field(**given), *checks]
         kind = kind | None if each.optional else kind
     if each.read is not None:
         kind = Annotated[kind, BeforeValidator(each.read)]
