@@ -74,17 +74,17 @@ def takes(
 
 def _parameter(each: Option, default: Any) -> inspect.Parameter:
     kind: Any = each.kind | None if each.optional else each.kind
-    told: dict[str, Any] = {"help": " ".join(filter(None, (each.help, each.hint)))}
+    shown: dict[str, Any] = {"help": " ".join(filter(None, (each.help, each.hint)))}
     if each.read_flag is not None:
-        told["help"] += f" [{_shown(default)}]"
+        shown["help"] += f" [{_shown(default)}]"
         kind, default = list[str] | None, None
     if issubclass(each.kind, int) and each.kind is not bool:
-        told |= {"min": each.least, "max": each.most}
+        shown |= {"min": each.least, "max": each.most}
     return inspect.Parameter(
         each.field,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, typer.Option(each.flag, **told)],
+        annotation=Annotated[kind, typer.Option(each.flag, **shown)],
     )
 
 

@@ -2,7 +2,7 @@
 
 A name is looked up as an id where it is a UUID, else among the caller's own templates and then
 among the public ones. A name that several templates have is refused: only an id says which is
-meant. What another user keeps for himself is not found.
+meant. What another user keeps private is not found.
 """
 
 from collections.abc import Callable, Mapping
