@@ -10,13 +10,18 @@ Names are imported when they are first used, so that the import itself costs nex
 they name is in the package `runtime`, whose own modules may change at any time.
 """
 
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from sys import modules
+from threading import Thread
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from runtime.client.api_client import Client
+    from runtime.client.jobs import Job
     from runtime.datasets.checks import CostEstimate, StepCheck, TemplateCheck
     from runtime.datasets.dataset import Dataset, Preview
     from runtime.datasets.library import estimate, generate, preview, validate
@@ -54,6 +59,7 @@ __all__ = [
     "ExportError",
     "ForbiddenError",
     "InputError",
+    "Job",
     "JobFailedError",
     "LimitError",
     "NotFoundError",
@@ -79,6 +85,7 @@ __all__ = [
 _ERRORS: Final = "runtime.domain.errors"
 _MODULES: Final = {
     "Client": "runtime.client.api_client",
+    "Job": "runtime.client.jobs",
     "CostEstimate": "runtime.datasets.checks",
     "Dataset": "runtime.datasets.dataset",
     "Preview": "runtime.datasets.dataset",
@@ -98,9 +105,25 @@ if not TYPE_CHECKING:  # a type checker reads the imports above, and knows what 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_MODULES.get(name, _ERRORS)), name)
+        value = getattr(_imported(_MODULES.get(name, _ERRORS)), name)
         globals()[name] = value
         return value
+
+
+def _imported(name: str) -> ModuleType:
+    """A module, imported in a thread of its own: a Ctrl-C that came in the middle of an import
+    would leave half of a module behind, for as long as the process lives.
+    """
+    if name not in modules:
+        thread = Thread(target=_try_import, args=(name,), daemon=True)
+        thread.start()
+        thread.join()
+    return import_module(name)  # there by now, or it says why not
+
+
+def _try_import(name: str) -> None:
+    with suppress(BaseException):
+        import_module(name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from runtime.client.submission import Submission, submit_job
 from runtime.client.templates import TemplateSource
 from runtime.client.watching import watch_job
 from runtime.domain.errors import ConfigurationError, InputError
-from runtime.domain.jobs.delivery import Delivery, PartitionStrategy
+from runtime.domain.jobs.delivery import FOR_PEOPLE, PartitionStrategy
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.naming import Naming
@@ -96,18 +96,20 @@ class Client:
             num_records=n,
             budget=budget,
             options=(
-                options_given(Naming, name=name),
-                options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
-                options_given(Delivery, output_formats=formats, partition_strategy=partition),
-                options_given(ModelChoice, model=model),
-                options_given(Machines, allow_on_demand=allow_on_demand),
-                options_given(Acceptance, allow_partial=allow_partial),
+                options_given(Naming(), name=name),
+                options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
+                options_given(FOR_PEOPLE, output_formats=formats, partition_strategy=partition),
+                options_given(ModelChoice(), model=model),
+                options_given(Machines(), allow_on_demand=allow_on_demand),
+                options_given(Acceptance(), allow_partial=allow_partial),
             ),
         )
         return submit_job(self._connection, submission, self._observer, estimate=False)
 
     def jobs(self, *, status: str | None = None, limit: int | None = None) -> list[Job]:
         """Your jobs, newest first: all of them, or at most `limit`, or those of one status."""
+        if limit is not None and (isinstance(limit, bool) or limit < 1):
+            raise InputError(f"limit is {limit}: use a number of at least 1")
         wanted = None if status is None else _choice(JobStatus, status.upper(), "status")
         return list(list_jobs(self._api, status=wanted, limit=limit))
 
@@ -184,7 +186,11 @@ def _connection(profile: str | None, url: str | None, token: str | None) -> Conn
 
 
 def _id(job: Job | str) -> str:
-    return job.job_id if isinstance(job, Job) else job
+    if isinstance(job, Job):
+        return job.job_id
+    if not isinstance(job, str):
+        raise InputError(f"a job is what `submit` gave, or its id, not {job!r}")
+    return job
 
 
 def _choice(kind: type[ChoiceT], value: str, name: str) -> ChoiceT:

@@ -28,12 +28,16 @@ class Dataset:
     path: Path
     """The folder."""
     files: tuple[Path, ...]
-    """What was published, the list of failures included if there is one."""
+    """What this call published, the list of failures included if there is one."""
     report: Mapping[str, Any]
     """Status, counts, cost and times: the same figures as those of `generate --json`."""
 
     def __len__(self) -> int:
         return int(self.report["records"])
+
+    def __bool__(self) -> bool:
+        """A dataset without records is one, too."""
+        return True
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Raises `NotFoundError` where the files were deleted, `StorageError` if they can't be
@@ -86,7 +90,9 @@ class Dataset:
             ) from exc
 
     def _file(self, name: str) -> Path | None:
-        return next((path for path in self.files if path.name == name), None)
+        """What is published under a name, by this call or an earlier one."""
+        path = self.path / name
+        return path if path in self.files or path.exists() else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

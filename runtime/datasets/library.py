@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from runtime.datasets.background import BackgroundRun
 from runtime.datasets.checks import (
@@ -25,14 +25,15 @@ from runtime.datasets.observer import Called, Observer, Shown
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import (
     DEFAULT_BUDGET,
+    DEFAULT_DRAWS,
     DatasetRequest,
     read_request,
 )
 from runtime.datasets.run import run_dataset
-from runtime.domain.errors import BudgetExceededError, JobFailedError
-from runtime.domain.jobs.delivery import Delivery
+from runtime.domain.errors import BudgetExceededError, InputError, JobFailedError
+from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.options import options_given
@@ -85,13 +86,13 @@ def generate(
         num_records=n,
         budget=budget,
         backend=backend,
-        draws=options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
-        models=options_given(ModelChoice, model=model),
-        delivery=options_given(Delivery, output_formats=formats),
+        draws=options_given(DEFAULT_DRAWS, seed_strategy=seed_strategy, random_seed=random_seed),
+        models=options_given(ModelChoice(), model=model),
+        delivery=options_given(FOR_PEOPLE, output_formats=formats),
     )
     outcome = _run(
         request,
-        Path("datasets") / folder_name(request.template.name) if out is None else Path(out),
+        _folder(out, request),
         prices=_prices(prices),
         concurrency=concurrency,
         on_progress=on_progress,
@@ -126,8 +127,8 @@ def preview(
         num_records=n,
         budget=budget,
         backend=backend,
-        draws=options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
-        models=options_given(ModelChoice, model=model),
+        draws=options_given(DEFAULT_DRAWS, seed_strategy=seed_strategy, random_seed=random_seed),
+        models=options_given(ModelChoice(), model=model),
         delivery=Delivery(),
     )
     with TemporaryDirectory(prefix="seedwright-", ignore_cleanup_errors=True) as folder:
@@ -140,7 +141,7 @@ def preview(
             kept=False,
         )
         found = preview_of(dataset_of(outcome))
-    _check_ended(outcome, found, kept="A preview keeps nothing: they are in this error.")
+    _check_ended(outcome, found, kept="A preview keeps nothing; what there is is its `dataset`.")
     return found
 
 
@@ -161,8 +162,8 @@ def estimate(
         num_records=n,
         prices=_prices(prices),
         backend=backend,
-        models=options_given(ModelChoice, model=model),
-        draws=options_given(Draws, seed_strategy=seed_strategy),
+        models=options_given(ModelChoice(), model=model),
+        draws=options_given(DEFAULT_DRAWS, seed_strategy=seed_strategy),
     )
 
 
@@ -182,8 +183,16 @@ def validate(
         seeds,
         prices=_prices(prices),
         backend=backend,
-        models=options_given(ModelChoice, model=model),
+        models=options_given(ModelChoice(), model=model),
     )
+
+
+def _folder(out: Any, request: DatasetRequest) -> Path:
+    if out is None:
+        return Path("datasets") / folder_name(request.template.name)
+    if not isinstance(out, str | Path) or str(out) in {"", "."}:
+        raise InputError(f"out is the path of a folder for this dataset alone, not {out!r}")
+    return Path(out)
 
 
 def _run(
@@ -196,6 +205,8 @@ def _run(
     kept: bool = True,
 ) -> Outcome:
     calls = check_concurrency(concurrency)
+    if on_progress is not None and not callable(on_progress):
+        raise InputError(f"on_progress is a function, not {on_progress!r}")
     observer: Observer
     observer = Shown(make_library_display) if on_progress is None else Called(on_progress)
     run = BackgroundRun(
@@ -232,17 +243,21 @@ def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> No
             )
         case JobStatus.FAILED:
             raise JobFailedError(
-                f"{outcome.message}. {outcome.saved_text} are saved. To try again, make the same "
+                f"{outcome.message}. There are {outcome.saved_text}. To try again, make the same "
                 f"call. {kept}",
                 dataset=found,
             )
         case _:
             raise JobFailedError(
-                f"stopped by somebody else: {outcome.saved_text} are saved. To go on, make the "
-                f"same call. {kept}",
+                f"stopped by somebody else with {outcome.saved_text}. To go on, make the same "
+                f"call. {kept}",
                 dataset=found,
             )
 
 
-def _prices(path: str | Path | None) -> PriceTable:
-    return load_prices(None if path is None else Path(path))
+def _prices(path: Any) -> PriceTable:
+    if path is None:
+        return load_prices(None)
+    if not isinstance(path, str | Path):
+        raise InputError(f"prices is the path of a file, not {path!r}")
+    return load_prices(Path(path))

@@ -19,9 +19,12 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cache
 from types import UnionType
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
 
 from runtime.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _KEY: Final = "option"
 _KINDS: Final[Mapping[type, str]] = {
@@ -30,6 +33,7 @@ _KINDS: Final[Mapping[type, str]] = {
     str: "a text",
 }
 
+OptionsT = TypeVar("OptionsT", bound="DataclassInstance")
 GroupT = TypeVar("GroupT")
 """A configuration: a frozen dataclass whose every field is an `option`."""
 
@@ -183,26 +187,26 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, StrEnum) else value
 
 
-def options_given(group: type[GroupT], **values: Any) -> GroupT:
-    """The configuration from what a program gave: values, or their plain texts. None stands for
-    the default. Raises `InputError` that names the option.
+def options_given(base: OptionsT, **values: Any) -> OptionsT:
+    """`base` with what a program gave: values, or their plain texts. None leaves what `base` has.
+    Raises `InputError` that names the option.
     """
-    by_field = {each.field: each for each in options_of(group)}
-    return check_options(
-        group(
-            **{
-                field: _given(by_field[field], value)
-                for field, value in values.items()
-                if value is not None
-            }
-        )
-    )
+    by_field = {each.field: each for each in options_of(type(base))}
+    given = {
+        field: _given(by_field[field], value)
+        for field, value in values.items()
+        if value is not None
+    }
+    return check_options(dataclasses.replace(base, **given))
 
 
 def _given(each: Option, value: Any) -> Any:
     words = each.field.replace("_", " ")
     if each.read_flag is not None:
-        return each.read_flag([value] if isinstance(value, str) else list(value))
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"the {words} are a text or a list of texts, not {value!r}")
+        return each.read_flag(list(names))
     if issubclass(each.kind, Enum):
         try:
             return each.kind(value)
@@ -228,8 +232,8 @@ def _problem(each: Option, value: Any) -> str | None:
     if each.longest is not None and value is not None:
         if not 1 <= len(value) <= each.longest:
             return f"use 1 to {each.longest} characters"
-        if each.printable and not value.isprintable():
-            return "use characters that can be printed"
+        if each.printable and not (value.isprintable() and value.strip()):
+            return "use characters that can be seen"
     low = each.least is not None and value is not None and value < each.least
     high = each.most is not None and value is not None and value > each.most
     if not (low or high):

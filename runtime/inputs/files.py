@@ -17,6 +17,8 @@ def read_file(path: Path, limit: int, error: type[InputError]) -> bytes:
         raise error(f"{path}: no such file") from exc
     except IsADirectoryError as exc:
         raise error(f"{path}: is a folder, not a file") from exc
+    except ValueError as exc:  # a NUL
+        raise error(f"{str(path)!r}: not the name of a file") from exc
     except OSError as exc:
         raise error(f"{path}: can't be read: {exc.strerror}") from exc
     if len(body) > limit:

@@ -10,7 +10,9 @@ MAX_CONCURRENCY: Final = 512
 
 def check_count(count: object) -> int:
     """`num_records` within its range. Raises `InputError`."""
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_RECORDS:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise InputError(f"-n is {count!r}: give a whole number of records")
+    if not 1 <= count <= MAX_RECORDS:
         raise InputError(f"-n is {count}: a dataset has 1 to {MAX_RECORDS} records")
     return count
 

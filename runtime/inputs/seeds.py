@@ -23,6 +23,9 @@ SeedSource = Any
 itself as an Arrow table: pyarrow's, or one with `__arrow_c_stream__` such as a frame of polars.
 """
 
+_NOTHING: Final = object()
+"""In place of what pandas doesn't have: another thread may be importing it."""
+
 IN_MEMORY: Final = "seeds.jsonl"
 """What the copy of seeds from memory is called."""
 
@@ -64,14 +67,21 @@ def lines_of(source: SeedSource) -> bytes:
 
 def _rows_of(source: Any) -> Iterable[Any]:
     pandas = sys.modules.get("pandas")  # who has a frame has imported it
-    if pandas is not None and isinstance(source, pandas.DataFrame):
+    frame: Any = getattr(pandas, "DataFrame", None)  # absent while another thread imports it
+    if frame is not None and isinstance(source, frame):
         _check_columns(source.columns)
         rows: Iterable[Any] = source.to_dict("records")
         return rows
     if hasattr(source, "__arrow_c_stream__"):
         import pyarrow as pa  # noqa: PLC0415 - it takes longer to import than a small job to run
 
-        table = pa.table(source)
+        try:
+            table = pa.table(source)
+        except (TypeError, ValueError, pa.ArrowException) as exc:  # a column, say
+            raise SeedError(
+                "seeds are a path, a list of mappings, or a table with named columns, not "
+                f"{type(source).__name__}"
+            ) from exc
         _check_columns(table.column_names)
         return (row for batch in table.to_batches() for row in batch.to_pylist())
     if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes | bytearray):
@@ -116,7 +126,8 @@ def _json_lines(rows: Iterable[Any]) -> bytes:
 def _value(value: Any) -> Any:
     """What JSON has for a value that it doesn't know. Raises `TypeError`."""
     pandas = sys.modules.get("pandas")
-    if pandas is not None and (value is pandas.NA or value is pandas.NaT):
+    missing = (getattr(pandas, "NA", _NOTHING), getattr(pandas, "NaT", _NOTHING))
+    if any(value is each for each in missing):
         return None
     if isinstance(value, Mapping):
         return dict(value)

@@ -88,8 +88,8 @@ def _taken(each: Option) -> Any:
 
 
 def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("use characters that can be printed")
+    if not (text.isprintable() and text.strip()):
+        raise ValueError("use characters that can be seen")
     return text
 
 

@@ -174,8 +174,8 @@ def test_a_template_from_memory_has_its_fragments_with_it_or_leaves_them_to_the_
         (lambda: check_count(True), "-n is True"),
         (lambda: check_concurrency(513), "1 to 512 calls"),
         (lambda: check_concurrency("4"), "1 to 512 calls"),
-        (lambda: options_given(Draws, seed_strategy="shuffled"), "use random, sequential"),
-        (lambda: options_given(Delivery, output_formats="jsonl,xml"), "format 'xml' is unknown"),
+        (lambda: options_given(Draws(), seed_strategy="shuffled"), "use random, sequential"),
+        (lambda: options_given(Delivery(), output_formats="jsonl,xml"), "format 'xml' is unknown"),
     ],
 )
 def test_options_from_python_are_checked_too(check: Callable[[], object], expected: str) -> None:

@@ -135,7 +135,7 @@ def test_only_some_options_make_a_dataset_another_one() -> None:
         (Cake(candles=-1), "--candles: use a number of at least 0"),
         (Cake(text=""), "--text: use 1 to 5 characters"),
         (Cake(text="abcdef"), "--text: use 1 to 5 characters"),
-        (Cake(text="a\x1b"), "--text: use characters that can be printed"),
+        (Cake(text="a\x1b"), "--text: use characters that can be seen"),
     ],
 )
 def test_a_value_out_of_its_range_is_named_by_its_flag(cake: Cake, message: str) -> None:
@@ -156,6 +156,7 @@ def test_a_value_out_of_its_range_is_named_by_its_flag(cake: Cake, message: str)
         ("text", ""),
         ("text", "abcdef"),
         ("text", "a\u0007"),
+        ("text", "  "),
         ("iced", "yes"),
         ("pieces", ["round"]),
         ("parts", ["round", "flat"]),

@@ -244,6 +244,12 @@ def test_when_every_record_failed_the_failures_are_there(
     ("options", "expected"),
     [
         ({"n": 0}, "-n is 0"),
+        ({"n": "5"}, "-n is '5': give a whole number"),
+        ({"formats": 5}, "the output formats are a text or a list of texts"),
+        ({"prices": {}}, "prices is the path of a file"),
+        ({"on_progress": 5}, "on_progress is a function"),
+        ({"seeds": "a\0b"}, "not the name of a file"),
+        ({"seeds": pd.Series(["tea"])}, "a path, a list of mappings, or a table"),
         ({"budget": "ten"}, "more than 0 and at most 1000 USD"),
         ({"backend": "azure"}, "no provider 'azure' of models: choose bedrock or local"),
         ({"formats": ["xml"]}, "format 'xml' is unknown"),
@@ -265,6 +271,31 @@ def test_wrong_arguments_raise_before_anything_is_started(
     assert expected in str(caught.value)
     assert not (tmp_path / "out").exists()
     assert double.calls == 0
+
+
+@pytest.mark.parametrize("out", ["", ".", 5, b"out"])
+def test_a_dataset_has_a_folder_of_its_own(out: Any, double: BedrockDouble) -> None:
+    with pytest.raises(seedwright.InputError, match="out is the path of a folder"):
+        generate(out)
+    assert double.calls == 0
+
+
+def test_what_an_earlier_call_published_is_there_still(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    assert generate(tmp_path / "out", n=2).to_arrow().num_rows == 2
+    again = generate(tmp_path / "out", n=2, formats="csv")
+    assert [path.name for path in again.files] == ["dataset.csv"]
+    assert again.to_arrow().num_rows == 2
+    assert double.calls == 2
+
+
+def test_none_leaves_an_option_at_its_default(double: BedrockDouble, tmp_path: Path) -> None:
+    left: dict[str, Any] = {"formats": None, "random_seed": None, "seed_strategy": None}
+    dataset = generate(tmp_path / "out", n=2, **left)
+    assert [path.name for path in dataset.files] == ["dataset.jsonl", "dataset.parquet"]
+    generate(tmp_path / "out", n=2)
+    assert double.calls == 2
 
 
 # ── progress, and being stopped ────────────────────────────────────────────────────────────────
