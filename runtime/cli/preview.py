@@ -30,7 +30,10 @@ def show_prompts(
         rendered = [] if file is None else _first_prompts(engine, template, file.rows)
     print(f"{path}: {len(plan.steps)} step(s), needs {needs} of every seed")
     for step in plan.steps:
-        print(f"  {step.step.id}: {step.model}, at most {step.max_tokens} tokens")
+        form = "" if step.form is None else f", schema by {step.form.way}"
+        print(f"  {step.step.id}: {step.model}, at most {step.max_tokens} tokens{form}")
+        if step.form is not None and step.form.reason is not None:
+            print(f"    in the prompt only: {step.form.reason}")
     if file is not None:
         print(f"{seeds}: {len(file.rows)} seeds, each has what the template needs")
     for each, prompt, system in rendered:

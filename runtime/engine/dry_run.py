@@ -144,17 +144,18 @@ def _price_record(
     for step, (_, prompt, system), (_, long, long_system) in zip(
         plan.steps, likely, longest, strict=True
     ):
-        schema = step.step.output_schema
-        added = 0 if schema is None else len(orjson.dumps(schema))
-        characters = len(prompt + system) + added
-        size = len((long + long_system).encode()) + added + len(step.reader.instruction().encode())
+        schema = None if step.form is None else step.form.schema
+        added = step.instruction + ("" if schema is None else orjson.dumps(schema).decode())
+        characters = len(prompt + system + added)
+        size = len((long + long_system + added).encode())
         samples.append(
             StepSample(
                 price=step.price,
                 characters=characters,
                 size=max(size, characters),
                 max_tokens=step.max_tokens,
-                repairable=schema is not None,
+                repairable=step.form is not None,
+                raised_max_tokens=step.raised_max_tokens if step.may_grow else 0,
             )
         )
     return samples
