@@ -37,14 +37,21 @@ _FENCE: Final = re.compile(
 """A fenced block: mark, label, content, end. Where a run of marks begins is asked only once."""
 
 _JSON_LABELS: Final = frozenset({"json", "json5", "jsonc", "jsonl"})
+_TEXT_LABELS: Final = _JSON_LABELS | {"", "text", "txt", "plaintext", "md", "markdown"}
 
 _OPENING: Final = re.compile(r"[\[{]")
-_BRACKETS: Final = re.compile(r"[\[\s]*")
+_SPACE: Final = re.compile(r"\s*")
 _QUOTE: Final = "[\"'\u201c\u2018]"
-_BEGINS_OBJECT: Final = re.compile(rf"\{{\s*(?:{_QUOTE}|[\w$]+\s*:|//|/\*|\w*\Z)")
+_MAY_BE_VALUE: Final = re.compile(r"[\[\s]*+(?:[\]\"\dtfn-]|\{\s*+[\"}])")
+"""What stands at the bracket of a value: asked first, since a parser's refusal takes longer."""
+_BEGINS_OBJECT: Final = re.compile(rf"\{{\s*(?:{_QUOTE}|//|/\*|\w*\Z|[^{{}}\[\]\n]*:)")
 _BEGINS_LIST: Final = re.compile(
-    rf"{_QUOTE}|-?\d[\d.eE+-]*\s*(?:,|\Z)|(?:true|false|null|True|False|None|NaN)\s*,|-?\w*\Z"
+    rf"{_QUOTE}|(?:-?\d[\d.eE+-]*+|true|false|null|True|False|None|NaN)\s*[,\[{{\"\d]|-?[\w.]*\Z"
 )
+"""What stands behind the bracket of a list; a citation [1] or a range [1-3] is none."""
+
+_MAX_REFUSALS: Final = 200
+"""Brackets that may begin a value and don't: so many of them are no reply to be searched."""
 
 _decode: Final = json.JSONDecoder().raw_decode
 
@@ -142,9 +149,10 @@ def candidates(text: str) -> list[object]:
     if fenced is not None:
         return [fenced]
     found: dict[bytes, object] = {}
-    for value in _values(text, strict=True):
+    prose = _FENCE.sub(_without_code, text)
+    for value in _values(prose, strict=True):
         try:
-            each = parse(text[value.start : value.end])
+            each = parse(prose[value.start : value.end])
         except orjson.JSONDecodeError as exc:
             raise OutputError(f"not valid JSON: {exc.msg}") from None
         found.setdefault(orjson.dumps(each, option=orjson.OPT_SORT_KEYS), each)
@@ -184,35 +192,54 @@ def _last_fenced(text: str) -> object | None:
     return None
 
 
+def _without_code(block: re.Match[str]) -> str:
+    """A fenced block as it is, or nothing if it is code: a list there belongs to the code."""
+    return block[0] if block[2].casefold() in _TEXT_LABELS else "\n"
+
+
 def _values(text: str, *, strict: bool) -> Iterator[_Value]:
     """Every list and object in `text` that is in no other one, from left to right.
 
     `strict` raises `OutputError` at what looks like one and isn't; else it is passed over.
     """
-    position = 0
-    while (opening := _OPENING.search(text, position)) is not None:
+    position = refusals = 0
+    while refusals < _MAX_REFUSALS and (opening := _OPENING.search(text, position)) is not None:
         start = opening.start()
-        try:
-            end = _decode(text, start)[1]
-        except (ValueError, RecursionError) as exc:
-            if strict and _looks_like_data(text, start):
-                said = exc.msg if isinstance(exc, json.JSONDecodeError) else "nested too deep"
-                raise OutputError(f"not valid JSON: {said}") from None
-            position = start + 1
-            continue
-        yield _Value(start, end)
-        position = end
+        said = "unexpected character"
+        if _MAY_BE_VALUE.match(text, start) is not None:
+            try:
+                position = _decode(text, start)[1]
+            except json.JSONDecodeError as exc:
+                said = exc.msg
+            except RecursionError:
+                said = "nested too deep"
+            else:
+                yield _Value(start, position)
+                continue
+            refusals += 1
+        if strict and (refusals == _MAX_REFUSALS or _looks_like_data(text, start)):
+            raise OutputError(f"not valid JSON: {said}")
+        position = start + 1
 
 
 def _looks_like_data(text: str, start: int) -> bool:
     """Whether the bracket at `start` begins a list or an object, however wrong, and no remark."""
-    if text[start] == "{":
-        return _BEGINS_OBJECT.match(text, start) is not None
-    run = _BRACKETS.match(text, start)
-    end = start if run is None else run.end()
-    if end - start > MAX_DEPTH:
-        return True
-    return bool(_BEGINS_LIST.match(text, end) or _BEGINS_OBJECT.match(text, end))
+    position = start
+    for _ in range(MAX_DEPTH):
+        if text[position] == "{":
+            return _BEGINS_OBJECT.match(text, position) is not None
+        inner = _SPACE.match(text, position + 1)
+        position = position + 1 if inner is None else inner.end()
+        if position == len(text) or text[position] not in "[{":
+            return _BEGINS_LIST.match(text, position) is not None
+        if _MAY_BE_VALUE.match(text, position) is None:
+            continue
+        try:
+            _decode(text, position)
+        except (ValueError, RecursionError):
+            continue
+        return True  # its first item is whole
+    return True
 
 
 # ── what JSON allows and a dataset can't keep ───────────────────────────────────────────────────

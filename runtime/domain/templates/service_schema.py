@@ -147,7 +147,7 @@ class _Reduction:
             if self._nodes > MAX_NODES:
                 raise _UnfitError(_TOO_LARGE)
             inner, below = self._merged(part, place, chain)
-            inside += below
+            inside = tuple(dict.fromkeys((*inside, *below)))
             _merge(merged, inner, place)
         return merged, inside
 
@@ -203,7 +203,7 @@ class _Reduction:
             # Which branch of several a value belongs to can't be told when nulls are taken out.
             if name not in required and not nested and not _takes_null(form):
                 self.nullable.add(inside)
-                form = {"anyOf": [form, {"type": "null"}]}
+                form = {"anyOf": [*_forms(form), {"type": "null"}]}
             reduced[name] = form
         return {
             "properties": reduced,
@@ -229,7 +229,7 @@ def _merge(merged: dict[str, object], part: Mapping[str, object], place: Place) 
         elif name == "properties" and isinstance(known, Mapping) and isinstance(value, Mapping):
             if any(known[key] != value[key] for key in known.keys() & value.keys()):
                 raise _UnfitError(f"{_shown(place)}: a property is described twice")
-            merged[name] = {**value, **known}
+            merged[name] = {**known, **value}
         elif name not in ANNOTATIONS and name != "description" and known != value:
             raise _UnfitError(f"{_shown(place)}: {name} stands there twice")
 
@@ -256,6 +256,10 @@ def _choices(schema: Mapping[str, object], place: Place) -> dict[str, object]:
     if any(isinstance(each, (Mapping, list, tuple)) for each in (*listed, choices.get("const"))):
         raise _UnfitError(f"{_shown(place)}: a choice that is a list or an object")
     return choices
+
+
+def _forms(form: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return form["anyOf"] if form.keys() == {"anyOf"} else [form]
 
 
 def _takes_null(form: Mapping[str, Any]) -> bool:
