@@ -146,8 +146,8 @@ def candidates(text: str) -> list[object]:
     except orjson.JSONDecodeError as exc:
         whole = exc.msg
     fenced = _last_fenced(text)
-    if fenced is not None:
-        return [fenced]
+    if fenced:
+        return fenced
     found: dict[bytes, object] = {}
     prose = _FENCE.sub(_without_code, text)
     for value in _values(prose, strict=True):
@@ -177,19 +177,19 @@ def parse(text: str) -> object:
     return value
 
 
-def _last_fenced(text: str) -> object | None:
-    """The value in the last fenced block that holds one; None if no block holds JSON."""
+def _last_fenced(text: str) -> list[object]:
+    """The value in the last fenced block that holds one; empty if no block holds JSON."""
     blocks = list(_FENCE.finditer(text))
     for block in reversed(blocks):
         label, content = block[2].casefold(), block[3].strip()
         if not content or not (block[4] or label in _JSON_LABELS):
             continue
         try:
-            return parse(content)
+            return [parse(content)]
         except orjson.JSONDecodeError as exc:
             if label in _JSON_LABELS or _looks_like_data(content, 0):
                 raise OutputError(f"not valid JSON: {exc.msg}") from None
-    return None
+    return []
 
 
 def _without_code(block: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """From a reply to the one value in it: found by fence and by balance, refused where in doubt."""
 
 import contextlib
+import json
 import time
 from collections.abc import Mapping
 
@@ -257,3 +258,9 @@ def test_a_hostile_reply_is_read_or_refused_in_time(text: str) -> None:
         with contextlib.suppress(OutputError):
             OutputReader(schema).read(text)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("value", [None, False, 0, "", [], {}])
+def test_a2_a_fenced_value_may_be_empty(value: object) -> None:
+    text = f"So:\n```json\n{json.dumps(value)}\n```\nNot [1]."
+    assert OutputReader(ANYTHING).read(text) == value
