@@ -9,6 +9,7 @@ from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws, draw
 from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.seeds.seeds import Row
+from runtime.domain.templates.output_schema import resolve
 from runtime.domain.templates.template import Step, Template
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
@@ -74,10 +75,14 @@ def _stand_in(step: Step, stand_ins: StandIns) -> Any:
     return text if step.output_schema is None else example_of(step.output_schema, text)
 
 
-def example_of(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:
+def example_of(
+    schema: Mapping[str, Any], text: str, depth: int = 0, *, root: Mapping[str, Any] | None = None
+) -> Any:
     """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders; every
-    text in it is `text`.
+    text in it is `text`. References lead into `root`, by default `schema` itself.
     """
+    root = schema if root is None else root
+    schema = _first_form(schema, root)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
@@ -87,14 +92,43 @@ def example_of(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:
     if kind == "object" or (kind is None and "properties" in schema):
         properties = schema.get("properties", {})
         return {
-            name: example_of(each, text, depth + 1)
+            name: example_of(each, text, depth + 1, root=root)
             for name, each in properties.items()
             if isinstance(each, Mapping) and depth < _MAX_DEPTH
         }
     if kind == "array":
         items = schema.get("items")
-        return [example_of(items, text, depth + 1)] if isinstance(items, Mapping) else []
+        if depth >= _MAX_DEPTH or not isinstance(items, Mapping):
+            return []
+        return [example_of(items, text, depth + 1, root=root)]
     return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), text)
+
+
+def _first_form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`schema` with its reference, its allOf and the first of its other branches put in place."""
+    for _ in range(_MAX_DEPTH):
+        parts = list(schema.get("allOf", ()))
+        parts += [branches[0] for name in ("anyOf", "oneOf") if (branches := schema.get(name))]
+        if "$ref" in schema:
+            try:
+                parts.append(resolve(root, schema["$ref"]))
+            except LookupError:
+                return schema
+        if not parts:
+            break
+        merged = {
+            name: each
+            for name, each in schema.items()
+            if name not in {"$ref", "allOf", "anyOf", "oneOf"}
+        }
+        properties: dict[str, Any] = {}
+        for part in (each for each in parts if isinstance(each, Mapping)):
+            properties |= part.get("properties", {})
+            merged = {**part, **merged}
+        if properties:
+            merged["properties"] = {**properties, **merged.get("properties", {})}
+        schema = merged
+    return schema
 
 
 def estimate_cost(
@@ -144,17 +178,18 @@ def _price_record(
     for step, (_, prompt, system), (_, long, long_system) in zip(
         plan.steps, likely, longest, strict=True
     ):
-        schema = step.step.output_schema
-        added = 0 if schema is None else len(orjson.dumps(schema))
-        characters = len(prompt + system) + added
-        size = len((long + long_system).encode()) + added + len(step.reader.instruction().encode())
+        schema = None if step.form is None else step.form.schema
+        added = step.instruction + ("" if schema is None else orjson.dumps(schema).decode())
+        characters = len(prompt + system + added)
+        size = len((long + long_system + added).encode())
         samples.append(
             StepSample(
                 price=step.price,
                 characters=characters,
                 size=max(size, characters),
                 max_tokens=step.max_tokens,
-                repairable=schema is not None,
+                repairable=step.form is not None,
+                raised_max_tokens=step.raised_max_tokens if step.may_grow else 0,
             )
         )
     return samples

@@ -90,7 +90,11 @@ def try_record(
 
 
 def _capped(step: StepPlan) -> StepPlan:
-    return replace(step, max_tokens=min(step.max_tokens, MAX_OUTPUT_TOKENS))
+    return replace(
+        step,
+        max_tokens=min(step.max_tokens, MAX_OUTPUT_TOKENS),
+        raised_max_tokens=min(step.raised_max_tokens, MAX_OUTPUT_TOKENS),
+    )
 
 
 def _render(engine: TemplateEngine, task: RecordTask) -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from runtime.domain.errors import OutputError
 from runtime.domain.jobs.record import Record
+from runtime.domain.templates.provider_schema import in_words
+from runtime.engine.answers import MAX_DEPTH
 from runtime.engine.outputs import (
-    MAX_DEPTH,
     MAX_ERROR_CHARACTERS,
     MAX_ERRORS_SHOWN,
     REFUSED_STOP_REASONS,
@@ -35,7 +36,6 @@ def error_of(schema: dict[str, object] | None, text: str) -> str:
 def test_without_a_schema_the_text_is_the_output() -> None:
     text = ' {"not": json \n'
     assert OutputReader(None).read(text) == text
-    assert OutputReader(None).instruction() == ""
 
 
 @pytest.mark.parametrize("schema", [None, SCORE])
@@ -52,7 +52,7 @@ def test_an_empty_reply_is_refused(schema: dict[str, object] | None, text: str) 
         '```json\n{"score": 3}\n```',
         '```\n{\n  "score": 3\n}\n```\n',
         'Sure! Here is your JSON:\n\n{"score": 3}\n\nLet me know {if} you [need] more.',
-        'Sure! {"score": 3} or, if you like, {"score": 4}',
+        'Sure! {"score": 3} or, if you like, {"score": "more"}',
         'Größe 😀: {"score": 3}!',
         '{"score": 3}}',
     ],
@@ -97,7 +97,7 @@ def test_what_is_no_whole_json_is_refused(text: str) -> None:
         ),
     ).filter(lambda value: isinstance(value, list | dict)),
     st.text(st.characters(codec="utf-8", exclude_characters="[{"), max_size=10),
-    st.text(max_size=10),
+    st.text(st.characters(codec="utf-8", exclude_characters="[{"), max_size=10),
 )
 def test_any_value_is_found_between_any_words(value: object, before: str, after: str) -> None:
     # A quote before and after would make the whole of it one JSON text.
@@ -162,7 +162,7 @@ def test_nesting_beyond_all_bounds_is_refused() -> None:
 
 
 def test_the_instruction_carries_the_schema() -> None:
-    instruction = OutputReader(SCORE).instruction()
+    instruction = in_words(SCORE).instruction
     assert instruction.startswith("\n\nAnswer with one JSON value and nothing else.")
     assert orjson.loads(instruction.split("Schema:\n")[1]) == SCORE
 

@@ -10,7 +10,7 @@ from runtime.domain.fields import is_number, is_text
 from runtime.domain.templates.hints import hint_for
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES, measure
 from runtime.domain.templates.output_schema import schema_problem
-from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, Step, Template
+from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, OnTruncation, Step, Template
 
 if TYPE_CHECKING:
     from runtime.domain.templates.check import Findings
@@ -24,7 +24,15 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
 _TEMPLATE_FIELDS: Final = frozenset(
-    {"name", "description", "schema_requirements", "steps", "keep_prompts", "fragments"}
+    {
+        "name",
+        "description",
+        "schema_requirements",
+        "steps",
+        "keep_prompts",
+        "keep_reasoning",
+        "fragments",
+    }
 )
 _STEP_FIELDS: Final = frozenset(
     {
@@ -36,6 +44,7 @@ _STEP_FIELDS: Final = frozenset(
         "max_tokens",
         "temperature",
         "output_schema",
+        "on_truncation",
     }
 )
 
@@ -71,6 +80,8 @@ def document_of(template: Template) -> dict[str, Any]:
         "steps": [_step_document(step) for step in template.steps],
         "keep_prompts": template.keep_prompts,
     }
+    if template.keep_reasoning:
+        document["keep_reasoning"] = True
     if template.fragments:
         document["fragments"] = dict(template.fragments)
     return document
@@ -118,6 +129,7 @@ def _step_document(step: Step) -> dict[str, Any]:
         "system": step.system,
         "temperature": step.temperature,
         "output_schema": step.output_schema,
+        "on_truncation": None if step.on_truncation is OnTruncation.KEEP else step.on_truncation,
     }
     return {
         "id": step.id,
@@ -152,6 +164,7 @@ class _Form:
             schema_requirements=self._requirements(document),
             steps=self._steps(document),
             keep_prompts=self._flag(document, "keep_prompts"),
+            keep_reasoning=self._flag(document, "keep_reasoning"),
             fragments=self._fragments(document),
         )
 
@@ -192,6 +205,7 @@ class _Form:
             max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
             temperature=self._number(place, document, "temperature", 0, 1),
             output_schema=self._schema(place, document.get("output_schema")),
+            on_truncation=self._on_truncation(place, document.get("on_truncation")),
         )
 
     def _unknown(
@@ -276,6 +290,14 @@ class _Form:
         if len(fragments) != len(value) or len(fragments) > MAX_FRAGMENTS:
             self._refuse("fragments", f"map at most {MAX_FRAGMENTS} names to their text")
         return fragments
+
+    def _on_truncation(self, place: str, value: object) -> OnTruncation:
+        if value is None:
+            return OnTruncation.KEEP
+        if value not in list(OnTruncation):
+            self._refuse(place, f"on_truncation must be one of {', '.join(OnTruncation)}")
+            return OnTruncation.KEEP
+        return OnTruncation(str(value))
 
     def _schema(self, place: str, value: object) -> Mapping[str, object] | None:
         if value is None:

@@ -4,21 +4,47 @@ Patterns have to be regular expressions that run in linear time (no look-around,
 back-references), and references stay inside the schema: nothing is ever downloaded.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
 MAX_REASON_CHARACTERS: Final = 300
 
+MAX_JINJA_CHARACTERS: Final = 60
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+"""Whole numbers that every file format of a dataset can hold."""
+
+ANNOTATIONS: Final = frozenset(
+    {
+        *("$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "$vocabulary"),
+        *("title", "default", "examples", "deprecated", "readOnly", "writeOnly"),
+    }
+)
+"""Keywords that say nothing about which values are valid."""
+
 _REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+_MAPS_OF_SCHEMAS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_VALUES: Final = frozenset({"enum", "const", "default", "examples"})
+_NEGATED: Final = frozenset({"not", "if"})
+_JINJA: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 
 def schema_problem(schema: object) -> str | None:
     """Why this isn't a JSON Schema that a record can be checked with; None when it is."""
     if not isinstance(schema, Mapping):
         return "must be a JSON Schema object"
+    jinja = next((found[0] for text in _texts(schema) if (found := _JINJA.search(text))), None)
+    if jinja is not None:
+        return (
+            f"holds {jinja[:MAX_JINJA_CHARACTERS]}, and a schema is the same for every record:"
+            " write the value itself, or ask for it in the prompt"
+        )
     if any(not reference.startswith("#") for reference in _references(schema)):
         return "may refer to itself only: begin every $ref with #"
     import jsonschema_rs  # noqa: PLC0415 - as below
@@ -40,6 +66,74 @@ def compile_schema(schema: Mapping[str, object]) -> "jsonschema_rs.Validator":
     return jsonschema_rs.validator_for(
         dict(schema), retriever=_refuse_download, pattern_options=jsonschema_rs.RegexOptions()
     )
+
+
+def with_64_bits(schema: Mapping[str, object]) -> dict[str, object]:
+    """`schema` with whole numbers of 64 bits wherever it asks for an integer.
+
+    JSON Schema calls 1e29 an integer, and no column of integers holds it.
+    """
+    bounded = {name: _bounded_keyword(name, value) for name, value in schema.items()}
+    named = schema.get("type")
+    types = named if isinstance(named, (list, tuple)) else (named,)
+    if "integer" in types and "number" not in types:
+        bounded["minimum"] = _limit(max, schema.get("minimum"), INT64_MIN)
+        bounded["maximum"] = _limit(min, schema.get("maximum"), INT64_MAX)
+    return bounded
+
+
+def resolve(root: Mapping[str, object], reference: str) -> object:
+    """What a `$ref` within `root` names by a JSON pointer. Raises `LookupError` if that is nothing,
+    or if the reference is no pointer.
+    """
+    if reference != "#" and not reference.startswith("#/"):
+        raise LookupError(reference)
+    node: object = root
+    for part in unquote(reference).split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, Mapping):
+            node = node[name]
+        elif isinstance(node, (list, tuple)) and name.isdecimal():
+            node = node[int(name)]
+        else:
+            raise LookupError(reference)
+    return node
+
+
+def _bounded_keyword(name: str, value: object) -> object:
+    if name in _VALUES or name in _NEGATED:
+        return value
+    if name in _MAPS_OF_SCHEMAS and isinstance(value, Mapping):
+        return {key: _bounded(each) for key, each in value.items()}
+    return _bounded(value)
+
+
+def _bounded(value: object) -> object:
+    if isinstance(value, Mapping):
+        return with_64_bits(value)
+    if isinstance(value, (list, tuple)):
+        return [_bounded(each) for each in value]
+    return value
+
+
+def _limit(choose: Callable[[float, float], float], given: object, limit: int) -> object:
+    """`given` or the nearer `limit`."""
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        return limit
+    return choose(given, limit)
+
+
+def _texts(schema: object) -> Iterator[str]:
+    """Every name and every text in `schema`."""
+    pending = [schema]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple)):
+            pending += value
 
 
 def _references(schema: object) -> Iterator[str]:

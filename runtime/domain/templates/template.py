@@ -2,16 +2,26 @@
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements` and `steps[]`; a step
 has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`, `max_tokens`,
-`temperature`, `output_schema`. `document.py` parses and checks it.
+`temperature`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
 """Bedrock deducts `max_tokens` from the quota when a call starts, and the ledger reserves it."""
+
+
+class OnTruncation(StrEnum):
+    """What to do with a reply that was cut at `max_tokens`. JSON that is cut is never kept."""
+
+    KEEP = "keep"
+    FAIL = "fail"
+    RETRY = "retry"
+    """Once more, with room for twice as much as far as the model gives that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +38,7 @@ class Step:
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     output_schema: Mapping[str, object] | None = None
+    on_truncation: OnTruncation = OnTruncation.KEEP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +55,7 @@ class Template:
     description: str = ""
     schema_requirements: tuple[str, ...] = ()
     keep_prompts: bool = False
+    keep_reasoning: bool = False
     includes: tuple[str, ...] = ()
     fragments: Mapping[str, str] = field(default_factory=dict)
 

@@ -33,6 +33,8 @@ class StepDocument(ApiModel):
     temperature: float | None = None
     output_schema: Mapping[str, Any] | None = None
     """JSON Schema: the output is parsed, checked and stored as data."""
+    on_truncation: str | None = None
+    """keep (the default), fail or retry: what to do with a text that was cut at max_tokens."""
 
 
 class TemplateDocument(ApiModel):
@@ -45,6 +47,8 @@ class TemplateDocument(ApiModel):
     steps: list[StepDocument]
     keep_prompts: bool = False
     """Whether records carry the prompts that they were made from."""
+    keep_reasoning: bool = False
+    """Whether records carry what models thought before they answered."""
     fragments: Mapping[str, str] | None = None
     """Jinja2 texts to include, by name; other includes are templates."""
 
