@@ -1,12 +1,12 @@
 """From a model's text to a step's output: plain text, or data that fits the step's schema."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import orjson
 
-from runtime.domain.errors import OutputError
-from runtime.domain.templates.output_schema import compile_schema
+from runtime.domain.errors import ConfigurationError, OutputCheckError, OutputError
+from runtime.domain.templates.output_schema import is_plain
 
 REFUSED_STOP_REASONS: Final = frozenset(
     {
@@ -19,38 +19,46 @@ REFUSED_STOP_REASONS: Final = frozenset(
 )
 """Converse's stop reasons after which there is no usable completion, though it was billed."""
 
-MAX_ERRORS_SHOWN: Final = 5
-MAX_ERROR_CHARACTERS: Final = 300
-"""Of one error. Errors quote the output, and a repair pays for every word of them."""
-
 MAX_DEPTH: Final = 100
 """Levels of lists and objects in an output: what can be read deeper can't all be written."""
 
 
-class OutputReader:
-    """Reads the output of one step."""
+Check = Callable[[object], Sequence[str]]
+"""Says what is wrong with a value; raises `OutputCheckError` where that can't be told in time."""
 
-    def __init__(self, schema: Mapping[str, object] | None) -> None:
+
+class OutputReader:
+    """Reads the output of one step.
+
+    A schema that is not plain is checked in the render child: `check` asks it. A reader that was
+    made without it gives instructions only.
+    """
+
+    def __init__(self, schema: Mapping[str, object] | None, *, check: Check | None = None) -> None:
         self._schema = schema
-        self._validator = None if schema is None else compile_schema(schema)
+        self._check = check
+        self.needs_child = schema is not None and not is_plain(schema)
+        if check is None and schema is not None and not self.needs_child:
+            self._check = _check_here(schema)
+
+    def checked_by(self, check: Check) -> "OutputReader":
+        """The same reader; where its schema needs the child, one that asks it by `check`."""
+        return OutputReader(self._schema, check=check) if self.needs_child else self
 
     def read(self, text: str) -> object:
-        """The output to store. Raises `OutputError`, whose message tells the model what is wrong.
-        The message may quote the output, so it is never logged.
+        """The output to store. Raises `OutputError`, whose message tells the model what is wrong,
+        or `OutputCheckError`. The message may quote the output, so it is never logged.
         """
         if not text.strip():
             raise OutputError("the reply was empty")
-        if self._validator is None:
+        if self._schema is None:
             return text
+        if self._check is None:
+            raise ConfigurationError("this output_schema is checked in the render child: ask it")
         value = _parse_json(text)
         if not _is_within(value, MAX_DEPTH):
             raise OutputError(f"the value is nested deeper than {MAX_DEPTH} levels")
-        errors = []
-        for error in self._validator.iter_errors(value):
-            path = "/".join(str(part) for part in error.instance_path)
-            errors.append(f"{path or 'the document'}: {error.message}"[:MAX_ERROR_CHARACTERS])
-            if len(errors) == MAX_ERRORS_SHOWN:
-                break
+        errors = self._check(value)
         if errors:
             raise OutputError("; ".join(errors))
         return value
@@ -65,7 +73,13 @@ class OutputReader:
         )
 
 
-def repair_instruction(error: OutputError) -> str:
+def _check_here(schema: Mapping[str, object]) -> Check:
+    from runtime.engine.schema_check import SchemaCheck  # noqa: PLC0415 - loads a library
+
+    return SchemaCheck(schema).errors
+
+
+def repair_instruction(error: OutputError | OutputCheckError) -> str:
     """The user's turn that asks for a corrected output."""
     return (
         f"That answer can't be used: {error}.\nAnswer again with the corrected value only, "

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 import orjson
 
@@ -14,6 +15,7 @@ from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.ports import ObjectStore, TemplateStore
 from runtime.domain.templates.template import Step, Template
 from runtime.engine.outputs import OutputReader
+from runtime.engine.rendering.renderer import TemplateEngine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +61,20 @@ class Plan:
 
     template: Template
     steps: tuple[StepPlan, ...]
+
+    def checked_by(self, engine: TemplateEngine) -> "Plan":
+        """The same plan, with readers that ask the engine's child about schemas that need it.
+        The engine has to have the plan's template loaded when they read.
+        """
+        return replace(
+            self,
+            steps=tuple(
+                replace(
+                    each, reader=each.reader.checked_by(partial(engine.check_output, each.step.id))
+                )
+                for each in self.steps
+            ),
+        )
 
 
 class Templates:

@@ -9,12 +9,11 @@ from runtime.domain.errors import OutputError
 from runtime.domain.jobs.record import Record
 from runtime.engine.outputs import (
     MAX_DEPTH,
-    MAX_ERROR_CHARACTERS,
-    MAX_ERRORS_SHOWN,
     REFUSED_STOP_REASONS,
     OutputReader,
     repair_instruction,
 )
+from runtime.engine.schema_check import MAX_ERROR_CHARACTERS, MAX_ERRORS_SHOWN
 from tests.fixtures.clock import START
 
 SCORE = {
