@@ -62,6 +62,7 @@ _OWN_FAULT: Final = "something went wrong on our side; give the request id when 
 _BUSY: Final = "the service is busy: try again in a moment"
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 _MAX_DETAILS: Final = 20
+_MAX_PLACE_CHARACTERS: Final = 200
 
 Response = dict[str, Any]
 """What Lambda returns to API Gateway: statusCode, headers and body."""
@@ -293,7 +294,7 @@ class InvalidFieldsError(InputError):
 
 def _invalid(exc: ValidationError) -> InputError:
     """A client's mistakes in its own words: which field, and what is expected there."""
-    problems: list[tuple[str, str]] = []
+    problems: dict[tuple[str, str], None] = {}  # a set that keeps its order
     for error in exc.errors(include_url=False, include_input=False, include_context=True):
         kind, message = error["type"], error["msg"]
         if kind == "json_invalid":
@@ -308,9 +309,10 @@ def _invalid(exc: ValidationError) -> InputError:
                 message = str(error.get("ctx", {}).get("error", message))
             case _:
                 message = message[:1].lower() + message[1:]
-        if (name, message) not in problems:
-            problems.append((name, message))
-    return InvalidFieldsError(problems[:_MAX_DETAILS])
+        problems[name[:_MAX_PLACE_CHARACTERS], message] = None
+        if len(problems) == _MAX_DETAILS:
+            break
+    return InvalidFieldsError(list(problems))
 
 
 # ── what goes out ──────────────────────────────────────────────────────────────────────────────

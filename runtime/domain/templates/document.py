@@ -18,6 +18,8 @@ MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
 MAX_OUTPUT_TOKENS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 200
+MAX_PROBLEMS: Final = 20
+"""Problems that are told at once: whoever has more begins with these."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -45,7 +47,8 @@ def parse_template(document: object) -> Template:
     Without `schema_requirements` every seed path that a prompt reads is required, also in a branch
     that not every record takes; an author who means less lists the paths.
 
-    Raises `TemplateError`: every problem of shape at once, or else the first one of a prompt.
+    Raises `TemplateError`: the problems of shape at once, `MAX_PROBLEMS` at most, or else the first
+    one of a prompt.
     """
     measure(document)
     form = _Form()
@@ -133,7 +136,13 @@ class _Form:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def _refuse(self, place: str, problem: str) -> None:
-        self.problems.append((place, problem))
+        if not self.full:
+            self.problems.append((place, problem))
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is told."""
+        return len(self.problems) >= MAX_PROBLEMS
 
     def template(self, document: object) -> Template | None:
         if not isinstance(document, Mapping):
@@ -197,6 +206,8 @@ class _Form:
         self, place: str, document: Mapping[object, object], known: frozenset[str]
     ) -> None:
         for name in document:
+            if self.full:
+                return
             if name not in known:
                 shown = str(name)[:MAX_NAME_CHARACTERS]
                 hint = hint_for(shown, known)
