@@ -35,7 +35,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd_decimal
-from runtime.domain.templates.document import document_of
+from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.local.database import disk_errors
 from runtime.service.requeue import queue_again
@@ -62,7 +62,7 @@ class Dataset:
 
     def identity(self) -> dict[str, object]:
         """The choices that make one dataset another, by the words users know them by."""
-        document = orjson.dumps(document_of(self.template), option=orjson.OPT_SORT_KEYS)
+        document = orjson.dumps(complete_document(self.template), option=orjson.OPT_SORT_KEYS)
         return {
             "template": hashlib.sha256(document).hexdigest(),
             "seeds": hashlib.sha256(self.seeds.body).hexdigest(),

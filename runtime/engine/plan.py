@@ -8,11 +8,12 @@ from functools import partial
 import orjson
 
 from runtime.contract.keys import prices_key
-from runtime.domain.errors import ObjectExistsError
+from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.ports import ObjectStore, TemplateStore
+from runtime.domain.templates.document import resolve_includes
 from runtime.domain.templates.template import Step, Template
 from runtime.engine.outputs import OutputReader
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -84,13 +85,17 @@ class Templates:
         self._store = store
 
     def load_template(self, job: Job) -> Template:
-        """Raises `TemplateNotFoundError`, a `ValueError` with "Template not found" in it."""
-        template = self._store.load_template(job.config.template)
-        fragments = {
-            name: self._store.load_template(ref).steps[0].prompt
-            for name, ref in job.config.includes.items()
-        }
-        return replace(template, fragments={**template.fragments, **fragments})
+        """The template as it was when the job was created: what it includes, and what it requires
+        of every seed. Raises `TemplateNotFoundError`, a `ValueError` with "Template not found".
+        """
+
+        def load(name: str) -> str:
+            ref = job.config.includes.get(name)
+            if ref is None:
+                raise TemplateNotFoundError(f'Template not found: include "{name}" is not pinned')
+            return self._store.load_template(ref).steps[0].prompt
+
+        return resolve_includes(self._store.load_template(job.config.template), load)
 
 
 def make_plan(

@@ -37,7 +37,7 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.delivery import PartitionStrategy
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.money.amounts import parse_usd, usd, usd_decimal
-from runtime.domain.templates.document import document_of
+from runtime.domain.templates.document import complete_document
 from runtime.local.database import disk_errors
 
 SEED_PREFIX: Final = "seed-data/"
@@ -111,7 +111,7 @@ class Submission:
         parts: dict[str, object] = asdict(self)
         parts.update(api=profile.api_url, user=profile.username)
         if self.template_file is not None:
-            parts["template"] = document_of(read_for_api(self.template_file))
+            parts["template"] = complete_document(read_for_api(self.template_file))
         if self.seed_file is not None:
             parts["seeds"] = [self.seed_file.name, _digest(self.seed_file)]
         return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

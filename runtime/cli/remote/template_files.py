@@ -8,7 +8,7 @@ from runtime.cli.remote.job_views import list_all, segment
 from runtime.client.http import ApiClient
 from runtime.datasets.inputs import read_for_api
 from runtime.domain.errors import TemplateError
-from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.document import complete_document, document_of, parse_template
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,13 +32,14 @@ def ensure_template(api: ApiClient, given: str, file: Path | None) -> TemplateIn
     """
     if file is None:
         return _of(api.get(template_path(given)))
-    document = document_of(read_for_api(file))
+    template = read_for_api(file)
+    document = document_of(template)
     templates = list_all(api, "/templates", "templates")
     found = next((each for each in templates if each["name"] == document["name"]), None)
     if found is None:
         return _of(api.post("/templates", document), change="made")
     stored = api.get(template_path(found["template_id"]))
-    if _normal(stored["document"]) == document:
+    if _normal(stored["document"]) == complete_document(template):
         return _of(stored)
     based_on = {"based_on_version": stored["version"]}
     changed = api.call("PUT", template_path(found["template_id"]), body={**document, **based_on})
@@ -57,8 +58,8 @@ def _of(view: Any, *, change: str | None = None) -> TemplateInApi:
 
 
 def _normal(document: Any) -> Any:
-    """A document with every default written out, as `document_of` does. None: an older program's,
-    which this one would not write.
+    """A document with every default written out, as `complete_document` does. None: an older
+    program's, which this one would not write.
     """
     given = {name: value for name, value in document.items() if value is not None}
     given["steps"] = [
@@ -66,6 +67,6 @@ def _normal(document: Any) -> Any:
         for step in document["steps"]
     ]
     try:
-        return document_of(parse_template(given))
+        return complete_document(parse_template(given))
     except TemplateError:
         return None

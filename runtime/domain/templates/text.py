@@ -3,8 +3,8 @@
     text ─▶ parse_text ─▶ document ─▶ document.parse_template ─▶ Template
 
 Nothing is built from what could be a bomb: aliases, tags and deep nesting are refused event by
-event. A plain word is a truth value, null, a number, or else text: no date, no time, and no number
-to the base of 60.
+event. A plain word is a truth value, null, a number, a date, which no template holds, or else text:
+there are no numbers to the base of 60.
 """
 
 import json
@@ -141,6 +141,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 _TAG: Final = "tag:yaml.org,2002:"
+_KEPT: Final = frozenset({f"{_TAG}bool", f"{_TAG}null", f"{_TAG}timestamp"})
 _INTEGER: Final = re.compile(
     r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]*|[1-9][0-9_]*)$"
 )
@@ -149,7 +150,7 @@ _FLOAT: Final = re.compile(
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, words) for tag, words in known if tag in {f"{_TAG}bool", f"{_TAG}null"}]
+    first: [(tag, words) for tag, words in known if tag in _KEPT]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(f"{_TAG}int", _INTEGER, list("-+0123456789"))
