@@ -12,7 +12,7 @@ several public templates they mean the oldest.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
@@ -58,13 +58,14 @@ def resolve_new(
 ) -> ResolvedTemplate:
     """Look up what a template includes that is going to be saved. `template_id` is the one that it
     is going to be the latest version of: an include of that is itself. `before` are the pins of
-    the version that it follows. Pins that `template` has already are kept where they lead
-    somewhere.
+    the version that it follows: a name goes on to mean that template, at its latest version. Pins
+    that `template` has already are kept where they lead somewhere.
 
     Raises as `resolve`.
     """
+    inherited = {name: replace(pin, version=None) for name, pin in (before or {}).items()}
     resolution = _Resolution(
-        ports=ports, caller=caller, inherited=dict(before or {}), new=True, itself=template_id
+        ports=ports, caller=caller, inherited=inherited, new=True, itself=template_id
     )
     kept = {name: pin for name, pin in template.pins.items() if resolution.find_pinned(pin)}
     resolution.pins = kept

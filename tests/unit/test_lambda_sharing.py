@@ -67,6 +67,9 @@ def test_e12_a_change_or_a_new_name_of_anothers_template_changes_nothing(
     changed(api_world, shared, "Second.", user=BOB, name="other")
     for template_id in (by_name, by_id):
         assert prompt_of(preview(api_world, template_id)) == "First."
+    # Saved again, the name means the same template as it is now.
+    changed(api_world, by_name, "{% include 'rules' %}")
+    assert prompt_of(preview(api_world, by_name)) == "Second."
 
 
 def test_e12_of_your_own_templates_it_is_the_latest_version(api_world: ApiWorld) -> None:
