@@ -113,7 +113,9 @@ def _check_events(text: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             raise _problem("aliases (*name) are not allowed", event.start_mark)
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
-            raise _problem("tags (!name) are not allowed", event.start_mark)
+            raise _problem(
+                "could not determine a constructor: tags (!name) are not allowed", event.start_mark
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DOCUMENT_DEPTH:
