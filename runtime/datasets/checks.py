@@ -32,7 +32,7 @@ class StepCheck:
     model: str
     max_tokens: int
     schema_by: str | None = None
-    """How its schema reaches the model: by the service, by a grammar, in words; None: it has none."""
+    """How its schema reaches the model: service, grammar or words; None: it has none."""
     schema_reason: str | None = None
     """Why it goes in words alone, where the model would take another schema."""
     prompt: str | None = None

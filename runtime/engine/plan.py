@@ -3,21 +3,24 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Final
 
 import orjson
 
 from runtime.contract.keys import prices_key
-from runtime.domain.errors import ObjectExistsError
+from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.ports import ObjectStore, TemplateStore
+from runtime.domain.templates.document import resolve_includes
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.domain.templates.provider_schema import ProviderSchema, in_words
 from runtime.domain.templates.service_schema import for_service
 from runtime.domain.templates.template import OnTruncation, Step, Template
 from runtime.engine.outputs import OutputReader
+from runtime.engine.rendering.renderer import TemplateEngine
 
 _GRAMMAR_PROVIDER: Final = "local"
 """The provider in the price table whose models run here, behind a grammar."""
@@ -84,6 +87,20 @@ class Plan:
     template: Template
     steps: tuple[StepPlan, ...]
 
+    def checked_by(self, engine: TemplateEngine) -> "Plan":
+        """The same plan, with readers that ask the engine's child about schemas that need it.
+        The engine has to have the plan's template loaded when they read.
+        """
+        return replace(
+            self,
+            steps=tuple(
+                replace(
+                    each, reader=each.reader.checked_by(partial(engine.check_output, each.step.id))
+                )
+                for each in self.steps
+            ),
+        )
+
 
 class Templates:
     """Loads the pinned versions of a job's template and of everything it includes."""
@@ -92,13 +109,17 @@ class Templates:
         self._store = store
 
     def load_template(self, job: Job) -> Template:
-        """Raises `TemplateNotFoundError`, a `ValueError` with "Template not found" in it."""
-        template = self._store.load_template(job.config.template)
-        fragments = {
-            name: self._store.load_template(ref).steps[0].prompt
-            for name, ref in job.config.includes.items()
-        }
-        return replace(template, fragments={**template.fragments, **fragments})
+        """The template as it was when the job was created: what it includes, and what it requires
+        of every seed. Raises `TemplateNotFoundError`, a `ValueError` with "Template not found".
+        """
+
+        def load(name: str) -> str:
+            ref = job.config.includes.get(name)
+            if ref is None:
+                raise TemplateNotFoundError(f'Template not found: include "{name}" is not pinned')
+            return self._store.load_template(ref).steps[0].prompt
+
+        return resolve_includes(self._store.load_template(job.config.template), load)
 
 
 def make_plan(

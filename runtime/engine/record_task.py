@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.domain.errors import OutputError
+from runtime.domain.errors import OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import Failure, clean_text
 from runtime.domain.jobs.sampling import Draw
@@ -72,7 +72,7 @@ class RecordTask:
         if self.invalid is not None and self.invalid.strip():
             try:
                 plan.reader.read(self.invalid)
-            except OutputError as error:
+            except (OutputError, OutputCheckError) as error:
                 messages += [
                     Message(role=Role.ASSISTANT, text=self.invalid),
                     Message(role=Role.USER, text=repair_instruction(error)),
@@ -94,6 +94,9 @@ class RecordTask:
             return self.failure(reply.stop_reason, "the model gave no usable completion")
         try:
             output = plan.reader.read(answer.text, cut=cut)
+        except OutputCheckError as error:
+            # Asking again would cost a call, and the next answer would hardly be checked sooner.
+            return self.failure(error.code, str(error))
         except OutputError as error:
             return self._truncated() if cut else self._refused(answer.text, error)
         # Data that fits its schema is whole, whatever was cut behind it.

@@ -58,7 +58,8 @@ def try_record(
     Raises `TemplateError` or `ModelError` where not even one call was made and paid for.
     """
     started = clock.monotonic()
-    capped = replace(plan, steps=tuple(_capped(step) for step in plan.steps))
+    checked = plan.checked_by(engine)
+    capped = replace(checked, steps=tuple(_capped(step) for step in checked.steps))
     task = RecordTask(
         job_id="",
         index=0,

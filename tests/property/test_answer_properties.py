@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runtime.domain.errors import OutputError
 from runtime.domain.templates.provider_schema import Way
 from runtime.domain.templates.service_schema import for_service
-from runtime.engine.outputs import OutputReader
+from tests.fixtures.readers import reader_of
 
 NUMBERS: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
 NAMED: dict[str, Any] = {"type": "object", "required": ["a"]}
@@ -55,7 +55,7 @@ def everything_in(text: str) -> list[tuple[int, int, Any]]:
 def read(schema: dict[str, Any], text: str) -> list[Any]:
     """The output in a list; an empty one for a refusal."""
     try:
-        return [OutputReader(schema).read(text)]
+        return [reader_of(schema).read(text)]
     except OutputError:
         return []
 
@@ -198,7 +198,7 @@ def test_what_a_service_allows_fits_the_schema(schema: dict[str, Any], data: st.
     assert isinstance(form.schema, dict)
     value = data.draw(instances(form.schema))
     assert jsonschema_rs.is_valid(form.schema, value)
-    reader = OutputReader(schema, nullable=form.nullable)
+    reader = reader_of(schema, nullable=form.nullable)
     if not form.instruction:
         reader.read(json.dumps(value))
         return

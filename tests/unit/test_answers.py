@@ -9,7 +9,7 @@ import pytest
 
 from runtime.domain.errors import OutputError
 from runtime.engine.answers import answer_of_data, answer_of_text
-from runtime.engine.outputs import OutputReader
+from tests.fixtures.readers import reader_of
 
 NUMBERS: dict[str, object] = {"type": "array", "items": {"type": "integer"}}
 SCORE: dict[str, object] = {
@@ -22,7 +22,7 @@ ANYTHING: dict[str, object] = {}
 
 def error_of(schema: Mapping[str, object], text: str, *, cut: bool = False) -> str:
     with pytest.raises(OutputError) as caught:
-        OutputReader(schema).read(text, cut=cut)
+        reader_of(schema).read(text, cut=cut)
     return str(caught.value)
 
 
@@ -50,7 +50,7 @@ def error_of(schema: Mapping[str, object], text: str, *, cut: bool = False) -> s
     ],
 )
 def test_a2_the_value_that_fits_is_found(text: str, value: object) -> None:
-    assert OutputReader(NUMBERS).read(text) == value
+    assert reader_of(NUMBERS).read(text) == value
 
 
 @pytest.mark.parametrize("end", ["\n```", "\n```\nThat prints it.", ""])
@@ -111,12 +111,12 @@ def test_a2_a_name_that_stands_twice_has_no_value(text: str) -> None:
 def test_a2_a_number_that_was_cut_may_have_more_digits(text: str) -> None:
     schema = {"type": "number"}
     assert error_of(schema, text, cut=True) == "the number may have more digits"
-    assert isinstance(OutputReader(schema).read(text), int | float)
+    assert isinstance(reader_of(schema).read(text), int | float)
 
 
 @pytest.mark.parametrize("text", ['"one"', "[1]", '{"score": 1} and so', "true"])
 def test_a2_other_values_show_where_they_end(text: str) -> None:
-    OutputReader(ANYTHING).read(text, cut=True)
+    reader_of(ANYTHING).read(text, cut=True)
 
 
 # ── A3: reasoning ──────────────────────────────────────────────────────────────────────────────
@@ -137,7 +137,7 @@ def test_a2_other_values_show_where_they_end(text: str) -> None:
     ],
 )
 def test_a3_reasoning_is_not_the_answer(text: str, reasoning: str | None) -> None:
-    assert OutputReader(SCORE).read(text) == {"score": 3}
+    assert reader_of(SCORE).read(text) == {"score": 3}
     if reasoning is not None:
         assert answer_of_data(text).reasoning == reasoning
 
@@ -156,11 +156,11 @@ def test_a3_reasoning_alone_is_no_answer(text: str) -> None:
 )
 def test_a3_a_tag_inside_a_value_is_a_part_of_it(text: str) -> None:
     assert answer_of_data(text).text == text
-    assert OutputReader(SCORE).read(text)
+    assert reader_of(SCORE).read(text)
 
 
 def test_a3_a_text_begins_behind_its_reasoning() -> None:
-    assert OutputReader(None).read("<think>Hm.</think>\n\nA quiet mill.\n") == "A quiet mill.\n"
+    assert reader_of(None).read("<think>Hm.</think>\n\nA quiet mill.\n") == "A quiet mill.\n"
     assert answer_of_text(" <think> Hm.\n</think>Mill").reasoning == "Hm."
     assert answer_of_text("Hm.</think>Mill").text == "Mill"
     assert answer_of_text("<think>Hm. I").text == ""
@@ -190,7 +190,7 @@ def test_a7_a_whole_number_beyond_64_bits_is_refused_with_its_place(digits: str)
 
 def test_a7_the_ends_of_64_bits_are_numbers() -> None:
     for number in (2**63 - 1, -(2**63)):
-        assert OutputReader({"type": "integer"}).read(str(number)) == number
+        assert reader_of({"type": "integer"}).read(str(number)) == number
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_a7_a_typed_integer_is_of_64_bits_however_it_is_written(
     schema: Mapping[str, object],
 ) -> None:
     assert error_of(schema, '{"n": 1.2e29}').startswith("n: ")
-    assert OutputReader(schema).read('{"n": 12}') == {"n": 12}
-    assert OutputReader({"type": "number"}).read("1.2e29") == 1.2e29
+    assert reader_of(schema).read('{"n": 12}') == {"n": 12}
+    assert reader_of({"type": "number"}).read("1.2e29") == 1.2e29
 
 
 def test_a7_the_author_s_own_limits_stay() -> None:
@@ -216,13 +216,13 @@ def test_a7_the_author_s_own_limits_stay() -> None:
     assert "maximum of 5" in error_of(schema, "6")
     assert "minimum of 1" in error_of(schema, "0")
     named: dict[str, object] = {"enum": [{"type": "integer"}]}
-    assert OutputReader(named).read('{"type": "integer"}') == {"type": "integer"}
+    assert reader_of(named).read('{"type": "integer"}') == {"type": "integer"}
 
 
 @pytest.mark.parametrize("digits", ["1e-400", "-2.5e-999"])
 def test_a7_a_number_that_would_become_zero_is_refused(digits: str) -> None:
     assert "64 bits" in error_of({"type": "number"}, digits)
-    assert OutputReader({"type": "number"}).read("0.0e-999") == 0
+    assert reader_of({"type": "number"}).read("0.0e-999") == 0
 
 
 def test_a7_a_number_beyond_all_floats_is_refused() -> None:
@@ -256,11 +256,11 @@ def test_a_hostile_reply_is_read_or_refused_in_time(text: str) -> None:
     began = time.process_time()
     for schema in (NUMBERS, None):
         with contextlib.suppress(OutputError):
-            OutputReader(schema).read(text)
+            reader_of(schema).read(text)
     assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("value", [None, False, 0, "", [], {}])
 def test_a2_a_fenced_value_may_be_empty(value: object) -> None:
     text = f"So:\n```json\n{json.dumps(value)}\n```\nNot [1]."
-    assert OutputReader(ANYTHING).read(text) == value
+    assert reader_of(ANYTHING).read(text) == value

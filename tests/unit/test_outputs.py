@@ -10,13 +10,12 @@ from runtime.domain.jobs.record import Record
 from runtime.domain.templates.provider_schema import in_words
 from runtime.engine.answers import MAX_DEPTH
 from runtime.engine.outputs import (
-    MAX_ERROR_CHARACTERS,
-    MAX_ERRORS_SHOWN,
     REFUSED_STOP_REASONS,
-    OutputReader,
     repair_instruction,
 )
+from runtime.engine.schema_check import MAX_ERROR_CHARACTERS, MAX_ERRORS_SHOWN
 from tests.fixtures.clock import START
+from tests.fixtures.readers import reader_of
 
 SCORE = {
     "type": "object",
@@ -29,13 +28,13 @@ ANYTHING: dict[str, object] = {}
 
 def error_of(schema: dict[str, object] | None, text: str) -> str:
     with pytest.raises(OutputError) as caught:
-        OutputReader(schema).read(text)
+        reader_of(schema).read(text)
     return str(caught.value)
 
 
 def test_without_a_schema_the_text_is_the_output() -> None:
     text = ' {"not": json \n'
-    assert OutputReader(None).read(text) == text
+    assert reader_of(None).read(text) == text
 
 
 @pytest.mark.parametrize("schema", [None, SCORE])
@@ -58,11 +57,11 @@ def test_an_empty_reply_is_refused(schema: dict[str, object] | None, text: str) 
     ],
 )
 def test_the_json_is_found(text: str) -> None:
-    assert OutputReader(SCORE).read(text) == {"score": 3}
+    assert reader_of(SCORE).read(text) == {"score": 3}
 
 
 def test_a_list_inside_prose_is_found() -> None:
-    assert OutputReader({"type": "array"}).read('The list:\n["a", {"b": 1}]\nDone.') == [
+    assert reader_of({"type": "array"}).read('The list:\n["a", {"b": 1}]\nDone.') == [
         "a",
         {"b": 1},
     ]
@@ -103,14 +102,14 @@ def test_any_value_is_found_between_any_words(value: object, before: str, after:
     # A quote before and after would make the whole of it one JSON text.
     assume(not before.rstrip().endswith('"'))
     text = before + orjson.dumps(value).decode() + after
-    assert OutputReader(ANYTHING).read(text) == value
+    assert reader_of(ANYTHING).read(text) == value
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from('{}[]",:1a\\ \n`'), max_size=40))
 def test_any_text_is_an_output_or_an_output_error(text: str) -> None:
     try:
-        output = OutputReader(ANYTHING).read(text)
+        output = reader_of(ANYTHING).read(text)
     except OutputError:
         return
     orjson.dumps(output)
@@ -138,7 +137,7 @@ def nested(levels: int) -> str:
 
 def test_what_is_read_can_be_stored() -> None:
     """JSON may be read deeper than it can be written: that must not end the job."""
-    output = OutputReader(ANYTHING).read(nested(MAX_DEPTH))
+    output = reader_of(ANYTHING).read(nested(MAX_DEPTH))
     record = Record(
         job_id="j",
         index=0,

@@ -8,7 +8,8 @@ import jsonschema_rs
 import pytest
 
 from runtime.domain.errors import OutputError
-from runtime.engine.outputs import CUT_STOP_REASON, OutputReader
+from runtime.engine.outputs import CUT_STOP_REASON
+from tests.fixtures.readers import reader_of
 from tests.fixtures.replies.make import NAMES, NUMBERS, REVIEW
 
 SCHEMAS: Final[dict[str, dict[str, Any]]] = {
@@ -28,7 +29,7 @@ CASES: Final = [
 
 def read(name: str, case: dict[str, Any]) -> list[Any]:
     """The output in a list; an empty one for a refusal."""
-    reader = OutputReader(SCHEMAS[name])
+    reader = reader_of(SCHEMAS[name])
     try:
         return [reader.read(case["text"], cut=case["stop_reason"] == CUT_STOP_REASON)]
     except OutputError:

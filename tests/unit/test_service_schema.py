@@ -15,8 +15,8 @@ from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.domain.templates.provider_schema import ProviderSchema, Way
 from runtime.domain.templates.service_schema import MAX_NODES, for_service
 from runtime.engine.dry_run import example_of
-from runtime.engine.outputs import OutputReader
 from runtime.engine.plan import make_plan
+from tests.fixtures.readers import reader_of
 from tests.fixtures.worker_world import MODEL, SCHEMA_MODEL
 
 TEXT = {"type": "string"}
@@ -172,13 +172,13 @@ def test_a1_what_may_be_left_out_is_null_on_the_way_and_left_out_again() -> None
         "required": ["name"],
     }
     form = for_service(schema)
-    reader = OutputReader(schema, nullable=form.nullable)
+    reader = reader_of(schema, nullable=form.nullable)
     text = '{"name": "A", "born": null, "died": null, "works": [{"title": null, "year": "x"}]}'
     assert reader.read(text) == {"name": "A", "died": None, "works": [{"year": "x"}]}
     with pytest.raises(OutputError, match="name"):
         reader.read('{"name": null}')
     with pytest.raises(OutputError):
-        OutputReader(schema).read(text)
+        reader_of(schema).read(text)
 
 
 @pytest.mark.parametrize(

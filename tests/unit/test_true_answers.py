@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.checkpoint import Partial, partial_of
 from runtime.domain.templates.document import document_of, parse_template
-from runtime.worker.worker import ExitCode
 from tests.fixtures.session_faults import Document
 from tests.fixtures.worker_world import (
     MODEL,

@@ -1,18 +1,23 @@
 """Whether a step's `output_schema` is a JSON Schema that its outputs can be checked with.
 
 Patterns have to be regular expressions that run in linear time (no look-around, no
-back-references), and references stay inside the schema: nothing is ever downloaded.
+back-references), and references stay inside the schema: nothing is ever downloaded. Compiling a
+schema is bounded by limits on what takes long to compile. Checking a value may still take for ever
+where a schema applies several subschemas to one value; `is_plain` tells which schemas never do.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
 MAX_REASON_CHARACTERS: Final = 300
+MAX_PATTERNS: Final = 50
+MAX_PATTERN_CHARACTERS: Final = 1000
+"""Of one pattern. A pattern compiles in some 50 ms at most, and fifty of them in three seconds."""
 
 MAX_JINJA_CHARACTERS: Final = 60
 
@@ -33,6 +38,16 @@ _MAPS_OF_SCHEMAS: Final = frozenset({"properties", "patternProperties", "$defs",
 _VALUES: Final = frozenset({"enum", "const", "default", "examples"})
 _NEGATED: Final = frozenset({"not", "if"})
 _JINJA: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_UNEVALUATED: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
+_PLAIN_KEYWORDS: Final = frozenset(
+    {
+        *("type", "enum", "const", "required", "properties", "additionalProperties"),
+        *("items", "prefixItems", "minItems", "maxItems", "minProperties", "maxProperties"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
+        *("$schema", "$comment", "title", "description", "default", "examples", "deprecated"),
+    }
+)
+"""Keywords that look at a value once, and hand each part of it to one subschema."""
 
 
 def schema_problem(schema: object) -> str | None:
@@ -45,8 +60,9 @@ def schema_problem(schema: object) -> str | None:
             f"holds {jinja[:MAX_JINJA_CHARACTERS]}, and a schema is the same for every record:"
             " write the value itself, or ask for it in the prompt"
         )
-    if any(not reference.startswith("#") for reference in _references(schema)):
-        return "may refer to itself only: begin every $ref with #"
+    problem = _costly(schema)
+    if problem is not None:
+        return problem
     import jsonschema_rs  # noqa: PLC0415 - as below
 
     try:
@@ -136,17 +152,58 @@ def _texts(schema: object) -> Iterator[str]:
             pending += value
 
 
-def _references(schema: object) -> Iterator[str]:
+def is_plain(schema: object) -> bool:
+    """Whether checking takes time in proportion to the value, whatever the value is: the schema
+    has no reference, combinator, pattern or other keyword that looks at a value again.
+    """
+    pending = [schema]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, bool):
+            continue
+        if not isinstance(value, Mapping) or not value.keys() <= _PLAIN_KEYWORDS:
+            return False
+        properties = value.get("properties", {})
+        if not isinstance(properties, Mapping):
+            return False
+        pending += properties.values()
+        for name in ("additionalProperties", "items", "prefixItems"):
+            each = value.get(name, True)
+            pending += each if isinstance(each, (list, tuple)) else [each]
+    return True
+
+
+def _costly(schema: Mapping[Any, Any]) -> str | None:
+    """What would be downloaded, or could take too long to compile."""
+    references = unevaluated = False
+    patterns: list[str] = []
+    for name, value in _members(schema):
+        if name in _REFERENCES and isinstance(value, str):
+            references = True
+            if not value.startswith("#"):
+                return "may refer to itself only: begin every $ref with #"
+        unevaluated = unevaluated or name in _UNEVALUATED
+        if name == "pattern" and isinstance(value, str):
+            patterns.append(value)
+        if name == "patternProperties" and isinstance(value, Mapping):
+            patterns += map(str, value)
+    if unevaluated and references:
+        return "may not have both $ref and unevaluated…: write additionalProperties or items"
+    if len(patterns) > MAX_PATTERNS:
+        return f"has {len(patterns)} patterns: {MAX_PATTERNS} are allowed"
+    if any(len(pattern) > MAX_PATTERN_CHARACTERS for pattern in patterns):
+        return f"has a pattern of more than {MAX_PATTERN_CHARACTERS} characters: shorten it"
+    return None
+
+
+def _members(schema: object) -> Iterator[tuple[object, object]]:
+    """Every name with its value, at every depth."""
     pending = [schema]
     while pending:
         value = pending.pop()
         if isinstance(value, Mapping):
             pending += value.values()
-            yield from (
-                target
-                for name, target in value.items()
-                if name in _REFERENCES and isinstance(target, str)
-            )
+            yield from value.items()
         elif isinstance(value, (list, tuple)):
             pending += value
 

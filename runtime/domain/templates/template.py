@@ -42,12 +42,24 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """Which template an include stands for, since the template that includes it was saved. Without
+    a version it is the latest one: the owner of both includes a template of their own.
+    """
+
+    template_id: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
     """A checked template.
 
-    `schema_requirements` are dotted paths that every seed must have, such as `author.name`.
+    `schema_requirements` are dotted paths that every seed must have, such as `author.name`: those
+    that the author declared, else those that the prompts read.
     `includes` are the names that `{% include %}` uses anywhere, fragments included; `fragments`
-    maps those names to their Jinja2 source once they are resolved.
+    maps those names to their Jinja2 source once they are resolved. `pins` are there for the names
+    that the API looked up.
     """
 
     name: str
@@ -58,6 +70,8 @@ class Template:
     keep_reasoning: bool = False
     includes: tuple[str, ...] = ()
     fragments: Mapping[str, str] = field(default_factory=dict)
+    requirements_declared: bool = False
+    pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
