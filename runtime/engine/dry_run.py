@@ -1,6 +1,7 @@
 """Prompts and figures without a call: what records would send, and what they would cost."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import orjson
@@ -19,6 +20,8 @@ MAX_SAMPLES: Final = 50
 
 _MAX_DEPTH: Final = 8
 """Levels of a schema that an example of it has."""
+_MAX_VALUES: Final = 30_000
+"""Values that an example may have: more than there are in any schema without references."""
 
 StandIns = Literal["note", "half", "full"]
 """What later steps see for the outputs of earlier ones: a short note, or a text of half or all the
@@ -75,33 +78,59 @@ def _stand_in(step: Step, stand_ins: StandIns) -> Any:
     return text if step.output_schema is None else example_of(step.output_schema, text)
 
 
-def example_of(
-    schema: Mapping[str, Any], text: str, depth: int = 0, *, root: Mapping[str, Any] | None = None
-) -> Any:
+def example_of(schema: Mapping[str, Any], text: str) -> Any:
     """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders; every
-    text in it is `text`. References lead into `root`, by default `schema` itself.
+    text in it is `text`. A schema that refers to itself often has it with fewer levels.
     """
-    root = schema if root is None else root
-    schema = _first_form(schema, root)
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "object" or (kind is None and "properties" in schema):
-        properties = schema.get("properties", {})
-        return {
-            name: example_of(each, text, depth + 1, root=root)
-            for name, each in properties.items()
-            if isinstance(each, Mapping) and depth < _MAX_DEPTH
-        }
-    if kind == "array":
-        items = schema.get("items")
-        if depth >= _MAX_DEPTH or not isinstance(items, Mapping):
-            return []
-        return [example_of(items, text, depth + 1, root=root)]
-    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), text)
+    for levels in range(_MAX_DEPTH, -1, -1):
+        with suppress(_TooLargeError):
+            return _Example(schema, text, levels).of(schema, 0)
+    return text
+
+
+class _TooLargeError(TemplateError):
+    """The example has more values than `_MAX_VALUES`."""
+
+
+class _Example:
+    """One example of a schema, with at most `levels` levels. References lead into `root`."""
+
+    def __init__(self, root: Mapping[str, Any], text: str, levels: int) -> None:
+        self._root = root
+        self._text = text
+        self._levels = levels
+        self._values = 0
+
+    def of(self, schema: Mapping[str, Any], depth: int) -> Any:
+        """Raises `_TooLargeError`."""
+        schema = _first_form(schema, self._root)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return schema["enum"][0]
+        kind = schema.get("type")
+        kind = kind[0] if isinstance(kind, list) and kind else kind
+        if kind == "object" or (kind is None and "properties" in schema):
+            properties = schema.get("properties", {})
+            self._count(len(properties))
+            return {
+                name: self.of(each, depth + 1)
+                for name, each in properties.items()
+                if isinstance(each, Mapping) and depth < self._levels
+            }
+        if kind == "array":
+            items = schema.get("items")
+            if depth >= self._levels or not isinstance(items, Mapping):
+                return []
+            return [self.of(items, depth + 1)]
+        return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(
+            str(kind), self._text
+        )
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > _MAX_VALUES:
+            raise _TooLargeError("the example is too large")
 
 
 def _first_form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,8 +11,11 @@ import pytest
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, OutputCheckError, OutputError
 from runtime.domain.templates.output_schema import MAX_PATTERNS, is_plain, schema_problem
+from runtime.domain.templates.provider_schema import Way
+from runtime.domain.templates.service_schema import for_service
 from runtime.domain.templates.template import Step, Template
-from runtime.engine.outputs import OutputReader
+from runtime.engine.dry_run import example_of
+from runtime.engine.outputs import MAX_CHECKED, OutputReader
 from runtime.engine.rendering.renderer import CheckRequest, TemplateEngine
 from runtime.engine.schema_check import SchemaCheck
 from tests.fixtures.worker_world import WorkerWorld, make_template, step
@@ -167,3 +170,67 @@ def test_e1_a_reader_without_a_child_refuses_to_read() -> None:
         reader.read("1")
     with pytest.raises(OutputError, match="wrong"):
         reader.checked_by(lambda _value: ["wrong"]).read("1")
+
+
+@pytest.mark.parametrize(
+    ("links", "reason"),
+    [(2000, "its references lead too deep"), (41, None)],
+    ids=["too long", "long"],
+)
+def test_e1_a_long_chain_of_references_goes_in_words(links: int, reason: str | None) -> None:
+    chain = {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(links)}
+    form = for_service({"$ref": "#/$defs/a0", "$defs": {**chain, f"a{links}": {"type": "string"}}})
+    assert form.reason == reason
+    assert form.way is (Way.WORDS if reason else Way.SERVICE)
+
+
+def test_e1_a_form_that_is_too_deep_to_be_sent_goes_in_words() -> None:
+    levels = {
+        f"a{n}": {"required": ["x"], "properties": {"x": {"$ref": f"#/$defs/a{n + 1}"}}}
+        for n in range(150)
+    }
+    form = for_service({"$ref": "#/$defs/a0", "$defs": {**levels, "a150": {"type": "string"}}})
+    assert form.way is Way.WORDS
+
+
+def test_e1_an_example_of_a_schema_that_holds_itself_many_times_is_small() -> None:
+    begun = time.monotonic()
+    members = {f"p{number}": {"$ref": "#"} for number in range(50)}
+    schema = {"type": "object", "properties": {**members, "t": {"type": "string"}}}
+    example = example_of(schema, "x")
+    assert example["t"] == "x"
+    assert example["p49"] == {}
+    assert time.monotonic() - begun < 2
+
+
+def test_e1_the_child_is_asked_about_few_values_of_one_reply() -> None:
+    asked: list[object] = []
+
+    def check(value: object) -> list[str]:
+        asked.append(value)
+        return ["wrong"]
+
+    reader = OutputReader(RECURSIVE).checked_by(check)
+    with pytest.raises(OutputError, match="holds 21 values"):
+        reader.read(" ".join(f"[{number}]" for number in range(MAX_CHECKED + 1)))
+    assert asked == []
+    with pytest.raises(OutputError, match="wrong"):
+        reader.read(" ".join(f"[{number}]" for number in range(MAX_CHECKED)))
+    assert len(asked) == MAX_CHECKED
+
+
+def test_e1_the_child_gets_what_the_service_form_means(engine: TemplateEngine) -> None:
+    """A null of an optional member is taken out before the check, and integers have 64 bits."""
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "pattern": "^a"}, "n": {"type": "integer"}},
+        "required": ["n"],
+    }
+    template = with_schema(schema)
+    engine.load(template)
+    reader = OutputReader(schema, nullable=for_service(schema).nullable)
+    reader = reader.checked_by(lambda value: engine.check_output("a", value))
+    assert reader.read('{"name": null, "n": 1}') == {"n": 1}
+    assert reader.read('Not [1] but {"name": "ab", "n": 2}.') == {"name": "ab", "n": 2}
+    with pytest.raises(OutputError, match=r"^n: "):
+        reader.read('{"n": 1e29}')

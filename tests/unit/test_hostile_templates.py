@@ -20,7 +20,7 @@ from runtime.domain.templates.document import (
     resolve_includes,
 )
 from runtime.domain.templates.storage import parse_stored, stored_text
-from runtime.domain.templates.template import Pin, Step
+from runtime.domain.templates.template import OnTruncation, Pin, Step
 from runtime.domain.templates.text import parse_text
 
 PLAIN_STEP: Final = {"id": "a", "prompt": "x"}
@@ -94,6 +94,15 @@ def test_g1_declared_requirements_stay_whatever_is_included(listed: list[str]) -
         parse_template(document_of(declared)),
     ):
         assert resolve_includes(kept, lambda _: "{{ b }}").schema_requirements == tuple(listed)
+
+
+@pytest.mark.parametrize("chosen", OnTruncation)
+def test_g1_a_stored_step_means_what_it_meant(chosen: OnTruncation) -> None:
+    step = {"id": "a", "prompt": "x", "on_truncation": chosen}
+    template = parse_template({"name": "n", "steps": [step], "keep_reasoning": True})
+    again = parse_stored(stored_text(template))
+    assert again == template
+    assert again.steps[0].on_truncation is chosen
 
 
 def test_g1_derived_requirements_are_derived_again() -> None:

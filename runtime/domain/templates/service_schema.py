@@ -41,8 +41,11 @@ def for_service(schema: Mapping[str, object]) -> ProviderSchema:
     reduction = _Reduction(schema)
     try:
         reduced = reduction.reduced(schema, (), chain=(), nested=False)
+        orjson.dumps(reduced)
     except _UnfitError as exc:
         return in_words(schema, reason=str(exc))
+    except (RecursionError, orjson.JSONEncodeError):
+        return in_words(schema, reason="its references lead too deep")
     if _refers(list(reduction.left.values())):
         return in_words(schema, reason="a keyword beside the form refers to another part of it")
     return ProviderSchema(
