@@ -3,8 +3,12 @@
     version 0, the head    template_id, version, user_id, latest_version, name, description,
                            created_at, updated_at; listed_by (the user's id) and, for a public
                            template, public ("yes"): by these two the indexes list it
-    version 1, 2, …        template_id, version, user_id, name, document, created_at; expires_at
-                           once the template is deleted (seconds since 1970)
+    version 1, 2, …        template_id, version, user_id, name, document, created_at; published
+                           (true) if it was the latest one while the template was public;
+                           expires_at once the template is deleted (seconds since 1970)
+
+Versions were stored without `published` once. The latest one of a public template is published in
+any case, and is marked as such when the next one is written.
 
 `document` is JSON text: a DynamoDB map would turn its floats into Decimals and refuse deep schemas.
 A version and the head that names it as the latest are written in one transaction.
@@ -22,7 +26,7 @@ from runtime.domain.errors import ConflictError, TemplateNotFoundError
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import Page, TemplateHead, TemplateVersion
 from runtime.domain.templates.storage import stored_text
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Template, TemplateRef
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -65,7 +69,7 @@ class DynamoTemplateCatalog:
             newest_first=True,
             page_size=limit + 1,
             after=None if after is None else _key(template_id, _parse_version(after)),
-            attributes=("version", "name", "created_at"),
+            attributes=("version", "name", "created_at", "published"),
         )
         found: list[TemplateVersion] = []
         for item in items:
@@ -78,9 +82,18 @@ class DynamoTemplateCatalog:
                     version=int(item["version"]),
                     name=item["name"],
                     created_at=parse_stamp(item["created_at"]),
+                    published=item.get("published") is True,
                 )
             )
         return Page(items=tuple(found))
+
+    def is_published(self, ref: TemplateRef) -> bool:
+        item = None
+        if ref.version >= FIRST_VERSION:
+            item = self._table.get(_key(ref.template_id, ref.version))
+        if item is None:
+            raise _no_template(ref.template_id)
+        return item.get("published") is True
 
     def create(
         self, user_id: str, template_id: str, template: Template, *, public: bool
@@ -136,6 +149,15 @@ class DynamoTemplateCatalog:
                 **({":public": _PUBLIC} if public else {}),
             },
         )
+        if head.public:
+            transaction.update(
+                self._table.name,
+                _key(head.template_id, head.latest_version),
+                set_="#published = :yes",
+                # A version never goes while its template is there.
+                condition="attribute_exists(#document)",
+                values={":yes": True},
+            )
         if transaction.commit():
             self.get_head(head.template_id)
             raise ConflictError(
@@ -177,6 +199,7 @@ class DynamoTemplateCatalog:
             "name": head.name,
             "document": stored_text(template),
             "created_at": stamp(head.updated_at),
+            **({"published": True} if head.public else {}),
         }
 
 

@@ -27,7 +27,7 @@ from runtime.client.templates import (
     TemplateSource,
     ensure_template,
     latest_template,
-    read_document,
+    read_source,
 )
 from runtime.client.transfer import Source, open_source
 from runtime.disk import disk_errors
@@ -45,6 +45,8 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import from_usd, parse_usd, usd, usd_decimal
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_document
+from runtime.domain.templates.document import complete_document
+from runtime.domain.templates.template import Template
 from runtime.inputs.options import check_count
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
@@ -85,11 +87,11 @@ class Submission:
             options=options,
         )
 
-    def document(self) -> dict[str, Any] | None:
-        """The template's document; None for an id. Raises `TemplateError`."""
-        return None if isinstance(self.template, str) else read_document(self.template)
+    def read_template(self) -> Template | None:
+        """The template; None for an id. Raises `TemplateError`."""
+        return None if isinstance(self.template, str) else read_source(self.template)
 
-    def fingerprint(self, connection: Connection, document: Mapping[str, Any] | None) -> str:
+    def fingerprint(self, connection: Connection, template: Template | None) -> str:
         """The same for the same request of the same user: contents count, not where files are."""
         profile = connection.profile
         parts: dict[str, object] = {
@@ -101,8 +103,8 @@ class Submission:
             "api": profile.api_url,
             "user": profile.username,
         }
-        if document is not None:
-            parts["template"] = document
+        if template is not None:
+            parts["template"] = complete_document(template)
         if not isinstance(self.seeds, str):
             parts["seeds"] = [self.seeds.name, _digest(self.seeds)]
         return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -127,12 +129,12 @@ def submit_job(
 
     Raises `InputError` and what the API refuses; `StorageUnavailableError` when there is no answer.
     """
-    document = submission.document()
-    fingerprint = submission.fingerprint(connection, document)
+    template = submission.read_template()
+    fingerprint = submission.fingerprint(connection, template)
     pending = Pending(state_folder() / "submissions" / fingerprint)
     request = pending.load()
     if request is None:
-        body = _prepare(connection, submission, document, observer)
+        body = _prepare(connection, submission, template, observer)
         if estimate:
             _report_estimate(connection, submission, body, observer)
         request = JobRequest(key=str(uuid.uuid4()), body=body)
@@ -145,15 +147,15 @@ def submit_job(
 def _prepare(
     connection: Connection,
     submission: Submission,
-    document: Mapping[str, Any] | None,
+    given: Template | None,
     observer: Observer,
 ) -> dict[str, Any]:
     """Everything up to the job itself; what it creates is found again by the same submission."""
     api = connection.api
     template = (
         latest_template(api, str(submission.template))
-        if document is None
-        else ensure_template(api, document)
+        if given is None
+        else ensure_template(api, given)
     )
     if template.change:
         observer.notice(f"template {template.name!r}: {template.change} ({template.template_id})")

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.client.http import ApiClient, segment
 from runtime.domain.errors import TemplateError
-from runtime.domain.templates.document import document_of, parse_template
+from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.template import Template
 from runtime.inputs.templates import read_for_api
 
@@ -32,31 +32,32 @@ def template_path(template_id: str) -> str:
     return f"/templates/{segment(template_id)}"
 
 
-def read_document(source: TemplateSource) -> dict[str, Any]:
-    """The document of a template with every default written out; of a file with what it includes
-    from files beside it. Raises `TemplateError`.
+def read_source(source: TemplateSource) -> Template:
+    """The template of a source; of a file with what it includes from files beside it. Raises
+    `TemplateError`.
     """
     match source:
         case Path():
-            return document_of(read_for_api(source))
+            return read_for_api(source)
         case Template():
-            return document_of(source)
+            return source
         case _:
-            return document_of(parse_template(source))
+            return parse_template(source)
 
 
-def ensure_template(api: ApiClient, document: Mapping[str, Any]) -> TemplateInApi:
-    """The caller's template of a document's name with just that document.
+def ensure_template(api: ApiClient, template: Template) -> TemplateInApi:
+    """The caller's template of a template's name with just its document.
 
     It is created if there is none, and given a new version if its document has changed. Of several
     with the name it is the newest one. Raises what the API refuses.
     """
+    document = document_of(template)
     templates = api.items("/templates", "templates")
     found = next((each for each in templates if each["name"] == document["name"]), None)
     if found is None:
         return _of(api.post("/templates", document), change="created")
     stored = api.get(template_path(found["template_id"]))
-    if _normal(stored["document"]) == document:
+    if _normal(stored["document"]) == complete_document(template):
         return _of(stored)
     based_on = {"based_on_version": stored["version"]}
     changed = api.call("PUT", template_path(found["template_id"]), body={**document, **based_on})
@@ -75,8 +76,8 @@ def _of(view: Any, *, change: str | None = None) -> TemplateInApi:
 
 
 def _normal(document: Any) -> Any:
-    """A document with every default written out, as `document_of` does. None: an older program's,
-    which this one would not write.
+    """A document with every default written out, as `complete_document` does. None: an older
+    program's, which this one would not write.
     """
     given = {name: value for name, value in document.items() if value is not None}
     given["steps"] = [
@@ -84,6 +85,6 @@ def _normal(document: Any) -> Any:
         for step in document["steps"]
     ]
     try:
-        return document_of(parse_template(given))
+        return complete_document(parse_template(given))
     except TemplateError:
         return None

@@ -31,6 +31,10 @@ class StepCheck:
     id: str
     model: str
     max_tokens: int
+    schema_by: str | None = None
+    """How its schema reaches the model: service, grammar or words; None: it has none."""
+    schema_reason: str | None = None
+    """Why it goes in words alone, where the model would take another schema."""
     prompt: str | None = None
     system: str | None = None
 
@@ -112,6 +116,8 @@ def check_template(
                 id=each.step.id,
                 model=each.model,
                 max_tokens=each.max_tokens,
+                schema_by=None if each.form is None else str(each.form.way),
+                schema_reason=None if each.form is None else each.form.reason,
                 prompt=texts[each.step.id][0] if texts else None,
                 system=texts[each.step.id][1] if texts else None,
             )

@@ -12,7 +12,7 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.options import identity
-from runtime.domain.templates.document import document_of
+from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
@@ -41,7 +41,7 @@ class DatasetRequest:
 
     def identity(self) -> dict[str, object]:
         """The choices that make one dataset another, by the words users know them by."""
-        document = orjson.dumps(document_of(self.template), option=orjson.OPT_SORT_KEYS)
+        document = orjson.dumps(complete_document(self.template), option=orjson.OPT_SORT_KEYS)
         return {
             "template": hashlib.sha256(document).hexdigest(),
             "seeds": hashlib.sha256(self.seeds.body).hexdigest(),

@@ -15,6 +15,7 @@
     ├── LaunchError                   no machine for a worker now
     ├── RenderError                   one record's prompt could not be rendered
     ├── OutputError                   a reply that does not fit the step's output_schema
+    ├── OutputCheckError              a reply that could not be checked: time or memory limit
     ├── BudgetExceededError           the job's limit leaves no room for another call
     ├── ModelError                    a call to a model failed; `kind` says how (see retry.py)
     ├── LeaseLostError                another worker owns this work now; stop writing
@@ -138,6 +139,12 @@ class OutputError(SeedwrightError):
     """A reply that is not JSON or does not fit the step's schema."""
 
     code = "invalid_output"
+
+
+class OutputCheckError(SeedwrightError):
+    """A reply that could not be checked against the step's schema: time or memory limit."""
+
+    code = "output_not_checked"
 
 
 class BudgetExceededError(SeedwrightError):

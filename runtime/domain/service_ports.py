@@ -190,6 +190,8 @@ class TemplateVersion:
     version: int
     name: str
     created_at: datetime
+    published: bool
+    """Whether it was the latest version of its template while that was public."""
 
 
 class TemplateCatalog(Protocol):
@@ -211,6 +213,12 @@ class TemplateCatalog(Protocol):
         self, template_id: str, *, limit: int, after: str | None = None
     ) -> Page[TemplateVersion]:
         """Newest first. Raises `InputError` for an `after` it did not give."""
+        ...
+
+    def is_published(self, ref: TemplateRef) -> bool:
+        """Whether a version was the latest of its template while that was public. Nothing is said
+        of whether it is public now. Raises `TemplateNotFoundError`.
+        """
         ...
 
     def create(

@@ -1,6 +1,7 @@
 """Prompts and figures without a call: what records would send, and what they would cost."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import orjson
@@ -9,6 +10,7 @@ from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws, draw
 from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.seeds.seeds import Row
+from runtime.domain.templates.output_schema import resolve
 from runtime.domain.templates.template import Step, Template
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
@@ -18,6 +20,8 @@ MAX_SAMPLES: Final = 50
 
 _MAX_DEPTH: Final = 8
 """Levels of a schema that an example of it has."""
+_MAX_VALUES: Final = 30_000
+"""Values that an example may have: more than there are in any schema without references."""
 
 StandIns = Literal["note", "half", "full"]
 """What later steps see for the outputs of earlier ones: a short note, or a text of half or all the
@@ -74,27 +78,86 @@ def _stand_in(step: Step, stand_ins: StandIns) -> Any:
     return text if step.output_schema is None else example_of(step.output_schema, text)
 
 
-def example_of(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:
+def example_of(schema: Mapping[str, Any], text: str) -> Any:
     """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders; every
-    text in it is `text`.
+    text in it is `text`. A schema that refers to itself often has it with fewer levels.
     """
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "object" or (kind is None and "properties" in schema):
-        properties = schema.get("properties", {})
-        return {
-            name: example_of(each, text, depth + 1)
-            for name, each in properties.items()
-            if isinstance(each, Mapping) and depth < _MAX_DEPTH
+    for levels in range(_MAX_DEPTH, -1, -1):
+        with suppress(_TooLargeError):
+            return _Example(schema, text, levels).of(schema, 0)
+    return text
+
+
+class _TooLargeError(TemplateError):
+    """The example has more values than `_MAX_VALUES`."""
+
+
+class _Example:
+    """One example of a schema, with at most `levels` levels. References lead into `root`."""
+
+    def __init__(self, root: Mapping[str, Any], text: str, levels: int) -> None:
+        self._root = root
+        self._text = text
+        self._levels = levels
+        self._values = 0
+
+    def of(self, schema: Mapping[str, Any], depth: int) -> Any:
+        """Raises `_TooLargeError`."""
+        schema = _first_form(schema, self._root)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return schema["enum"][0]
+        kind = schema.get("type")
+        kind = kind[0] if isinstance(kind, list) and kind else kind
+        if kind == "object" or (kind is None and "properties" in schema):
+            properties = schema.get("properties", {})
+            self._count(len(properties))
+            return {
+                name: self.of(each, depth + 1)
+                for name, each in properties.items()
+                if isinstance(each, Mapping) and depth < self._levels
+            }
+        if kind == "array":
+            items = schema.get("items")
+            if depth >= self._levels or not isinstance(items, Mapping):
+                return []
+            return [self.of(items, depth + 1)]
+        return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(
+            str(kind), self._text
+        )
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > _MAX_VALUES:
+            raise _TooLargeError("the example is too large")
+
+
+def _first_form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`schema` with its reference, its allOf and the first of its other branches put in place."""
+    for _ in range(_MAX_DEPTH):
+        parts = list(schema.get("allOf", ()))
+        parts += [branches[0] for name in ("anyOf", "oneOf") if (branches := schema.get(name))]
+        if "$ref" in schema:
+            try:
+                parts.append(resolve(root, schema["$ref"]))
+            except LookupError:
+                return schema
+        if not parts:
+            break
+        merged = {
+            name: each
+            for name, each in schema.items()
+            if name not in {"$ref", "allOf", "anyOf", "oneOf"}
         }
-    if kind == "array":
-        items = schema.get("items")
-        return [example_of(items, text, depth + 1)] if isinstance(items, Mapping) else []
-    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), text)
+        properties: dict[str, Any] = {}
+        for part in (each for each in parts if isinstance(each, Mapping)):
+            properties |= part.get("properties", {})
+            merged = {**part, **merged}
+        if properties:
+            merged["properties"] = {**properties, **merged.get("properties", {})}
+        schema = merged
+    return schema
 
 
 def estimate_cost(
@@ -144,17 +207,18 @@ def _price_record(
     for step, (_, prompt, system), (_, long, long_system) in zip(
         plan.steps, likely, longest, strict=True
     ):
-        schema = step.step.output_schema
-        added = 0 if schema is None else len(orjson.dumps(schema))
-        characters = len(prompt + system) + added
-        size = len((long + long_system).encode()) + added + len(step.reader.instruction().encode())
+        schema = None if step.form is None else step.form.schema
+        added = step.instruction + ("" if schema is None else orjson.dumps(schema).decode())
+        characters = len(prompt + system + added)
+        size = len((long + long_system + added).encode())
         samples.append(
             StepSample(
                 price=step.price,
                 characters=characters,
                 size=max(size, characters),
                 max_tokens=step.max_tokens,
-                repairable=schema is not None,
+                repairable=step.form is not None,
+                raised_max_tokens=step.raised_max_tokens if step.may_grow else 0,
             )
         )
     return samples

@@ -1,12 +1,12 @@
 """From a model's text to a step's output: plain text, or data that fits the step's schema."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import orjson
-
-from runtime.domain.errors import OutputError
-from runtime.domain.templates.output_schema import compile_schema
+from runtime.domain.errors import ConfigurationError, OutputCheckError, OutputError
+from runtime.domain.templates.output_schema import is_plain
+from runtime.domain.templates.provider_schema import Places
+from runtime.engine.answers import Answer, answer_of_data, answer_of_text, candidates
 
 REFUSED_STOP_REASONS: Final = frozenset(
     {
@@ -19,53 +19,94 @@ REFUSED_STOP_REASONS: Final = frozenset(
 )
 """Converse's stop reasons after which there is no usable completion, though it was billed."""
 
-MAX_ERRORS_SHOWN: Final = 5
-MAX_ERROR_CHARACTERS: Final = 300
-"""Of one error. Errors quote the output, and a repair pays for every word of them."""
+CUT_STOP_REASON: Final = "max_tokens"
+"""Converse's word for a reply that was cut at its limit."""
 
-MAX_DEPTH: Final = 100
-"""Levels of lists and objects in an output: what can be read deeper can't all be written."""
+MAX_CHECKED: Final = 20
+"""Values of one reply that the render child is asked about: each may take all of its time."""
+
+Check = Callable[[object], Sequence[str]]
+"""Says what is wrong with a value; raises `OutputCheckError` where that can't be told in time."""
 
 
 class OutputReader:
-    """Reads the output of one step."""
+    """Reads the output of one step.
 
-    def __init__(self, schema: Mapping[str, object] | None) -> None:
+    `nullable` are the places at which a null of the model means that the member isn't there. A
+    schema that is not plain is checked in the render child: `check` asks it. A reader of such a
+    schema that was made without it reads no output.
+    """
+
+    def __init__(
+        self,
+        schema: Mapping[str, object] | None,
+        *,
+        nullable: Places = frozenset(),
+        check: Check | None = None,
+    ) -> None:
         self._schema = schema
-        self._validator = None if schema is None else compile_schema(schema)
+        self._nullable = nullable
+        self._check = check
+        self.needs_child = schema is not None and not is_plain(schema)
+        if check is None and schema is not None and not self.needs_child:
+            self._check = _check_here(schema)
 
-    def read(self, text: str) -> object:
-        """The output to store. Raises `OutputError`, whose message says to the model what is wrong.
+    def checked_by(self, check: Check) -> "OutputReader":
+        """The same reader; where its schema needs the child, one that asks it by `check`."""
+        if not self.needs_child:
+            return self
+        return OutputReader(self._schema, nullable=self._nullable, check=check)
+
+    def answer(self, text: str) -> Answer:
+        """The reply without its reasoning, and the reasoning."""
+        return answer_of_text(text) if self._schema is None else answer_of_data(text)
+
+    def read(self, text: str, *, cut: bool = False) -> object:
+        """The output to store. `cut` says that the text ends where the model had to stop.
+
+        Raises `OutputError`, whose message tells the model what is wrong, or `OutputCheckError`.
         The message may quote the output, so it is never logged.
         """
-        if not text.strip():
+        answer = self.answer(text)
+        if not answer.text.strip():
             raise OutputError("the reply was empty")
-        if self._validator is None:
-            return text
-        value = _parse_json(text)
-        if not _is_within(value, MAX_DEPTH):
-            raise OutputError(f"the value is nested deeper than {MAX_DEPTH} levels")
-        errors = []
-        for error in self._validator.iter_errors(value):
-            path = "/".join(str(part) for part in error.instance_path)
-            errors.append(f"{path or 'the document'}: {error.message}"[:MAX_ERROR_CHARACTERS])
-            if len(errors) == MAX_ERRORS_SHOWN:
-                break
-        if errors:
-            raise OutputError("; ".join(errors))
-        return value
-
-    def instruction(self) -> str:
-        """What to add to a prompt for a model that can't be constrained to the schema."""
         if self._schema is None:
-            return ""
-        return (
-            "\n\nAnswer with one JSON value and nothing else. It must be valid under this JSON "
-            f"Schema:\n{orjson.dumps(self._schema).decode()}"
-        )
+            return answer.text
+        if self._check is None:
+            raise ConfigurationError("this output_schema is checked in the render child: ask it")
+        values = candidates(answer.text)
+        if self.needs_child and len(values) > MAX_CHECKED:
+            raise OutputError(f"the reply holds {len(values)} values: give one of them only")
+        return self._fitting(values, self._check, cut=cut)
+
+    def _fitting(self, values: Sequence[object], check: Check, *, cut: bool) -> object:
+        """The one of `values` that fits the schema."""
+        problem = ""
+        fitting: list[object] = []
+        for each in values:
+            value = _without_nulls(each, self._nullable, ())
+            errors = check(value)
+            if errors:
+                problem = "; ".join(errors)
+            elif fitting:
+                raise OutputError("the reply holds several values that fit: give one of them only")
+            else:
+                fitting.append(value)
+        if not fitting:
+            raise OutputError(problem)
+        # Of all values only a number doesn't show where it ends.
+        if cut and isinstance(fitting[0], int | float) and not isinstance(fitting[0], bool):
+            raise OutputError("the number may have more digits")
+        return fitting[0]
 
 
-def repair_instruction(error: OutputError) -> str:
+def _check_here(schema: Mapping[str, object]) -> Check:
+    from runtime.engine.schema_check import SchemaCheck  # noqa: PLC0415 - loads a library
+
+    return SchemaCheck(schema).errors
+
+
+def repair_instruction(error: OutputError | OutputCheckError) -> str:
     """The user's turn that asks for a corrected output."""
     return (
         f"That answer can't be used: {error}.\nAnswer again with the corrected value only, "
@@ -73,33 +114,15 @@ def repair_instruction(error: OutputError) -> str:
     )
 
 
-def _parse_json(text: str) -> object:
-    """JSON, alone or as the first object or list inside prose or a code fence, as chat models write
-    it. One that is cut off is refused: a part of it would be wrong data.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as exc:
-        whole = exc
-    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
-    if starts:
-        rest = text[min(starts) :]
-        try:
-            return orjson.loads(rest)
-        except orjson.JSONDecodeError as exc:
-            end = exc.pos
-        try:
-            # If the parser stopped behind a complete value, what it has read so far is one.
-            return orjson.loads(rest[:end])
-        except orjson.JSONDecodeError:
-            pass
-    raise OutputError(f"not valid JSON: {whole.msg}")
-
-
-def _is_within(value: object, levels: int) -> bool:
-    """Whether lists and objects in `value` are nested at most `levels` deep."""
+def _without_nulls(value: object, nullable: Places, path: tuple[str | None, ...]) -> object:
+    if not nullable:
+        return value
     if isinstance(value, dict):
-        return levels > 0 and all(_is_within(each, levels - 1) for each in value.values())
+        return {
+            name: _without_nulls(each, nullable, (*path, name))
+            for name, each in value.items()
+            if each is not None or (*path, name) not in nullable
+        }
     if isinstance(value, list):
-        return levels > 0 and all(_is_within(each, levels - 1) for each in value)
-    return True
+        return [_without_nulls(each, nullable, (*path, None)) for each in value]
+    return value

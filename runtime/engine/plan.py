@@ -1,45 +1,72 @@
 """What a job will call: its template with models, prices and output readers resolved."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+from typing import Final
 
 import orjson
 
 from runtime.contract.keys import prices_key
-from runtime.domain.errors import ObjectExistsError
+from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.ports import ObjectStore, TemplateStore
-from runtime.domain.templates.template import Step, Template
+from runtime.domain.templates.document import resolve_includes
+from runtime.domain.templates.grammar_schema import for_grammar
+from runtime.domain.templates.provider_schema import ProviderSchema, in_words
+from runtime.domain.templates.service_schema import for_service
+from runtime.domain.templates.template import OnTruncation, Step, Template
 from runtime.engine.outputs import OutputReader
+from runtime.engine.rendering.renderer import TemplateEngine
+
+_GRAMMAR_PROVIDER: Final = "local"
+"""The provider in the price table whose models run here, behind a grammar."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
-    """One step, ready to be called. `constrained` models are given the schema itself; others are
-    informed of it in the prompt.
+    """One step, ready to be called. `form` is how its schema reaches the model, None without one.
+    `raised_max_tokens` is the limit of a second call after a reply that was cut.
     """
 
     step: Step
     model: str
     price: Price
     reader: OutputReader
-    constrained: bool
+    form: ProviderSchema | None
     max_tokens: int
+    raised_max_tokens: int
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a reply that was cut is asked for once more, with a larger limit."""
+        asked = self.step.on_truncation is OnTruncation.RETRY
+        return asked and self.raised_max_tokens > self.max_tokens
+
+    @property
+    def instruction(self) -> str:
+        """What the prompt says about the schema; empty if that is nothing."""
+        return "" if self.form is None else self.form.instruction
 
     def request(
-        self, messages: tuple[Message, ...], *, system: str | None, model_seed: int
+        self,
+        messages: tuple[Message, ...],
+        *,
+        system: str | None,
+        model_seed: int,
+        raised: bool = False,
     ) -> ModelRequest:
         """One attempt of this step."""
         return ModelRequest(
             model=self.model,
             messages=messages,
             system=system,
-            max_tokens=self.max_tokens,
+            max_tokens=self.raised_max_tokens if raised else self.max_tokens,
             temperature=self.step.temperature,
-            output_schema=self.step.output_schema if self.constrained else None,
+            output_schema=None if self.form is None else self.form.schema,
             seed=model_seed,
         )
 
@@ -60,6 +87,20 @@ class Plan:
     template: Template
     steps: tuple[StepPlan, ...]
 
+    def checked_by(self, engine: TemplateEngine) -> "Plan":
+        """The same plan, with readers that ask the engine's child about schemas that need it.
+        The engine has to have the plan's template loaded when they read.
+        """
+        return replace(
+            self,
+            steps=tuple(
+                replace(
+                    each, reader=each.reader.checked_by(partial(engine.check_output, each.step.id))
+                )
+                for each in self.steps
+            ),
+        )
+
 
 class Templates:
     """Loads the pinned versions of a job's template and of everything it includes."""
@@ -68,13 +109,17 @@ class Templates:
         self._store = store
 
     def load_template(self, job: Job) -> Template:
-        """Raises `TemplateNotFoundError`, a `ValueError` with "Template not found" in it."""
-        template = self._store.load_template(job.config.template)
-        fragments = {
-            name: self._store.load_template(ref).steps[0].prompt
-            for name, ref in job.config.includes.items()
-        }
-        return replace(template, fragments={**template.fragments, **fragments})
+        """The template as it was when the job was created: what it includes, and what it requires
+        of every seed. Raises `TemplateNotFoundError`, a `ValueError` with "Template not found".
+        """
+
+        def load(name: str) -> str:
+            ref = job.config.includes.get(name)
+            if ref is None:
+                raise TemplateNotFoundError(f'Template not found: include "{name}" is not pinned')
+            return self._store.load_template(ref).steps[0].prompt
+
+        return resolve_includes(self._store.load_template(job.config.template), load)
 
 
 def make_plan(
@@ -95,14 +140,27 @@ def _plan_step(
 ) -> StepPlan:
     model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
     price = prices.price(model_id, on)
+    form = _form(step.output_schema, price)
     return StepPlan(
         step=step,
         model=model_id,
         price=price,
-        reader=OutputReader(step.output_schema),
-        constrained=step.output_schema is not None and price.structured_output,
+        reader=OutputReader(
+            step.output_schema, nullable=frozenset() if form is None else form.nullable
+        ),
+        form=form,
         max_tokens=min(step.max_tokens, price.max_output_tokens),
+        raised_max_tokens=min(2 * step.max_tokens, price.max_output_tokens),
     )
+
+
+def _form(schema: Mapping[str, object] | None, price: Price) -> ProviderSchema | None:
+    """How `schema` reaches a model of that price; None if there is no schema."""
+    if schema is None:
+        return None
+    if not price.structured_output:
+        return in_words(schema)
+    return for_grammar(schema) if price.provider == _GRAMMAR_PROVIDER else for_service(schema)
 
 
 def pin_prices(objects: ObjectStore, job_id: str, prices: PriceTable) -> PriceTable:

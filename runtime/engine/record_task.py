@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.domain.errors import OutputError
+from runtime.domain.errors import OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import Failure, clean_text
 from runtime.domain.jobs.sampling import Draw
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
 from runtime.domain.models.retry import Attempts
-from runtime.engine.outputs import REFUSED_STOP_REASONS, repair_instruction
+from runtime.domain.templates.template import OnTruncation
+from runtime.engine.outputs import CUT_STOP_REASON, REFUSED_STOP_REASONS, repair_instruction
 from runtime.engine.plan import Plan, StepPlan
 from runtime.engine.rendering.renderer import RenderRequest
 
 MAX_FAILURE_MESSAGE_CHARACTERS = 500
+
+TRUNCATED = "truncated"
+"""Kind of a failure: the reply was cut before its output was complete."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,8 @@ class RecordTask:
     results: dict[str, Mapping[str, object]] = field(default_factory=dict)
     invalid: str | None = None
     """The current step's refused output, which the next call asks to repair."""
+    raised: bool = False
+    """Whether a reply to the current step was cut, and its calls have the raised limit now."""
     prompt: str | None = None
     system: str | None = None
     attempts: Attempts = field(default_factory=Attempts)
@@ -47,46 +53,56 @@ class RecordTask:
     @property
     def partial(self) -> Partial | None:
         """What would be lost with this task; None if nothing is paid for yet."""
-        if not self.results and self.invalid is None:
+        if not self.results and self.invalid is None and not self.raised:
             return None
-        return Partial(steps=dict(self.results), invalid=self.invalid)
+        return Partial(steps=dict(self.results), invalid=self.invalid, raised=self.raised)
 
     def resume(self, partial: Partial) -> None:
         """Go on from paid work of an earlier run."""
         names = [step.step.id for step in self.plan.steps]
         self.results = {name: partial.steps[name] for name in names if name in partial.steps}
         self.invalid = None if self.finished else partial.invalid
+        self.raised = partial.raised and not self.finished
 
     def request(self) -> ModelRequest:
         """The next call, from the rendered prompt; a repair carries the refused output along."""
         plan = self.step
-        prompt = (self.prompt or "") + ("" if plan.constrained else plan.reader.instruction())
+        prompt = (self.prompt or "") + plan.instruction
         messages = [Message(role=Role.USER, text=prompt)]
         if self.invalid is not None and self.invalid.strip():
             try:
                 plan.reader.read(self.invalid)
-            except OutputError as error:
+            except (OutputError, OutputCheckError) as error:
                 messages += [
                     Message(role=Role.ASSISTANT, text=self.invalid),
                     Message(role=Role.USER, text=repair_instruction(error)),
                 ]
         # A repair and a second attempt are new draws: the same seed would give the same answer.
         return plan.request(
-            tuple(messages), system=self.system, model_seed=self.draw.model_seed + self.calls
+            tuple(messages),
+            system=self.system,
+            model_seed=self.draw.model_seed + self.calls,
+            raised=self.raised,
         )
 
     def answered(self, reply: ModelReply) -> Failure | None:
-        """Take the reply in: the step ends, or asks for its repair, or the record has failed."""
-        plan, text = self.step, clean_text(reply.text)
+        """Take the reply in: the step ends, or calls once more, or the record has failed."""
+        plan = self.step
+        answer = plan.reader.answer(clean_text(reply.text))
+        cut = reply.stop_reason == CUT_STOP_REASON
         if reply.stop_reason in REFUSED_STOP_REASONS:
             return self.failure(reply.stop_reason, "the model gave no usable completion")
         try:
-            output = plan.reader.read(text)
+            output = plan.reader.read(answer.text, cut=cut)
+        except OutputCheckError as error:
+            # Asking again would cost a call, and the next answer would hardly be checked sooner.
+            return self.failure(error.code, str(error))
         except OutputError as error:
-            if self.invalid is not None:
-                return self.failure(error.code, f"{error} (after one repair)")
-            self.invalid = text
-            return None
+            return self._truncated() if cut else self._refused(answer.text, error)
+        # Data that fits its schema is whole, whatever was cut behind it.
+        is_text = plan.step.output_schema is None
+        if cut and is_text and plan.step.on_truncation is not OnTruncation.KEEP:
+            return self._truncated()
         result: dict[str, object] = {
             "output": output,
             "model": plan.model,
@@ -94,10 +110,36 @@ class RecordTask:
         }
         if self.plan.template.keep_prompts:
             result["prompt"] = self.prompt
+            if self.system is not None:
+                result["system"] = self.system
+        thoughts = [each for each in (reply.reasoning, answer.reasoning) if each]
+        if self.plan.template.keep_reasoning and thoughts:
+            result["reasoning"] = "\n\n".join(thoughts)
         self.results[plan.step.id] = result
         self.invalid = self.prompt = self.system = None
+        self.raised = False
         self.attempts = Attempts()
         return None
+
+    def _refused(self, text: str, error: OutputError) -> Failure | None:
+        """A whole reply that is no output: asked to be repaired, once."""
+        if self.invalid is not None:
+            return self.failure(error.code, f"{error} (after one repair)")
+        self.invalid = text
+        return None
+
+    def _truncated(self) -> Failure | None:
+        """A reply that was cut too early: another one within the same limit would be, too."""
+        plan = self.step
+        if plan.may_grow and not self.raised:
+            self.raised = True
+            return None
+        limit = plan.raised_max_tokens if self.raised else plan.max_tokens
+        advice = "raise max_tokens" if limit < plan.price.max_output_tokens else "ask for less"
+        return self.failure(
+            TRUNCATED,
+            f"the reply was cut at {limit} tokens (max_tokens), reasoning included: {advice}",
+        )
 
     def failure(self, kind: str, message: str) -> Failure:
         """The record as a line of failures.jsonl."""

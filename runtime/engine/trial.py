@@ -58,7 +58,8 @@ def try_record(
     Raises `TemplateError` or `ModelError` where not even one call was made and paid for.
     """
     started = clock.monotonic()
-    capped = replace(plan, steps=tuple(_capped(step) for step in plan.steps))
+    checked = plan.checked_by(engine)
+    capped = replace(checked, steps=tuple(_capped(step) for step in checked.steps))
     task = RecordTask(
         job_id="",
         index=0,
@@ -90,7 +91,11 @@ def try_record(
 
 
 def _capped(step: StepPlan) -> StepPlan:
-    return replace(step, max_tokens=min(step.max_tokens, MAX_OUTPUT_TOKENS))
+    return replace(
+        step,
+        max_tokens=min(step.max_tokens, MAX_OUTPUT_TOKENS),
+        raised_max_tokens=min(step.raised_max_tokens, MAX_OUTPUT_TOKENS),
+    )
 
 
 def _render(engine: TemplateEngine, task: RecordTask) -> None:

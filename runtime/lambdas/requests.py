@@ -16,6 +16,7 @@ from runtime.lambdas.api_model import ApiModel, NoBody
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A template document has at most 256 KiB, and nothing else that is posted comes near that."""
 
+_MAX_PLACE_CHARACTERS: Final = 200
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 
 BodyT = TypeVar("BodyT", bound=ApiModel)
@@ -107,7 +108,7 @@ class InvalidFieldsError(InputError):
 
 def _invalid(exc: ValidationError) -> InputError:
     """A client's mistakes in its own words: which field, and what is expected there."""
-    problems: list[tuple[str, str]] = []
+    problems: dict[tuple[str, str], None] = {}  # a set that keeps its order
     for error in exc.errors(include_url=False, include_input=False, include_context=True):
         kind, message = error["type"], error["msg"]
         if kind == "json_invalid":
@@ -122,6 +123,7 @@ def _invalid(exc: ValidationError) -> InputError:
                 message = str(error.get("ctx", {}).get("error", message))
             case _:
                 message = message[:1].lower() + message[1:]
-        if (name, message) not in problems:
-            problems.append((name, message))
-    return InvalidFieldsError(problems[:MAX_DETAILS])
+        problems[name[:_MAX_PLACE_CHARACTERS], message] = None
+        if len(problems) == MAX_DETAILS:
+            break
+    return InvalidFieldsError(list(problems))

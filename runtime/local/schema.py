@@ -111,6 +111,14 @@ _FOR_THE_API: Final = (
     "CREATE INDEX public_heads ON template_heads (public, created_at, template_id)",
 )
 
+_PUBLISHED_VERSIONS: Final = (
+    # Whether a version was the latest one while its template was public.
+    "ALTER TABLE templates ADD COLUMN published INTEGER NOT NULL DEFAULT 0",
+    """UPDATE templates SET published = 1 WHERE (template_id, version) IN (
+        SELECT template_id, latest_version FROM template_heads WHERE public = 1
+    )""",
+)
+
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
@@ -130,6 +138,14 @@ def _add_what_the_api_needs(connection: sqlite3.Connection) -> None:
     for statement in _FOR_THE_API:
         connection.execute(statement)
     _describe_templates(connection)
+
+
+def _note_what_is_published(connection: sqlite3.Connection) -> None:
+    """Of versions that were replaced before, nobody knows whether they were ever public: they
+    count as private.
+    """
+    for statement in _PUBLISHED_VERSIONS:
+        connection.execute(statement)
 
 
 def _describe_templates(connection: sqlite3.Connection) -> None:
@@ -179,6 +195,7 @@ def _document(text: str) -> dict[str, object]:
 _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _create_tables,
     _add_what_the_api_needs,
+    _note_what_is_published,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

@@ -21,7 +21,7 @@ _LIST: Final = """
 _LIST_OWN: Final = _LIST.format(column="user_id")
 _LIST_PUBLIC: Final = _LIST.format(column="public")
 _LIST_VERSIONS: Final = """
-    SELECT version, name, created_at FROM templates
+    SELECT version, name, created_at, published FROM templates
     WHERE template_id = :template_id AND version < coalesce(:before, version + 1)
         AND expires_at IS NULL
     ORDER BY version DESC LIMIT :limit"""
@@ -71,6 +71,15 @@ class SqliteTemplateCatalog:
             _LIST_VERSIONS, {"template_id": template_id, "before": before, "limit": limit + 1}
         )
         return page_of(rows, limit, item=_version_of, place=lambda row: str(row["version"]))
+
+    def is_published(self, ref: TemplateRef) -> bool:
+        rows = self._database.rows(
+            "SELECT published FROM templates WHERE template_id = ? AND version = ?",
+            (ref.template_id, ref.version),
+        )
+        if not rows:
+            raise TemplateNotFoundError(f"Template not found: {ref.template_id}")
+        return bool(rows[0]["published"])
 
     def create(
         self, user_id: str, template_id: str, template: Template, *, public: bool
@@ -158,4 +167,5 @@ def _version_of(row: sqlite3.Row) -> TemplateVersion:
         version=row["version"],
         name=row["name"],
         created_at=datetime.fromisoformat(row["created_at"]),
+        published=bool(row["published"]),
     )

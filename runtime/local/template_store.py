@@ -77,7 +77,9 @@ def put_version(
     public: bool,
     now: str,
 ) -> None:
-    """Add a version, which the caller's transaction has seen to be free, and make it the latest."""
+    """Add a version, which the caller's transaction has seen to be free, and make it the latest.
+    The one before is published if its template is public, also where an older program wrote it.
+    """
     values = {
         "template_id": ref.template_id,
         "version": ref.version,
@@ -89,8 +91,15 @@ def put_version(
         "now": now,
     }
     connection.execute(
-        "INSERT INTO templates (template_id, version, user_id, name, document, created_at)"
-        " VALUES (:template_id, :version, :user_id, :name, :document, :now)",
+        "UPDATE templates SET published = 1 WHERE (template_id, version) IN ("
+        " SELECT template_id, latest_version FROM template_heads"
+        " WHERE template_id = :template_id AND public = 1)",
+        values,
+    )
+    connection.execute(
+        "INSERT INTO templates"
+        " (template_id, version, user_id, name, document, created_at, published)"
+        " VALUES (:template_id, :version, :user_id, :name, :document, :now, :public)",
         values,
     )
     connection.execute(_PUT_HEAD, values)

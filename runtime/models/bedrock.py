@@ -18,7 +18,7 @@ What a failure means is decided by the class of the exception, the HTTP status a
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import botocore.exceptions as sdk
@@ -30,6 +30,7 @@ from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
     from mypy_boto3_bedrock_runtime.type_defs import (
+        ContentBlockOutputTypeDef,
         ConverseRequestTypeDef,
         ConverseResponseTypeDef,
         InferenceConfigurationTypeDef,
@@ -149,10 +150,9 @@ def _arguments(request: ModelRequest) -> "ConverseRequestTypeDef":
     }
     if request.system:
         arguments["system"] = [{"text": request.system}]
-    schema = None if request.output_schema is None else bedrock_schema(request.output_schema)
-    if schema is not None:
+    if request.output_schema is not None:
         # A YAML template may hold dates in an enum; `default` writes them as the text they were.
-        text = json.dumps(schema, default=str)
+        text = json.dumps(request.output_schema, default=str)
         arguments["outputConfig"] = {
             "textFormat": {
                 "type": "json_schema",
@@ -162,62 +162,26 @@ def _arguments(request: ModelRequest) -> "ConverseRequestTypeDef":
     return arguments
 
 
-def bedrock_schema(schema: object) -> dict[str, object] | None:
-    """`schema` reduced to the part of JSON Schema that Bedrock accepts.
-
-    Keywords that it refuses (minimum, pattern, …) are dropped and left to the validation of the
-    reply; every object is closed. None if the rest would say nothing or something else ($ref,
-    objects with free keys, lists of anything): the request is then sent without a schema.
-    """
-    if not isinstance(schema, Mapping):
-        return None
-    kept = {
-        name: schema[name] for name in ("type", "description", "enum", "const") if name in schema
-    }
-    named = kept.get("type")
-    types = named if isinstance(named, list) else [named]
-    branches = schema.get("anyOf")
-    if isinstance(branches, list):
-        kept["anyOf"] = [bedrock_schema(branch) for branch in branches]
-        if None in kept["anyOf"]:
-            return None
-    if "object" in types:
-        members = _object_members(schema)
-        if members is None:
-            return None
-        kept |= members
-    if "array" in types:
-        kept["items"] = bedrock_schema(schema.get("items"))
-        if kept["items"] is None:
-            return None
-    return kept if kept.keys() & {"type", "enum", "const", "anyOf"} else None
-
-
-def _object_members(schema: Mapping[str, object]) -> dict[str, object] | None:
-    properties = schema.get("properties")
-    if not isinstance(properties, Mapping) or not properties:
-        return None
-    reduced = {name: bedrock_schema(member) for name, member in properties.items()}
-    required = schema.get("required", [])
-    if not isinstance(required, list) or not set(required) <= reduced.keys():
-        return None
-    if None in reduced.values():
-        return None
-    return {"properties": reduced, "required": required, "additionalProperties": False}
-
-
 # ── reply ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _reply(response: "ConverseResponseTypeDef") -> ModelReply:
     """Raises `KeyError` or `TypeError` when the answer is not a completion."""
     blocks = response["output"]["message"]["content"]
-    text = "".join(block.get("text", "") for block in blocks)
     return ModelReply(
-        text=clean_text(text),
+        text=clean_text("".join(block.get("text", "") for block in blocks)),
+        reasoning=clean_text("\n\n".join(_thoughts(blocks))) or None,
         usage=_usage(response.get("usage")),
         stop_reason=response.get("stopReason", "end_turn"),
     )
+
+
+def _thoughts(blocks: "Sequence[ContentBlockOutputTypeDef]") -> Iterator[str]:
+    """The readable blocks of reasoning; a provider may encrypt others."""
+    for block in blocks:
+        text = block.get("reasoningContent", {}).get("reasoningText", {}).get("text")
+        if text:
+            yield text
 
 
 def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:

@@ -14,7 +14,7 @@ import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -254,7 +254,8 @@ def _reply(parts: list[dict[str, Any]]) -> ModelReply:
     usage = last["usage"]
     cached = usage["prompt_tokens_details"]["cached_tokens"]
     return ModelReply(
-        text=clean_text("".join(choice["delta"].get("content") or "" for choice in choices)),
+        text=clean_text(_joined(choices, "content")),
+        reasoning=clean_text(_joined(choices, "reasoning_content")) or None,
         usage=Usage(
             input_tokens=usage["prompt_tokens"] - cached,
             output_tokens=usage["completion_tokens"],
@@ -262,6 +263,10 @@ def _reply(parts: list[dict[str, Any]]) -> ModelReply:
         ),
         stop_reason=_STOP_REASONS.get(reason, reason),
     )
+
+
+def _joined(choices: Iterable[Mapping[str, Any]], part: str) -> str:
+    return "".join(choice["delta"].get(part) or "" for choice in choices)
 
 
 def _closed_error() -> ModelError:

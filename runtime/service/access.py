@@ -63,9 +63,31 @@ def readable_version(
     """One version of the template that the path names, the latest by default. Raises
     `TemplateNotFoundError`.
     """
-    head = readable_template(request)
-    ref = head.at(version)
+    template_id = request.path["template_id"]
+    head, ref = find_version(request.ports, request.caller, template_id, version)
     return head, ref, request.ports.templates.load_template(ref)
+
+
+def find_version(
+    ports: ApiPorts, caller: str, template_id: str, version: int | None
+) -> tuple[TemplateHead, TemplateRef]:
+    """A version of the caller's own template, or one that was published of a public template; the
+    latest by default. Raises `TemplateNotFoundError`.
+    """
+    head = find_template(ports, caller, template_id)
+    ref = head.at(version)
+    # The latest version of a public template is published.
+    if head.user_id != caller and ref != head.latest:
+        missing = TemplateNotFoundError(
+            f"template {template_id} has no version {version}: the latest is {head.latest_version}"
+        )
+        try:
+            published = ports.template_catalog.is_published(ref)
+        except TemplateNotFoundError as exc:
+            raise missing from exc
+        if not published:
+            raise missing
+    return head, ref
 
 
 def find_template(ports: ApiPorts, caller: str, template_id: str) -> TemplateHead:

@@ -22,7 +22,7 @@ from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.service import includes
-from runtime.service.access import find_template
+from runtime.service.access import find_version
 from runtime.service.seed_rows import open_rows
 
 MAX_ROWS: Final = 1000
@@ -45,8 +45,7 @@ def prepare_template(
 
     Raises `TemplateNotFoundError` (also for an include), `TemplateError`, `PriceError`.
     """
-    head = find_template(ports, caller, template_id)
-    ref = head.at(version)
+    _, ref = find_version(ports, caller, template_id, version)
     resolved = includes.resolve(ports, caller, ports.templates.load_template(ref))
     plan = make_plan(
         resolved.template,

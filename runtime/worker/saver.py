@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from runtime.domain.errors import StorageUnavailableError
-from runtime.domain.jobs.checkpoint import Checkpoint, Partial
+from runtime.domain.jobs.checkpoint import Checkpoint, Partial, partial_of
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.record import Failure, Record, kind_of
@@ -141,7 +141,7 @@ class Saver:
                 continue
             self._tokens += document["tokens"]
             if line is None:
-                self.partials[index] = Partial(steps=document["steps"], invalid=document["invalid"])
+                self.partials[index] = partial_of(document)
             elif document["failed"]:
                 self._take_failure(index, line.encode())
             else:
@@ -157,7 +157,7 @@ class Saver:
         """A reply was paid for and its record goes on: keep the reply."""
         self._tokens += tokens
         if partial is not None:
-            self._write_journal(index, tokens, {"steps": partial.steps, "invalid": partial.invalid})
+            self._write_journal(index, tokens, partial.document())
 
     def record(self, record: Record, tokens: int) -> None:
         """A record is finished; its last reply used `tokens`."""

@@ -265,7 +265,7 @@ class Worker:
         pool = self._make_pool()
         run = Run(
             job=job,
-            plan=plan,
+            plan=plan.checked_by(self.template_engine),
             seeds=seeds,
             saver=saver,
             guard=guard,

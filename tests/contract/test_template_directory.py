@@ -156,6 +156,28 @@ def test_an_update_adds_a_version_and_moves_the_head(
     assert name_of(open_api_ports(), 1) == "t 1"
 
 
+def test_a_version_is_published_if_it_was_saved_while_its_template_was_public(
+    api_ports: ApiStorage,
+) -> None:
+    head = create(api_ports, public=False)
+    for public in (True, True, False, True):
+        head = update(api_ports, head, public=public)
+    expected = {1: False, 2: True, 3: True, 4: False, 5: True}
+
+    def published(version: int) -> bool:
+        ref = TemplateRef(template_id="t", version=version)
+        return api_ports.template_catalog.is_published(ref)
+
+    assert {version: published(version) for version in expected} == expected
+    listed = api_ports.template_catalog.list_versions("t", limit=9).items
+    assert {each.version: each.published for each in listed} == expected
+    for template_id, version in (("nothing", 1), ("t", 0), ("t", 6)):
+        with pytest.raises(TemplateNotFoundError):
+            api_ports.template_catalog.is_published(
+                TemplateRef(template_id=template_id, version=version)
+            )
+
+
 def test_an_update_of_what_has_changed_meanwhile_is_refused(api_ports: ApiStorage) -> None:
     first = create(api_ports)
     second = update(api_ports, first)

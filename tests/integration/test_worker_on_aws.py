@@ -163,9 +163,10 @@ def test_an_answer_that_does_not_fit_is_repaired_once(world: WorkerWorld, model:
     first, repair = (request.body for request in world.double.requests)
     constrained = model == SCHEMA_MODEL
     assert ("outputConfig" in first) is constrained
-    # Only a model that can't be held to the schema is told of it.
+    # A model that can't be held to the schema is shown it, another one what the service left out.
     text = first["messages"][0]["content"][0]["text"]
-    assert (text == "Review product 0.") is constrained
+    assert text.startswith("Review product 0.\n\n")
+    assert text.endswith('\nscore: {"minimum":1,"maximum":5}') is constrained
     assert ('"score"' in text) is not constrained
     assert [message["role"] for message in repair["messages"]] == ["user", "assistant", "user"]
     assert repair["messages"][1]["content"][0]["text"] == '{"score": 9}'

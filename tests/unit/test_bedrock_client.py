@@ -27,7 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import Message, ModelRequest, Role, Usage
-from runtime.models.bedrock import BedrockModels, bedrock_schema
+from runtime.domain.templates.provider_schema import Way
+from runtime.domain.templates.service_schema import for_service
+from runtime.models.bedrock import BedrockModels
 from tests.fixtures import bedrock_double
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 
@@ -546,7 +548,8 @@ REVIEW = {
 def test_a_schema_is_reduced_to_what_bedrock_takes(
     models: BedrockModels, double: BedrockDouble
 ) -> None:
-    reply = models.converse(request(output_schema=REVIEW))
+    form = for_service(REVIEW)
+    reply = models.converse(request(output_schema=form.schema))
 
     text_format = double.requests[0].body["outputConfig"]["textFormat"]
     assert text_format["type"] == "json_schema"
@@ -558,9 +561,9 @@ def test_a_schema_is_reduced_to_what_bedrock_takes(
             "text": {"type": "string", "description": "the review"},
             "stars": {"type": "integer"},
             "minimum": {"type": ["number", "null"]},
-            "mood": {"enum": ["glad", "sad"]},
-            "since": {"const": "2026-01-02"},
-            "tags": {"type": "array", "items": {"type": "string"}},
+            "mood": {"anyOf": [{"enum": ["glad", "sad"]}, {"type": "null"}]},
+            "since": {"anyOf": [{"const": "2026-01-02"}, {"type": "null"}]},
+            "tags": {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
             "author": {
                 "anyOf": [
                     {
@@ -568,11 +571,12 @@ def test_a_schema_is_reduced_to_what_bedrock_takes(
                         "properties": {"name": {"type": "string"}},
                         "required": [],
                         "additionalProperties": False,
-                    }
+                    },
+                    {"type": "null"},
                 ]
             },
         },
-        "required": ["text", "stars"],
+        "required": ["text", "stars", "minimum", "mood", "since", "tags", "author"],
         "additionalProperties": False,
     }
     assert list(sent["properties"]) == list(REVIEW["properties"])  # type: ignore[call-overload]
@@ -588,19 +592,22 @@ def test_a_schema_is_reduced_to_what_bedrock_takes(
         {"type": ["object", "null"]},
         {"type": "array"},
         {"type": "array", "items": True},
-        {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}},
+        {"$ref": "#/$defs/a", "$defs": {"b": {"type": "string"}}},
         {"type": "object", "properties": {"a": {"$ref": "#"}}},
         {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["b"]},
         {"anyOf": [{"type": "string"}, {}]},
-        {"oneOf": [{"type": "string"}]},
+        {"oneOf": [{"type": "string"}], "anyOf": [{"type": "string"}]},
     ],
 )
 def test_a_schema_that_bedrock_cannot_express_is_not_sent(
     models: BedrockModels, double: BedrockDouble, schema: dict[str, object]
 ) -> None:
-    assert bedrock_schema(schema) is None
+    form = for_service(schema)
+    assert (form.way, form.schema) == (Way.WORDS, None)
+    assert form.reason
+    assert json.dumps(schema, separators=(",", ":")) in form.instruction
 
-    models.converse(request(output_schema=schema))
+    models.converse(request(output_schema=form.schema))
 
     assert "outputConfig" not in double.requests[0].body
 

@@ -4,6 +4,9 @@ a test of its own.
 Alice has one of everything. Bob sends each request that the route table allows with ids of hers in
 every place that an id has: the path, and each field of the body that names something. He gets what
 he would get for something that does not exist, and nothing of hers is read out or changed.
+
+What is shared is a case of its own: of a public template Bob gets the published versions (E13), and
+what he publishes changes nothing of hers (E12).
 """
 
 import json
@@ -18,12 +21,13 @@ from runtime.contract.functions import Route
 from runtime.contract.routes import ROUTES
 from runtime.contract.tables import TABLES
 from runtime.domain.jobs.job import JobStatus
+from runtime.lambdas.cursor import MAX_LIMIT
 from runtime.lambdas.http import NoBody
 from runtime.lambdas.router import endpoint_of
 from tests.fixtures.api import Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws import BUCKET
-from tests.fixtures.lambda_events import BOB
+from tests.fixtures.lambda_events import ALICE, BOB
 from tests.fixtures.worker_world import step
 
 MARK = "alices-secret-kettle"
@@ -46,6 +50,9 @@ VALUES: Mapping[str, Any] = {
 
 IDENTIFYING = ("template_id", "seed_data_path", "s3_key")
 """Fields of bodies that name something which belongs to somebody."""
+
+VERSION_FIELDS = ("version", "template_version", "based_on_version")
+"""Fields of bodies and queries that name a version of a template."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +187,96 @@ def test_what_is_anothers_does_not_exist(api_world: ApiWorld, attempt: Attempt) 
     for mine, none in ((owned.job_id, SOME_ID), (owned.template_id, SOME_ID)):
         told = told.replace(mine, none)
     assert told == json.dumps(missing.body), "the answers tell what exists and what doesn't"
+
+
+def version_routes() -> Iterator[Route]:
+    """Every route that takes a version of a template."""
+    for route in ROUTES:
+        endpoint = endpoint_of(route)
+        fields = {*endpoint.body.model_fields, *endpoint.query.model_fields}
+        if route.authenticated and fields & set(VERSION_FIELDS):
+            yield route
+
+
+def send_version(world: ApiWorld, route: Route, template_id: str, version: int) -> Reply:
+    """Bob's request for a version of a template that isn't his."""
+    endpoint = endpoint_of(route)
+    path = route.path.replace("{template_id}", template_id)
+    event: dict[str, Any] = {}
+    names = [name for name in VERSION_FIELDS if name in endpoint.query.model_fields]
+    event["query"] = {name: str(version) for name in names}
+    if endpoint.body is not NoBody:
+        nothing = Belongings(job_id="", template_id=template_id, seeds="")
+        event["body"] = body_of(endpoint.body, "template_id", nothing, template_id)
+        event["body"] |= {
+            name: version for name in VERSION_FIELDS if name in endpoint.body.model_fields
+        }
+    return world.call(route.method, path, user=BOB, **event)
+
+
+@pytest.mark.parametrize("route", list(version_routes()), ids=lambda route: route.key)
+def test_e13_a_version_that_was_never_published_does_not_exist(
+    api_world: ApiWorld, route: Route
+) -> None:
+    world = api_world
+    world.aws.s3.put_object(
+        Bucket=BUCKET, Key=VALUES["seed_data_path"], Body=b'{"product": "kettle"}\n'
+    )
+    template_id = world.template(step(prompt=f"{MARK} {{{{ product }}}}"))
+    public = {"name": "Public", "steps": [step(prompt="Review {{ product }}.")], "public": True}
+    assert world.put(f"/templates/{template_id}", public).status == 200
+
+    hidden = send_version(world, route, template_id, 1)
+    missing = send_version(world, route, template_id, 3)
+    if route.method == "PUT":  # a version it is based on: his own templates only
+        assert (hidden.status, missing.status) == (403, 403)
+        return
+    assert (hidden.status, missing.status) == (404, 404), hidden
+    assert MARK not in json.dumps(hidden.body)
+    assert hidden.message.replace("version 1", "version 3") == missing.message
+    assert send_version(world, route, template_id, 2).status in {200, 201}
+
+
+def test_e13_every_way_to_a_version_is_attempted() -> None:
+    assert {route.key for route in version_routes()} == {
+        "GET /templates/{template_id}",
+        "GET /templates/{template_id}/export",
+        "POST /jobs",
+        "POST /jobs/estimate",
+        "POST /seed-data/validate",
+        "POST /templates/{template_id}/fork",
+        "POST /templates/{template_id}/preview",
+        "PUT /templates/{template_id}",
+    }
+
+
+def test_e12_what_another_publishes_changes_nothing(api_world: ApiWorld) -> None:
+    """Under the name that Alice includes, whoever's template that is."""
+    world = api_world
+    for number, (name, owner) in enumerate((("mine", ALICE), ("shared", BOB))):
+        rules = {"name": name, "steps": [step(prompt="As ever.")], "public": True}
+        assert world.post("/templates", rules, user=owner).status == 201
+        document = {"name": "T", "steps": [step(prompt=f"{{% include '{name}' %}}")]}
+        template_id = world.post("/templates", document).body["template_id"]
+        rules["steps"] = [step(prompt="Bob's."), step("b", "Two steps.")][: number + 1]
+        assert world.post("/templates", rules, user=BOB).status == 201
+        reply = world.post(f"/templates/{template_id}/preview", {})
+        assert (reply.status, reply.body["steps"][0]["prompt"]) == (200, "As ever.")
+
+
+def test_e14_a_page_of_anothers_templates_is_small(api_world: ApiWorld) -> None:
+    """Whatever Alice writes into hers."""
+    document = {
+        "name": "n" * 200,
+        "steps": [step()],
+        "public": True,
+        "description": "\x01" * 40_000,
+    }
+    for _ in range(3):
+        assert api_world.post("/templates", document).status == 201
+    reply = api_world.get("/templates", user=BOB, query={"public": "true"})
+    assert len(reply.body["templates"]) == 3
+    assert len(json.dumps(reply.text)) / 3 * MAX_LIMIT < 5_000_000
 
 
 def test_every_route_with_an_id_is_attempted() -> None:

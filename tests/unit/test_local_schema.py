@@ -16,7 +16,7 @@ from runtime.domain.ports import Account, CheckpointVersion, Hold
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.template import TemplateRef
 from runtime.local.database import Database
-from runtime.local.schema import SCHEMA_VERSION
+from runtime.local.schema import _STEPS, SCHEMA_VERSION
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.job_configs import job_config
@@ -231,6 +231,25 @@ def test_every_template_gets_its_head(upgraded: LocalStorage) -> None:
     assert upgraded.templates.load_template(head.latest).name == "Reviews, again"
     assert upgraded.templates.save_template("local", "t", new_template("Third")).version == 3
     assert upgraded.template_catalog.get_head("t").name == "Third"
+
+
+def test_the_latest_version_of_what_was_public_is_published(directory: Path) -> None:
+    """Of earlier ones nobody knows: they count as private."""
+    path = directory / "state.sqlite3"
+    with closing(old_connection(directory)) as connection:
+        connection.execute("BEGIN")
+        for number, take in enumerate(_STEPS[1:2], start=2):
+            take(connection)
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("UPDATE template_heads SET public = 1 WHERE template_id = 't'")
+        connection.execute("COMMIT")
+    Database(path).close()
+    with closing(old_connection(directory)) as connection:
+        rows = connection.execute(
+            "SELECT template_id, version, published FROM templates"
+        ).fetchall()
+    assert {(row[0], row[1]) for row in rows if row[2]} == {("t", 2)}
+    assert len(rows) > 2
 
 
 def test_jobs_are_listed(upgraded: LocalStorage) -> None:

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from runtime.domain.errors import OutputError
 from runtime.domain.jobs.record import Record
+from runtime.domain.templates.provider_schema import in_words
+from runtime.engine.answers import MAX_DEPTH
 from runtime.engine.outputs import (
-    MAX_DEPTH,
-    MAX_ERROR_CHARACTERS,
-    MAX_ERRORS_SHOWN,
     REFUSED_STOP_REASONS,
-    OutputReader,
     repair_instruction,
 )
+from runtime.engine.schema_check import MAX_ERROR_CHARACTERS, MAX_ERRORS_SHOWN
 from tests.fixtures.clock import START
+from tests.fixtures.readers import reader_of
 
 SCORE = {
     "type": "object",
@@ -28,14 +28,13 @@ ANYTHING: dict[str, object] = {}
 
 def error_of(schema: dict[str, object] | None, text: str) -> str:
     with pytest.raises(OutputError) as caught:
-        OutputReader(schema).read(text)
+        reader_of(schema).read(text)
     return str(caught.value)
 
 
 def test_without_a_schema_the_text_is_the_output() -> None:
     text = ' {"not": json \n'
-    assert OutputReader(None).read(text) == text
-    assert OutputReader(None).instruction() == ""
+    assert reader_of(None).read(text) == text
 
 
 @pytest.mark.parametrize("schema", [None, SCORE])
@@ -52,17 +51,17 @@ def test_an_empty_reply_is_refused(schema: dict[str, object] | None, text: str) 
         '```json\n{"score": 3}\n```',
         '```\n{\n  "score": 3\n}\n```\n',
         'Sure! Here is your JSON:\n\n{"score": 3}\n\nLet me know {if} you [need] more.',
-        'Sure! {"score": 3} or, if you like, {"score": 4}',
+        'Sure! {"score": 3} or, if you like, {"score": "more"}',
         'Größe 😀: {"score": 3}!',
         '{"score": 3}}',
     ],
 )
 def test_the_json_is_found(text: str) -> None:
-    assert OutputReader(SCORE).read(text) == {"score": 3}
+    assert reader_of(SCORE).read(text) == {"score": 3}
 
 
 def test_a_list_inside_prose_is_found() -> None:
-    assert OutputReader({"type": "array"}).read('The list:\n["a", {"b": 1}]\nDone.') == [
+    assert reader_of({"type": "array"}).read('The list:\n["a", {"b": 1}]\nDone.') == [
         "a",
         {"b": 1},
     ]
@@ -97,20 +96,20 @@ def test_what_is_no_whole_json_is_refused(text: str) -> None:
         ),
     ).filter(lambda value: isinstance(value, list | dict)),
     st.text(st.characters(codec="utf-8", exclude_characters="[{"), max_size=10),
-    st.text(max_size=10),
+    st.text(st.characters(codec="utf-8", exclude_characters="[{"), max_size=10),
 )
 def test_any_value_is_found_between_any_words(value: object, before: str, after: str) -> None:
     # A quote before and after would make the whole of it one JSON text.
     assume(not before.rstrip().endswith('"'))
     text = before + orjson.dumps(value).decode() + after
-    assert OutputReader(ANYTHING).read(text) == value
+    assert reader_of(ANYTHING).read(text) == value
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from('{}[]",:1a\\ \n`'), max_size=40))
 def test_any_text_is_an_output_or_an_output_error(text: str) -> None:
     try:
-        output = OutputReader(ANYTHING).read(text)
+        output = reader_of(ANYTHING).read(text)
     except OutputError:
         return
     orjson.dumps(output)
@@ -138,7 +137,7 @@ def nested(levels: int) -> str:
 
 def test_what_is_read_can_be_stored() -> None:
     """JSON may be read deeper than it can be written: that must not end the job."""
-    output = OutputReader(ANYTHING).read(nested(MAX_DEPTH))
+    output = reader_of(ANYTHING).read(nested(MAX_DEPTH))
     record = Record(
         job_id="j",
         index=0,
@@ -162,7 +161,7 @@ def test_nesting_beyond_all_bounds_is_refused() -> None:
 
 
 def test_the_instruction_carries_the_schema() -> None:
-    instruction = OutputReader(SCORE).instruction()
+    instruction = in_words(SCORE).instruction
     assert instruction.startswith("\n\nAnswer with one JSON value and nothing else.")
     assert orjson.loads(instruction.split("Schema:\n")[1]) == SCORE
 

@@ -18,11 +18,12 @@ from runtime.domain.errors import RenderError, TemplateError
 from runtime.engine.rendering import child as render_child
 from runtime.engine.rendering import renderer as template_engine
 from runtime.engine.rendering.child import Renderer
+from runtime.engine.rendering.process import ChildProcess
 from runtime.engine.rendering.renderer import OUTPUT_CHARACTERS, RenderRequest, TemplateEngine
 from tests.fixtures.rendering import failure, render, request, template
 
 
-class ChildInside(template_engine._Child):
+class ChildInside(ChildProcess):
     """The child's own code behind the same socket, in a thread of this process, without limits."""
 
     def __init__(self, _arguments: object, reply_bytes: int) -> None:
@@ -38,14 +39,14 @@ class ChildInside(template_engine._Child):
 
     def _serve(self, theirs: socket.socket) -> None:
         with theirs, theirs.makefile("rb") as stream:
-            render_child.serve(stream, Renderer(OUTPUT_CHARACTERS))
+            render_child.serve(stream, Renderer(OUTPUT_CHARACTERS, schemas=True))
 
 
 @pytest.fixture(scope="module", params=["its process", "inside"])
 def engine(request: pytest.FixtureRequest) -> Iterator[TemplateEngine]:
     with pytest.MonkeyPatch.context() as patch, TemplateEngine() as shared:
         if request.param == "inside":
-            patch.setattr(template_engine, "_Child", ChildInside)
+            patch.setattr(template_engine, "ChildProcess", ChildInside)
             patch.setattr(resource, "setrlimit", lambda *_: None)
         shared.start()
         yield shared
@@ -87,7 +88,7 @@ def test_the_namespace_of_a_prompt(engine: TemplateEngine) -> None:
         ("{{ m.get('items') }}{{ 'a,b'.split(',')|last }}", "fieldb"),
         ("{{ range(3)|list }}{% for i in range(1, 4) %}{{ i }}{% endfor %}", "[0, 1, 2]123"),
         ("{% set x %}{{ n }}!{% endset %}{{ x }}{% filter upper %}a{% endfilter %}", "3!A"),
-        ("{{ none_ }}{{ true_ }}", "NoneTrue"),
+        ("{{ none_ is none }}{{ true_ }}", "TrueTrue"),
     ],
 )
 def test_ordinary_jinja_renders(engine: TemplateEngine, prompt: str, text: str) -> None:
@@ -292,6 +293,7 @@ def test_the_child_serves_its_descriptor_0_until_the_parent_is_gone(
     monkeypatch.setattr(sys, "argv", ["render_child", "1000", "5"])
     monkeypatch.setattr(signal, "signal", lambda number, action: ignored.append((number, action)))
     monkeypatch.setattr(render_child, "limit_resources", limits.append)
+    monkeypatch.setattr(render_child, "give_up_privileges", lambda: None)
     monkeypatch.setattr(render_child, "_allow_cpu", lambda: None)
     ends: list[int] = []
     monkeypatch.setattr(os, "_exit", ends.append)
@@ -344,7 +346,7 @@ def test_a_lower_limit_stays(
     monkeypatch.setattr(resource, "getrlimit", lambda kind: lower.get(kind, unlimited))
     render_child.limit_resources(90 << 20)
     assert asked.get(resource.RLIMIT_AS, (7, 7)) == (7, 7)
-    assert asked[resource.RLIMIT_NOFILE] == (1, 1)
+    assert asked[resource.RLIMIT_NOFILE] == (0, 0)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
         assert asked[kind] == (0, 0)
 

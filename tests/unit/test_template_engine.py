@@ -14,12 +14,12 @@ import pytest
 
 from runtime.domain.errors import ConfigurationError, RenderError, TemplateError
 from runtime.domain.templates.template import Step, Template
+from runtime.engine.rendering.frames import MAX_REQUEST_BYTES, read_text
 from runtime.engine.rendering.renderer import (
-    MAX_REQUEST_BYTES,
+    _RENDERING,
     RenderRequest,
     TemplateEngine,
-    _reply_of,
-    _request_body,
+    _render_body,
 )
 from tests.fixtures.rendering import render, request, template
 
@@ -272,8 +272,8 @@ def test_a_request_that_kills_the_child_twice_fails_alone() -> None:
 
 def test_a_batch_that_is_broken_off_leaves_no_reply_behind(engine: TemplateEngine) -> None:
     engine.load(template("{{ index }}"))
-    bodies = [_request_body(request(index=index)) for index in range(3)]
-    exchange = engine._exchange([body for body in bodies if isinstance(body, bytes)])
+    bodies = [_render_body(request(index=index)) for index in range(3)]
+    exchange = engine._exchange(_RENDERING, [body for body in bodies if isinstance(body, bytes)])
     assert next(exchange) == "0"
     exchange.close()  # type: ignore[attr-defined]
     assert engine.execute_template([request(index=9)]) == ["9"]
@@ -291,7 +291,7 @@ def test_a_child_that_says_too_much_is_not_read(engine: TemplateEngine) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b'{"text": 5}', b'{"error": []}', b"\xff"])
 def test_what_is_no_reply_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - orjson's own text, or ours
-        _reply_of(body)
+        read_text(body)
 
 
 def test_a_child_that_can_not_start_is_a_configuration_error(

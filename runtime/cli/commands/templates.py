@@ -21,11 +21,12 @@ from runtime.cli.options import (
 )
 from runtime.cli.output import confirm, plain, print_json, print_table, printable
 from runtime.cli.terminal import connect
-from runtime.client.templates import read_document, template_path
+from runtime.client.templates import read_source, template_path
 from runtime.contract.exit_codes import EXIT_FAILED
 from runtime.disk import replacing
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.money.amounts import from_usd, usd
+from runtime.domain.templates.document import document_of
 from runtime.inputs.templates import read_text
 
 app = group_app(
@@ -109,7 +110,7 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Create a template from a file, with what it includes from files beside it."""
-    body = {**read_document(file), "public": public}
+    body = {**document_of(read_source(file)), "public": public}
     _report(connect(profile).api.post("/templates", body), "is created", json=json)
 
 
@@ -129,7 +130,7 @@ def update(
     json: JsonOption = False,
 ) -> None:
     """Store a new version. Jobs keep the version that they began with."""
-    body = {**read_document(file), **_given(public=public, based_on_version=based_on)}
+    body = {**document_of(read_source(file)), **_given(public=public, based_on_version=based_on)}
     view = connect(profile).api.call("PUT", template_path(template), body=body).body
     _report(view, f"has version {view['version']} now", json=json)
 

@@ -36,7 +36,10 @@ def validate(
     needs = ", ".join(found.needs) or "nothing"
     print(f"{template}: {len(found.steps)} step(s), needs {needs} of every seed")
     for step in found.steps:
-        print(f"  {step.id}: {step.model}, at most {step.max_tokens} tokens")
+        form = f", schema by {step.schema_by}" if step.schema_by else ""
+        print(f"  {step.id}: {step.model}, at most {step.max_tokens} tokens{form}")
+        if step.schema_reason is not None:
+            print(f"    in the prompt only: {step.schema_reason}")
     if found.seeds is None:
         return
     print(f"{seeds}: {found.seeds} seeds, each has what the template needs")

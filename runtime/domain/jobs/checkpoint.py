@@ -27,11 +27,18 @@ _Kind = TypeVar("_Kind")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Partial:
     """Paid steps of an unfinished record. `invalid` is the last output of the step after them,
-    refused by its schema and not yet repaired.
+    refused by its schema and not yet repaired; `raised` says that a reply to that step was cut, and
+    that its next call has the raised limit.
     """
 
     steps: Mapping[str, Mapping[str, object]]
     invalid: str | None = None
+    raised: bool = False
+
+    def document(self) -> dict[str, object]:
+        """As checkpoints and journals hold it; inverse of `partial_of`."""
+        document: dict[str, object] = {"steps": dict(self.steps), "invalid": self.invalid}
+        return {**document, "raised": True} if self.raised else document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +96,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
                 model: _usd(nano) for model, nano in checkpoint.cost_by_model.items()
             },
             "partials": {
-                str(index): {"steps": dict(partial.steps), "invalid": partial.invalid}
-                for index, partial in checkpoint.partials.items()
+                str(index): partial.document() for index, partial in checkpoint.partials.items()
             },
             "started_at": checkpoint.started_at,
             "updated_at": checkpoint.updated_at,
@@ -139,7 +145,7 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
             for model, usd in document.get("cost_by_model", {}).items()
         },
         partials={
-            _natural(int(index)): _partial(partial)
+            _natural(int(index)): partial_of(partial)
             for index, partial in document["partials"].items()
         },
         started_at=_time(document["started_at"]),
@@ -170,11 +176,13 @@ def _nano(usd: str) -> int:
     return nano_of(amount)
 
 
-def _partial(document: Mapping[str, Any]) -> Partial:
+def partial_of(document: Mapping[str, Any]) -> Partial:
+    """Inverse of `Partial.document`. Raises `ValueError` or `KeyError` on damage."""
     steps, invalid = _typed(dict, document["steps"]), document["invalid"]
     return Partial(
         steps={name: _typed(dict, step) for name, step in steps.items()},
         invalid=None if invalid is None else _typed(str, invalid),
+        raised=_typed(bool, document.get("raised", False)),
     )
 
 

@@ -4,7 +4,8 @@ Record line:  {"id", "job_id", "index", "timestamp", "seed_data_id", "generation
 Failure line: {"id", "index", "seed_data_id", "step", "kind", "message", "attempts"}
 
 `generation_result` maps step ids to {"output", "model", "stop_reason"} and, where the template
-keeps prompts, "prompt". `index` runs from 0 to num_records - 1 and identifies a record in its job.
+keeps them, "prompt" with "system", and "reasoning". A `stop_reason` of max_tokens says that the
+reply was cut. `index` runs from 0 to num_records - 1 and identifies a record in its job.
 """
 
 from collections.abc import Mapping

@@ -24,7 +24,8 @@ class Message:
 class ModelRequest:
     """One paid attempt. `messages` alternate and begin with the user's.
 
-    `output_schema` (JSON Schema) is set only for models that constrain their output to it.
+    `output_schema` (JSON Schema, in the form that the provider takes) is set only for models that
+    constrain their output to it.
     `seed` makes a sampler repeatable where a model has one to set; others ignore it.
     """
 
@@ -61,12 +62,14 @@ class Usage:
 class ModelReply:
     """A completion. `usage` is None when the provider did not say (then the worst case is paid).
 
-    `stop_reason` is Converse's word: end_turn, max_tokens, content_filtered, …
+    `stop_reason` is Converse's word: end_turn, max_tokens, content_filtered, … `reasoning` is what
+    the provider keeps apart from the text.
     """
 
     text: str
     usage: Usage | None
     stop_reason: str = "end_turn"
+    reasoning: str | None = None
 
 
 class ModelClient(Protocol):

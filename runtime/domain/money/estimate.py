@@ -1,9 +1,10 @@
 """What a dataset will cost, before a cent is spent.
 
 Three figures a record. *Highest* is the ledger's own worst case with one repair where a step has a
-schema, so the true cost never passes it without retries. *Likely* takes a prompt at four characters
-a token (OpenAI's and Anthropic's rule of thumb for English) and an output of half its limit.
-*Lowest* is the prompt and one token of output.
+schema, and with one call at a raised limit where a step asks for that, so the true cost never
+passes it without retries. *Likely* takes a prompt at four characters a token (OpenAI's and
+Anthropic's rule of thumb for English) and an output of half its limit. *Lowest* is the prompt and
+one token of output.
 """
 
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ class Acceptance:
 class StepSample:
     """What one step sends: characters and UTF-8 bytes of prompt, system and schema, on average or
     for one sampled record. Outputs of earlier steps inside it are at their full length.
+    `raised_max_tokens` is the limit of a call after a reply that was cut; 0: there is none.
     """
 
     price: Price
@@ -40,6 +42,20 @@ class StepSample:
     size: int
     max_tokens: int
     repairable: bool
+    raised_max_tokens: int = 0
+
+    def worst_case(self) -> int:
+        """Most that all calls of the step can cost, nano-USD."""
+        size, limit = self.size, self.max_tokens
+        worst = self.price.worst_case(prompt_bytes=size, max_tokens=limit)
+        if self.raised_max_tokens:
+            limit = self.raised_max_tokens
+            worst += self.price.worst_case(prompt_bytes=size, max_tokens=limit)
+        if self.repairable:
+            # A repair sends the prompt again with the refused output and its errors.
+            size += 2 * CHARACTERS_PER_TOKEN * limit
+            worst += self.price.worst_case(prompt_bytes=size, max_tokens=limit)
+        return worst
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +79,7 @@ def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estima
             lowest += step.price.cost(Usage(input_tokens=prompt_tokens, output_tokens=1))
             likely += step.price.cost(Usage(input_tokens=prompt_tokens, output_tokens=half))
             tokens += prompt_tokens + half
-            worst = step.price.worst_case(prompt_bytes=step.size, max_tokens=step.max_tokens)
-            highest += worst
-            if step.repairable:
-                # A repair sends the prompt again with the refused output and its errors.
-                highest += step.price.worst_case(
-                    prompt_bytes=step.size + 2 * CHARACTERS_PER_TOKEN * step.max_tokens,
-                    max_tokens=step.max_tokens,
-                )
+            highest += step.worst_case()
 
     def scaled(total: int) -> int:
         return -(-total * records // len(samples))

@@ -8,9 +8,11 @@ seed), `steps` (`steps.<id>.output` of the steps before it) and `index` (the rec
 included fragment is walked in place, with the names that are bound where it is included.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import accumulate
 from typing import Final, NoReturn
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
@@ -71,6 +73,11 @@ def check_template(steps: Sequence[Step], fragments: Mapping[str, str]) -> Findi
     return Findings(requirements=tuple(sorted(required)), includes=tuple(sorted(included)))
 
 
+def _paths_to(path: str) -> Iterator[str]:
+    """`a.b.c` → a, a.b, a.b.c."""
+    return accumulate(path.split("."), "{}.{}".format)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
     """What holds at one place: bound names, the loops around it, the includes that led here."""
@@ -98,6 +105,7 @@ class _Walk:
     required: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
     included: set[str] = field(default_factory=set)
+    spellings: dict[str, str] = field(default_factory=dict)
 
     def source(self, source: str, scope: _Scope) -> None:
         """Parse and walk one source."""
@@ -115,11 +123,7 @@ class _Walk:
 
     def unguarded(self) -> set[str]:
         """Required paths, without those that the source asks for with `is defined` first."""
-        return {
-            path
-            for path in self.required
-            if not any(f"{path}.".startswith(f"{guard}.") for guard in self.guarded)
-        }
+        return {path for path in self.required if self.guarded.isdisjoint(_paths_to(path))}
 
     def visit(self, node: nodes.Node, scope: _Scope) -> None:
         """Judge `node` and all below it."""
@@ -199,6 +203,8 @@ class _Walk:
             part = part.node
         self.nodes_left -= parts
         path, base = path_of(node)
+        if isinstance(base, nodes.Name):
+            self._spelling(base, base.name)
         if not isinstance(base, nodes.Name):
             self.visit(base, scope)
         elif base.name in scope.bound:
@@ -210,6 +216,14 @@ class _Walk:
             full = path if base.name == "seed" else (base.name, *path)
             if full and not guard and base.name not in ("index", "loop"):
                 self.required.add(".".join(full))
+
+    def _spelling(self, node: nodes.Node, name: str) -> None:
+        """Two names that differ in form only, such as in how an accent is written, would be one
+        variable of the compiled template.
+        """
+        other = self.spellings.setdefault(unicodedata.normalize("NFKC", name), name)
+        if other != name:
+            self.refuse(node, f'"{name}" and "{other}" are one name: write seed["{name}"]')
 
     def _root(self, node: nodes.Name, scope: _Scope) -> None:
         if node.name.startswith("_") or node.name in policy.PYTHON_NAMES:
@@ -284,6 +298,7 @@ class _Walk:
         for name in sorted(names_in(target)):
             if name.startswith("_") or name in policy.RESERVED | policy.PYTHON_NAMES:
                 self.refuse(target, f'"{name}" can\'t be set: use another name')
+            self._spelling(target, name)
             scope.bound.add(name)
 
     def _loop(self, node: nodes.For, scope: _Scope) -> None:

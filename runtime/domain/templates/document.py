@@ -10,7 +10,7 @@ from runtime.domain.fields import is_number, is_text
 from runtime.domain.templates.hints import hint_for
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES, measure
 from runtime.domain.templates.output_schema import schema_problem
-from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, Step, Template
+from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, OnTruncation, Step, Template
 
 if TYPE_CHECKING:
     from runtime.domain.templates.check import Findings
@@ -19,12 +19,22 @@ MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
 MAX_OUTPUT_TOKENS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 200
+MAX_PROBLEMS: Final = 20
+"""Problems that are told at once: whoever has more begins with these."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
 _TEMPLATE_FIELDS: Final = frozenset(
-    {"name", "description", "schema_requirements", "steps", "keep_prompts", "fragments"}
+    {
+        "name",
+        "description",
+        "schema_requirements",
+        "steps",
+        "keep_prompts",
+        "keep_reasoning",
+        "fragments",
+    }
 )
 _STEP_FIELDS: Final = frozenset(
     {
@@ -36,6 +46,7 @@ _STEP_FIELDS: Final = frozenset(
         "max_tokens",
         "temperature",
         "output_schema",
+        "on_truncation",
     }
 )
 
@@ -46,7 +57,8 @@ def parse_template(document: object) -> Template:
     Without `schema_requirements` every seed path that a prompt reads is required, also in a branch
     that not every record takes; an author who means less lists the paths.
 
-    Raises `TemplateError`: every problem of shape at once, or else the first one of a prompt.
+    Raises `TemplateError`: the problems of shape at once, `MAX_PROBLEMS` at most, or else the first
+    one of a prompt.
     """
     measure(document)
     form = _Form()
@@ -59,11 +71,39 @@ def parse_template(document: object) -> Template:
     findings = _check(template.steps, template.fragments)
     declared = isinstance(document, Mapping) and document.get("schema_requirements") is not None
     requirements = template.schema_requirements if declared else findings.requirements
-    return replace(template, schema_requirements=requirements, includes=findings.includes)
+    return replace(
+        template,
+        schema_requirements=requirements,
+        includes=findings.includes,
+        requirements_declared=declared,
+    )
+
+
+def recheck(document: object) -> Template:
+    """A document that always lists its requirements, and so doesn't say whether its author
+    declared them: those that the prompts read count as derived. Raises `TemplateError`.
+    """
+    template = parse_template(document)
+    derived = _check(template.steps, template.fragments).requirements
+    return replace(
+        template,
+        requirements_declared=template.requirements_declared
+        and template.schema_requirements != derived,
+    )
 
 
 def document_of(template: Template) -> dict[str, Any]:
-    """Inverse of `parse_template`. Fragments are in it, so that a stored version is complete."""
+    """Inverse of `parse_template`: requirements that were derived are left to be derived again.
+    Fragments are in it, so that it is complete.
+    """
+    document = complete_document(template)
+    if not template.requirements_declared:
+        del document["schema_requirements"]
+    return document
+
+
+def complete_document(template: Template) -> dict[str, Any]:
+    """The document with everything that follows from it written out, as readers see it."""
     document: dict[str, Any] = {
         "name": template.name,
         "description": template.description,
@@ -71,6 +111,8 @@ def document_of(template: Template) -> dict[str, Any]:
         "steps": [_step_document(step) for step in template.steps],
         "keep_prompts": template.keep_prompts,
     }
+    if template.keep_reasoning:
+        document["keep_reasoning"] = True
     if template.fragments:
         document["fragments"] = dict(template.fragments)
     return document
@@ -83,20 +125,21 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     it is asked once a name. Requirements that the author declared stay as they are. Raises
     `TemplateError`, which shows the chain of includes where that is a cycle or too deep.
     """
-    before = _check(template.steps, template.fragments)
+    if all(name in template.fragments for name in template.includes):
+        return template
     fragments = dict(template.fragments)
-    findings = before
+    findings = _check(template.steps, fragments)
     while missing := [name for name in findings.includes if name not in fragments]:
         if len(fragments) + len(missing) > MAX_FRAGMENTS:
             raise TemplateError(f"a template includes {MAX_FRAGMENTS} fragments at most")
         fragments.update((name, load(name)) for name in missing)
-        measure(document_of(replace(template, fragments=fragments)))
+        measure(complete_document(replace(template, fragments=fragments)))
         # This check ends a cycle or a chain that is too deep, so the loop ends too.
         findings = _check(template.steps, fragments)
-    derived = template.schema_requirements == before.requirements
+    declared = template.requirements_declared
     return replace(
         template,
-        schema_requirements=findings.requirements if derived else template.schema_requirements,
+        schema_requirements=template.schema_requirements if declared else findings.requirements,
         includes=findings.includes,
         fragments=fragments,
     )
@@ -118,6 +161,7 @@ def _step_document(step: Step) -> dict[str, Any]:
         "system": step.system,
         "temperature": step.temperature,
         "output_schema": step.output_schema,
+        "on_truncation": None if step.on_truncation is OnTruncation.KEEP else step.on_truncation,
     }
     return {
         "id": step.id,
@@ -134,7 +178,13 @@ class _Form:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def _refuse(self, place: str, problem: str) -> None:
-        self.problems.append((place, problem))
+        if not self.full:
+            self.problems.append((place, problem))
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is told."""
+        return len(self.problems) >= MAX_PROBLEMS
 
     def template(self, document: object) -> Template | None:
         if not isinstance(document, Mapping):
@@ -152,6 +202,7 @@ class _Form:
             schema_requirements=self._requirements(document),
             steps=self._steps(document),
             keep_prompts=self._flag(document, "keep_prompts"),
+            keep_reasoning=self._flag(document, "keep_reasoning"),
             fragments=self._fragments(document),
         )
 
@@ -192,12 +243,15 @@ class _Form:
             max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
             temperature=self._number(place, document, "temperature", 0, 1),
             output_schema=self._schema(place, document.get("output_schema")),
+            on_truncation=self._on_truncation(place, document.get("on_truncation")),
         )
 
     def _unknown(
         self, place: str, document: Mapping[object, object], known: frozenset[str]
     ) -> None:
         for name in document:
+            if self.full:
+                return
             if name not in known:
                 shown = str(name)[:MAX_NAME_CHARACTERS]
                 hint = hint_for(shown, known)
@@ -276,6 +330,14 @@ class _Form:
         if len(fragments) != len(value) or len(fragments) > MAX_FRAGMENTS:
             self._refuse("fragments", f"map at most {MAX_FRAGMENTS} names to their text")
         return fragments
+
+    def _on_truncation(self, place: str, value: object) -> OnTruncation:
+        if value is None:
+            return OnTruncation.KEEP
+        if value not in list(OnTruncation):
+            self._refuse(place, f"on_truncation must be one of {', '.join(OnTruncation)}")
+            return OnTruncation.KEEP
+        return OnTruncation(str(value))
 
     def _schema(self, place: str, value: object) -> Mapping[str, object] | None:
         if value is None:

@@ -2,16 +2,26 @@
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements` and `steps[]`; a step
 has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`, `max_tokens`,
-`temperature`, `output_schema`. `document.py` parses and checks it.
+`temperature`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
 """Bedrock deducts `max_tokens` from the quota when a call starts, and the ledger reserves it."""
+
+
+class OnTruncation(StrEnum):
+    """What to do with a reply that was cut at `max_tokens`. JSON that is cut is never kept."""
+
+    KEEP = "keep"
+    FAIL = "fail"
+    RETRY = "retry"
+    """Once more, with room for twice as much as far as the model gives that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,15 +38,28 @@ class Step:
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     output_schema: Mapping[str, object] | None = None
+    on_truncation: OnTruncation = OnTruncation.KEEP
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """Which template an include stands for, since the template that includes it was saved. Without
+    a version it is the latest one: the owner of both includes a template of their own.
+    """
+
+    template_id: str
+    version: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
     """A checked template.
 
-    `schema_requirements` are dotted paths that every seed must have, such as `author.name`.
+    `schema_requirements` are dotted paths that every seed must have, such as `author.name`: those
+    that the author declared, else those that the prompts read.
     `includes` are the names that `{% include %}` uses anywhere, fragments included; `fragments`
-    maps those names to their Jinja2 source once they are resolved.
+    maps those names to their Jinja2 source once they are resolved. `pins` are there for the names
+    that the API looked up.
     """
 
     name: str
@@ -44,8 +67,11 @@ class Template:
     description: str = ""
     schema_requirements: tuple[str, ...] = ()
     keep_prompts: bool = False
+    keep_reasoning: bool = False
     includes: tuple[str, ...] = ()
     fragments: Mapping[str, str] = field(default_factory=dict)
+    requirements_declared: bool = False
+    pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

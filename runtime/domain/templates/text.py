@@ -2,7 +2,9 @@
 
     text ─▶ parse_text ─▶ document ─▶ document.parse_template ─▶ Template
 
-Nothing is built from what could be a bomb: aliases and deep nesting are refused event by event.
+Nothing is built from what could be a bomb: aliases, tags and deep nesting are refused event by
+event. A plain word is a truth value, null, a number, a date, which no template holds, or else text:
+there are no numbers to the base of 60.
 """
 
 import json
@@ -103,13 +105,17 @@ def _placed(name: str, place: str, problem: str) -> str:
 
 
 def _check_events(text: str) -> None:
-    """Refuse aliases, whose expansion is the classic bomb, and deep nesting, which would exhaust
-    the stack, before anything is built.
+    """Refuse aliases, whose expansion is the classic bomb, tags, which build what they name of any
+    text, and deep nesting, which would exhaust the stack, before anything is built.
     """
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _problem("aliases (*name) are not allowed", event.start_mark)
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
+            raise _problem(
+                "could not determine a constructor: tags (!name) are not allowed", event.start_mark
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DOCUMENT_DEPTH:
@@ -134,6 +140,23 @@ class _Loader(yaml.CSafeLoader):
                 raise _problem(f"{key.value!r} stands here twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+_TAG: Final = "tag:yaml.org,2002:"
+_KEPT: Final = frozenset({f"{_TAG}bool", f"{_TAG}null", f"{_TAG}timestamp"})
+_INTEGER: Final = re.compile(
+    r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]*|[1-9][0-9_]*)$"
+)
+_FLOAT: Final = re.compile(
+    r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, words) for tag, words in known if tag in _KEPT]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(f"{_TAG}int", _INTEGER, list("-+0123456789"))
+_Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+0123456789."))
 
 
 class _Dumper(yaml.SafeDumper):

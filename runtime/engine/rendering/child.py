@@ -1,29 +1,34 @@
-"""The process that renders prompts: untrusted, limited, expendable.
+"""The process that renders prompts and checks outputs: untrusted, limited, expendable.
 
-    python -m runtime.engine.rendering.child MEMORY_BYTES OUTPUT_CHARACTERS
+    python -m runtime.engine.rendering.child MEMORY_BYTES OUTPUT_CHARACTERS [schemas]
 
 `renderer` is its parent and talks to it over one socket, descriptor 0. A frame is a length
 (4 bytes, big endian) and a body. The first byte of a body from the parent is its kind:
 
-    T  a template as JSON {"sources": {key: source}, "fragments": {name: source}}   → one reply
+    T  a template as JSON {"sources": {key: source}, "fragments": {name: source},
+       "schemas": {step id: JSON Schema}}, of schemas those that may take for ever  → one reply
     R  frames, each a request as JSON {"key", "index", "seed", "steps", "entropy"}
                                                                     → one reply for each, in order
+    V  frames, each an output as JSON {"key": step id, "value"}     → one reply for each, in order
 
-A reply is JSON {"text": …} or {"error": …}. At the end of the stream, so also when the parent dies,
-the process ends. It starts no process and opens no file, and its error messages never hold a prompt
-or a value of the seed.
+A reply is JSON {"text": …}, of a check {"errors": […]}, or {"error": …}. At the end of the stream,
+so also when the parent dies, the process ends. It starts no process and opens no file. What it
+can't render it reports without a prompt or a value of the seed; what is wrong with an output quotes
+the output.
 """
 
+import ctypes
 import os
 import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import unicodedata  # noqa: F401 - Python loads it for the first name that isn't ASCII, from a file
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from types import TracebackType
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 from jinja2 import Template, nodes
@@ -37,31 +42,41 @@ from runtime.engine.rendering.environment import (
     bounded_range,
 )
 from runtime.engine.rendering.filters import build_filters
+from runtime.engine.rendering.nulls import NullError, holds_null
+from runtime.engine.rendering.process import LENGTH_BYTES
 
-LENGTH_BYTES: Final = 4
+if TYPE_CHECKING:
+    from runtime.engine.schema_check import SchemaCheck
+
 MAX_MESSAGE_CHARACTERS: Final = 300
 CPU_SECONDS: Final = 60
 """Processor time for one frame: the last resort if the parent can't kill."""
 WATCH_SECONDS: Final = 0.02
+PR_SET_NO_NEW_PRIVS: Final = 38
+"""prctl(2): has no name in Python."""
 
 
 class Renderer:
-    """Holds one template at a time and renders its prompts and system texts."""
+    """Holds one template at a time, renders its prompts and system texts, and checks outputs of
+    its steps where it is made for `schemas`, too.
+    """
 
-    def __init__(self, output_characters: int) -> None:
+    def __init__(self, output_characters: int, *, schemas: bool = False) -> None:
         self._output_characters = output_characters
         self._draws: Random | None = None
         self._key = ""
         self._namespace: Mapping[str, Any] = {}
         # Python imports some codecs and modules on first use, and later no file can be opened.
-        self._load({"warm": "{{ 'up'|random }}"}, {})
+        self._load(
+            {"warm": "{{ 'up'|random }}"}, {}, {"warm": {"type": "string"}} if schemas else {}
+        )
         self._render({"key": "warm", "index": 0, "seed": {}, "steps": {}, "entropy": 0})
 
     def load(self, body: bytes) -> dict[str, str]:
         """Compile a template; the reply says whether that worked."""
         try:
             document = orjson.loads(body)
-            self._load(document["sources"], document["fragments"])
+            self._load(document["sources"], document["fragments"], document.get("schemas", {}))
         except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
             return {"error": f"the template can't be compiled: {type(exc).__name__}"}
         return {"text": ""}
@@ -75,7 +90,20 @@ class Renderer:
         except Exception as exc:  # noqa: BLE001 - one record's failure, reported to the parent
             return {"error": self._explain(exc)[:MAX_MESSAGE_CHARACTERS]}
 
-    def _load(self, sources: Mapping[str, str], fragments: Mapping[str, str]) -> None:
+    def check(self, body: bytes | memoryview) -> dict[str, Any]:
+        """Check one output."""
+        try:
+            request = orjson.loads(body)
+            return {"errors": self._checks[request["key"]].errors(request["value"])}
+        except Exception as exc:  # noqa: BLE001 - one record's failure, told to the parent
+            return {"error": f"the output can't be checked: {type(exc).__name__}"}
+
+    def _load(
+        self,
+        sources: Mapping[str, str],
+        fragments: Mapping[str, str],
+        schemas: Mapping[str, Mapping[str, object]],
+    ) -> None:
         environment = PromptEnvironment(build_filters(self._current))
         environment.fragments.sources = fragments
         templates = {
@@ -84,6 +112,7 @@ class Renderer:
         }
         for name in fragments:
             environment.get_template(name)
+        self._checks = {key: _compiled(schema) for key, schema in schemas.items()}
         self._environment, self._templates = environment, templates
         self._sources = {**fragments, **{f"\0{key}": text for key, text in sources.items()}}
 
@@ -120,8 +149,14 @@ class Renderer:
         fragment = "" if name is None or name.startswith("\0") else f'fragment "{name}", '
         place = f"{fragment}line {line}: " if line else ""
         if isinstance(exc, UndefinedError):
-            value = self._missing_value(str(exc), name, line)
-            return f"{place}{value} is undefined; add it to the seed or use | default(…)"
+            part = str(exc).rpartition(".")[2]
+            value = self._named(name, line, lambda path: not self._values_at(path), last=part)
+            return (
+                f"{place}{value or 'a value'} is undefined; add it to the seed or use | default(…)"
+            )
+        if isinstance(exc, NullError):
+            value = self._null_value(name, line)
+            return f"{place}{value}; give it a value in the seed or use | default(…)"
         if isinstance(exc, (MemoryError, orjson.JSONDecodeError)):  # of JSON that the parent wrote
             return f"{place}rendering needs too much memory"
         # Python's TypeErrors name types, never values.
@@ -129,26 +164,49 @@ class Renderer:
             return f"{place}{' '.join(str(exc).split())}"
         return f"{place}{type(exc).__name__}"
 
-    def _missing_value(self, missing: str, name: str | None, line: int) -> str:
-        """`author.name` where Jinja2 knows only `name`. A name that the seed chose isn't shown."""
-        tree = self._environment.parse(self._sources.get(name or "", ""))
-        part = missing.rpartition(".")[2]
-        found = [(node.lineno, node.name, node.name) for node in tree.find_all(nodes.Name)]
-        for at, last, text in (*found, *value_names(tree)):
-            plain = text.removesuffix(CALLED)
-            here = at == line and part == last.removesuffix(CALLED)
-            if here and self._is_absent(plain):
-                return f'"{plain}"'
-        return "a value"
+    def _null_value(self, name: str | None, line: int) -> str:
+        null = self._named(name, line, lambda path: self._values_at(path) == [None])
+        if null is None:
+            holder = self._named(
+                name, line, lambda path: any(map(holds_null, self._values_at(path)))
+            )
+            return f"{holder} holds a null" if holder else "a value is null"
+        return f"{null} is null"
 
-    def _is_absent(self, path: str) -> bool:
-        """Whether the names that every template sees don't lead to `path`."""
+    def _named(
+        self,
+        name: str | None,
+        line: int,
+        is_guilty: Callable[[str], bool],
+        *,
+        last: str | None = None,
+    ) -> str | None:
+        """`author.name` where Jinja2 knows only `name`, or not even that: the first such value of
+        the line. A name that the seed chose isn't shown.
+        """
+        tree = self._environment.parse(self._sources.get(name or "", ""))
+        found = [(node.lineno, node.name, node.name) for node in tree.find_all(nodes.Name)]
+        for at, part, text in (*value_names(tree), *found):
+            plain = text.removesuffix(CALLED)
+            here = at == line and last in {None, part.removesuffix(CALLED)}
+            if here and is_guilty(plain):
+                return f'"{plain}"'
+        return None
+
+    def _values_at(self, path: str) -> list[object]:
+        """The value to which the names that every template sees lead; empty if there is none."""
         value: object = self._namespace
         for part in path.split("."):
             if not isinstance(value, Mapping) or part not in value:
-                return True
+                return []
             value = value[part]
-        return False
+        return [value]
+
+
+def _compiled(schema: Mapping[str, object]) -> "SchemaCheck":
+    from runtime.engine.schema_check import SchemaCheck  # noqa: PLC0415 - takes 40 ms to load
+
+    return SchemaCheck(schema)
 
 
 def _position(traceback: TracebackType | None) -> tuple[str | None, int]:
@@ -179,8 +237,14 @@ def limit_resources(memory_bytes: int) -> None:
         threading.Thread(target=watch_memory, args=(memory_bytes,), daemon=True).start()
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
         _limit(kind, 0)
-    # Descriptor 0 is open already; no other can be opened.
-    _limit(resource.RLIMIT_NOFILE, 1)
+    # Descriptor 0 is open already. None can be opened, not even under that number once it is free.
+    _limit(resource.RLIMIT_NOFILE, 0)
+
+
+def give_up_privileges() -> None:
+    """Never gain a privilege by running another program, where the system can promise that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -218,8 +282,9 @@ def serve(stream: BinaryIO, renderer: Renderer) -> None:
         if body[:1] == b"T":
             _reply(socket, renderer.load(body[1:]))
         else:
+            answer = renderer.check if body[:1] == b"V" else renderer.render
             for request in _split(memoryview(body)[1:]):
-                _reply(socket, renderer.render(request))
+                _reply(socket, answer(request))
 
 
 def _read_frame(stream: BinaryIO) -> bytes:
@@ -237,7 +302,7 @@ def _split(body: memoryview) -> Iterator[memoryview]:
         start = end
 
 
-def _reply(socket: int, reply: dict[str, str]) -> None:
+def _reply(socket: int, reply: Mapping[str, Any]) -> None:
     try:
         body = orjson.dumps(reply)
     except TypeError:
@@ -254,8 +319,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     memory_bytes, output_characters = (int(argument) for argument in sys.argv[1:3])
+    schemas = "schemas" in sys.argv[3:]
     with open(0, "rb", closefd=False) as stream:
-        renderer = Renderer(output_characters)
+        renderer = Renderer(output_characters, schemas=schemas)
+        give_up_privileges()
         limit_resources(memory_bytes)
         try:
             serve(stream, renderer)

@@ -4,7 +4,7 @@
 to offer, so that a gap in the check is not a gap in the fence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from jinja2 import BaseLoader, StrictUndefined, TemplateNotFound, Undefined, nodes
@@ -14,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 
 from runtime.domain.templates import policy
+from runtime.engine.rendering.nulls import refuse_null
 
 CALLED: Final = "()"
 """Marks the name of a method where it is called."""
@@ -36,6 +37,14 @@ class _Generator(CodeGenerator):
         if not isinstance(node, nodes.TemplateData):
             raise nodes.Impossible
         return super()._output_child_to_const(node, frame, finalize)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        """`~` by the environment, which refuses nulls."""
+        self.write("environment.concat_texts((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
 
 
 class Missing(StrictUndefined):
@@ -129,6 +138,15 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
                 raise RefusedError("a number grows too large")
         return super().call_binop(context, operator, left, right)
 
+    @staticmethod
+    def concat_texts(parts: Iterable[Any]) -> str:
+        """The parts of `a ~ b` as one text."""
+        texts: list[str] = []
+        for part in parts:
+            refuse_null(part)
+            texts.append(str(part))
+        return "".join(texts)
+
     def _method(self, obj: Any, name: str) -> Any:
         if isinstance(obj, Undefined):
             return obj
@@ -145,6 +163,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
 def _printable(value: Any) -> Any:
     if isinstance(value, _PRINTABLE):
+        refuse_null(value)
         return value
     raise RefusedError("this is not a value: add | list, | join or call it")
 

@@ -25,6 +25,7 @@ from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS
 
 from runtime.domain.templates.policy import ORDINARY_FILTERS
+from runtime.engine.rendering.nulls import with_nulls_refused
 
 STYLES: Final[Mapping[str, str]] = {
     "formal": "Write in a formal register: complete sentences, precise words, no contractions.",
@@ -182,7 +183,9 @@ def build_filters(current: Callable[[], Random]) -> dict[str, Callable[..., Any]
         "writing_style": lambda value: writing_style(value, current()),
     }
     ordinary = {name: FILTERS[name] for name in sorted(ORDINARY_FILTERS)}
-    return ordinary | {name: _defined(function) for name, function in own.items()}
+    return with_nulls_refused(
+        ordinary | {name: _defined(function) for name, function in own.items()}
+    )
 
 
 def _defined(function: Callable[..., Any]) -> Callable[..., Any]:

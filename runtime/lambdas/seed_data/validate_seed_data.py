@@ -17,7 +17,7 @@ from runtime.lambdas.fields import SeedPath, Uuid
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service import includes
-from runtime.service.access import find_template
+from runtime.service.access import find_version
 from runtime.service.admission import find_seeds
 from runtime.service.seed_rows import open_rows
 
@@ -100,6 +100,6 @@ def _requirements(call: Call[ValidateRequest, NoBody]) -> tuple[str, ...]:
         if version is not None:
             raise InputError("template_version: says nothing without template_id")
         return ()
-    head = find_template(call.ports, call.caller, template_id)
-    template = call.ports.templates.load_template(head.at(version))
+    _, ref = find_version(call.ports, call.caller, template_id, version)
+    template = call.ports.templates.load_template(ref)
     return includes.resolve(call.ports, call.caller, template).template.schema_requirements

@@ -30,4 +30,4 @@ def lambda_handler(call: Call[Fork, NoBody]) -> Answer:
     document = document_of(template)
     if call.body.name is not None:
         document["name"] = call.body.name
-    return create(call.ports, call.caller, document, public=False)
+    return create(call.ports, call.caller, document, public=False, pins=template.pins)

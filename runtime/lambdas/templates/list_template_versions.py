@@ -32,7 +32,9 @@ class VersionPage(ApiModel):
     errors=(HTTPStatus.NOT_FOUND,),
 )
 def lambda_handler(call: Call[NoBody, PageQuery]) -> VersionPage:
-    """List the versions of a template of yours or a public one, newest first."""
+    """List the versions of a template of yours, or the published ones of a public template, newest
+    first.
+    """
     head = readable_template(call)
     # A position belongs to one template: in another one's list it would point anywhere.
     operation = f"list_template_versions {head.template_id}"
@@ -45,6 +47,7 @@ def lambda_handler(call: Call[NoBody, PageQuery]) -> VersionPage:
         versions=[
             TemplateVersionSummary(version=each.version, name=each.name, created_at=each.created_at)
             for each in page.items
+            if head.user_id == call.caller or each.published or each.version == head.latest_version
         ],
         next_cursor=encode_cursor(page.next, operation=operation, caller=call.caller),
     )

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from runtime.domain.service_ports import TemplateHead
-from runtime.domain.templates.document import document_of
+from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import Answer, ApiModel
 
 Version = Annotated[int, Field(ge=1, le=2**31)]
 """Versions count from 1."""
+
+SUMMARY_CHARACTERS: Final = 200
+"""Of a description in a list: a page of a hundred stays far below the 6 MB that Lambda answers."""
 
 
 class StepDocument(ApiModel):
@@ -33,6 +36,8 @@ class StepDocument(ApiModel):
     temperature: float | None = None
     output_schema: Mapping[str, Any] | None = None
     """JSON Schema: the output is parsed, checked and stored as data."""
+    on_truncation: str | None = None
+    """keep (the default), fail or retry: what to do with a text that was cut at max_tokens."""
 
 
 class TemplateDocument(ApiModel):
@@ -45,6 +50,8 @@ class TemplateDocument(ApiModel):
     steps: list[StepDocument]
     keep_prompts: bool = False
     """Whether records carry the prompts that they were made from."""
+    keep_reasoning: bool = False
+    """Whether records carry what models thought before they answered."""
     fragments: Mapping[str, str] | None = None
     """Jinja2 texts to include, by name; other includes are templates."""
 
@@ -56,8 +63,10 @@ class TemplateSummary(ApiModel):
     latest_version: int
     name: str
     description: str
+    """In a list its first 200 characters."""
     public: bool
-    """Whether everybody may read, use, include and fork it."""
+    """Whether everybody may read, use, include and fork it: the versions that were saved while it
+    was public."""
     own: bool
     """Whether it is yours: only then may you change it."""
     created_at: Timestamp
@@ -73,7 +82,10 @@ class TemplateView(TemplateSummary):
 
 def summary_of(head: TemplateHead, caller: str) -> TemplateSummary:
     """The answer for a template in a list."""
-    return TemplateSummary(**_shared(head, caller))
+    shared = _shared(head, caller)
+    if len(head.description) > SUMMARY_CHARACTERS:
+        shared["description"] = f"{head.description[: SUMMARY_CHARACTERS - 1]}…"
+    return TemplateSummary(**shared)
 
 
 def view_of(head: TemplateHead, template: Template, *, version: int, caller: str) -> TemplateView:
@@ -81,7 +93,7 @@ def view_of(head: TemplateHead, template: Template, *, version: int, caller: str
     return TemplateView(
         **_shared(head, caller),
         version=version,
-        document=TemplateDocument.model_validate(document_of(template)),
+        document=TemplateDocument.model_validate(complete_document(template)),
     )
 
 

@@ -44,9 +44,7 @@ class ChangedTemplate(TemplateDocument):
 def lambda_handler(call: Call[ChangedTemplate, NoBody]) -> TemplateView:
     """Store a new version of a template of yours. Jobs keep the version they began with."""
     head = _current(call)
-    template = checked(
-        call.ports, call.caller, document_in(call.body), template_id=head.template_id
-    )
+    template = checked(call.ports, call.caller, document_in(call.body), head=head)
     stored = _store(call, head, template)
     return view_of(stored, template, version=stored.latest_version, caller=call.caller)
 

@@ -1,8 +1,11 @@
 """From a document to a stored template: the checks that every way into the store goes through."""
 
-from runtime.domain.service_ports import ApiPorts
+from collections.abc import Mapping
+from dataclasses import replace
+
+from runtime.domain.service_ports import ApiPorts, TemplateHead
 from runtime.domain.templates.document import parse_template
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import Pin, Template
 from runtime.engine.plan import make_plan
 from runtime.lambdas.http import Answer
 from runtime.lambdas.templates.template_view import created
@@ -10,15 +13,30 @@ from runtime.service import includes
 
 
 def checked(
-    ports: ApiPorts, caller: str, document: object, *, template_id: str | None = None
+    ports: ApiPorts,
+    caller: str,
+    document: object,
+    *,
+    head: TemplateHead | None = None,
+    pins: Mapping[str, Pin] | None = None,
 ) -> Template:
-    """The template of a document that the caller could run today. `template_id` is the template
-    that it becomes a version of.
+    """The template of a document that the caller could run today, with what it includes pinned.
+    `head` is the template that it becomes a version of, `pins` are those of a template that it is
+    a copy of.
 
     Raises `TemplateError`, `TemplateNotFoundError` for what it includes, and `PriceError`.
     """
     template = parse_template(document)
-    resolved = includes.resolve(ports, caller, template, template_id=template_id)
+    before: Mapping[str, Pin] = {}
+    if head is not None and template.includes:
+        before = ports.templates.load_template(head.latest).pins
+    resolved = includes.resolve_new(
+        ports,
+        caller,
+        replace(template, pins=pins or {}),
+        template_id=None if head is None else head.template_id,
+        before=before,
+    )
     make_plan(
         resolved.template,
         ports.prices,
@@ -26,12 +44,19 @@ def checked(
         model=None,
         on=ports.clock.now().date(),
     )
-    # Without the sources of its includes: a job takes their latest versions, and pins those.
-    return template
+    # Without the sources of its includes: a job pins versions of its own.
+    return replace(template, pins=resolved.pins)
 
 
-def create(ports: ApiPorts, caller: str, document: object, *, public: bool) -> Answer:
+def create(
+    ports: ApiPorts,
+    caller: str,
+    document: object,
+    *,
+    public: bool,
+    pins: Mapping[str, Pin] | None = None,
+) -> Answer:
     """Check and store a new template of the caller's. Raises as `checked` does."""
-    template = checked(ports, caller, document)
+    template = checked(ports, caller, document, pins=pins)
     head = ports.template_catalog.create(caller, ports.new_id(), template, public=public)
     return created(head, template, caller)

@@ -1,0 +1,82 @@
+"""The process of the render child and the socket to it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from runtime.domain.errors import ConfigurationError
+
+LENGTH_BYTES: Final = 4
+"""Before each frame: its length, big endian."""
+
+_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+
+
+class ChildProcess:
+    """One process and the socket to it. Every failure of the socket is an `OSError`, and a reply
+    that is too large a `ValueError`; after either the child is of no more use.
+    """
+
+    def __init__(self, arguments: Sequence[str], reply_bytes: int) -> None:
+        self._reply_bytes = reply_bytes
+        self._buffer = bytearray()
+        self._socket, theirs = socket.socketpair()
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-P", "-m", "runtime.engine.rendering.child", *arguments],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                # Its own session: what a terminal sends to the parent's group doesn't reach it.
+                start_new_session=True,
+            )
+        except OSError as exc:
+            self._socket.close()
+            raise ConfigurationError(
+                f"the render process can't be started: {exc.strerror}"
+            ) from exc
+        finally:
+            theirs.close()
+
+    def send(self, body: bytes, seconds: float) -> None:
+        self._socket.settimeout(seconds)
+        self._socket.sendall(len(body).to_bytes(LENGTH_BYTES) + body)
+
+    def receive(self, seconds: float) -> bytes:
+        deadline = monotonic() + seconds
+        self._fill(LENGTH_BYTES, deadline)
+        end = LENGTH_BYTES + int.from_bytes(self._buffer[:LENGTH_BYTES])
+        if end > self._reply_bytes:
+            raise ValueError("a reply is too large")
+        self._fill(end, deadline)
+        body = bytes(self._buffer[LENGTH_BYTES:end])
+        del self._buffer[:end]
+        return body
+
+    def kill(self) -> None:
+        self._socket.close()
+        self.process.kill()
+        self.process.wait()
+
+    def _fill(self, size: int, deadline: float) -> None:
+        while len(self._buffer) < size:
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            received = self._socket.recv(65536)
+            if not received:
+                raise ConnectionError("the child is gone")
+            self._buffer += received
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs to start, and no secret. The parent's import path stands for its folder."""
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    paths = (os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - "" is the current folder
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
