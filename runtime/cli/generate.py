@@ -30,7 +30,7 @@ from runtime.datasets.inputs import (
     read_template,
 )
 from runtime.domain.jobs.job import JobStatus, work_id_of
-from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import parse_usd
 from runtime.engine.dry_run import render_record
@@ -110,7 +110,7 @@ def generate(dataset: Dataset, prices: PriceTable, options: Options) -> int:
             dataset.seeds.rows,
             job_id=dataset.job_id(),
             index=0,
-            draws=Draws(seed_strategy=dataset.seed_strategy),
+            draws=dataset.draws,
         )
         with folder.locked():
             folder.check(dataset)  # another process may have come first

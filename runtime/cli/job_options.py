@@ -33,7 +33,9 @@ def takes(
             if group not in groups:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
                 continue
-            flags = [each for each in options_of(group) if each.field not in without]
+            flags = [
+                each for each in options_of(group) if each.chosen and each.field not in without
+            ]
             wanted[name] = (group, flags)
             parameters += [_parameter(each, own.get(each.field, each.default)) for each in flags]
 

@@ -96,7 +96,7 @@ def generate_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the dataset. [datasets/<template's name>]")
     ] = None,
-    seed_strategy: StrategyOption = SeedStrategy.RANDOM,
+    seed_strategy: StrategyOption = SeedStrategy.SHUFFLE,
     random_seed: RandomSeedOption = 0,
     concurrency: Annotated[
         int | None, typer.Option(min=1, max=512, help="Model calls at a time.")
@@ -142,7 +142,7 @@ def demo_command(
         model=None,
         backend=str(Backend.LOCAL),
         formats=["jsonl,parquet"],
-        seed_strategy=SeedStrategy.SEQUENTIAL,
+        seed_strategy=SeedStrategy.ORDERED,
         random_seed=0,
     )
     options = Options(out=out, concurrency=None, json=False, show=min(num_records, 20))
@@ -176,7 +176,7 @@ def estimate_command(
     num_records: CountOption,
     model: ModelOption = None,
     backend: BackendOption = Backend.BEDROCK,
-    seed_strategy: StrategyOption = SeedStrategy.RANDOM,
+    seed_strategy: StrategyOption = SeedStrategy.SHUFFLE,
     prices: PricesOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> None:

@@ -31,7 +31,10 @@ PricesOption = Annotated[
 ]
 StrategyOption = Annotated[
     SeedStrategy,
-    typer.Option(help="random: an independent draw a record. sequential: row by row, again."),
+    typer.Option(
+        help="shuffle: each seed once before one is used twice. ordered (or sequential): row by"
+        " row, again. random: an independent draw a record."
+    ),
 ]
 RandomSeedOption = Annotated[
     int, typer.Option(help="Another number draws other seeds for the same template.")

@@ -48,7 +48,7 @@ def _first_prompts(
         rows,
         job_id="",
         index=0,
-        draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL),
+        draws=Draws(seed_strategy=SeedStrategy.ORDERED),
     )
 
 

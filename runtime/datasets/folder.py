@@ -7,8 +7,8 @@
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
     DIR/.seedwright/log.jsonl    what the engine logged
 
-The job's id follows from template, seeds, strategy and random seed, so the same command always
-draws the same seeds, on any machine.
+The job's id follows from template, seeds, strategy and random seed, so the same command gives the
+same records on any machine.
 """
 
 import errno
@@ -72,6 +72,11 @@ class Dataset:
             "--model": self.model,
             "--backend": self.backend,
         }
+
+    @property
+    def draws(self) -> Draws:
+        """Which seed a record gets."""
+        return Draws(seed_strategy=self.seed_strategy, random_seed=self.random_seed)
 
     def job_id(self) -> str:
         """Depends on what decides the prompts, and not on how many or by which model."""
@@ -186,7 +191,7 @@ class DatasetFolder:
                     seed_version=ports.objects.stat(key).version,
                     num_records=dataset.num_records,
                     delivery=Delivery(output_formats=dataset.formats),
-                    draws=Draws(seed_strategy=dataset.seed_strategy),
+                    draws=dataset.draws,
                     models=ModelChoice(model=dataset.model),
                     price_table_version=ports.prices.version,
                 ),

@@ -16,6 +16,7 @@ def takes(*groups: type) -> Callable[[type[ModelT]], type[ModelT]]:
     fields: dict[str, Any] = {
         each.name: (_taken(each), Field(default=each.default, description=each.help))
         for each in _options(groups)
+        if each.chosen
     }
     return _extending(fields)
 
@@ -30,7 +31,9 @@ def shows(*groups: type) -> Callable[[type[ModelT]], type[ModelT]]:
 
 def chosen(body: ApiModel, group: type[GroupT]) -> GroupT:
     """What a body that takes the options of `group` says of them."""
-    return group(**{each.field: getattr(body, each.name) for each in options_of(group)})
+    return group(
+        **{each.field: getattr(body, each.name) for each in options_of(group) if each.chosen}
+    )
 
 
 def request_document(body: ApiModel, *groups: type) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def request_document(body: ApiModel, *groups: type) -> dict[str, Any]:
     """
     document: dict[str, Any] = body.model_dump(mode="json")
     for each in _options(groups):
-        if each.late and getattr(body, each.name) == each.default:
+        if each.chosen and each.late and getattr(body, each.name) == each.default:
             del document[each.name]
     return document
 

@@ -49,7 +49,7 @@ def submit_command(
     budget: BudgetOption = "1.00",
     model: ModelOption = None,
     formats: FormatOption = None,
-    seed_strategy: StrategyOption = SeedStrategy.RANDOM,
+    seed_strategy: StrategyOption = SeedStrategy.SHUFFLE,
     partition: Annotated[
         PartitionStrategy, typer.Option(help="timestamp: JSONL in one file a day.")
     ] = PartitionStrategy.NONE,
