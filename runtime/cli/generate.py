@@ -89,6 +89,8 @@ def read_dataset(
 
 def generate(dataset: Dataset, prices: PriceTable, options: Options) -> int:
     """Generate the dataset, or go on where an earlier run stopped. The exit code."""
+    for warning in dataset.seeds.rows.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     folder = DatasetFolder(options.out)
     check_writable(options.out)
     folder.check(dataset)

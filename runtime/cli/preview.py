@@ -10,7 +10,8 @@ from runtime.datasets.inputs import check_count, read_seeds, read_template
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd, usd_decimal
-from runtime.domain.seeds.seeds import Row
+from runtime.domain.seeds.readers import Found, Row
+from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds
 from runtime.domain.templates.template import Step, Template
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
@@ -33,10 +34,24 @@ def show_prompts(
         print(f"  {step.step.id}: {step.model}, at most {step.max_tokens} tokens")
     if file is not None:
         print(f"{seeds}: {len(file.rows)} seeds, each has what the template needs")
+        for needed, kinds in _types_of(file.rows, template.schema_requirements).items():
+            print(f"  {needed}: {' or '.join(kinds)}")
+        for warning in file.rows.warnings:
+            print(f"warning: {warning}")
     for each, prompt, system in rendered:
         if system:
             print(f"\n── {each.id}: system ──\n{system}")
         print(f"\n── {each.id}: prompt ──\n{prompt}")
+
+
+def _types_of(rows: Sequence[Row], requirements: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What stands at or below each path that a template needs, in the first rows."""
+    found = inspect_seeds((Found(row, None) for row in rows[:MAX_SAMPLED]), ())
+    return {
+        path: kinds
+        for path, kinds in found.types.items()
+        if any(f"{path}.".startswith(f"{each}.") for each in requirements)
+    }
 
 
 def _first_prompts(

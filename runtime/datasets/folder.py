@@ -65,7 +65,7 @@ class Dataset:
         document = orjson.dumps(document_of(self.template), option=orjson.OPT_SORT_KEYS)
         return {
             "template": hashlib.sha256(document).hexdigest(),
-            "seeds": hashlib.sha256(self.seeds.body).hexdigest(),
+            "seeds": self.seeds.sha256,
             "-n": self.num_records,
             "--seed-strategy": str(self.seed_strategy),
             "--random-seed": self.random_seed,
@@ -178,7 +178,8 @@ class DatasetFolder:
     def _create(self, engine: LocalEngine, dataset: Dataset, job_id: str) -> None:
         ports = engine.ports
         key = f"{seed_prefix(LOCAL_USER)}{job_id}/{dataset.seeds.name}"
-        ports.objects.put(key, dataset.seeds.body, content_type="application/octet-stream")
+        with ports.objects.open_writer(key, content_type="application/octet-stream") as writer:
+            dataset.seeds.write_to(writer)
         now = ports.clock.now()
         ports.jobs.create_job(
             Job(

@@ -1,11 +1,13 @@
 """Reads and checks everything a command is given, before anything is created or paid for."""
 
+import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from runtime.domain.errors import (
     ConfigurationError,
@@ -16,37 +18,51 @@ from runtime.domain.errors import (
 )
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import MAX_RECORDS
-from runtime.domain.seeds.seeds import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES
 from runtime.domain.templates.document import parse_template, resolve_includes
 from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import MAX_TEXT_BYTES, parse_text
+from runtime.files.disk import disk_errors, temporary_file
+from runtime.files.reading import load_rows
+from runtime.files.rows import SeedRows
 
+_CHUNK_BYTES: Final = 1024 * 1024
 FRAGMENT_SUFFIXES: Final = ("", ".txt", ".md", ".j2", ".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedFile:
-    """A seed file as read: its rows, and the bytes that a job keeps a copy of."""
+    """A seed file as read: its rows, and a copy of its bytes for the job to keep. Both are on the
+    disk; the original may change, or be a pipe that is read once.
+    """
 
     name: str
-    body: bytes
-    rows: list[Row]
+    copy: BinaryIO
+    sha256: str
+    rows: SeedRows
+
+    def write_to(self, writer: BinaryIO) -> None:
+        """Write the bytes of the file."""
+        self.copy.seek(0)
+        shutil.copyfileobj(self.copy, writer, _CHUNK_BYTES)
 
 
-def _read(path: Path, limit: int, error: type[InputError]) -> bytes:
+def _chunks(path: Path, limit: int, error: type[InputError]) -> Iterator[bytes]:
     """At most `limit` bytes, so that even an endless device is refused in constant memory."""
+    size = 0
     try:
         with path.open("rb") as file:
-            body = file.read(limit + 1)
+            while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > limit:
+                    raise error(f"{path}: larger than {limit // 1024} KiB, which is the limit")
+                yield chunk
     except FileNotFoundError as exc:
         raise error(f"{path}: no such file") from exc
     except IsADirectoryError as exc:
         raise error(f"{path}: is a folder, not a file") from exc
     except OSError as exc:
         raise error(f"{path}: can't be read: {exc.strerror}") from exc
-    if len(body) > limit:
-        raise error(f"{path}: larger than {limit // 1024} KiB, which is the limit")
-    return body
 
 
 # ── templates ──────────────────────────────────────────────────────────────────────────────────
@@ -99,7 +115,7 @@ def _fragment(path: Path) -> str:
 def read_text(path: Path) -> str:
     """The text of a template file or of a fragment. Raises `TemplateError`."""
     try:
-        return _read(path, MAX_TEXT_BYTES, TemplateError).decode("utf-8-sig")
+        return b"".join(_chunks(path, MAX_TEXT_BYTES, TemplateError)).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise TemplateError(f"{path}: not UTF-8 text") from exc
 
@@ -113,17 +129,19 @@ def _document(path: Path) -> Any:
 
 def read_seeds(path: Path, requirements: tuple[str, ...]) -> SeedFile:
     """A seed file whose every seed has what the template needs. Raises `SeedError`."""
-    body = _read(path, MAX_SEED_BYTES, SeedError)
-    rows = parse_seeds(body, path.name)
-    missing = list(missing_paths(rows, requirements))
-    if missing:
-        first = missing[0]
-        more = f" ({len(missing) - 1} more like this)" if len(missing) > 1 else ""
-        raise SeedError(
-            f"{path}, record {first.row}: the template needs {first.path!r}, which this seed "
-            f"lacks{more}"
-        )
-    return SeedFile(name=path.name, body=body, rows=rows)
+    digest = hashlib.sha256()
+    copy = temporary_file()
+    for chunk in _chunks(path, MAX_SEED_BYTES, SeedError):
+        digest.update(chunk)
+        with disk_errors("write"):
+            copy.write(chunk)
+    copy.seek(0)
+    return SeedFile(
+        name=path.name,
+        copy=copy,
+        sha256=digest.hexdigest(),
+        rows=load_rows(copy, path.name, requirements=requirements),
+    )
 
 
 def check_count(count: int) -> int:

@@ -13,7 +13,7 @@ import itertools
 import logging
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -35,10 +35,10 @@ from runtime.domain.models.limiter import AdaptiveLimiter
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
 from runtime.domain.money.amounts import usd
 from runtime.domain.ports import Clock
-from runtime.domain.seeds.seeds import Row
 from runtime.engine.plan import Plan
 from runtime.engine.record_task import RecordTask
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.files.rows import SeedRows
 from runtime.logs import event
 from runtime.worker.budget_guard import BudgetGuard, Cover
 from runtime.worker.control import Control, StopReason
@@ -64,7 +64,7 @@ class Run:
 
     job: Job
     plan: Plan
-    seeds: Sequence[Row]
+    seeds: SeedRows
     saver: Saver
     guard: BudgetGuard
     engine: TemplateEngine

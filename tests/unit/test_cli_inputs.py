@@ -226,7 +226,7 @@ def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
     }
     for name, body in bodies.items():
         (folder / name).write_bytes(body)
-        assert inputs.read_seeds(folder / name, ("topic",)).rows == rows
+        assert list(inputs.read_seeds(folder / name, ("topic",)).rows) == rows
 
 
 @pytest.mark.parametrize(
