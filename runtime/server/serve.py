@@ -70,7 +70,7 @@ def serve(options: ServeOptions) -> int:
         )
         with ExitStack() as stack:
             models = _preview_models(options.backend)
-            worker = WorkerProcess(order, on_restart=_say_restart)
+            worker = WorkerProcess(order, on_restart=lambda code: _replace(service, code))
             stack.callback(worker.stop)
             service = local_api(
                 folder.storage,
@@ -192,8 +192,12 @@ def _announce(options: ServeOptions, folder: DataFolder, profile: Profile) -> No
     print("Ctrl-C stops; jobs go on at the next start.", flush=True)
 
 
-def _say_restart(code: int) -> None:
+def _replace(service: LocalService, code: int) -> None:
+    """Before a worker is followed by the next: say so, and count what it had in hand."""
+    from runtime.server.losses import recover_losses  # noqa: PLC0415 - after logging is set up
+
     _say(f"The worker ended unexpectedly (code {code}) and is started again: see the log.")
+    recover_losses(service.api)
 
 
 def _say(text: str) -> None:
