@@ -134,6 +134,7 @@ def _run(
     concurrency: int,
 ) -> int:
     job = folder.prepare(engine, dataset)
+    dataset.seeds.close()
     goal = Goal(records=dataset.num_records, budget_nano=dataset.budget_nano)
     meter = Meter(goal, monotonic)
     display = make_display(meter, json=options.json)

@@ -46,6 +46,11 @@ class SeedFile:
         self.copy.seek(0)
         shutil.copyfileobj(self.copy, writer, _CHUNK_BYTES)
 
+    def close(self) -> None:
+        """Give disk and memory back: the job has its own copy."""
+        self.copy.close()
+        self.rows.close()
+
 
 def _chunks(path: Path, limit: int, error: type[InputError]) -> Iterator[bytes]:
     """At most `limit` bytes, so that even an endless device is refused in constant memory."""

@@ -60,8 +60,9 @@ class SeedRows(Sequence[Row]):
         return self._repeats.warnings()
 
     def close(self) -> None:
-        """Give the disk back; it is also given back when nobody holds the rows any more."""
+        """Give disk and index back, as also happens when nobody holds the rows any more."""
         self._file.close()
+        self._index = array("Q", [0])
 
 
 class RowWriter:

@@ -66,11 +66,10 @@ def test_e2_work_of_a_worker_that_lives_is_left_alone(
 ) -> None:
     job_id = new_job(service)
     worker = open_storage(tmp_path, clock=ManualClock())
-    claim = worker.queue.get_next_job("worker")
-    assert claim is not None
+    assert worker.queue.get_next_job("worker") is not None
     for _ in range(6):
         recover_losses(service.api)
-    assert service.api.work.get_work(job_id).fence == claim.fence
+        assert service.api.work.get_work(job_id).status is JobStatus.RUNNING
     assert service.api.jobs.get_job(job_id).status is not JobStatus.FAILED
     worker.close()
 
