@@ -32,7 +32,7 @@ from runtime.datasets.run import run_dataset
 from runtime.domain.errors import BudgetExceededError, JobFailedError
 from runtime.domain.jobs.delivery import Delivery
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.options import options_given
@@ -59,7 +59,7 @@ def generate(
     backend: str = "local",
     out: str | Path | None = None,
     formats: str | Sequence[str] = ("jsonl", "parquet"),
-    seed_strategy: str = SeedStrategy.RANDOM,
+    seed_strategy: str | None = None,
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
@@ -86,6 +86,7 @@ def generate(
         budget=budget,
         backend=backend,
         draws=options_given(Draws, seed_strategy=seed_strategy, random_seed=random_seed),
+        strategy_chosen=seed_strategy is not None,
         models=options_given(ModelChoice, model=model),
         delivery=options_given(Delivery, output_formats=formats),
     )
@@ -109,7 +110,7 @@ def preview(
     budget: Usd = PREVIEW_BUDGET,
     model: str | None = None,
     backend: str = "local",
-    seed_strategy: str = SeedStrategy.RANDOM,
+    seed_strategy: str | None = None,
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
@@ -151,7 +152,7 @@ def estimate(
     n: int,
     model: str | None = None,
     backend: str = "bedrock",
-    seed_strategy: str = SeedStrategy.RANDOM,
+    seed_strategy: str | None = None,
     prices: str | Path | None = None,
 ) -> CostEstimate:
     """What `n` records would cost. Calls no model. Raises `InputError`."""

@@ -245,7 +245,7 @@ def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
     }
     for name, body in bodies.items():
         (folder / name).write_bytes(body)
-        assert read_seeds(folder / name, ("topic",)).rows == rows
+        assert list(read_seeds(folder / name, ("topic",)).rows) == rows
 
 
 @pytest.mark.parametrize(
@@ -259,3 +259,26 @@ def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
 )
 def test_a_template_name_becomes_a_safe_folder_name(name: str, folder: str) -> None:
     assert folder_name(name) == folder
+
+
+def test_d6_c4_validate_shows_types_and_warns_of_ids(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "s.csv").write_text("id,topic,other\n1,false,x\n1,0,y\n", encoding="utf-8")
+    assert run(["validate", "template.yaml", "--seeds", "s.csv"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "  topic: text" in shown
+    assert not [line for line in shown if "other" in line]
+    [warning] = [line for line in shown if line.startswith("warning: ")]
+    assert "1 seed has an id that an earlier one has: record 2 has that of record 1" in warning
+
+
+def test_c1_strategies_have_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("shuffle", "ordered", "sequential", "random"):
+        arguments = ["estimate", "template.yaml", "--seeds", "seeds.jsonl", "-n", "3"]
+        assert run([*arguments, "--seed-strategy", name]) == 0
+    capsys.readouterr()
+    error = refused(
+        ["generate", "template.yaml", *GOOD, "--seed-strategy", "sorted"], folder, capsys
+    )
+    assert "'shuffle', 'ordered', 'random', 'sequential'" in error
