@@ -374,14 +374,9 @@ def test_a7_what_64_bits_hold_arrives_as_it_was() -> None:
 def test_c4_seeds_with_one_id_can_be_told_apart_and_are_named() -> None:
     body = b'{"id": "a"}\n{"id": "b"}\n{"id": "a"}\n{"id": 7}\n{"id": "7"}\n{}\n{"id": "a"}\n'
     rows = load_rows(io.BytesIO(body), "a.jsonl")
+    names = ["a", "b", "a (row {})", "7", "7 (row {})", "row-6", "a (row {})"]
     assert [rows.seed_id(position) for position in range(7)] == [
-        "a",
-        "b",
-        "a (row 3)",
-        "7",
-        "7 (row 5)",
-        "row-6",
-        "a (row 7)",
+        name.format(number) for number, name in enumerate(names, start=1)
     ]
     assert rows.warnings == (
         (

@@ -5,7 +5,7 @@ same however often and in whatever order a job restarts, however many records it
 its template says (requirements N7 and N14). No draw needs another one.
 
     shuffle   pass 0: each seed once    pass 1: each seed once, in another order   …
-    ordered   row 0, 1, 2 … and again
+    ordered   the first, the second … and again
     random    an independent draw a record: some seeds often, some never
 
 Jobs from before scheme 2 draw by their own id and go on to.
