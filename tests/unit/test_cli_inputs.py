@@ -11,6 +11,7 @@ from runtime.datasets.folder import DatasetFolder, folder_name
 from runtime.domain.errors import ConfigurationError, TemplateError
 from runtime.inputs.seeds import read_seeds
 from runtime.inputs.templates import read_template
+from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import SEEDS, write_inputs
 
 GOOD = ("--seeds", "seeds.jsonl", "-n", "3", "--backend", "bedrock", "--out", "out")
@@ -271,6 +272,17 @@ def test_d6_c4_validate_shows_types_and_warns_of_ids(
     assert not [line for line in shown if "other" in line]
     [warning] = [line for line in shown if line.startswith("warning: ")]
     assert "1 seed has an id that an earlier one has: record 2 has that of record 1" in warning
+
+
+def test_c4_generate_warns_of_ids_and_goes_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "s.csv").write_text("id,topic\n1,tea\n1,rain\n", encoding="utf-8")
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        assert run(["generate", "template.yaml", *GOOD, "--seeds", "s.csv"]) == 0
+    warning, *_ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: 1 seed has an id that an earlier one has: record 2")
 
 
 def test_c1_strategies_have_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,6 +223,23 @@ def test_a_request_of_an_older_program_is_known_again() -> None:
     assert len({then, hash_of(name="a"), hash_of(random_seed=0), hash_of(random_seed=1)}) == 4
 
 
+def test_the_strategy_of_before_is_the_same_named_or_not() -> None:
+    """Programs of before named it in every request, and drew at random without it."""
+    body = {
+        "template_id": "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11",
+        "seed_data_path": "seed-data/ada/a.jsonl",
+        "num_records": 10,
+        "budget_limit": "5",
+    }
+
+    def hash_of(**more: object) -> str:
+        return create_job._hash(create_job.NewJob.model_validate_json(orjson.dumps(body | more)))
+
+    named = {each: hash_of(seed_strategy=each) for each in SeedStrategy}
+    assert named.pop(SeedStrategy.RANDOM) == hash_of()
+    assert len({hash_of(), *named.values()}) == len(SeedStrategy)
+
+
 def test_the_same_key_with_another_body_is_refused(api_world: ApiWorld) -> None:
     """Fault 2."""
     body, headers = api_world.order(), {"Idempotency-Key": "once"}
