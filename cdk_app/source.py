@@ -14,6 +14,7 @@ _BOTH: Final = (
     "runtime/contract",
     "runtime/domain",
     "runtime/engine",
+    "runtime/files",
     "runtime/logs.py",
     "runtime/models",
     "runtime/sdk.py",

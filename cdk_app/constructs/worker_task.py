@@ -19,6 +19,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+_SCRATCH: Final = "scratch"
+"""The volume for temporary files, gone with the task."""
 USER: Final = "10001:10001"
 """Numbers, because the image makes no account: it has no step that runs on the target machine."""
 STOP_SECONDS: Final = 120
@@ -58,7 +60,7 @@ class WorkerTask(Construct):
     def _add_container(self, stage: StageConfig, tables: Tables, bucket: s3.IBucket) -> None:
         linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)
         linux.drop_capabilities(ecs.Capability.ALL)
-        self.definition.add_container(
+        container = self.definition.add_container(
             environment.WORKER_CONTAINER,
             container_name=environment.WORKER_CONTAINER,
             image=ecs.ContainerImage.from_docker_image_asset(_image(self)),
@@ -79,6 +81,11 @@ class WorkerTask(Construct):
                 # Logs that can't be delivered must not stop a worker that pays for its time.
                 mode=ecs.AwsLogDriverMode.NON_BLOCKING,
             ),
+        )
+        # Seeds are kept on the disk while a job draws from them; all else stays read-only.
+        self.definition.add_volume(name=_SCRATCH)
+        container.add_mount_points(
+            ecs.MountPoint(container_path="/tmp", read_only=False, source_volume=_SCRATCH)  # noqa: S108 - of its own
         )
 
     def _acknowledge(self, bucket: s3.IBucket) -> None:

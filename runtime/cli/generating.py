@@ -1,6 +1,7 @@
 """What `generate` and `demo` do with a request: run it, show how it goes, say how it ended."""
 
 import gc
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ class RunOptions:
 
 def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
     """Generate the dataset, or go on where an earlier run stopped. The exit code."""
+    for warning in request.seeds.rows.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     stop = StopRequest()
     outcome = run_dataset(
         request,

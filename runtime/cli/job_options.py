@@ -28,7 +28,7 @@ def takes(
     own = defaults or {}
 
     def flags_of(group: type) -> list[Option]:
-        return [each for each in options_of(group) if each.field not in without]
+        return [each for each in options_of(group) if each.chosen and each.field not in without]
 
     def decorate(command: CommandT) -> CommandT:
         wanted: dict[str, tuple[type, ...]] = {}
@@ -70,6 +70,12 @@ def takes(
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def is_given(context: typer.Context, field: str) -> bool:
+    """Whether the user said what an option is; else it has its default."""
+    source = context.get_parameter_source(field)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _parameter(each: Option, default: Any) -> inspect.Parameter:

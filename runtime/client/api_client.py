@@ -19,7 +19,7 @@ from runtime.domain.jobs.delivery import FOR_PEOPLE, PartitionStrategy
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.naming import Naming
-from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
@@ -71,7 +71,7 @@ class Client:
         model: str | None = None,
         formats: str | Sequence[str] = ("jsonl", "parquet"),
         name: str | None = None,
-        seed_strategy: str = SeedStrategy.RANDOM,
+        seed_strategy: str | None = None,
         random_seed: int | None = None,
         partition: str = PartitionStrategy.NONE,
         allow_partial: bool = False,
@@ -82,7 +82,7 @@ class Client:
         `template` is a file, a document (a mapping), or the id of a template; a file or document
         becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
         the key of an uploaded file (`seed-data/…`). `model` runs every step. `formats` are `jsonl`,
-        `parquet`, `csv`; `seed_strategy` is `random` or `sequential`, `partition` `none` or
+        `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or
         `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
         `allow_partial` begins although the budget is below the likely cost;
         `allow_on_demand` takes machines at the full price.
@@ -103,6 +103,7 @@ class Client:
                 options_given(Machines(), allow_on_demand=allow_on_demand),
                 options_given(Acceptance(), allow_partial=allow_partial),
             ),
+            strategy_chosen=seed_strategy is not None,
         )
         return submit_job(self._connection, submission, self._observer, estimate=False)
 

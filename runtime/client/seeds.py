@@ -37,7 +37,7 @@ def seed_source(seeds: Any) -> Source | str:
             raise InputError(f"{seeds}: no such file, and not a key of uploaded seeds")
         return seeds
     if isinstance(seeds, SeedFile):
-        return MemoryFile(name=seeds.name, body=seeds.body)
+        return seeds
     return MemoryFile(name=IN_MEMORY, body=lines_of(seeds))
 
 
@@ -65,6 +65,8 @@ def size_of(source: Source) -> int:
     """Its bytes. Raises `InputError` for what is not a file."""
     if isinstance(source, MemoryFile):
         return len(source.body)
+    if isinstance(source, SeedFile):
+        return source.size
     try:
         size = source.stat().st_size
     except OSError as exc:

@@ -10,7 +10,7 @@ answer. While it is there, the same submission sends the same request, and gets 
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,11 @@ from runtime.domain.errors import (
     StorageUnavailableError,
 )
 from runtime.domain.jobs.config import OPTIONS
-from runtime.domain.jobs.sampling import Draws
+from runtime.domain.jobs.sampling import OF_BEFORE, Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import from_usd, parse_usd, usd, usd_decimal
 from runtime.domain.money.estimate import Acceptance
-from runtime.domain.options import options_document
+from runtime.domain.options import asked_document, options_document
 from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.inputs.options import check_count
@@ -67,6 +67,8 @@ class Submission:
     budget_limit: str
     options: tuple[object, ...]
     """One of each of `SUBMITTED`."""
+    strategy_chosen: bool
+    """Whether the caller named the seed strategy."""
 
     @classmethod
     def of(
@@ -77,6 +79,7 @@ class Submission:
         num_records: int,
         budget: object,
         options: tuple[object, ...],
+        strategy_chosen: bool,
     ) -> Self:
         """What a caller says, checked. `budget` is USD. Raises `InputError`."""
         return cls(
@@ -85,21 +88,23 @@ class Submission:
             budget_limit=usd_decimal(parse_usd(budget)),
             seeds=seed_source(seeds),
             options=options,
+            strategy_chosen=strategy_chosen,
         )
 
     def read_template(self) -> Template | None:
         """The template; None for an id. Raises `TemplateError`."""
         return None if isinstance(self.template, str) else read_source(self.template)
 
-    def fingerprint(self, connection: Connection, template: Template | None) -> str:
-        """The same for the same request of the same user: contents count, not where files are."""
+    def fingerprints(self, connection: Connection, template: Template | None) -> Iterator[str]:
+        """The same for the same request of the same user: contents count, not where files are.
+        After that the one that a version of before the scheme of draws gave it, if it could.
+        """
         profile = connection.profile
         parts: dict[str, object] = {
             "template": self.template,
             "seeds": self.seeds,
             "num_records": self.num_records,
             "budget_limit": self.budget_limit,
-            **options_document(*self.options),
             "api": profile.api_url,
             "user": profile.username,
         }
@@ -107,7 +112,18 @@ class Submission:
             parts["template"] = complete_document(template)
         if not isinstance(self.seeds, str):
             parts["seeds"] = [self.seeds.name, _digest(self.seeds)]
-        return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        for options in filter(None, (self.options, self._options_of_before())):
+            whole = orjson.dumps(parts | options_document(*options), option=orjson.OPT_SORT_KEYS)
+            yield hashlib.sha256(whole).hexdigest()
+
+    def _options_of_before(self) -> tuple[object, ...] | None:
+        """What the earlier version made of the same words: its default drew at random."""
+        now = next(each for each in self.options if isinstance(each, Draws))
+        strategy = now.seed_strategy if self.strategy_chosen else SeedStrategy.RANDOM
+        if now.random_seed != Draws().random_seed or strategy not in OF_BEFORE:
+            return None
+        before = Draws(seed_strategy=strategy, random_seed=None, scheme=1)
+        return tuple(before if each is now else each for each in self.options)
 
 
 def _template_source(template: str | TemplateSource) -> str | TemplateSource:
@@ -130,9 +146,11 @@ def submit_job(
     Raises `InputError` and what the API refuses; `StorageUnavailableError` when there is no answer.
     """
     template = submission.read_template()
-    fingerprint = submission.fingerprint(connection, template)
-    pending = Pending(state_folder() / "submissions" / fingerprint)
-    request = pending.load()
+    folder = state_folder() / "submissions"
+    known = [Pending(folder / each) for each in submission.fingerprints(connection, template)]
+    pending, request = next(
+        ((each, found) for each in known if (found := each.load()) is not None), (known[0], None)
+    )
     if request is None:
         body = _prepare(connection, submission, template, observer)
         if estimate:
@@ -169,7 +187,7 @@ def _prepare(
         "seed_data_path": seeds,
         "num_records": submission.num_records,
         "budget_limit": submission.budget_limit,
-        **options_document(*submission.options),
+        **asked_document(*submission.options),
     }
 
 
@@ -180,7 +198,7 @@ def _report_estimate(
     decisive = [each for each in submission.options if isinstance(each, Draws | ModelChoice)]
     found = connection.api.post(
         "/jobs/estimate",
-        {**{name: body[name] for name in asked}, **options_document(*decisive)},
+        {**{name: body[name] for name in asked}, **asked_document(*decisive)},
         repeatable=True,
     )
     likely, highest = from_usd(found["likely_usd"]), from_usd(found["highest_usd"])

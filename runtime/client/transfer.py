@@ -27,6 +27,7 @@ from runtime.domain.errors import (
     SeedwrightError,
     StorageUnavailableError,
 )
+from runtime.inputs.seeds import SeedFile
 
 ATTEMPTS: Final = 4
 
@@ -62,13 +63,15 @@ class MemoryFile:
         return self.name
 
 
-Source = Path | MemoryFile
+Source = Path | MemoryFile | SeedFile
 """What can be uploaded."""
 
 
 def open_source(source: Source) -> BinaryIO:
     """The content of a source from its beginning. Raises `OSError`."""
-    return source.open("rb") if isinstance(source, Path) else BytesIO(source.body)
+    if isinstance(source, MemoryFile):
+        return BytesIO(source.body)
+    return source.open("rb") if isinstance(source, Path) else source.open()
 
 
 class Form:

@@ -2,8 +2,8 @@
 called.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -12,16 +12,19 @@ from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.seeds.readers import Found
+from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.files.rows import SeedRows
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
 
-_IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.SEQUENTIAL)
+_IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.ORDERED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,12 @@ class TemplateCheck:
     steps: tuple[StepCheck, ...]
     seeds: int | None
     """How many seeds were checked, None without seeds."""
+    types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What stands at or below each path that the template needs, in the first seeds: text, integer,
+    number, boolean, null, list or object.
+    """
+    warnings: tuple[str, ...] = ()
+    """What is odd about the seeds, and no reason to refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +133,18 @@ def check_template(
             for each in plan.steps
         ),
         seeds=None if file is None else len(file.rows),
+        types={} if file is None else _types_of(file.rows, checked.schema_requirements),
+        warnings=() if file is None else file.rows.warnings,
     )
+
+
+def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found = inspect_seeds((Found(row, None) for row in rows[:MAX_SAMPLED]), ())
+    return {
+        path: kinds
+        for path, kinds in found.types.items()
+        if any(f"{path}.".startswith(f"{each}.") for each in requirements)
+    }
 
 
 def _first_texts(

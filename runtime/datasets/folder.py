@@ -7,8 +7,8 @@
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
     DIR/.seedwright/log.jsonl    what the engine logged
 
-The job's id follows from template, seeds, strategy and random seed, so the same command always
-draws the same seeds, on any machine.
+The job's id follows from template, seeds, strategy and random seed, so the same command gives the
+same records on any machine.
 """
 
 import errno
@@ -47,15 +47,17 @@ class DatasetFolder:
         self.log = self.state / "log.jsonl"
         self._identity = self.state / "job.json"
 
-    def check(self, request: DatasetRequest) -> None:
-        """Refuse a folder that holds another dataset, or files of somebody else.
+    def check(self, request: DatasetRequest) -> DatasetRequest:
+        """The request as this folder goes on with it. Refuses a folder that holds another dataset,
+        or files of somebody else.
 
         Raises `InputError`, or `ConfigurationError` for a damaged folder.
         """
         stored = self._stored_identity()
         if stored is None:
             self._check_foreign()
-            return
+            return request
+        request = request.going_on(stored)
         wanted = request.identity()
         changed = [name for name in wanted if stored.get(name) != wanted[name]]
         if changed:
@@ -63,6 +65,7 @@ class DatasetFolder:
                 f"{self.path} holds another dataset (different {', '.join(changed)}): choose "
                 "another --out, or delete it"
             )
+        return request
 
     def _check_foreign(self) -> None:
         for name in (*map(_file_name, OutputFormat), FAILURES):
@@ -134,7 +137,8 @@ class DatasetFolder:
     def _create(self, engine: LocalEngine, request: DatasetRequest, job_id: str) -> None:
         ports = engine.ports
         key = f"{seed_prefix(LOCAL_USER)}{job_id}/{request.seeds.name}"
-        ports.objects.put(key, request.seeds.body, content_type="application/octet-stream")
+        with ports.objects.open_writer(key, content_type="application/octet-stream") as writer:
+            request.seeds.write_to(writer)
         now = ports.clock.now()
         ports.jobs.create_job(
             Job(

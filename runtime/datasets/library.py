@@ -25,7 +25,6 @@ from runtime.datasets.observer import Called, Observer, Shown
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import (
     DEFAULT_BUDGET,
-    DEFAULT_DRAWS,
     DatasetRequest,
     read_request,
 )
@@ -33,7 +32,7 @@ from runtime.datasets.run import run_dataset
 from runtime.domain.errors import BudgetExceededError, InputError, JobFailedError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.jobs.sampling import SeedStrategy
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.options import options_given
@@ -60,7 +59,7 @@ def generate(
     backend: str = "local",
     out: str | Path | None = None,
     formats: str | Sequence[str] = ("jsonl", "parquet"),
-    seed_strategy: str = SeedStrategy.RANDOM,
+    seed_strategy: str | None = None,
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
@@ -86,7 +85,8 @@ def generate(
         num_records=n,
         budget=budget,
         backend=backend,
-        draws=options_given(DEFAULT_DRAWS, seed_strategy=seed_strategy, random_seed=random_seed),
+        draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
+        strategy_chosen=seed_strategy is not None,
         models=options_given(ModelChoice(), model=model),
         delivery=options_given(FOR_PEOPLE, output_formats=formats),
     )
@@ -110,7 +110,7 @@ def preview(
     budget: Usd = PREVIEW_BUDGET,
     model: str | None = None,
     backend: str = "local",
-    seed_strategy: str = SeedStrategy.RANDOM,
+    seed_strategy: str | None = None,
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
@@ -127,7 +127,7 @@ def preview(
         num_records=n,
         budget=budget,
         backend=backend,
-        draws=options_given(DEFAULT_DRAWS, seed_strategy=seed_strategy, random_seed=random_seed),
+        draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
         models=options_given(ModelChoice(), model=model),
         delivery=Delivery(),
     )
@@ -152,7 +152,7 @@ def estimate(
     n: int,
     model: str | None = None,
     backend: str = "bedrock",
-    seed_strategy: str = SeedStrategy.RANDOM,
+    seed_strategy: str | None = None,
     prices: str | Path | None = None,
 ) -> CostEstimate:
     """What `n` records would cost. Calls no model. Raises `InputError`."""
@@ -163,7 +163,7 @@ def estimate(
         prices=_prices(prices),
         backend=backend,
         models=options_given(ModelChoice(), model=model),
-        draws=options_given(DEFAULT_DRAWS, seed_strategy=seed_strategy),
+        draws=options_given(Draws(), seed_strategy=seed_strategy),
     )
 
 

@@ -49,14 +49,15 @@ def run_dataset(
     sample: int = 0,
 ) -> Outcome:
     """Generate the dataset, or go on where an earlier run stopped. `sample` is how many of its
-    first records the outcome brings along.
+    first records the outcome brings along. The request's seeds are closed when the job has its own
+    copy.
 
     Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
     the disk fails; how the job itself ended is in the outcome.
     """
     folder = DatasetFolder(out)
     check_writable(out)
-    folder.check(request)
+    request = folder.check(request)
     make_plan(
         request.template,
         prices,
@@ -78,7 +79,7 @@ def run_dataset(
             draws=request.draws,
         )
         with folder.locked():
-            folder.check(request)  # another process may have come first
+            request = folder.check(request)  # another process may have come first
             engine = local_engine(
                 folder.state, models=models, provider=request.backend, prices=prices
             )
@@ -120,6 +121,7 @@ class _Run:
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
         """Generate what is missing, and publish."""
         job = self._folder.prepare(self._engine, self._request)
+        self._request.seeds.close()
         was_complete = job.status is JobStatus.COMPLETED
         if not was_complete:
             self._work(job, observer, stop)

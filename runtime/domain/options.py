@@ -32,6 +32,7 @@ _KINDS: Final[Mapping[type, str]] = {
     int: "a whole number",
     str: "a text",
 }
+_SAME: Final = object()
 
 OptionsT = TypeVar("OptionsT", bound="DataclassInstance")
 GroupT = TypeVar("GroupT")
@@ -48,9 +49,10 @@ class Option:
     and raises `ValueError` that says what is expected; `schema` is the JSON Schema of what it
     takes. `read_flag` does so for a flag that may be repeated, and raises `InputError`.
 
-    `identifies` options make a dataset another one. `late` ones came after datasets and requests
-    were stored without them: at their default they are left out of every document, so that what
-    was written before means the same still.
+    A document that lacks an option means `absent`. `identifies` options make a dataset another one.
+    `late` ones came after datasets and requests were stored without them: where they are `absent`
+    they are left out of every document, so that what was written before means the same still.
+    Nobody is asked for those that are not `chosen`: the program decides, and answers show it.
     """
 
     field: str
@@ -70,6 +72,8 @@ class Option:
     schema: Mapping[str, Any] | None
     identifies: bool
     late: bool
+    absent: Any
+    chosen: bool
 
 
 def option(
@@ -88,8 +92,12 @@ def option(
     schema: Mapping[str, Any] | None = None,
     identifies: bool = False,
     late: bool = False,
+    absent: Any = _SAME,
+    chosen: bool = True,
 ) -> Any:
-    """A field of a configuration; see `Option`. `hint` is for users of the command alone."""
+    """A field of a configuration; see `Option`. `hint` is for users of the command alone; `absent`
+    is the default unless it is given.
+    """
     known = {
         "help": help,
         "hint": hint,
@@ -104,6 +112,8 @@ def option(
         "schema": schema,
         "identifies": identifies,
         "late": late,
+        "absent": default if absent is _SAME else absent,
+        "chosen": chosen,
     }
     return dataclasses.field(default=default, metadata={_KEY: known})
 
@@ -142,9 +152,10 @@ def parse_options(group: type[GroupT], document: Mapping[str, Any]) -> GroupT:
     Whole numbers may be Decimal. Raises `ValueError` for what this project didn't write.
     """
     values = {
-        each.field: _value(each, document[each.name])
+        each.field: each.absent
+        if document.get(each.name) is None
+        else _value(each, document[each.name])
         for each in options_of(group)
-        if document.get(each.name) is not None
     }
     return group(**values)
 
@@ -167,7 +178,17 @@ def options_document(*groups: object) -> dict[str, Any]:
         each.name: _plain(getattr(group, each.field))
         for group in groups
         for each in options_of(type(group))
-        if not (each.late and getattr(group, each.field) == each.default)
+        if not (each.late and getattr(group, each.field) == each.absent)
+    }
+
+
+def asked_document(*groups: object) -> dict[str, Any]:
+    """What users are asked for, as the API takes it."""
+    return {
+        each.name: _plain(getattr(group, each.field))
+        for group in groups
+        for each in options_of(type(group))
+        if each.chosen and not (each.late and getattr(group, each.field) == each.absent)
     }
 
 
@@ -177,7 +198,7 @@ def identity(*groups: object) -> dict[str, Any]:
         each.flag: _plain(getattr(group, each.field))
         for group in groups
         for each in options_of(type(group))
-        if each.identifies and not (each.late and getattr(group, each.field) == each.default)
+        if each.identifies and not (each.late and getattr(group, each.field) == each.absent)
     }
 
 

@@ -65,6 +65,12 @@ class ObjectStore(Protocol):
         """Stream the object in constant memory. Raises `NotFoundError` on enter."""
         ...
 
+    def open_version(
+        self, key: str, *, version: str | None = None
+    ) -> AbstractContextManager[BinaryIO]:
+        """Stream one version in constant memory. Raises `NotFoundError` on enter."""
+        ...
+
     def open_writer(self, key: str, *, content_type: str) -> AbstractContextManager[BinaryIO]:
         """Stream a new object in constant memory.
 

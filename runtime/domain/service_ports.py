@@ -6,10 +6,9 @@ operation sees the whole of `ApiPorts` and touches what it needs: clients are bu
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import BinaryIO, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from runtime.domain.errors import TemplateNotFoundError
 from runtime.domain.jobs.job import Job, JobStatus
@@ -267,12 +266,6 @@ class ObjectLinks(Protocol):
 
 class ApiObjects(ObjectStore, Protocol):
     """The object store with what only the API needs."""
-
-    def open_version(
-        self, key: str, *, version: str | None = None
-    ) -> AbstractContextManager[BinaryIO]:
-        """Stream one version in constant memory. Raises `NotFoundError` on enter."""
-        ...
 
     def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
         """Objects below `prefix` in key order. Raises `InputError` for an `after` outside it."""

@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.ports import ObjectStore
-from runtime.domain.seeds.seeds import Row, check_paths, parse_seeds
+from runtime.files.reading import load_rows
+from runtime.files.rows import SeedRows
 
 
 class Seeds:
@@ -16,15 +17,12 @@ class Seeds:
 
     def load_seed_data(
         self, key: str, *, version: str | None, requirements: Sequence[str]
-    ) -> list[Row]:
-        """All seeds under `key`. Raises `SeedError`: no such object (or version), not valid, or a
-        required path is missing.
+    ) -> SeedRows:
+        """All seeds under `key`, on this machine's disk. Raises `SeedError`: no such object (or
+        version), not valid, or a required path is missing.
         """
         try:
-            body = self._objects.get(key, version=version)
+            with self._objects.open_version(key, version=version) as stream:
+                return load_rows(stream, PurePosixPath(key).name, requirements=requirements)
         except NotFoundError as exc:
             raise SeedError(f"seed data not found: {key}") from exc
-        name = PurePosixPath(key).name
-        rows = parse_seeds(body, name)
-        check_paths(rows, requirements, name)
-        return rows

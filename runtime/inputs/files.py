@@ -1,18 +1,32 @@
-"""Files that users name, read whole and within a limit."""
+"""Files that users name, read within a limit."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from runtime.domain.errors import InputError
 
+_CHUNK_BYTES: Final = 1024 * 1024
+
 
 def read_file(path: Path, limit: int, error: type[InputError]) -> bytes:
+    """The whole file, as `chunks_of` reads it. Raises `error`."""
+    return b"".join(chunks_of(path, limit, error))
+
+
+def chunks_of(path: Path, limit: int, error: type[InputError]) -> Iterator[bytes]:
     """At most `limit` bytes, so that even an endless device is refused in constant memory.
 
     Raises `error`.
     """
+    size = 0
     try:
         with path.open("rb") as file:
-            body = file.read(limit + 1)
+            while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > limit:
+                    raise error(f"{path}: larger than {limit // 1024} KiB, which is the limit")
+                yield chunk
     except FileNotFoundError as exc:
         raise error(f"{path}: no such file") from exc
     except IsADirectoryError as exc:
@@ -21,6 +35,3 @@ def read_file(path: Path, limit: int, error: type[InputError]) -> bytes:
         raise error(f"{str(path)!r}: not the name of a file") from exc
     except OSError as exc:
         raise error(f"{path}: can't be read: {exc.strerror}") from exc
-    if len(body) > limit:
-        raise error(f"{path}: larger than {limit // 1024} KiB, which is the limit")
-    return body

@@ -1,22 +1,30 @@
-"""Seeds from files and from memory: rows, and the bytes that a job keeps a copy of.
+"""Seeds from files and from memory: rows, and a copy of the bytes for the job to keep, both on the
+disk.
 
 What is in memory becomes JSON lines and is read like a file of them, so a list, a table of Arrow
 or pandas, and a `.jsonl` file with the same rows are the same seeds and make the same dataset.
 """
 
+import hashlib
+import os
+import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import orjson
 
 from runtime.domain.errors import SeedError
-from runtime.domain.seeds.readers import json_value
-from runtime.domain.seeds.seeds import MAX_SEED_BYTES, Row, missing_paths, parse_seeds
-from runtime.inputs.files import read_file
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES
+from runtime.files.disk import disk_errors, temporary_file
+from runtime.files.reading import load_rows
+from runtime.files.rows import SeedRows
+from runtime.inputs.files import chunks_of
 
 SeedSource = Any
 """A seed file (`str` or `Path`), a list of mappings, a pandas DataFrame, or anything that gives
@@ -30,39 +38,76 @@ IN_MEMORY: Final = "seeds.jsonl"
 """What the copy of seeds from memory is called."""
 
 
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedFile:
-    """Seeds as read: their rows, and the bytes that a job keeps a copy of."""
+    """Seeds as read: their rows, and a copy of the bytes for the job to keep. Both are on the disk;
+    the original may change, or be a pipe that is read once. Equal ones have equal bytes.
+    """
 
     name: str
-    body: bytes
-    rows: list[Row]
+    copy: BinaryIO = field(compare=False, repr=False)
+    sha256: str
+    rows: SeedRows = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def size(self) -> int:
+        """Bytes of the copy."""
+        return os.fstat(self.copy.fileno()).st_size
+
+    def open(self) -> BinaryIO:
+        """The copy from its beginning; one reader at a time. Raises `OSError`."""
+        file = os.fdopen(os.dup(self.copy.fileno()), "rb")
+        file.seek(0)
+        return file
+
+    def write_to(self, writer: BinaryIO) -> None:
+        """Write the bytes of the copy. Raises `OSError`."""
+        with self.open() as file:
+            shutil.copyfileobj(file, writer, _CHUNK_BYTES)
+
+    def close(self) -> None:
+        """Give disk and memory back: a job has its own copy."""
+        self.copy.close()
+        self.rows.close()
 
 
 def read_seeds(source: SeedSource, requirements: Sequence[str]) -> SeedFile:
-    """Seeds of which each has what the template needs. Raises `SeedError`."""
+    """Seeds of which each has what the template needs.
+
+    Raises `SeedError`, and `StorageError` when they can't be kept on the disk.
+    """
     if isinstance(source, str | Path):
         path = Path(source)
         shown, name = str(path), path.name
-        body = read_file(path, MAX_SEED_BYTES, SeedError)
+        chunks = chunks_of(path, MAX_SEED_BYTES, SeedError)
     else:
         shown, name = "seeds", IN_MEMORY
-        body = lines_of(source)
-    rows = parse_seeds(body, name)
-    missing = list(missing_paths(rows, requirements))
-    if missing:
-        first = missing[0]
-        more = f" ({len(missing) - 1} more like this)" if len(missing) > 1 else ""
-        raise SeedError(
-            f"{shown}, record {first.row}: the template needs {first.path!r}, which this seed "
-            f"lacks{more}"
-        )
-    return SeedFile(name=name, body=body, rows=rows)
+        chunks = _json_lines(_rows_of(source))
+    digest = hashlib.sha256()
+    copy = temporary_file()
+    for chunk in chunks:
+        digest.update(chunk)
+        with disk_errors("write"):
+            copy.write(chunk)
+    with disk_errors("write"):
+        copy.seek(0)  # writes what is still in memory, too
+    return SeedFile(
+        name=name,
+        copy=copy,
+        sha256=digest.hexdigest(),
+        rows=load_rows(copy, name, shown=shown, requirements=requirements),
+    )
 
 
 def lines_of(source: SeedSource) -> bytes:
     """Seeds in memory as JSON lines. Raises `SeedError`."""
-    return _json_lines(_rows_of(source))
+    return b"".join(_json_lines(_rows_of(source)))
 
 
 def _rows_of(source: Any) -> Iterable[Any]:
@@ -101,26 +146,28 @@ def _check_columns(names: Iterable[object]) -> None:
             raise SeedError(f"seeds: {count} columns are named {name!r}: rename them")
 
 
-def _json_lines(rows: Iterable[Any]) -> bytes:
-    lines: list[bytes] = []
+def _json_lines(rows: Iterable[Any]) -> Iterator[bytes]:
     size = 0
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
             raise SeedError(f"seeds, record {number}: expected a mapping, got {type(row).__name__}")
         try:
-            line = orjson.dumps(dict(row), default=_value, option=orjson.OPT_SERIALIZE_NUMPY)
+            line = orjson.dumps(
+                dict(row),
+                default=_value,
+                option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE,
+            )
         except TypeError as exc:  # also a number that is too large, and a key that is no text
             raise SeedError(
                 f"seeds, record {number}: only texts, numbers, times, lists and mappings with "
                 "texts as keys can be seeds"
             ) from exc
-        lines.append(line)
-        size += len(line) + 1
+        size += len(line)
         if size > MAX_SEED_BYTES:
             raise SeedError(f"seeds: larger than {MAX_SEED_BYTES // 1024} KiB, which is the limit")
-    if not lines:
+        yield line
+    if not size:
         raise SeedError("seeds: there are none")
-    return b"\n".join(lines) + b"\n"
 
 
 def _value(value: Any) -> Any:
@@ -131,4 +178,8 @@ def _value(value: Any) -> Any:
         return None
     if isinstance(value, Mapping):
         return dict(value)
-    return json_value(value)
+    if isinstance(value, Decimal | timedelta):
+        return str(value)
+    if isinstance(value, date | time):  # subclasses: where pandas is installed, its Timestamp
+        return value.isoformat()
+    raise TypeError

@@ -16,6 +16,7 @@ def takes(*groups: type) -> Callable[[type[ModelT]], type[ModelT]]:
     fields: dict[str, Any] = {
         each.name: (_taken(each), Field(default=each.default, description=each.help))
         for each in _options(groups)
+        if each.chosen
     }
     return _extending(fields)
 
@@ -30,16 +31,23 @@ def shows(*groups: type) -> Callable[[type[ModelT]], type[ModelT]]:
 
 def chosen(body: ApiModel, group: type[GroupT]) -> GroupT:
     """What a body that takes the options of `group` says of them."""
-    return group(**{each.field: getattr(body, each.name) for each in options_of(group)})
+    return group(
+        **{each.field: getattr(body, each.name) for each in options_of(group) if each.chosen}
+    )
 
 
 def request_document(body: ApiModel, *groups: type) -> dict[str, Any]:
     """The body as plain JSON values, the same for a request as it was before `groups` got their
-    later options: those are left out where they say nothing.
+    later options and defaults: a body that doesn't name an option says `absent`, and late options
+    are left out where they say nothing.
     """
     document: dict[str, Any] = body.model_dump(mode="json")
     for each in _options(groups):
-        if each.late and getattr(body, each.name) == each.default:
+        if not each.chosen:
+            continue
+        if each.absent != each.default and each.name not in body.model_fields_set:
+            document[each.name] = each.absent
+        if each.late and document[each.name] == each.absent:
             del document[each.name]
     return document
 

@@ -120,7 +120,9 @@ def open_server(
         )
         with ExitStack() as stack:
             models = _preview_models(options.backend)
-            worker = WorkerProcess(order, on_restart=on_restart)
+            worker = WorkerProcess(
+                order, on_restart=lambda code: _replace(service, on_restart, code)
+            )
             stack.callback(worker.stop)
             service = local_api(
                 folder.storage,
@@ -163,3 +165,11 @@ def _logging_to(path: Path) -> Iterator[None]:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(stream)
         yield
+
+
+def _replace(service: LocalService, on_restart: Callable[[int], object], code: int) -> None:
+    """Before a worker is followed by the next: say so, and count what it had in hand."""
+    from runtime.server.losses import recover_losses  # noqa: PLC0415 - after logging is set up
+
+    on_restart(code)
+    recover_losses(service.api)

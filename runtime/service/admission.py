@@ -15,7 +15,7 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
-from runtime.domain.seeds.seeds import check_paths, check_seed_size, check_suffix
+from runtime.domain.seeds.seeds import check_seed_size, check_suffix, lacks
 from runtime.domain.service_ports import ApiPorts
 from runtime.domain.templates.template import TemplateRef
 from runtime.engine.dry_run import estimate_cost
@@ -101,10 +101,14 @@ def check_active_jobs(ports: ApiPorts, caller: str) -> None:
 def _first_rows(ports: ApiPorts, seeds: ObjectStat, *, requirements: Sequence[str]) -> list[Row]:
     name = PurePosixPath(seeds.key).name
     rows: list[Row] = []
+    missing = ""
     with open_rows(ports, seeds) as found:
         for number, each in enumerate(islice(found, MAX_ROWS), start=1):
             if each.row is None:
                 raise SeedError(f"{name}, record {number}: {each.problem}")
             rows.append(each.row)
-    check_paths(rows, requirements, name)
+            for _, message in lacks(each, requirements):
+                missing = missing or f"{name}, record {number}: {message}"
+    if missing:
+        raise SeedError(missing)
     return rows

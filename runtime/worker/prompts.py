@@ -8,10 +8,10 @@ from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.job import Job
 from runtime.domain.jobs.sampling import draw
-from runtime.domain.seeds.seeds import Row, seed_id
 from runtime.engine.plan import Plan
 from runtime.engine.record_task import RecordTask, render_requests
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.files.rows import SeedRows
 from runtime.worker.saver import Saver
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Prompts:
         *,
         job: Job,
         plan: Plan,
-        seeds: Sequence[Row],
+        seeds: SeedRows,
         saver: Saver,
         engine: TemplateEngine,
         next_index: int,
@@ -119,7 +119,7 @@ class Prompts:
             job_id=self._job.job_id,
             index=index,
             seed=seed,
-            seed_id=seed_id(seed, chosen.row),
+            seed_id=self._seeds.seed_id(chosen.row),
             draw=chosen,
             plan=self._plan,
         )

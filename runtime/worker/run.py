@@ -1,14 +1,14 @@
 """What the work on one claim is done with."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.domain.jobs.job import Job, Progress
 from runtime.domain.ports import Clock
-from runtime.domain.seeds.seeds import Row
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.files.rows import SeedRows
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.control import Control
 from runtime.worker.costs import Costs
@@ -24,7 +24,7 @@ class Run:
 
     job: Job
     plan: Plan
-    seeds: Sequence[Row]
+    seeds: SeedRows
     saver: Saver
     guard: BudgetGuard
     engine: TemplateEngine

@@ -283,6 +283,7 @@ class Worker:
             reason = Generation(run, next_index=checkpoint.next_index).run()
         finally:
             pool.close()
+            seeds.close()
             self._close_guard(guard, claim)
         return reason, saver.progress
 

@@ -42,7 +42,7 @@ for service in {services!r}:
 """
 _PARQUET: Final = """
 import io, pyarrow as pa, pyarrow.parquet as pq
-from runtime.domain.seeds.readers import read_parquet
+from runtime.files.parquet import read_parquet
 stream = io.BytesIO()
 pq.write_table(pa.table({"a": [1]}), stream)
 assert [found.row for found in read_parquet(stream, "seeds.parquet")] == [{"a": 1}]

@@ -124,7 +124,7 @@ def test_the_task_runs_on_arm64_fargate(app: Synthesized) -> None:
     assert task["RequiresCompatibilities"] == ["FARGATE"]
     assert task["NetworkMode"] == "awsvpc"
     assert (task["Cpu"], task["Memory"]) == ("1024", "2048")
-    assert "Volumes" not in task
+    assert task["Volumes"] == [{"Name": "scratch"}]
 
 
 def test_sigterm_reaches_python_and_has_time(app: Synthesized) -> None:
@@ -142,7 +142,10 @@ def test_the_container_can_change_nothing_and_is_nobody(app: Synthesized) -> Non
     assert found["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert found.get("Privileged", False) is False
     assert not found.get("PortMappings")
-    assert not found.get("MountPoints")
+    # The rest of the disk is read-only; seeds are kept here while a job draws from them.
+    assert found["MountPoints"] == [
+        {"ContainerPath": "/tmp", "ReadOnly": False, "SourceVolume": "scratch"}  # noqa: S108
+    ]
     assert "Secrets" not in found
 
 
@@ -199,7 +202,7 @@ def test_the_image_is_built_from_what_the_worker_needs(app: Synthesized) -> None
     assert tops == {
         *("runtime/__init__.py", "runtime/bootstrap.py", "runtime/logs.py", "runtime/sdk.py"),
         *("runtime/aws", "runtime/contract", "runtime/domain", "runtime/engine", "runtime/export"),
-        *("runtime/models", "runtime/worker", "requirements/worker.txt"),
+        *("runtime/files", "runtime/models", "runtime/worker", "requirements/worker.txt"),
     }
     assert not [path for path in found if path.endswith(".pyc")]
 

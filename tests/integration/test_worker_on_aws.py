@@ -249,7 +249,8 @@ def test_draws_depend_on_job_and_index_alone(world: WorkerWorld) -> None:
         keep_prompts=True,
     )
     seeds = [{"product": letter} for letter in "abcdefg"]
-    job_id = world.create_job(template, seeds, num_records=8, seed_strategy=SeedStrategy.RANDOM)
+    old: dict[str, Any] = {"seed_strategy": SeedStrategy.RANDOM, "random_seed": None, "scheme": 1}
+    job_id = world.create_job(template, seeds, num_records=8, **old)
 
     # Two workers share the job, with different numbers of calls in flight.
     assert world.run(concurrency=1, crash_point=at("after_call", 3, world.stop)) == 75
@@ -285,7 +286,30 @@ def test_jobs_with_one_random_seed_draw_alike(world: WorkerWorld) -> None:
 
     assert drawn(random_seed=7) == drawn(random_seed=7)
     assert drawn(random_seed=7) != drawn(random_seed=8)
-    assert drawn() != drawn()
+    # Jobs of before scheme 2 draw by their own id.
+    assert drawn(random_seed=None, scheme=1) != drawn(random_seed=None, scheme=1)
+
+
+def test_b11_two_prompts_are_compared_on_the_same_seeds(world: WorkerWorld) -> None:
+    """C1 and N14, too: each seed comes once before one comes twice, through a restart."""
+    seeds = [{"product": letter} for letter in "abcdefg"]
+    chance = "{{ ['kind', 'stern', 'dry'] | random }}: {{ product }}"
+    drawn: list[list[str]] = []
+    for prompt, count in ((chance, 14), (f"{chance}!", 10)):
+        template = make_template(step(prompt=prompt), keep_prompts=True)
+        job_id = world.create_job(
+            template, seeds, num_records=count, seed_strategy=SeedStrategy.SHUFFLE
+        )
+        assert world.run(concurrency=1, crash_point=at("after_call", 3, world.stop)) == 75
+        assert world.run(concurrency=4) is ExitCode.DONE
+        records = sorted(world.dataset(job_id), key=lambda record: int(record["index"]))
+        drawn.append(
+            [record["generation_result"]["review"]["prompt"].rstrip("!") for record in records]
+        )
+    first, second = drawn
+    assert sorted(each[-1] for each in first[:7]) == list("abcdefg")
+    assert sorted(each[-1] for each in first[7:]) == list("abcdefg")
+    assert first[:10] == second
 
 
 def test_a_job_keeps_the_prices_that_it_began_with(world: WorkerWorld) -> None:

@@ -117,6 +117,7 @@ def test_an_older_document_lacks_what_came_later(config: JobConfig, kind: Output
         seed_data_path=config.seed_data_path,
         seed_version=None,
         num_records=config.num_records,
+        draws=Draws(seed_strategy=SeedStrategy.RANDOM, random_seed=None, scheme=1),
         delivery=Delivery(output_formats=(kind,)),
     )
 

@@ -16,14 +16,8 @@ from hypothesis import strategies as st
 
 from runtime.domain.errors import SeedError
 from runtime.domain.seeds import readers as seed_readers
-from runtime.domain.seeds.seeds import (
-    FORMATS,
-    Missing,
-    Row,
-    missing_paths,
-    parse_seeds,
-    seed_id,
-)
+from runtime.domain.seeds.seeds import FORMATS, Row, seed_id
+from tests.fixtures.seed_files import Missing, missing_paths, parse_seeds
 
 values = st.recursive(
     st.none()

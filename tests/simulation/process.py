@@ -252,6 +252,12 @@ class _GuardedObjects:
         with self._process.touching_store():
             return self._target.open_reader(key)
 
+    def open_version(
+        self, key: str, *, version: str | None = None
+    ) -> AbstractContextManager[BinaryIO]:
+        with self._process.touching_store():
+            return self._target.open_version(key, version=version)
+
     @contextmanager
     def open_writer(self, key: str, *, content_type: str) -> Iterator[BinaryIO]:
         with (

@@ -172,7 +172,8 @@ def test_files_and_python_objects_are_the_same_to_the_api(
         "budget_limit": "0.5",
         "output_format": ["JSONL", "PARQUET"],
         "partition_strategy": "none",
-        "seed_strategy": "random",
+        "seed_strategy": "shuffle",
+        "random_seed": 0,
         "model": None,
         "allow_partial": False,
         "allow_on_demand": False,
@@ -228,7 +229,7 @@ def test_the_same_call_after_a_lost_answer_asks_for_the_same_job(
         (
             {"seed_strategy": "best"},
             InputError,
-            "seed strategy 'best' is unknown: use random, sequential",
+            "seed strategy 'best' is unknown: use shuffle, ordered, random, sequential",
         ),
         (
             {"partition": "year"},

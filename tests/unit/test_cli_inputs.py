@@ -11,6 +11,7 @@ from runtime.datasets.folder import DatasetFolder, folder_name
 from runtime.domain.errors import ConfigurationError, TemplateError
 from runtime.inputs.seeds import read_seeds
 from runtime.inputs.templates import read_template
+from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import SEEDS, write_inputs
 
 GOOD = ("--seeds", "seeds.jsonl", "-n", "3", "--backend", "bedrock", "--out", "out")
@@ -245,7 +246,7 @@ def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
     }
     for name, body in bodies.items():
         (folder / name).write_bytes(body)
-        assert read_seeds(folder / name, ("topic",)).rows == rows
+        assert list(read_seeds(folder / name, ("topic",)).rows) == rows
 
 
 @pytest.mark.parametrize(
@@ -259,3 +260,37 @@ def test_every_seed_format_gives_the_same_rows(folder: Path) -> None:
 )
 def test_a_template_name_becomes_a_safe_folder_name(name: str, folder: str) -> None:
     assert folder_name(name) == folder
+
+
+def test_d6_c4_validate_shows_types_and_warns_of_ids(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "s.csv").write_text("id,topic,other\n1,false,x\n1,0,y\n", encoding="utf-8")
+    assert run(["validate", "template.yaml", "--seeds", "s.csv"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "  topic: text" in shown
+    assert not [line for line in shown if "other" in line]
+    [warning] = [line for line in shown if line.startswith("warning: ")]
+    assert "1 seed has an id that an earlier one has: record 2 has that of record 1" in warning
+
+
+def test_c4_generate_warns_of_ids_and_goes_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "s.csv").write_text("id,topic\n1,tea\n1,rain\n", encoding="utf-8")
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        assert run(["generate", "template.yaml", *GOOD, "--seeds", "s.csv"]) == 0
+    warning, *_ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: 1 seed has an id that an earlier one has: record 2")
+
+
+def test_c1_strategies_have_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("shuffle", "ordered", "sequential", "random"):
+        arguments = ["estimate", "template.yaml", "--seeds", "seeds.jsonl", "-n", "3"]
+        assert run([*arguments, "--seed-strategy", name]) == 0
+    capsys.readouterr()
+    error = refused(
+        ["generate", "template.yaml", *GOOD, "--seed-strategy", "sorted"], folder, capsys
+    )
+    assert "'shuffle', 'ordered', 'random', 'sequential'" in error

@@ -1,5 +1,6 @@
 """Remote commands against a server that loses answers, repeats records and gives old URLs."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ import pytest
 from runtime.cli.main import run
 from runtime.client import http as client_module
 from runtime.client import watching
+from runtime.client.connection import state_folder
 from runtime.client.transfer import size_text
+from runtime.domain.templates.document import document_of
+from runtime.inputs.templates import read_template
 from tests.fixtures.command import environment, start, write_inputs
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
 from tests.fixtures.scripted_server import Request, Script, refusal, scripted_server
@@ -57,7 +61,8 @@ def test_a_job_is_submitted_with_everything_it_needs(
         "budget_limit": "0.5",
         "output_format": ["CSV"],
         "partition_strategy": "none",
-        "seed_strategy": "random",
+        "seed_strategy": "shuffle",
+        "random_seed": 0,
         "model": None,
         "allow_partial": False,
         "allow_on_demand": False,
@@ -130,6 +135,54 @@ def test_the_same_command_after_a_lost_answer_makes_no_second_job(
     assert len(set(keys[:-1])) == 1
     assert keys[-1] != keys[0]
     assert len(api.asked("POST /objects")) == 2
+
+
+def pending_of_before(url: str, strategy: str) -> Path:
+    """What the version of November 2026 (042a8e6) kept of `SUBMIT` when its answer was lost."""
+    body = Path("seeds.jsonl").read_bytes()
+    parts = {
+        "template": document_of(read_template(Path("template.yaml"))),
+        "seeds": ["seeds.jsonl", hashlib.sha256(body).hexdigest()],
+        "num_records": 4,
+        "budget_limit": "1",
+        "output_format": ["JSONL", "PARQUET"],
+        "model": None,
+        "seed_strategy": strategy,
+        "partition_strategy": "none",
+        "allow_partial": False,
+        "allow_on_demand": False,
+        "api": url,
+        "user": None,
+    }
+    name = hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    path = state_folder() / "submissions" / f"{name}.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(orjson.dumps({"key": "before", "body": {"seed_strategy": strategy}}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kept", "named", "goes_on"),
+    [
+        ("random", [], True),
+        ("random", ["--seed-strategy", "random"], True),
+        ("random", ["--seed-strategy", "shuffle"], False),
+        ("random", ["--random-seed", "1"], False),
+        ("sequential", ["--seed-strategy", "sequential"], True),
+        ("sequential", [], False),
+    ],
+)
+def test_a_lost_answer_to_an_earlier_version_is_asked_for_again(
+    api: FakeApi, kept: str, named: list[str], *, goes_on: bool
+) -> None:
+    pending = pending_of_before(api.server.url, kept)
+
+    assert run([*SUBMIT, *named]) == 0
+
+    (request,) = api.asked("POST /jobs")
+    assert (request.headers["idempotency-key"] == "before") is goes_on
+    assert (request.json == {"seed_strategy": kept}) is goes_on
+    assert pending.exists() is not goes_on
 
 
 @pytest.mark.parametrize("changed", ["-n", "seeds.jsonl", "template.yaml"])

@@ -9,10 +9,11 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from runtime.domain.seeds.seeds import Row, missing_paths, parse_seeds
+from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.document import parse_template, resolve_includes
 from runtime.domain.templates.template import Template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from tests.fixtures.seed_files import missing_paths, parse_seeds
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/template.yaml"))

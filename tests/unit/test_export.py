@@ -29,6 +29,7 @@ from runtime.export import formats as export_formats
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter, ExportResult
 from runtime.export.formats import ExportRecord
+from runtime.files.reading import load_rows
 from runtime.local.objects import DirectoryObjects
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.job_configs import job_config
@@ -660,3 +661,19 @@ def test_pyarrow_is_imported_only_for_parquet() -> None:
         "assert 'pyarrow' in sys.modules; p.__exit__(None, None, None)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("output_format", [JSONL, PARQUET, CSV])
+def test_d8_the_records_of_a_dataset_are_seeds_in_every_format(
+    objects: FaultyObjects, output_format: OutputFormat
+) -> None:
+    save(objects, [a_record(0), a_record(1, seed="t")])
+    export(objects, a_job(output_format), expected=2)
+    [key] = exported(objects)
+    rows = load_rows(
+        io.BytesIO(objects.bodies[key]),
+        f"dataset.{output_format.lower()}",
+        requirements=["id", "seed_data_id", "generation_result.answer.output"],
+    )
+    assert [rows.seed_id(0), rows[1]["seed_data_id"]] == ["j1-0", "t"]
+    assert rows[0]["generation_result"] == a_record(0).generation_result

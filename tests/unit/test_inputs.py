@@ -51,7 +51,12 @@ def test_seeds_from_memory_are_the_same_bytes_as_a_file(source: Any, tmp_path: P
     path = tmp_path / "seeds.jsonl"
     path.write_bytes(as_jsonl(ROWS))
 
-    assert read_seeds(source, ("topic",)) == read_seeds(path, ("topic",))
+    found, kept = read_seeds(source, ("topic",)), read_seeds(path, ("topic",))
+
+    assert found == kept
+    assert list(found.rows) == list(kept.rows) == ROWS
+    with found.open() as copy:
+        assert copy.read() == as_jsonl(ROWS)
 
 
 def frame_of_times() -> pd.DataFrame:
@@ -72,9 +77,10 @@ def test_times_and_missing_values_are_as_the_parquet_reader_gives_them(tmp_path:
     path = tmp_path / "seeds.parquet"
     pq.write_table(pa.Table.from_pandas(frame), path)
 
-    rows = read_seeds(frame, ()).rows
+    rows = list(read_seeds(frame, ()).rows)
 
-    assert rows == read_seeds(path, ()).rows == read_seeds(pa.Table.from_pandas(frame), ()).rows
+    assert rows == list(read_seeds(path, ()).rows)
+    assert rows == list(read_seeds(pa.Table.from_pandas(frame), ()).rows)
     assert rows[0]["at"] == "2026-01-02T03:04:05.000006+00:00"
     assert {**rows[1], "words": 0} == {
         "day": None,
@@ -99,7 +105,7 @@ def test_numpy_values_and_pandas_own_missing_ones_are_plain() -> None:
         "nested": MappingProxyType({"at": datetime(2026, 1, 2, tzinfo=UTC)}),
     }
 
-    assert read_seeds([row], ()).rows == [
+    assert list(read_seeds([row], ()).rows) == [
         {
             "whole": 3,
             "half": 0.5,
@@ -174,7 +180,10 @@ def test_a_template_from_memory_has_its_fragments_with_it_or_leaves_them_to_the_
         (lambda: check_count(True), "-n is True"),
         (lambda: check_concurrency(513), "1 to 512 calls"),
         (lambda: check_concurrency("4"), "1 to 512 calls"),
-        (lambda: options_given(Draws(), seed_strategy="shuffled"), "use random, sequential"),
+        (
+            lambda: options_given(Draws(), seed_strategy="shuffled"),
+            "use shuffle, ordered, random, sequential",
+        ),
         (lambda: options_given(Delivery(), output_formats="jsonl,xml"), "format 'xml' is unknown"),
     ],
 )

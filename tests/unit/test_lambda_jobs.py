@@ -57,11 +57,12 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
             "seed_data_path": seeds,
             "seed_version": stat.version,
             "num_records": 10,
-            "name": None,
-            "random_seed": None,
             "output_format": ["PARQUET", "CSV"],
             "partition_strategy": "timestamp",
             "seed_strategy": "sequential",
+            "random_seed": 0,
+            "draws": 2,
+            "name": None,
             "model": None,
             "includes": {},
             "price_table_version": load_prices().version,
@@ -220,6 +221,23 @@ def test_a_request_of_an_older_program_is_known_again() -> None:
     then = "597d2f89abc82dbd392cf1b02d7874099d8bb931a6218f287077f02962582785"
     assert hash_of() == hash_of(name=None) == hash_of(random_seed=None) == then
     assert len({then, hash_of(name="a"), hash_of(random_seed=0), hash_of(random_seed=1)}) == 4
+
+
+def test_the_strategy_of_before_is_the_same_named_or_not() -> None:
+    """Programs of before named it in every request, and drew at random without it."""
+    body = {
+        "template_id": "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11",
+        "seed_data_path": "seed-data/ada/a.jsonl",
+        "num_records": 10,
+        "budget_limit": "5",
+    }
+
+    def hash_of(**more: object) -> str:
+        return create_job._hash(create_job.NewJob.model_validate_json(orjson.dumps(body | more)))
+
+    named = {each: hash_of(seed_strategy=each) for each in SeedStrategy}
+    assert named.pop(SeedStrategy.RANDOM) == hash_of()
+    assert len({hash_of(), *named.values()}) == len(SeedStrategy)
 
 
 def test_the_same_key_with_another_body_is_refused(api_world: ApiWorld) -> None:

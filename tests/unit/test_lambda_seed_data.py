@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.lambda_events import ALICE, BOB
 from tests.fixtures.worker_world import step
+
+DAMAGED = Path(__file__).parents[1] / "fixtures" / "damaged"
 
 
 def validate(world: ApiWorld, name: str, body: bytes | str, **fields: Any) -> Reply:
@@ -154,6 +157,15 @@ def test_a_file_in_order(api_world: ApiWorld, name: str) -> None:
         "valid": True,
         "records": 2,
         "paths": ["id", "author.name", "tags", "author"],
+        "types": {
+            "id": ["text"],
+            "author.name": ["text"],
+            "tags": ["list"],
+            "author": ["object"],
+        },
+        "nulls": {},
+        "unread": {},
+        "warnings": [],
         "problems": [],
         "total_problems": 0,
         "truncated": False,
@@ -257,7 +269,7 @@ def test_a_template_that_is_not_there(api_world: ApiWorld) -> None:
         (
             "a.parquet",
             parquet_of(pa.table({"a": pa.array([b"\xff"], pa.binary())})),
-            "not a Parquet",
+            "no column of it can be read: 'a' (binary)",
         ),
         ("a.txt", "a", "seeds are .json, .jsonl, .csv or .parquet files"),
         ("a.csv", "a,a\n1,2\n", "line 1: the header names 'a' twice"),
@@ -304,6 +316,46 @@ def test_the_version_that_was_checked_is_the_version_that_was_read(api_world: Ap
     objects.stat = stat_and_replace
     reply = api_world.post("/seed-data/validate", {"s3_key": key})
     assert (reply.body["version"], reply.body["records"]) == (first, 1)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_e2_a_damaged_parquet_file_costs_one_request(api_world: ApiWorld, number: int) -> None:
+    """The library aborts over the first one."""
+    body = (DAMAGED / f"damaged-{number}.parquet").read_bytes()
+    template_id = api_world.template(step(prompt="{{ s }}"))
+    reply = validate(api_world, "a.parquet", body, template_id=template_id)
+    assert (reply.status, reply.body["error"]["code"]) == (400, "invalid_seeds")
+    order = {"template_id": template_id, "seed_data_path": f"seed-data/{ALICE}/a.parquet"}
+    for path in ("/jobs", "/jobs/estimate"):
+        more = {"num_records": 3} | ({"budget_limit": 1} if path == "/jobs" else {})
+        reply = api_world.post(path, {**order, **more})
+        assert (reply.status, reply.body["error"]["code"]) == (400, "invalid_seeds")
+    assert validate(api_world, "b.csv", "s\n1\n", template_id=template_id).body["valid"] is True
+
+
+def test_d2_what_can_not_be_read_is_shown_and_refused_where_it_is_needed(
+    api_world: ApiWorld,
+) -> None:
+    template_id = api_world.template(step(prompt="{{ photo }}"))
+    body = parquet_of(pa.table({"photo": pa.array([b"x"]), "title": ["a"]}))
+    fine = validate(api_world, "a.parquet", body).body
+    assert (fine["valid"], fine["paths"], fine["unread"]) == (True, ["title"], {"photo": "binary"})
+    [problem] = validate(api_world, "a.parquet", body, template_id=template_id).body["problems"]
+    assert problem["path"] == "photo"
+    assert problem["message"] == ("the template needs 'photo', and 'photo' (binary) can't be read")
+
+
+def test_c4_d6_a_report_warns_of_ids_and_shows_types(api_world: ApiWorld) -> None:
+    template_id = api_world.template(step(prompt="{{ on }}"))
+    body = '{"id": 1, "on": true}\n{"id": 1, "on": null}\n'
+    found = validate(api_world, "a.jsonl", body, template_id=template_id).body
+    assert found["types"] == {"id": ["integer"], "on": ["boolean", "null"]}
+    assert found["nulls"] == {"on": 1}
+    [warning] = found["warnings"]
+    assert warning.startswith(
+        "1 seed has an id that an earlier one has: record 2 has that of record"
+    )
+    assert found["valid"] is True
 
 
 # ── memory and time ────────────────────────────────────────────────────────────────────────────
@@ -368,7 +420,8 @@ def test_pyarrow_is_not_loaded_for_text() -> None:
     """It takes longer to import than a text file takes to check."""
     script = (
         "import sys, runtime.lambdas.seed_data.validate_seed_data as v;"
-        "from runtime.domain.seeds.seeds import parse_seeds; parse_seeds(b'a\\n1', 'a.csv');"
+        "import io; from runtime.files.reading import read_rows;"
+        "list(read_rows(io.BytesIO(b'a\\n1'), 'a.csv'));"
         "sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

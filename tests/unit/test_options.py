@@ -178,7 +178,11 @@ def test_a_document_that_nobody_here_wrote_is_a_value_error(name: str, value: ob
 def test_the_api_takes_and_shows_every_option_of_a_job() -> None:
     schemas = openapi_document()["components"]["schemas"]
     stored = {each.name for group in OPTIONS.values() for each in options_of(group)}
-    assert stored <= schemas["NewJob"]["properties"].keys()
+    chosen_by_users = {
+        each.name for group in OPTIONS.values() for each in options_of(group) if each.chosen
+    }
+    assert stored & schemas["NewJob"]["properties"].keys() == chosen_by_users
+    assert stored - chosen_by_users == {"draws"}
     assert stored <= schemas["JobConfigView"]["properties"].keys()
     asked = {each.name for each in options_of(Acceptance)}
     assert asked <= schemas["NewJob"]["properties"].keys()

@@ -6,6 +6,7 @@ from typing import Any, cast
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.indices import IndexSet
 from runtime.worker.prompts import Prompts
+from tests.fixtures.seed_files import seed_rows
 
 
 def prompts(finished: IndexSet, *, next_index: int, partials: dict[int, Partial]) -> Prompts:
@@ -15,7 +16,7 @@ def prompts(finished: IndexSet, *, next_index: int, partials: dict[int, Partial]
     return Prompts(
         job=nothing,
         plan=nothing,
-        seeds=(),
+        seeds=seed_rows([]),
         saver=saver,
         engine=nothing,
         next_index=next_index,

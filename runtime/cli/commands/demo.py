@@ -28,7 +28,7 @@ def demo(
         example / "seeds.csv",
         num_records=num_records,
         backend=str(Backend.LOCAL),
-        draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL, random_seed=0),
+        draws=Draws(seed_strategy=SeedStrategy.ORDERED),
     )
     options = RunOptions(out=out, show=min(num_records, _SHOWN_RECORDS))
     return generate_and_report(request, load_prices(), options)

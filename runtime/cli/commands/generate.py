@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.generating import RunOptions, generate_and_report
-from runtime.cli.job_options import takes
+from runtime.cli.job_options import is_given, takes
 from runtime.cli.options import (
     Backend,
     BackendOption,
@@ -18,7 +18,7 @@ from runtime.cli.options import (
     TemplateArgument,
 )
 from runtime.datasets.folder import folder_name
-from runtime.datasets.request import DEFAULT_BUDGET, DEFAULT_DRAWS, read_request
+from runtime.datasets.request import DEFAULT_BUDGET, read_request
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
@@ -36,10 +36,7 @@ _SHOWN_RECORDS: Final = 3
     ModelChoice,
     Draws,
     Delivery,
-    defaults={
-        "random_seed": DEFAULT_DRAWS.random_seed,
-        "output_formats": FOR_PEOPLE.output_formats,
-    },
+    defaults={"output_formats": FOR_PEOPLE.output_formats},
     without=("partition_strategy",),
 )
 def generate(
@@ -49,6 +46,7 @@ def generate(
     models: ModelChoice,
     draws: Draws,
     delivery: Delivery,
+    context: typer.Context,
     budget: BudgetOption = DEFAULT_BUDGET,
     backend: BackendOption = Backend.LOCAL,
     out: Annotated[
@@ -69,6 +67,7 @@ def generate(
         budget=budget,
         backend=str(backend),
         draws=draws,
+        strategy_chosen=is_given(context, "seed_strategy"),
         models=models,
         delivery=delivery,
     )

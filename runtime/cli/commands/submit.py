@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.commands.watch import follow
-from runtime.cli.job_options import takes
+from runtime.cli.job_options import is_given, takes
 from runtime.cli.job_text import print_job
 from runtime.cli.options import (
     BudgetOption,
@@ -29,6 +29,7 @@ def submit(
     ],
     num_records: CountOption,
     options: tuple[object, ...],
+    context: typer.Context,
     budget: BudgetOption = "1.00",
     watch: Annotated[
         bool, typer.Option("-w", "--watch", "--wait", help="Stay until the job has ended.")
@@ -41,7 +42,12 @@ def submit(
     A template file becomes a template of its name, or a new version of yours with that name.
     """
     submission = Submission.of(
-        template=template, seeds=seeds, num_records=num_records, budget=budget, options=options
+        template=template,
+        seeds=seeds,
+        num_records=num_records,
+        budget=budget,
+        options=options,
+        strategy_chosen=is_given(context, "seed_strategy"),
     )
     connection, observer = connect(profile), TerminalObserver(json=json)
     job = submit_job(connection, submission, observer, estimate=not json)

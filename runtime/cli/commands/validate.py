@@ -43,6 +43,10 @@ def validate(
     if found.seeds is None:
         return
     print(f"{seeds}: {found.seeds} seeds, each has what the template needs")
+    for needed, kinds in found.types.items():
+        print(f"  {needed}: {' or '.join(kinds)}")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
     for step in found.steps:
         if step.system:
             print(f"\n── {step.id}: system ──\n{step.system}")

@@ -1,22 +1,44 @@
-"""What chance decides about a record, drawn from (job, index) alone, or from (random seed, index)
-where the job was given a random seed.
+"""What chance decides about a record: its seed, and the entropy of filters and sampler.
 
-The same job and index give the same draw, however often and in whatever order a job restarts, and
-no draw depends on another (requirement N7).
+A draw depends on (random seed, index) and on the number of seeds, and on nothing else: it is the
+same however often and in whatever order a job restarts, however many records it has, and whatever
+its template says (requirements N7 and N14). No draw needs another one.
+
+    shuffle   pass 0: each seed once    pass 1: each seed once, in another order   …
+    ordered   the first, the second … and again
+    random    an independent draw a record: some seeds often, some never
+
+Jobs from before scheme 2 draw by their own id and go on to.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from runtime.domain.options import option
 
+_ROUNDS: Final = 8
+"""Of the network that shuffles: four would make it pseudorandom for many seeds."""
+_FEW: Final = 1000
+_ROUNDS_OF_FEW: Final = 16
+"""With few seeds it takes more until every order is as likely as any other."""
+
 
 class SeedStrategy(StrEnum):
-    """How record i gets its seed: an independent draw, or row i modulo the number of rows."""
+    """How a record gets its seed. `sequential` is an older word for `ordered`."""
 
+    SHUFFLE = "shuffle"
+    ORDERED = "ordered"
     RANDOM = "random"
     SEQUENTIAL = "sequential"
+
+
+IN_ORDER: Final[frozenset[str]] = frozenset({SeedStrategy.ORDERED, SeedStrategy.SEQUENTIAL})
+"""Two words for one strategy."""
+OF_BEFORE: Final = frozenset({SeedStrategy.RANDOM, SeedStrategy.SEQUENTIAL})
+"""The words of before scheme 2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,17 +46,31 @@ class Draws:
     """Which seed a record gets."""
 
     seed_strategy: SeedStrategy = option(
-        SeedStrategy.RANDOM,
-        help="random: an independent draw a record. sequential: row by row, again.",
+        SeedStrategy.SHUFFLE,
+        help="shuffle: each seed once before one is used twice. ordered (or sequential): row by"
+        " row, again. random: an independent draw a record.",
         identifies=True,
+        absent=SeedStrategy.RANDOM,
     )
     random_seed: int | None = option(
-        None,
+        0,
         help="Jobs with the same random seed, and as many seeds, give each record the same seed.",
         least=0,
         most=2**63 - 1,
         identifies=True,
         late=True,
+        absent=None,
+    )
+    scheme: int = option(
+        2,
+        name="draws",
+        help="2: draws depend on random_seed. 1: on the job's id, where there is no random_seed.",
+        least=1,
+        most=2,
+        identifies=True,
+        late=True,
+        absent=1,
+        chosen=False,
     )
 
 
@@ -52,14 +88,50 @@ def draw(job_id: str, index: int, *, rows: int, draws: Draws) -> Draw:
 
     Taking 64 bits modulo `rows` favours low rows by at most rows / 2**64.
     """
-    # No job's id is a word and a number.
-    key = job_id if draws.random_seed is None else f"random seed {draws.random_seed}"
-    digest = hashlib.blake2b(f"{key}/{index}".encode(), digest_size=24).digest()
+    digest = hashlib.blake2b(_key(job_id, index, draws).encode(), digest_size=24).digest()
     chosen, filters, model = (
         int.from_bytes(digest[start : start + 8], "big") for start in (0, 8, 16)
     )
-    return Draw(
-        row=index % rows if draws.seed_strategy is SeedStrategy.SEQUENTIAL else chosen % rows,
-        filter_entropy=filters >> 1,
-        model_seed=model >> 1,
-    )
+    turn, position = divmod(index, rows)
+    if draws.seed_strategy in IN_ORDER:
+        row = position
+    elif draws.seed_strategy is SeedStrategy.RANDOM:
+        row = chosen % rows
+    else:
+        row = _shuffled(position, rows, key=f"{draws.random_seed or 0}/{turn}".encode())
+    return Draw(row=row, filter_entropy=filters >> 1, model_seed=model >> 1)
+
+
+def _key(job_id: str, index: int, draws: Draws) -> str:
+    # No job's id is a word and a number.
+    if draws.scheme > 1:
+        return f"draws 2/{draws.random_seed or 0}/{index}"
+    return f"{job_id if draws.random_seed is None else f'random seed {draws.random_seed}'}/{index}"
+
+
+def _shuffled(position: int, rows: int, *, key: bytes) -> int:
+    """Where a permutation of `range(rows)`, one for each key, sends `position`.
+
+    Rows are written as pairs of digits, and each round shifts one digit by a number that only key
+    and other digit decide, which can be undone: so no two positions meet (a Feistel network). There
+    may be a few more pairs than rows; who lands on one of those walks on, and comes home again.
+    """
+    high = math.isqrt(rows - 1) + 1
+    high += high % 2  # else only even permutations of the pairs would come up
+    low = -(-rows // high)
+    rounds = _ROUNDS_OF_FEW if rows < _FEW else _ROUNDS
+    keyed = hashlib.blake2b(key=hashlib.blake2b(key, digest_size=32).digest(), digest_size=8)
+    while True:
+        left, right = divmod(position, low)
+        for number in range(0, rounds, 2):
+            left = (left + _shift(keyed, number, right)) % high
+            right = (right + _shift(keyed, number + 1, left)) % low
+        position = left * low + right
+        if position < rows:
+            return position
+
+
+def _shift(keyed: "hashlib.blake2b", number: int, digit: int) -> int:
+    mixed = keyed.copy()
+    mixed.update(b"%d/%d" % (number, digit))
+    return int.from_bytes(mixed.digest(), "big")

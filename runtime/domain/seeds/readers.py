@@ -1,8 +1,9 @@
-"""Readers of seed files. They stream: a file of any size is read in the memory of one row.
+"""Readers of text files with seeds. They stream: a file of any size is read in the memory of one
+row. Parquet is read elsewhere (runtime/files/parquet.py), as rows of the same kind.
 
 What a reader can't go on after is a `SeedError` with line and column: text that is not UTF-8, JSON
-or CSV syntax, a damaged Parquet file, a row that is too large. A row that is read, and is no seed,
-is given with its problem, and the next one follows.
+or CSV syntax, a number that no JSON parser keeps, a row that is too large. A row that is read, and
+is no seed, is given with its problem, and the next one follows.
 """
 
 import codecs
@@ -10,8 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, time, timedelta
-from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
@@ -23,22 +23,19 @@ MAX_ROW_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 1000
 """Levels of lists and objects in a row; the JSON parser has its own limit close above."""
 
-_CHUNK_BYTES: Final = 1024 * 1024
-_BATCH_ROWS: Final = 256
-_MAX_VALUES: Final = 50_000_000
-"""Values in a row group of a Parquet file, which compression makes as small as it likes."""
-
+_CHUNK_BYTES: Final = 256 * 1024
 Row = Mapping[str, Any]
 
 
 class Found(NamedTuple):
     """One row of a file and the line it begins in (None: the format has no lines). Without a `row`
-    there is a `problem`.
+    there is a `problem`. `unread` is what rows lack because it can't be read: type by dotted path.
     """
 
     row: Row | None
     line: int | None
     problem: str = ""
+    unread: Mapping[str, str] = MappingProxyType({})
 
 
 def read_json(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -68,75 +65,40 @@ def read_json(file: BinaryIO, name: str) -> Iterator[Found]:
         raise source.invalid("expected nothing after the array")
 
 
-def load_json(body: bytes) -> list[Row] | None:
-    """The rows of a JSON array that is in memory, at once: three times as fast as `read_json`.
-
-    None where that has something to say: damage, no array, a row that is no object, is too large or
-    very deep.
-    """
-    try:
-        rows = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            return None
-        # Written again, a row has no more characters than bytes, and no more levels than 254.
-        largest = max((len(orjson.dumps(row)) for row in rows), default=0)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return None
-    return rows if largest <= MAX_ROW_CHARACTERS else None
-
-
 def read_jsonl(file: BinaryIO, name: str) -> Iterator[Found]:
     """One JSON value a line; blank lines are skipped."""
     # Only "\n" separates lines: str.splitlines would cut at U+2028 inside a string.
     for number, line in enumerate(_lines(_pieces(file, name), name, newline="\n"), start=1):
         if line.strip():
             text = line.removesuffix("\n").removesuffix("\r")
-            try:
-                value = orjson.loads(text)
-            except orjson.JSONDecodeError as exc:
-                raise _invalid_json(name, number, exc.colno, exc.msg) from exc
-            yield _found(value, number)
+            yield _found(_parsed(text, name, number, 1), number)
 
 
 def read_csv(file: BinaryIO, name: str) -> Iterator[Found]:
-    """Rows of cells under a header; every cell is a text."""
-    reader = csv.reader(_lines(_pieces(file, name), name, newline=""), strict=True)
+    """Rows of cells under a header; every cell is a text. First columns without a name are an index
+    that pandas has written, and ignored.
+    """
+    # The module has one limit for all readers of a process.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_CHARACTERS))
+    text = _RowText(_lines(_pieces(file, name), name, newline=""), name)
+    reader = csv.reader(text, strict=True)
     header: Sequence[str] = ()
-    line = 1  # where the current row begins: quoted cells may hold line ends
+    index = 0
     try:
         for cells in reader:
+            line = text.begin()
             if not header:
                 header = cells
-                _check_header(header, name, line)
+                index = _index_columns(header)
+                _check_header(header, index, name, line)
             elif cells and len(cells) != len(header):
                 problem = f"{len(cells)} cells where the header has {len(header)}"
                 yield Found(None, line, problem)
             elif cells:
-                yield Found(dict(zip(header, cells, strict=True)), line)
-            line = reader.line_num + 1
+                yield Found(dict(zip(header[index:], cells[index:], strict=True)), line)
     except csv.Error as exc:
+        line = text.begin()
         raise SeedError(f"{name}, line {line}, column 1: not a valid CSV row: {exc}") from exc
-
-
-def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
-    """Rows of a Parquet file, which has to be seekable. Values arrive as JSON has them."""
-    # pyarrow takes longer to import than a small job takes to run.
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    try:
-        with pq.ParquetFile(file) as parquet:
-            groups = [parquet.metadata.row_group(n) for n in range(parquet.num_row_groups)]
-            if any(_values_in(group) > _MAX_VALUES for group in groups):
-                raise SeedError(
-                    f"{name}: a row group has more than {_MAX_VALUES} values: write smaller ones"
-                )
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
-                # Prompts are rendered from JSON: times and decimals become text here, once.
-                for row in orjson.loads(orjson.dumps(batch.to_pylist(), default=json_value)):
-                    yield Found(row, None)
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as exc:
-        raise SeedError(f"{name}: not a Parquet file of texts, numbers, times and lists") from exc
 
 
 # ── text ───────────────────────────────────────────────────────────────────────────────────────
@@ -194,6 +156,45 @@ def _invalid_json(name: str, line: int, column: int, reason: str) -> SeedError:
     return SeedError(f"{name}, line {line}, column {column}: not valid JSON: {reason}")
 
 
+def _parsed(text: str, name: str, line: int, column: int) -> Any:
+    """The JSON value of `text`, which begins at that place. Raises `SeedError`."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        # The parser stops behind the sign of -Infinity.
+        word = _NO_NUMBER.match(text, max(exc.pos - 1, 0)) or _NO_NUMBER.match(text, exc.pos)
+        reason = exc.msg if word is None else f"{word[0]} is not a number there: write null"
+        line, column = _after(text, 0, exc.pos, line, column)
+        raise _invalid_json(name, line, column, reason) from exc
+    if _LONG_INTEGER.search(text) is not None:
+        _check_integers(text, name, line, column)
+    return value
+
+
+_NO_NUMBER: Final = re.compile(r"[+-]?(?:NaN|Infinity|nan|inf(?:inity)?)")
+_LONG_INTEGER: Final = re.compile(r"[0-9]{19}")
+_STRING_OR_NUMBER: Final = re.compile(
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+', re.DOTALL
+)
+_LEAST_INTEGER: Final = -(2**63)
+_GREATEST_INTEGER: Final = 2**64 - 1
+_MAX_DIGITS: Final = 20
+
+
+def _check_integers(text: str, name: str, line: int, column: int) -> None:
+    """The parser makes a float of an integer above 64 bits, which is another number."""
+    for found in _STRING_OR_NUMBER.finditer(text):
+        digits = found[0].removeprefix("-")
+        if digits.isdigit() and (
+            len(digits) > _MAX_DIGITS or not _LEAST_INTEGER <= int(found[0]) <= _GREATEST_INTEGER
+        ):
+            line, column = _after(text, 0, found.start(), line, column)
+            raise SeedError(
+                f"{name}, line {line}, column {column}: an integer of more than 64 bits: write it"
+                " as a text"
+            )
+
+
 def _found(value: object, line: int) -> Found:
     if isinstance(value, dict):
         return Found(value, line)
@@ -246,11 +247,7 @@ class _JsonText:
         """The value that begins where `peek` ended."""
         length = self._length()
         text = self._text[self._at : self._at + length]
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError as exc:
-            line, column = _after(text, 0, exc.pos, self.line, self._column)
-            raise _invalid_json(self._name, line, column, exc.msg) from exc
+        value = _parsed(text, self._name, self.line, self._column)
         self._advance(self._at + length)
         return value
 
@@ -303,24 +300,42 @@ class _JsonText:
 # ── CSV and Parquet ────────────────────────────────────────────────────────────────────────────
 
 
-def _check_header(header: Sequence[str], name: str, line: int) -> None:
+class _RowText:
+    """The lines of a CSV file, for its reader. Knows where a row begins: quoted cells may hold line
+    ends, and one that is never closed would hold the rest of the file.
+    """
+
+    def __init__(self, lines: Iterator[str], name: str) -> None:
+        self._lines = lines
+        self._name = name
+        self._line = 1
+        self._next = 1
+        self._size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for each in self._lines:
+            self._next += 1
+            self._size += len(each)
+            if self._size > MAX_ROW_CHARACTERS:
+                raise _too_large(self._name, self._line)
+            yield each
+
+    def begin(self) -> int:
+        """The line in which the row began that has just been read. The next one begins behind."""
+        line, self._line, self._size = self._line, self._next, 0
+        return line
+
+
+def _index_columns(header: Sequence[str]) -> int:
+    """How many first columns have no name; none where no column would be left."""
+    return next((number for number, column in enumerate(header) if column), 0)
+
+
+def _check_header(header: Sequence[str], index: int, name: str, line: int) -> None:
     seen: set[str] = set()
-    for position, column in enumerate(header, start=1):
+    for position, column in enumerate(header[index:], start=index + 1):
         if not column.strip():
             raise SeedError(f"{name}, line {line}: column {position} of the header has no name")
         if column in seen:
             raise SeedError(f"{name}, line {line}: the header names {column!r} twice")
         seen.add(column)
-
-
-def _values_in(group: Any) -> int:
-    return max((group.column(n).num_values for n in range(group.num_columns)), default=0)
-
-
-def json_value(value: object) -> str:
-    """The text of a value that JSON has no type for: a time, a decimal. Raises `TypeError`."""
-    if isinstance(value, Decimal | timedelta):
-        return str(value)
-    if isinstance(value, date | time):  # subclasses: where pandas is installed, its Timestamp
-        return value.isoformat()
-    raise TypeError

@@ -1,11 +1,13 @@
-"""What is in a seed file and what is wrong with it, row by row, in constant memory."""
+"""What is in a seed file and what is wrong with it, row by row, in the memory of a few."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from runtime.domain.seeds.ids import Ids
 from runtime.domain.seeds.readers import Found, Row
-from runtime.domain.seeds.seeds import has_path
+from runtime.domain.seeds.seeds import lacks, seed_id, value_at
 
 MAX_PROBLEMS: Final = 20
 MAX_PATHS: Final = 200
@@ -13,6 +15,7 @@ MAX_SAMPLED: Final = 1000
 """Rows whose paths are collected."""
 
 _MAX_PATH_CHARACTERS: Final = 200
+_NOTHING: Final = object()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,29 +35,52 @@ class SeedReport:
     """A file that was read to its end. `problems` are the first `MAX_PROBLEMS`."""
 
     records: int
-    paths: tuple[str, ...]
-    """Dotted paths of the first rows that a template can read, in order of appearance."""
+    types: Mapping[str, tuple[str, ...]]
+    """Dotted paths of the first rows that a template can read, in order of appearance, each with
+    what stands there: text, integer, number, boolean, null, list or object.
+    """
+    nulls: Mapping[str, int]
+    """In how many rows a required path leads to null, where there is one."""
+    unread: Mapping[str, str]
+    """What rows lack because it can't be read: its type by dotted path."""
+    warnings: tuple[str, ...]
+    """What is odd about the seeds, and no reason to refuse them."""
     problems: tuple[RowProblem, ...]
     total_problems: int
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(self.types)
 
 
 def inspect_seeds(rows: Iterable[Found], requirements: Sequence[str]) -> SeedReport:
     """Look at every row. Raises what reading `rows` raises."""
     records = total = 0
-    paths: dict[str, None] = {}
+    types: dict[str, dict[str, None]] = {}
+    nulls: Counter[str] = Counter()
+    unread: Mapping[str, str] = {}
     problems: list[RowProblem] = []
+    ids = Ids()
     for records, found in enumerate(rows, start=1):
-        if found.row is not None and records <= MAX_SAMPLED and len(paths) < MAX_PATHS:
-            paths.update(dict.fromkeys(_paths(found.row)))
-        for path, message in _problems(found, requirements):
+        row, unread = found.row or {}, found.unread
+        ids.add(seed_id(row, records - 1))
+        nulls.update(path for path in requirements if value_at(row, path, _NOTHING) is None)
+        if records <= MAX_SAMPLED:
+            for path, kind in _paths(row):
+                if path in types or len(types) < MAX_PATHS:
+                    types.setdefault(path, {})[kind] = None
+        for lacking, message in _problems(found, requirements):
             total += 1
             if len(problems) < MAX_PROBLEMS:
                 problems.append(
-                    RowProblem(row=records, line=found.line, path=path, message=message)
+                    RowProblem(row=records, line=found.line, path=lacking, message=message)
                 )
     return SeedReport(
         records=records,
-        paths=tuple(paths)[:MAX_PATHS],
+        types={path: tuple(kinds) for path, kinds in types.items()},
+        nulls=dict(nulls),
+        unread=unread,
+        warnings=ids.repeats().warnings(),
         problems=tuple(problems),
         total_problems=total,
     )
@@ -63,14 +89,13 @@ def inspect_seeds(rows: Iterable[Found], requirements: Sequence[str]) -> SeedRep
 def _problems(found: Found, requirements: Sequence[str]) -> Iterator[tuple[str | None, str]]:
     if found.row is None:
         yield None, found.problem
-        return
-    for path in requirements:
-        if not has_path(found.row, path):
-            yield path, f"the template needs {path!r}, which this seed lacks"
+    yield from lacks(found, requirements)
 
 
-def _paths(row: Row) -> Iterator[str]:
-    """Paths of values that are no objects, and of empty objects; as many as a report shows."""
+def _paths(row: Row) -> Iterator[tuple[str, str]]:
+    """Paths and types of values that are no objects, and of empty objects; as many as a report
+    shows.
+    """
     pending = list(reversed(list(row.items())))
     count = 0
     while pending and count < MAX_PATHS:
@@ -81,4 +106,18 @@ def _paths(row: Row) -> Iterator[str]:
             pending += [(f"{path}.{name}", each) for name, each in reversed(value.items())]
             continue
         count += 1
-        yield path
+        yield path, _type_of(value)
+
+
+def _type_of(value: object) -> str:
+    return "null" if value is None else _TYPES[type(value)]
+
+
+_TYPES: Final[Mapping[type, str]] = {
+    str: "text",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    list: "list",
+    dict: "object",
+}

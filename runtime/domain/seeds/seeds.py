@@ -1,30 +1,21 @@
 """Seed data: what a seed file is, what its rows are called, and what they have to have.
 
 A seed is an object. Its id is its own `id` field where that is a string or a whole number, else
-`row-N` with N counted from 1. `readers.py` reads the formats.
+`row-N` with N counted from 1. `readers.py` reads the formats of text, and runtime/files all.
 """
 
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from runtime.domain.errors import SeedError
-from runtime.domain.seeds.readers import (
-    Found,
-    Row,
-    load_json,
-    read_csv,
-    read_json,
-    read_jsonl,
-    read_parquet,
-)
+from runtime.domain.seeds.readers import Found, Row
 
 __all__ = ["Found", "Row"]
 
 MAX_SEED_BYTES: Final = 256 * 1024 * 1024
-"""Largest seed file. Seeds stay in memory while a job runs, and memory must stay bounded."""
+"""Largest seed file."""
 MAX_SEEDS: Final = 1_000_000
 """Most seeds of a file: a job has no more records than that."""
 
@@ -35,21 +26,7 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
-_READERS: Final[Mapping[str, Callable[[BinaryIO, str], Iterator[Found]]]] = {
-    "json": read_json,
-    "jsonl": read_jsonl,
-    "csv": read_csv,
-    "parquet": read_parquet,
-}
-FORMATS: Final = tuple(_READERS)
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A required path that a seed lacks; `row` counts from 1."""
-
-    row: int
-    path: str
+FORMATS: Final = tuple(dict.fromkeys(_SUFFIXES.values()))
 
 
 def check_suffix(name: str) -> str:
@@ -66,39 +43,6 @@ def check_seed_size(size: int, name: str) -> None:
         raise SeedError(f"{name}: {size} bytes; the limit is {MAX_SEED_BYTES}")
 
 
-def read_seeds(file: BinaryIO, name: str) -> Iterator[Found]:
-    """The rows of a file in order, read as they are asked for. A Parquet file has to be seekable.
-
-    Raises `SeedError`: unknown suffix, no rows, too many, or damage with line and column.
-    """
-    count = 0
-    for count, found in enumerate(_READERS[check_suffix(name)](file, name), start=1):
-        if count > MAX_SEEDS:
-            raise SeedError(f"{name}: more than {MAX_SEEDS} seeds, which is the limit")
-        yield found
-    if count == 0:
-        raise SeedError(f"{name}: there are no seeds in it")
-
-
-def parse_seeds(body: bytes, name: str) -> list[Row]:
-    """All seeds of a file. The suffix of `name` gives the format.
-
-    Raises `SeedError`: unknown suffix, too large, no seeds, damage with line and column, or a row
-    that is no seed.
-    """
-    kind = check_suffix(name)
-    check_seed_size(len(body), name)
-    if kind == "json" and (loaded := load_json(body)) and len(loaded) <= MAX_SEEDS:
-        return loaded
-    rows: list[Row] = []
-    for found in read_seeds(io.BytesIO(body), name):
-        if found.row is None:
-            place = f"record {len(rows) + 1}" if kind == "json" else f"line {found.line}"
-            raise SeedError(f"{name}, {place}: {found.problem}")
-        rows.append(found.row)
-    return rows
-
-
 def seed_id(row: Row, position: int) -> str:
     """The id of the seed at `position` (from 0)."""
     own = row.get("id")
@@ -109,29 +53,68 @@ def seed_id(row: Row, position: int) -> str:
     return f"row-{position + 1}"
 
 
-def missing_paths(rows: Sequence[Row], requirements: Sequence[str]) -> Iterator[Missing]:
-    """Every required path that a row lacks, in row order. An empty value is not missing."""
-    for number, row in enumerate(rows, start=1):
+def repeated_id(row: Row, position: int) -> str:
+    """The id of a seed whose own id an earlier one has: both can be told apart."""
+    return f"{seed_id(row, position)} (row {position + 1})"
+
+
+def lacks(found: Found, requirements: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every required path that a row lacks, and how to say so. An empty value is not missing."""
+    if found.row is not None:
         for path in requirements:
-            if not has_path(row, path):
-                yield Missing(number, path)
+            if not has_path(found.row, path):
+                yield path, _lack(found, path)
 
 
-def check_paths(rows: Sequence[Row], requirements: Sequence[str], name: str) -> None:
-    """Raises `SeedError` that names the first seed of the file `name` without a required path."""
-    missing = next(missing_paths(rows, requirements), None)
-    if missing is not None:
-        raise SeedError(
-            f"{name}, record {missing.row}: the template needs {missing.path!r}, which this seed"
-            " lacks"
-        )
+def _lack(found: Found, path: str) -> str:
+    for unread, kind in found.unread.items():
+        if f"{path}.".startswith(f"{unread}."):
+            return f"the template needs {path!r}, and {unread!r} ({kind}) can't be read"
+    missing = f"the template needs {path!r}, which this seed lacks"
+    names = list(found.row or ())
+    if len(names) == 1 and _SEPARATORS.search(names[0]):
+        return f"{missing}: the header is {_shown(names[0])}; separate its columns by commas"
+    alike = _alike(found.row, path)
+    return missing if alike is None else f"{missing}: it has {_shown(alike)}, which differs"
+
+
+def _alike(row: Row | None, path: str) -> str | None:
+    """A name that differs from the first part that is missing by case or white space alone."""
+    value: Any = row
+    for part in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        if part not in value:
+            return next((name for name in value if _folded(name) == _folded(part)), None)
+        value = value[part]
+    return None
+
+
+_SEPARATORS: Final = re.compile(r"[;\t|]")
+_SHOWN_CHARACTERS: Final = 80
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}…")
 
 
 def has_path(row: Row, path: str) -> bool:
     """Whether a dotted path leads to a value, also to an empty one."""
+    return value_at(row, path, _NOTHING) is not _NOTHING
+
+
+_NOTHING: Final = object()
+
+
+def value_at(row: Row, path: str, default: object) -> Any:
+    """The value that a dotted path leads to."""
     value: Any = row
     for part in path.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            return False
+            return default
         value = value[part]
-    return True
+    return value

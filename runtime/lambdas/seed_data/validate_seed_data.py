@@ -57,6 +57,16 @@ class SeedValidation(ApiModel):
     records: int
     paths: list[str]
     """Dotted paths that templates can read; of the first 1000 seeds, at most 200."""
+    types: dict[str, list[str]]
+    """What stands at each path: text, integer, number, boolean, null, list, object. Every cell of a
+    CSV file is a text, also `false`, which is true in a condition.
+    """
+    nulls: dict[str, int]
+    """In how many seeds a path that the template needs leads to null, where there is one."""
+    unread: dict[str, str]
+    """What can't be read and is left out of every seed: its type by dotted path."""
+    warnings: list[str]
+    """What is odd, and no reason to refuse the file, such as an id that comes twice."""
     problems: list[SeedProblem]
     """The first 20."""
     total_problems: int
@@ -84,6 +94,10 @@ def lambda_handler(call: Call[ValidateRequest, NoBody]) -> SeedValidation:
         valid=report.total_problems == 0,
         records=report.records,
         paths=list(report.paths),
+        types={path: list(kinds) for path, kinds in report.types.items()},
+        nulls=dict(report.nulls),
+        unread=dict(report.unread),
+        warnings=list(report.warnings),
         problems=[
             SeedProblem(row=each.row, line=each.line, path=each.path, message=each.message)
             for each in report.problems

@@ -1,0 +1,91 @@
+"""Reads seed files of every format, as a stream or into `SeedRows`."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import BinaryIO, Final
+
+import orjson
+
+from runtime.domain.errors import SeedError
+from runtime.domain.jobs.record import RECORD_FIELDS
+from runtime.domain.seeds import seeds
+from runtime.domain.seeds.readers import Found, read_csv, read_json, read_jsonl
+from runtime.domain.seeds.seeds import check_suffix, lacks
+from runtime.files.parquet import read_parquet
+from runtime.files.rows import RowWriter, SeedRows
+
+_READERS: Final[Mapping[str, Callable[[BinaryIO, str], Iterator[Found]]]] = {
+    "json": read_json,
+    "jsonl": read_jsonl,
+    "csv": read_csv,
+    "parquet": read_parquet,
+}
+
+
+def read_rows(file: BinaryIO, name: str) -> Generator[Found, None, None]:
+    """The rows of a file in order, read as they are asked for. The suffix of `name` gives the
+    format.
+
+    Raises `SeedError`: unknown suffix, no rows, too many, or damage with line and column.
+    """
+    count = 0
+    for count, found in enumerate(_READERS[check_suffix(name)](file, name), start=1):
+        if count > seeds.MAX_SEEDS:
+            raise SeedError(f"{name}: more than {seeds.MAX_SEEDS} seeds, which is the limit")
+        yield _as_record(found)
+    if count == 0:
+        raise SeedError(f"{name}: there are no seeds in it")
+
+
+def _as_record(found: Found) -> Found:
+    """Records of a dataset are the same seeds whichever format they were exported to: Parquet and
+    CSV have the outputs as one text.
+    """
+    row = found.row
+    if row is None or row.keys() != _RECORD_FIELDS:
+        return found
+    outputs = row[_OUTPUTS]
+    if not isinstance(outputs, str):
+        return found
+    try:
+        return found._replace(row={**row, _OUTPUTS: orjson.loads(outputs)})
+    except orjson.JSONDecodeError:
+        return found
+
+
+_RECORD_FIELDS: Final = frozenset(RECORD_FIELDS)
+_OUTPUTS: Final = "generation_result"
+
+
+def load_rows(
+    file: BinaryIO, name: str, *, shown: str | None = None, requirements: Sequence[str] = ()
+) -> SeedRows:
+    """All seeds of a file, each with what the template needs, in the memory of a few. `shown` is
+    where a user knows them from, if that is not `name`.
+
+    Raises `SeedError` as `read_rows` does, and for a row that is no seed or lacks a path; and
+    `StorageError` when the disk is full.
+    """
+    writer = RowWriter()
+    try:
+        _fill(writer, file, name, shown or name, requirements)
+        return writer.rows()
+    except BaseException:
+        writer.close()
+        raise
+
+
+def _fill(
+    writer: RowWriter, file: BinaryIO, name: str, shown: str, requirements: Sequence[str]
+) -> None:
+    first, more = "", -1
+    for number, found in enumerate(read_rows(file, name), start=1):
+        if found.row is None:
+            # The elements of an array are no lines.
+            place = f"record {number}" if check_suffix(name) == "json" else f"line {found.line}"
+            raise SeedError(f"{name}, {place}: {found.problem}")
+        for _, message in lacks(found, requirements):
+            first = first or f"{shown}, record {number}: {message}"
+            more += 1
+        writer.add(found.row)
+    if first:
+        raise SeedError(f"{first} ({more} more like this)" if more else first)

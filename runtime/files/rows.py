@@ -1,0 +1,109 @@
+"""Seeds on the disk: rows in a file without a name, and an index of where each begins.
+
+What stays in memory are eight bytes a row for the index, and while it is made twelve more to find
+ids that come twice. A row is read again whenever it is asked for.
+"""
+
+import os
+from array import array
+from collections.abc import Sequence
+from typing import Any, BinaryIO, Final, overload
+
+import orjson
+
+from runtime.domain.seeds.ids import Ids, Repeats
+from runtime.domain.seeds.seeds import Row, repeated_id, seed_id
+from runtime.files.disk import disk_errors, temporary_file
+
+_BUFFER_BYTES: Final = 256 * 1024
+
+
+class SeedRows(Sequence[Row]):
+    """All rows of a seed file, in order. Threads may read at the same time."""
+
+    def __init__(
+        self, file: BinaryIO, index: "array[int]", names: tuple[str, ...], repeats: Repeats
+    ) -> None:
+        self._file = file
+        self._index = index
+        self._names = names
+        self._repeats = repeats
+
+    def __len__(self) -> int:
+        return len(self._index) - 1
+
+    @overload
+    def __getitem__(self, position: int) -> Row: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[Row]: ...
+    def __getitem__(self, position: int | slice) -> Row | list[Row]:
+        if isinstance(position, slice):
+            return [self[each] for each in range(*position.indices(len(self)))]
+        number = range(len(self))[position]
+        start, end = self._index[number], self._index[number + 1]
+        with disk_errors("read"):
+            line = os.pread(self._file.fileno(), end - start, start)
+        value = orjson.loads(line)
+        row: dict[str, Any] = (
+            dict(zip(self._names, value, strict=True)) if isinstance(value, list) else value
+        )
+        return row
+
+    def seed_id(self, position: int) -> str:
+        """What the seed is called; no other seed of the file is called so."""
+        named = repeated_id if self._repeats.has(position) else seed_id
+        return named(self[position], position)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the seeds, and no reason to refuse them."""
+        return self._repeats.warnings()
+
+    def close(self) -> None:
+        """Give disk and index back, as also happens when nobody holds the rows any more."""
+        self._file.close()
+        self._index = array("Q", [0])
+
+
+class RowWriter:
+    """Makes `SeedRows`, row by row."""
+
+    def __init__(self) -> None:
+        self._file = temporary_file()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._end = 0
+        self._index = array("Q", [0])
+        self._names: tuple[str, ...] | None = None
+        self._ids = Ids()
+
+    def add(self, row: Row) -> None:
+        """Append a row of JSON values."""
+        names = tuple(row)
+        if self._names is None:
+            self._names = names
+        # Names that all rows have are kept once: long ones would fill the disk.
+        body = orjson.dumps(list(row.values()) if names == self._names else row)
+        self._waiting.append(body)
+        self._waiting_bytes += len(body)
+        if self._waiting_bytes > _BUFFER_BYTES:
+            self._write()
+        self._ids.add(seed_id(row, len(self._index) - 1))
+        self._end += len(body)
+        self._index.append(self._end)
+
+    def rows(self) -> SeedRows:
+        """What was added. Nothing can be added any more."""
+        self._write()
+        repeats = self._ids.repeats()
+        return SeedRows(self._file, self._index, self._names or (), repeats)
+
+    def _write(self) -> None:
+        with disk_errors("write"):
+            self._file.write(b"".join(self._waiting))
+            self._file.flush()
+        self._waiting, self._waiting_bytes = [], 0
+
+    def close(self) -> None:
+        """Forget what was added."""
+        self._file.close()
