@@ -24,6 +24,11 @@ _PROGRAM = """
 import atexit, pathlib, sys
 told = pathlib.Path(sys.argv.pop(1))
 atexit.register(lambda: told.write_text(pathlib.Path("/proc/self/status").read_text()))
+class NoPandas:  # users don't get it with the command, and pyarrow imports it where it is
+    def find_spec(self, name, *_):
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, NoPandas())
 from runtime.cli.main import main
 sys.exit(main())
 """

@@ -12,6 +12,7 @@ import pytest
 from runtime.domain.errors import StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress
+from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.ports import Account, CheckpointVersion, Hold
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.template import TemplateRef
@@ -183,6 +184,9 @@ def test_nothing_that_was_stored_is_lost(upgraded: LocalStorage) -> None:
             num_records=100,
             output_formats=(OutputFormat.JSONL,),
             price_table_version="2026-11-19",
+            seed_strategy=SeedStrategy.RANDOM,
+            random_seed=None,
+            scheme=1,
         ),
         budget_limit="25",
         created_at=datetime(2026, 11, 20, 8, 1, 0, 250_000, tzinfo=UTC),
