@@ -16,7 +16,7 @@ from runtime.client import http as client_module
 from runtime.client import watching
 from runtime.client.connection import state_folder
 from runtime.client.transfer import size_text
-from runtime.domain.templates.document import document_of
+from runtime.domain.templates.document import complete_document
 from runtime.inputs.templates import read_template
 from tests.fixtures.command import environment, start, write_inputs
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
@@ -141,7 +141,7 @@ def pending_of_before(url: str, strategy: str) -> Path:
     """What the version of November 2026 (042a8e6) kept of `SUBMIT` when its answer was lost."""
     body = Path("seeds.jsonl").read_bytes()
     parts = {
-        "template": document_of(read_template(Path("template.yaml"))),
+        "template": complete_document(read_template(Path("template.yaml"))),
         "seeds": ["seeds.jsonl", hashlib.sha256(body).hexdigest()],
         "num_records": 4,
         "budget_limit": "1",

@@ -38,6 +38,7 @@ CODES = {
     "LimitError": "limit_reached",
     "LaunchError": "launch_failed",
     "StorageBusyError": "storage_busy",
+    "OutputCheckError": "output_not_checked",
 }
 RETRYABLE = {"StorageUnavailableError", "StorageBusyError", "LimitError", "LaunchError"}
 
@@ -53,6 +54,7 @@ STATUSES = {
     "PriceError": 400,
     "BudgetTooSmallError": 400,
     "RenderError": 400,
+    "OutputCheckError": 400,
     "ConflictError": 409,
     "LimitError": 429,
     "ModelError": 502,

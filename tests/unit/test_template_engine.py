@@ -69,7 +69,7 @@ BOMBS = {
 
 
 class MemoryWatch(threading.Thread):
-    """The most that all render children held, together with what this process grew by, sampled.
+    """The most that a render child held, together with what this process grew by, sampled.
 
     What the process held before is other tests' memory; the command as a whole is measured in
     tests/process/test_cli_errors.py.
@@ -90,7 +90,7 @@ class MemoryWatch(threading.Thread):
                 try:
                     # Other tests have left children of their own, such as the CDK's Node.js.
                     if "runtime.engine.rendering.child" in child.cmdline():
-                        children += child.memory_info().rss
+                        children = max(children, child.memory_info().rss)
                 except psutil.Error:
                     continue
             self.largest_child = max(self.largest_child, children)
