@@ -119,6 +119,13 @@ def test_e12_what_was_stored_without_pins_goes_on(api_world: ApiWorld, clock: Ma
     clock.advance(60)
     made(api_world, "Later.", user=BOB, name="rules", public=True)
     assert prompt_of(preview(api_world, template_id)) == "First."
+    # Wherever it is used, its names are looked up as they were then.
+    seeds = api_world.seeds()
+    asked = {"template_id": template_id, "seed_data_path": seeds, "num_records": 1}
+    assert api_world.post("/jobs/estimate", asked).status == 200
+    checked = {"s3_key": seeds, "template_id": template_id}
+    assert api_world.post("/seed-data/validate", checked).body["valid"] is True
+    assert api_world.create_job(template_id=template_id).status == 201
 
 
 # ── E13: which versions are public ─────────────────────────────────────────────────────────────
