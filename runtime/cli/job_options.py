@@ -84,7 +84,7 @@ def _parameter(each: Option, default: Any) -> inspect.Parameter:
     if each.read_flag is not None:
         shown["help"] += f" [{_shown(default)}]"
         kind, default = list[str] | None, None
-    if issubclass(each.kind, int) and each.kind is not bool:
+    elif issubclass(each.kind, int) and each.kind is not bool:
         shown |= {"min": each.least, "max": each.most}
     return inspect.Parameter(
         each.field,
