@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import ConfigurationError
+from runtime.domain.models.timeouts import SHORTEST_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
@@ -29,13 +30,13 @@ class Timeouts:
     connect: float
     table: float
     object: float
-    model: float
     attempts: int
+    model: float | None = None
+    """Longest wait for a model, whatever a call asks for."""
 
 
-WORKER: Final = Timeouts(connect=5.0, table=10.0, object=60.0, model=100.0, attempts=5)
-"""Minutes hardly matter. The wait for a model is below the 350 s after which NAT and VPC endpoints
-drop an idle connection, and within the two minutes that a reclaimed machine has left."""
+WORKER: Final = Timeouts(connect=5.0, table=10.0, object=60.0, attempts=5)
+"""Minutes hardly matter."""
 
 REQUEST: Final = Timeouts(connect=1.0, table=2.5, object=6.0, model=25.0, attempts=3)
 """Somebody waits, and the function is ended after 15 seconds (29 where it reads files or calls
@@ -95,15 +96,16 @@ def create_ecs_client() -> "ECSClient":
 
 
 def create_bedrock_client(
-    *, concurrency: int, timeouts: Timeouts = WORKER
+    *, concurrency: int, timeouts: Timeouts = WORKER, reply_seconds: float = SHORTEST_SECONDS
 ) -> "BedrockRuntimeClient":
-    """For `concurrency` simultaneous model calls. One call is one HTTP request: the SDK would pay
-    again for a retry, because Converse has no idempotency token. Raises `ConfigurationError`.
+    """For `concurrency` simultaneous model calls, whose replies are waited for `reply_seconds`. One
+    call is one HTTP request: the SDK would pay again for a retry, because Converse has no
+    idempotency token. Raises `ConfigurationError`.
     """
     client: BedrockRuntimeClient = _create(
         "bedrock-runtime",
         connect_timeout=timeouts.connect,
-        read_timeout=timeouts.model,
+        read_timeout=reply_seconds if timeouts.model is None else timeouts.model,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=concurrency,
         user_agent=USER_AGENT,

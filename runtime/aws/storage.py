@@ -43,8 +43,7 @@ class Clients(Protocol):
     def s3(self) -> "S3Client": ...
     @property
     def ecs(self) -> "ECSClient": ...
-    @property
-    def bedrock(self) -> "BedrockRuntimeClient": ...
+    def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient": ...
 
 
 class OwnClients:
@@ -68,9 +67,11 @@ class OwnClients:
     def ecs(self) -> "ECSClient":
         return sdk.create_ecs_client()
 
-    @cached_property
-    def bedrock(self) -> "BedrockRuntimeClient":
-        return sdk.create_bedrock_client(concurrency=self._concurrency, timeouts=self._timeouts)
+    def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient":
+        """One for calls whose replies are waited for so long."""
+        return sdk.create_bedrock_client(
+            concurrency=self._concurrency, timeouts=self._timeouts, reply_seconds=reply_seconds
+        )
 
 
 class AwsStorage:
@@ -121,7 +122,7 @@ class AwsStorage:
 
     @cached_property
     def models(self) -> BedrockModels:
-        return BedrockModels(self._clients.bedrock)
+        return BedrockModels(self._clients.open_bedrock)
 
     def _table(self, table: Table) -> str:
         return self._variable(table.variable)

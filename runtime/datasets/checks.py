@@ -193,4 +193,4 @@ def _models_of(plan: Plan) -> tuple[str, ...]:
 def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
     today = datetime.now(UTC).date()
     provider = check_provider(backend)
-    return make_plan(template, prices, provider=provider, model=models.model, on=today)
+    return make_plan(template, prices, provider=provider, models=models, on=today)

@@ -62,7 +62,7 @@ def run_dataset(
         request.template,
         prices,
         provider=request.backend,
-        model=request.models.model,
+        models=request.models,
         on=SystemClock().now().date(),
     )
     with TemplateEngine() as templates:

@@ -28,7 +28,9 @@
     │   └── StorageFullError          no space left on the device
     ├── CorruptCheckpointError        a stored checkpoint that can't be read
     ├── JobFailedError                a dataset that could not be finished; what there is is kept
-    ├── ModelsFailingError            record after record failed: the job stops paying
+    ├── ModelsFailingError            no model answers: the job stops paying
+    ├── QuotaUsedUpError              the account's quota of the day is used up
+    ├── RecordsFailingError           record after record failed by its own fault
     └── ExportError                   the dataset could not be written; the batches are kept
 
 `code` is stable and machine readable; `retryable` says whether the same call may succeed later.
@@ -164,6 +166,7 @@ class ModelErrorKind(StrEnum):
     """What a failed call means for money and for retrying. Policies per kind: retry.py."""
 
     THROTTLED = "throttled"  # refused before any work: not billed
+    QUOTA_USED_UP = "quota_used_up"  # a quota of the day: every call will be refused until it ends
     UNAVAILABLE = "unavailable"  # 503: the service refused the work
     SERVER_FAULT = "server_fault"  # 500: an answer without a completion, perhaps billed
     IN_DOUBT = "in_doubt"  # timeout or reset after sending: perhaps billed
@@ -177,14 +180,23 @@ class ModelError(SeedwrightError):
     """A model call that gave no completion.
 
     `kind` drives retry and accounting; `service_code` is the provider's own error code, for logs.
+    `timed_out` says that the reply did not come in time: the next attempt waits longer.
     """
 
     code = "model_error"
 
-    def __init__(self, kind: ModelErrorKind, message: str, *, service_code: str = "") -> None:
+    def __init__(
+        self,
+        kind: ModelErrorKind,
+        message: str,
+        *,
+        service_code: str = "",
+        timed_out: bool = False,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.service_code = service_code
+        self.timed_out = timed_out
 
 
 class LeaseLostError(SeedwrightError):
@@ -256,9 +268,21 @@ class JobFailedError(SeedwrightError):
 
 
 class ModelsFailingError(SeedwrightError):
-    """Too many records failed in a row: going on would only cost money."""
+    """No model answers, or too many records failed in a row: going on would only cost money."""
 
     code = "models_failing"
+
+
+class QuotaUsedUpError(SeedwrightError):
+    """The account's quota of the day is used up: nothing is answered until the next one."""
+
+    code = "quota_used_up"
+
+
+class RecordsFailingError(SeedwrightError):
+    """Too many records failed in a row by their own fault: the rest would hardly do better."""
+
+    code = "records_failing"
 
 
 class ExportError(SeedwrightError):

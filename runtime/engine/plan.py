@@ -12,7 +12,9 @@ from runtime.contract.keys import prices_key
 from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import Price, PriceTable
+from runtime.domain.models.timeouts import LONGER, call_timeout
 from runtime.domain.ports import ObjectStore, TemplateStore
 from runtime.domain.templates.document import resolve_includes
 from runtime.domain.templates.grammar_schema import for_grammar
@@ -39,6 +41,8 @@ class StepPlan:
     form: ProviderSchema | None
     max_tokens: int
     raised_max_tokens: int
+    timeout_seconds: float | None = None
+    """How long a reply is waited for; None: what its `max_tokens` take."""
 
     @property
     def may_grow(self) -> bool:
@@ -58,8 +62,9 @@ class StepPlan:
         system: str | None,
         model_seed: int,
         raised: bool = False,
+        longer: bool = False,
     ) -> ModelRequest:
-        """One attempt of this step."""
+        """One attempt of this step, with the `raised` limit, or waiting `longer` for the reply."""
         return ModelRequest(
             model=self.model,
             messages=messages,
@@ -68,7 +73,17 @@ class StepPlan:
             temperature=self.step.temperature,
             output_schema=None if self.form is None else self.form.schema,
             seed=model_seed,
+            timeout_seconds=self._timeout(raised=raised) * (LONGER if longer else 1.0),
         )
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that one call of this step may take at most."""
+        return self._timeout(raised=self.may_grow) * LONGER
+
+    def _timeout(self, *, raised: bool) -> float:
+        tokens = self.raised_max_tokens if raised else self.max_tokens
+        return self.timeout_seconds or call_timeout(tokens)
 
     def worst_case(self, request: ModelRequest) -> int:
         """Most that `request` can cost, nano-USD."""
@@ -86,6 +101,11 @@ class Plan:
 
     template: Template
     steps: tuple[StepPlan, ...]
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that one call may take at most."""
+        return max(step.longest_wait for step in self.steps)
 
     def checked_by(self, engine: TemplateEngine) -> "Plan":
         """The same plan, with readers that ask the engine's child about schemas that need it.
@@ -123,22 +143,22 @@ class Templates:
 
 
 def make_plan(
-    template: Template, prices: PriceTable, *, provider: str, model: str | None, on: date
+    template: Template, prices: PriceTable, *, provider: str, models: ModelChoice, on: date
 ) -> Plan:
     """Resolve every step. Raises `PriceError` for a model that has no valid price on that day."""
     return Plan(
         template=template,
         steps=tuple(
-            _plan_step(step, prices, provider=provider, model=model, on=on)
+            _plan_step(step, prices, provider=provider, models=models, on=on)
             for step in template.steps
         ),
     )
 
 
 def _plan_step(
-    step: Step, prices: PriceTable, *, provider: str, model: str | None, on: date
+    step: Step, prices: PriceTable, *, provider: str, models: ModelChoice, on: date
 ) -> StepPlan:
-    model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
+    model_id = prices.resolve_step(step, override=models.model, provider=provider, on=on)
     price = prices.price(model_id, on)
     form = _form(step.output_schema, price)
     return StepPlan(
@@ -151,6 +171,7 @@ def _plan_step(
         form=form,
         max_tokens=min(step.max_tokens, price.max_output_tokens),
         raised_max_tokens=min(2 * step.max_tokens, price.max_output_tokens),
+        timeout_seconds=models.call_timeout,
     )
 
 

@@ -35,6 +35,8 @@ class RecordTask:
     """The current step's refused output, which the next call asks to repair."""
     raised: bool = False
     """Whether a reply to the current step was cut, and its calls have the raised limit now."""
+    waits_longer: bool = False
+    """Whether a call timed out, so that the next one is waited for longer."""
     prompt: str | None = None
     system: str | None = None
     attempts: Attempts = field(default_factory=Attempts)
@@ -83,6 +85,7 @@ class RecordTask:
             system=self.system,
             model_seed=self.draw.model_seed + self.calls,
             raised=self.raised,
+            longer=self.waits_longer,
         )
 
     def answered(self, reply: ModelReply) -> Failure | None:
@@ -117,7 +120,7 @@ class RecordTask:
             result["reasoning"] = "\n\n".join(thoughts)
         self.results[plan.step.id] = result
         self.invalid = self.prompt = self.system = None
-        self.raised = False
+        self.raised = self.waits_longer = False
         self.attempts = Attempts()
         return None
 

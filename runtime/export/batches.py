@@ -49,6 +49,11 @@ class StoredBatches:
         self._numbered = numbered
         self.error = error
 
+    @property
+    def last_number(self) -> int:
+        """The highest number there is; 0 if there is none."""
+        return self._numbered[-1][0] if self._numbered else 0
+
     def __iter__(self) -> Iterator[Batch]:
         for number, key in self._numbered:
             yield self._read(number, key)

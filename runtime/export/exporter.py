@@ -218,19 +218,40 @@ class Exporter:
 
     def _write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
         key = failures_key(job.job_id)
-        seen = IndexSet(records.size)
-        lines = (
-            line
-            for part in parts
-            for index, line in zip(part.indices, part.lines, strict=True)
-            if index < seen.size and index not in records and seen.add(index)
-        )
+        lines = _last_failures(parts, records)
         first = next(lines, None)
         if first is None:
             # An earlier export may have listed failures that a retry turned into records since.
             self._objects.delete([stat.key for stat in self._objects.list(key)])
             return 0
+        written = 0
         with self._objects.open_writer(key, content_type=JSON_LINES) as stream:
             for line in chain((first,), lines):
                 stream.write(line + b"\n")
-        return len(seen)
+                written += 1
+        return written
+
+
+def _last_failures(parts: StoredBatches, records: IndexSet) -> Iterator[bytes]:
+    """The last line of every index that has no record, in the order in which they were written.
+
+    Parts are read two or three times. Memory holds a bit an index, and a number for each index
+    that failed more than once.
+    """
+    seen = IndexSet(records.size)
+    failed_again: set[int] = set()
+    for index, _ in _lines_of(parts):
+        if index < seen.size and index not in records and not seen.add(index):
+            failed_again.add(index)
+    last: dict[int, int] = {}
+    for position, (index, _) in enumerate(_lines_of(parts) if failed_again else ()):
+        if index in failed_again:
+            last[index] = position
+    for position, (index, line) in enumerate(_lines_of(parts)):
+        if index in seen and last.get(index, position) == position:
+            yield line
+
+
+def _lines_of(parts: StoredBatches) -> Iterator[tuple[int, bytes]]:
+    for part in parts:
+        yield from zip(part.indices, part.lines, strict=True)

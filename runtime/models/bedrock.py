@@ -9,6 +9,7 @@ What a failure means is decided by the class of the exception, the HTTP status a
     NOT_SENT      no connection, or a certificate that is refused before anything is sent
     IN_DOUBT      sent, and the reply is lost, cut off or unreadable; also HTTP 504
     THROTTLED     HTTP 429 with any code; a service quota
+    QUOTA_USED_UP the same, where the message speaks of a day
     UNAVAILABLE   HTTP 503: the work was refused; credentials that have expired
     SERVER_FAULT  any other 5xx
     MODEL_FAILED  the model timed out or failed (408, 424)
@@ -17,8 +18,11 @@ What a failure means is decided by the class of the exception, the HTTP status a
 """
 
 import json
+import math
+import re
 import ssl
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import botocore.exceptions as sdk
@@ -26,6 +30,7 @@ import botocore.exceptions as sdk
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.timeouts import SHORTEST_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -95,6 +100,8 @@ _KIND_BY_CLASS: Final = (
 _MESSAGES: Final = {
     _Kind.NOT_SENT: "no connection to Bedrock for {model}: check network, proxy and region",
     _Kind.IN_DOUBT: "the reply of {model} was lost, the call may be billed: check the network",
+    _Kind.QUOTA_USED_UP: "the account's quota of the day for {model} is used up: resume tomorrow,"
+    " or ask AWS for a higher one in Service Quotas",
     _Kind.THROTTLED: "Bedrock throttles {model}: lower the concurrency or ask for more quota",
     _Kind.UNAVAILABLE: "Bedrock can't serve {model} now: try again later",
     _Kind.SERVER_FAULT: "Bedrock failed while serving {model}: try again later",
@@ -102,6 +109,10 @@ _MESSAGES: Final = {
     _Kind.REJECTED: "Bedrock refused this request to {model}: correct the prompt or the step",
     _Kind.FATAL: "AWS refused the credentials or region for {model}: check both, then start again",
 }
+_TIMED_OUT: Final = (
+    "no reply of {model} in time, the call may be billed: wait longer (call_timeout), or lower"
+    " max_tokens"
+)
 _MESSAGES_BY_CODE: Final = {
     "accessdenied": "no access to {model}: allow bedrock:InvokeModel on it (and on its inference"
     " profile) and grant model access in this region",
@@ -110,27 +121,49 @@ _MESSAGES_BY_CODE: Final = {
     "expiredtoken": "the AWS credentials for {model} have expired: renew them",
 }
 
+_A_DAY: Final = re.compile(r"\b(?:per|a) day\b|\bdaily\b", re.IGNORECASE)
+"""In the message of a refusal that a quota of the day is the reason for ("Too many tokens per day,
+please wait before trying again."): no code says so. Text decides here, and nowhere else."""
+
+_ROUNDED_TO_SECONDS: Final = 30.0
 _QUOTE_LENGTH: Final = 16
 """So many characters in common with a prompt make an error text a quotation of it."""
 _DETAIL_LIMIT: Final = 400
 
 
 class BedrockModels:
-    """A `ModelClient` on a `bedrock-runtime` client, which must not retry by itself."""
+    """A `ModelClient` on `bedrock-runtime` clients, which must not retry by themselves.
 
-    def __init__(self, client: "BedrockRuntimeClient") -> None:
-        self._client = client
+    `open_client` makes one that waits so many seconds for a reply: botocore knows that only of a
+    client. There are few, since waits are rounded up, and the first is made at once, so that a
+    missing region is known before anything is begun.
+    """
+
+    def __init__(self, open_client: "Callable[[float], BedrockRuntimeClient]") -> None:
+        self._open_client = open_client
+        self._lock = threading.Lock()
+        self._clients = {SHORTEST_SECONDS: open_client(SHORTEST_SECONDS)}
 
     def converse(self, request: ModelRequest) -> ModelReply:
         try:
-            return _reply(self._client.converse(**_arguments(request)))
+            return _reply(self._client(request.timeout_seconds).converse(**_arguments(request)))
         except Exception as exc:  # noqa: BLE001 - whatever it is, a call may have been paid
             # The SDK's or the service's text may quote a prompt: then no traceback shows it.
             quoting = _quotes_prompt(exc, request)
             raise _model_error(exc, request, quoting=quoting) from (None if quoting else exc)
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients.values():
+            client.close()
+
+    def _client(self, seconds: float) -> "BedrockRuntimeClient":
+        rounded = SHORTEST_SECONDS
+        if seconds != SHORTEST_SECONDS:
+            rounded = math.ceil(seconds / _ROUNDED_TO_SECONDS) * _ROUNDED_TO_SECONDS
+        with self._lock:
+            if rounded not in self._clients:
+                self._clients[rounded] = self._open_client(rounded)
+            return self._clients[rounded]
 
 
 # ── request ────────────────────────────────────────────────────────────────────────────────────
@@ -210,19 +243,22 @@ def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
 def _model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> ModelError:
     if not isinstance(exc, sdk.ClientError):
         kind, code = _kind_of_class(exc), type(exc).__name__
-        text = _MESSAGES[kind].format(model=request.model)
-        return ModelError(kind, f"{text} ({code})", service_code=code)
+        timed_out = isinstance(exc, sdk.ReadTimeoutError)
+        text = (_TIMED_OUT if timed_out else _MESSAGES[kind]).format(model=request.model)
+        return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
     code = str(exc.response.get("Error", {}).get("Code", ""))
     key = code.casefold().removesuffix("exception")
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())
     kind = _kind_of_answer(key, status)
+    if kind is _Kind.THROTTLED and _A_DAY.search(said[:_DETAIL_LIMIT]):
+        kind = _Kind.QUOTA_USED_UP
     text = _MESSAGES[kind]
     if exc.operation_name == "Converse":  # else a call for credentials, made before ours
         text = _MESSAGES_BY_CODE.get(key, text)
     detail = code
     if kind in {_Kind.REJECTED, _Kind.FATAL} and not quoting:
         # Only here does the service say what to change, such as a limit of the model.
-        said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())
         detail = f"{code}: {said[:_DETAIL_LIMIT]}" if said else code
     return ModelError(kind, f"{text.format(model=request.model)} ({detail})", service_code=code)
 

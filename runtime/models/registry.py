@@ -26,7 +26,9 @@ def _bedrock(concurrency: int) -> ModelClient:
     from runtime.models.bedrock import BedrockModels  # noqa: PLC0415
     from runtime.sdk import create_bedrock_client  # noqa: PLC0415
 
-    return BedrockModels(create_bedrock_client(concurrency=concurrency))
+    return BedrockModels(
+        lambda seconds: create_bedrock_client(concurrency=concurrency, reply_seconds=seconds)
+    )
 
 
 def _embedded(concurrency: int) -> ModelClient:

@@ -11,7 +11,7 @@ again for the next step or one repair, until it is a record or a failure.
 import heapq
 import itertools
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -20,23 +20,24 @@ from runtime.domain.errors import (
     LeaseLostError,
     ModelError,
     ModelErrorKind,
-    ModelsFailingError,
+    QuotaUsedUpError,
     RenderError,
     SeedwrightError,
 )
 from runtime.domain.jobs.record import Failure, Record
 from runtime.domain.models.calls import ModelReply
-from runtime.domain.models.limiter import AdaptiveLimiter
-from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
+from runtime.domain.models.retry import RULES, decide, is_service_failure
 from runtime.domain.money.amounts import exact_usd, usd
 from runtime.engine.record_task import RecordTask
 from runtime.worker.budget_guard import Reservation
 from runtime.worker.control import StopReason
+from runtime.worker.losing_streak import LosingStreak
 from runtime.worker.pool import Completion
 from runtime.worker.prompts import Prompts
 from runtime.worker.record_log import log_record
 from runtime.worker.run import Run
 from runtime.worker.settlement import Settlement
+from runtime.worker.traffic import Traffic
 
 _log = logging.getLogger(__name__)
 
@@ -69,16 +70,12 @@ class Generation:
         self._ready: deque[RecordTask] = deque()
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._in_flight: dict[int, RecordTask] = {}
-        self._in_flight_of: Counter[str] = Counter()
         self._arrived: deque[Completion] = deque()
         self._ahead = min(MAX_AHEAD, run.settings.concurrency)
         self._calls = itertools.count(1)
-        self._limiters = {
-            step.model: AdaptiveLimiter(run.settings.concurrency) for step in run.plan.steps
-        }
+        self._traffic = {step.model: Traffic(run.settings.concurrency) for step in run.plan.steps}
+        self._streak = LosingStreak(run.clock, longest_wait=run.plan.longest_wait)
         self._error: SeedwrightError | None = None
-        self._failed_in_a_row = 0
-        self._last_reply = run.clock.monotonic()
 
     def run(self) -> StopReason | None:
         """Generate. Raises what ends the job: budget, fatal model errors, storage, a lost lease.
@@ -152,6 +149,7 @@ class Generation:
 
         Records that are on their way go first: a record ends sooner, and fewer are open at a time.
         """
+        self._prompts.begin_last_pass()
         for task, error in self._prompts.render_waiting():
             self._take_prompt(task, error, self._ready.appendleft)
         if len(self._ready) < self._ahead:
@@ -165,7 +163,7 @@ class Generation:
         queue: Callable[[RecordTask], None],
     ) -> None:
         if error is not None:
-            self._fail(task, task.failure(error.code, str(error)), tokens=0, paid=False)
+            self._fail(task, task.failure(error.code, str(error)), tokens=0)
         elif task.finished:  # an earlier run paid for every step and was stopped before the record
             self._finish(task, tokens=0)
         else:
@@ -182,29 +180,31 @@ class Generation:
         # the budget, and after a crash be presumed to be paid, without ever having been sent.
         # While a batch can't be saved there is less room: what is paid for beyond it is limited.
         room = min(self._run.settings.concurrency, self._saver.room)
+        now = self._run.clock.monotonic()
         for _ in range(len(self._ready)):
             if len(self._in_flight) >= room:
                 return
             task = self._ready[0]
-            model = task.step.model
-            if self._in_flight_of[model] >= self._limiters[model].window:
-                if len(self._limiters) == 1:
+            traffic = self._traffic[task.step.model]
+            if not traffic.has_room(now):
+                if len(self._traffic) == 1:
                     return
                 self._ready.rotate(-1)  # another model may have room
                 continue
             request = task.request()
             call = next(self._calls)
-            reservation = self._guard.reserve(call, task.step.worst_case(request))
+            worst_case = task.step.worst_case(request)
+            reservation = self._guard.reserve(call, worst_case)
             if reservation is not Reservation.GRANTED:
                 if reservation is Reservation.EXHAUSTED and not self._in_flight:
-                    raise self._over_budget()
+                    raise self._over_budget(next_nano=worst_case)
                 # Calls in flight will settle below their worst case and make room.
                 return
             self._ready.popleft()
             self._run.crash_point("after_reserve")
             task.calls += 1
             self._in_flight[call] = task
-            self._in_flight_of[model] += 1
+            traffic.in_flight += 1
             self._run.pool.submit(call, request)
 
     def _check_booked_cost(self) -> None:
@@ -214,11 +214,21 @@ class Generation:
         if self._run.costs.calculate_current_cost(self._run.job.job_id) >= self._budget_usd:
             raise self._over_budget()
 
-    def _over_budget(self) -> BudgetExceededError:
-        return BudgetExceededError(
-            f"the budget of {usd(self._guard.limit_nano)} is used up: {usd(self._guard.spent_nano)}"
-            f" spent, {self._saver.progress.records_generated} of"
+    def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
+        """Why nothing more is begun. `next_nano` is what the next call may cost, if that is why."""
+        limit, spent = self._guard.limit_nano, self._guard.spent_nano
+        records = (
+            f"{self._saver.progress.records_generated} of"
             f" {self._run.job.config.num_records} records generated"
+        )
+        if next_nano > limit:
+            return BudgetExceededError(
+                f"the budget of {usd(limit)} is too small for one call: the next may cost up to"
+                f" {usd(next_nano)}, {records}"
+            )
+        next_call = f", the next call may cost up to {usd(next_nano)}" if next_nano else ""
+        return BudgetExceededError(
+            f"the budget of {usd(limit)} is used up: {usd(spent)} spent{next_call}, {records}"
         )
 
     def _patience(self) -> float:
@@ -231,11 +241,9 @@ class Generation:
             waits.append(self._waiting[0][0] - now)
         if (due := self._saver.seconds_to_flush()) is not None:
             waits.append(due)
-        if now - self._last_reply >= STALL_SECONDS:
-            raise ModelsFailingError(
-                f"no model has answered for {STALL_SECONDS / 60:.0f} minutes: check quota and "
-                "service health, then run the job again; everything generated is kept"
-            )
+        if self._ready:
+            waits += [probe - now for each in self._traffic.values() if (probe := each.next_probe)]
+        self._streak.check()
         return max(min(waits), 0.0)
 
     def _wake_waiting(self) -> None:
@@ -256,7 +264,7 @@ class Generation:
     def _completed(self, completion: Completion) -> None:
         self._run.crash_point("after_call")
         task = self._in_flight.pop(completion.call)
-        self._in_flight_of[task.step.model] -= 1
+        self._traffic[task.step.model].in_flight -= 1
         if isinstance(completion.result, ModelError):
             self._refused(completion.call, task, completion.result)
         else:
@@ -266,8 +274,8 @@ class Generation:
 
     def _answered(self, call: int, task: RecordTask, reply: ModelReply) -> None:
         step = task.step
-        self._last_reply = self._run.clock.monotonic()
-        self._limiters[step.model].succeeded()
+        self._streak.answered()
+        self._traffic[step.model].answered()
         self._settlement.settle(call, task, reply)
         tokens = reply.usage.total if reply.usage else 0
         failure = task.answered(reply)
@@ -289,9 +297,10 @@ class Generation:
             self._settlement.presume_spent(call, task)
         else:
             self._guard.release(call)
-        if rule.slows_dispatch:
-            self._limiters[task.step.model].refused(now)
-        delay = decide(error.kind, task.attempts, jitter=self._run.rng.random())
+        jitter = self._run.rng.random()
+        self._traffic[task.step.model].refused(rule, now, jitter=jitter)
+        delay = decide(error.kind, task.attempts, jitter=jitter)
+        task.waits_longer |= error.timed_out
         log_record(
             logging.WARNING,
             "model call failed",
@@ -303,14 +312,16 @@ class Generation:
         )
         if error.kind is ModelErrorKind.FATAL:
             self._error = self._error or error
+        elif error.kind is ModelErrorKind.QUOTA_USED_UP:
+            self._error = self._error or QuotaUsedUpError(str(error))
         elif delay is not None:
             heapq.heappush(self._waiting, (now + delay, task.index, task))
         else:
             self._fail(task, task.failure(str(error.kind), str(error)), tokens=0)
 
     def _finish(self, task: RecordTask, *, tokens: int) -> None:
-        self._close(task)
-        self._failed_in_a_row = 0
+        self._prompts.close(task)
+        self._streak.finished()
         self._saver.record(
             Record(
                 job_id=task.job_id,
@@ -322,20 +333,15 @@ class Generation:
             tokens,
         )
 
-    def _fail(self, task: RecordTask, failure: Failure, *, tokens: int, paid: bool = True) -> None:
-        self._close(task)
+    def _fail(self, task: RecordTask, failure: Failure, *, tokens: int) -> None:
+        if is_service_failure(failure.kind):
+            self._prompts.postpone(task)
+        else:
+            self._prompts.close(task)
         log_record(
             logging.WARNING, "record failed", task, kind=failure.kind, attempts=failure.attempts
         )
         self._saver.failure(failure, tokens)
-        if not paid:
-            return
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= MAX_CONSECUTIVE_FAILURES and self._error is None:
-            self._error = ModelsFailingError(
-                f"{self._failed_in_a_row} records failed one after the other, the last with "
-                f"{failure.kind}: {failure.message}"
-            )
-
-    def _close(self, task: RecordTask) -> None:
-        self._prompts.close(task)
+        error = self._streak.failed(failure)
+        if error is not None and not self._prompts.give_up():
+            self._error = self._error or error

@@ -45,19 +45,45 @@ class Prompts:
         self._next_index = next_index
         self._admit = admit
         self._indices: Iterator[int] | None = saver.finished.missing()
+        self._postponed = False
+        self._is_last_pass = False
         self._refused: int | None = None
         self._open: dict[int, RecordTask] = {}
         self._waiting: list[RecordTask] = []
 
     @property
     def complete(self) -> bool:
-        """Whether every index has been taken and closed."""
-        return self._indices is None and not self._open
+        """Whether every index has been taken and closed, those that failed by the service twice."""
+        return self._indices is None and not self._open and not self._may_begin_last_pass
 
     def close(self, task: RecordTask) -> None:
         """The task is a record or a failure now."""
         self._open.pop(task.index, None)
         self._saver.partials.pop(task.index, None)
+
+    def postpone(self, task: RecordTask) -> None:
+        """The task failed by the service: its index is tried again, in this run once."""
+        partial = task.partial
+        self.close(task)
+        self._postponed = True
+        if partial is not None:
+            self._saver.partials[task.index] = partial
+
+    def begin_last_pass(self) -> None:
+        """Once every index was tried, take those once more that failed by the service."""
+        if self._indices is None and not self._open and self._may_begin_last_pass:
+            self._is_last_pass = True
+            self._indices = self._saver.finished.missing()
+
+    def give_up(self) -> bool:
+        """Begin nothing more of the last pass; False if this is not the last pass."""
+        if self._is_last_pass:
+            self._indices = None
+        return self._is_last_pass
+
+    @property
+    def _may_begin_last_pass(self) -> bool:
+        return self._postponed and not self._is_last_pass
 
     def unfinished(self) -> tuple[int, Mapping[int, Partial | None]]:
         """The next index to take, and every unfinished one below it with its paid steps."""
@@ -122,6 +148,7 @@ class Prompts:
             seed_id=self._seeds.seed_id(chosen.row),
             draw=chosen,
             plan=self._plan,
+            waits_longer=self._is_last_pass,
         )
         partial = self._saver.partials.get(index)
         if partial is not None:

@@ -9,7 +9,7 @@ last checkpoint is found and adopted by `recover`.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint
+from runtime.worker.outcomes import Outcomes
+from runtime.worker.recovery import Recovery
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
 
@@ -43,6 +45,7 @@ class Stores:
 
     batches: Batches
     failure_parts: Batches
+    retries: Batches
     checkpoints: Checkpoints
     jobs: Jobs
     costs: Costs
@@ -68,68 +71,59 @@ class Saver:
         self._guard = guard
         self._settings = settings
         self._checkpoint = Checkpoint(job_id=claim.job_id)
-        self.finished = IndexSet(num_records)
+        self._outcomes = Outcomes(num_records)
         self.partials: dict[int, Partial] = {}
         """Paid steps of unfinished records, as the last run left them."""
         self._records: list[bytes] = []
         self._failures: list[bytes] = []
-        self._generated = 0
-        self._failed = 0
         self._tokens = 0
-        self._failures_by_kind: Counter[str] = Counter()
         self._cost_by_model: Counter[str] = Counter()
         self._costs_serial = 0
         self._recorded_nano = 0
         self._recorded_tokens = 0
+        self._gave_back = False
         self._flushed_at = stores.clock.monotonic()
         self._flush_attempts = 0
+
+    @property
+    def finished(self) -> IndexSet:
+        """Every index that is a record or has failed for good."""
+        return self._outcomes.finished
+
+    @property
+    def postponed(self) -> Collection[int]:
+        """The indices that have failed and are tried again."""
+        return self._outcomes.postponed.keys()
 
     # ── going on ───────────────────────────────────────────────────────────────────────────────
 
     def recover(self) -> Checkpoint:
         """Load the checkpoint and adopt whatever was saved after it. Call once, first."""
-        stored = self._stores.checkpoints.load_checkpoint(self._claim)
+        recovered = Recovery(
+            self._claim,
+            num_records=self.finished.size,
+            checkpoints=self._stores.checkpoints,
+            batches=self._stores.batches,
+            failure_parts=self._stores.failure_parts,
+            retries=self._stores.retries,
+        ).run()
+        stored = recovered.checkpoint
         self._checkpoint = replace(stored, started_at=stored.started_at or self._stores.clock.now())
-        self.finished = stored.finished(self.finished.size)
-        self._generated, self._failed = stored.records_generated, stored.failed_records
+        self._outcomes, self.partials = recovered.outcomes, recovered.partials
+        self._gave_back = recovered.gave_back
         self._tokens = self._recorded_tokens = stored.tokens_used
-        self._failures_by_kind.update(stored.failures_by_kind)
         self._cost_by_model.update(stored.cost_by_model)
         # What a predecessor left in doubt was booked just now and belongs into the cost table too.
         self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
-        self.partials = dict(stored.partials)
-        job_id, shard = self._claim.job_id, self._claim.shard
-        parts = self._stores.failure_parts.load_all_batches(
-            job_id, shard=shard, from_number=stored.current_part
-        )
-        outputs = self._stores.batches.load_all_batches(
-            job_id, shard=shard, from_number=stored.current_batch
-        )
-        if error := parts.error or outputs.error:
-            # Going on blind would pay again for what can't be seen now.
-            raise error
-        for part in parts:
-            self._adopt_failures(part)
-            self._checkpoint = replace(self._checkpoint, current_part=part.number + 1)
-        for batch in outputs:
-            self._generated += len(self._adopt(batch))
-            self._checkpoint = replace(self._checkpoint, current_batch=batch.number + 1)
         self._replay()
         return self._checkpoint
 
-    def _adopt(self, batch: Batch) -> list[bytes]:
-        """Mark saved indices as finished; the lines of those that are news."""
-        news = []
+    def _adopt(self, batch: Batch, take: Callable[[int, bytes], object]) -> None:
+        """Count what an earlier owner saved under a number that was to be ours."""
         for index, line in zip(batch.indices, batch.lines, strict=True):
             self.partials.pop(index, None)
-            if index < self.finished.size and self.finished.add(index):
-                news.append(line)
-        return news
-
-    def _adopt_failures(self, part: Batch) -> None:
-        for line in self._adopt(part):
-            self._failed += 1
-            self._failures_by_kind[kind_of(line)] += 1
+            if index < self.finished.size:
+                take(index, line)
 
     def _replay(self) -> None:
         if self._stores.journal is None:
@@ -142,10 +136,10 @@ class Saver:
             self._tokens += document["tokens"]
             if line is None:
                 self.partials[index] = partial_of(document)
-            elif document["failed"]:
-                self._take_failure(index, line.encode())
-            else:
+            elif not document["failed"]:
                 self._take_record(index, line.encode())
+            elif not self._gave_back:  # else it was written before the mark that gives it back
+                self._take_failure(index, line.encode())
 
     # ── finished work ──────────────────────────────────────────────────────────────────────────
 
@@ -167,22 +161,19 @@ class Saver:
         self._take_record(record.index, line)
 
     def failure(self, failure: Failure, tokens: int) -> None:
-        """A record has failed for good."""
+        """A record has failed: for good by its own fault, else for this run."""
         self._tokens += tokens
         line = failure.line()
         self._write_journal(failure.index, tokens, {"failed": True, "line": line.decode()})
         self._take_failure(failure.index, line)
 
     def _take_record(self, index: int, line: bytes) -> None:
-        if self.finished.add(index):
+        if self._outcomes.record(index):
             self._records.append(line)
-            self._generated += 1
 
     def _take_failure(self, index: int, line: bytes) -> None:
-        if self.finished.add(index):
+        if self._outcomes.fail(index, kind_of(line)):
             self._failures.append(line)
-            self._failed += 1
-            self._failures_by_kind[kind_of(line)] += 1
 
     def _write_journal(self, index: int, tokens: int, fields: Mapping[str, Any]) -> None:
         if self._stores.journal is not None:
@@ -194,11 +185,12 @@ class Saver:
     def progress(self) -> Progress:
         """Counters as of now, saved or not."""
         return Progress(
-            records_generated=self._generated,
-            failed_records=self._failed,
+            records_generated=self._outcomes.generated,
+            failed_records=self._outcomes.failed,
+            service_failures=len(self._outcomes.postponed),
             tokens_used=self._tokens,
             cost_nano=self._guard.spent_nano,
-            failures_by_kind=dict(self._failures_by_kind),
+            failures_by_kind=self._outcomes.failures_by_kind,
             cost_by_model=dict(self._cost_by_model),
         )
 
@@ -216,7 +208,7 @@ class Saver:
         """Until `flush` is due; 0 or less is now, None when nothing waits to be saved."""
         waiting = len(self._records) + len(self._failures)
         if not waiting:
-            return None
+            return 0.0 if self._gave_back else None
         since = self._stores.clock.monotonic() - self._flushed_at
         if self._flush_attempts:
             return FLUSH_RETRY_SECONDS * 2.0 ** (self._flush_attempts - 1) - since
@@ -233,7 +225,7 @@ class Saver:
         steps. A store that is down is asked again later, unless this is the `last` flush; after
         `MAX_FLUSH_ATTEMPTS` the error is raised.
         """
-        if not last and not self._records and not self._failures:
+        if not (last or self._records or self._failures or self._gave_back):
             return
         self._flushed_at = self._stores.clock.monotonic()
         try:
@@ -255,6 +247,7 @@ class Saver:
         self._flush_attempts = 0
         next_index, unfinished = open_records()
         self._save_checkpoint(next_index, unfinished)
+        self._gave_back = False
         self._publish()
 
     def _save_failures(self) -> None:
@@ -268,7 +261,7 @@ class Saver:
                 self._failures = []
                 self._stores.crash_point("after_failures_put")
             else:
-                self._adopt_failures(others)
+                self._adopt(others, lambda index, line: self._outcomes.fail(index, kind_of(line)))
 
     def _save_batch(self) -> None:
         while self._records:
@@ -284,20 +277,21 @@ class Saver:
             else:
                 # An earlier owner's batch under this number: its records are paid for and stay,
                 # ours go under the next number, and the export keeps each index once.
-                self._generated += len(self._adopt(others))
+                self._adopt(others, lambda index, _line: self._outcomes.record(index))
 
     def _save_checkpoint(self, next_index: int, unfinished: Mapping[int, Partial | None]) -> None:
         self._checkpoint = self._stores.checkpoints.save_checkpoint(
             self._claim,
             replace(
                 self._checkpoint,
-                records_generated=self._generated,
-                failed_records=self._failed,
+                records_generated=self._outcomes.generated,
+                failed_records=self._outcomes.failed,
                 next_index=next_index,
                 pending=tuple(sorted(unfinished)),
                 tokens_used=self._tokens,
                 cost_nano=self._guard.spent_nano,
-                failures_by_kind=dict(self._failures_by_kind),
+                failures_by_kind=self._outcomes.failures_by_kind,
+                postponed=self._outcomes.postponed_by_kind,
                 cost_by_model=dict(self._cost_by_model),
                 partials={
                     index: partial for index, partial in unfinished.items() if partial is not None

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
-from runtime.contract.keys import FAILURE_PARTS
+from runtime.contract.keys import FAILURE_PARTS, RETRIES
 from runtime.domain.errors import (
     BudgetExceededError,
     ExportError,
@@ -89,6 +89,7 @@ class Worker:
         self.seeds = Seeds(ports.objects)
         self.batches = Batches(ports.objects)
         self.failure_parts = Batches(ports.objects, FAILURE_PARTS)
+        self.retries = Batches(ports.objects, RETRIES)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
         self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
         self.jobs = Jobs(ports.jobs, ports.queue, crash_point)
@@ -239,7 +240,7 @@ class Worker:
             template,
             prices,
             provider=self._ports.provider,
-            model=job.config.models.model,
+            models=job.config.models,
             on=self._ports.clock.now().date(),
         )
         seeds = self.seeds.load_seed_data(
@@ -295,6 +296,7 @@ class Worker:
             stores=Stores(
                 batches=self.batches,
                 failure_parts=self.failure_parts,
+                retries=self.retries,
                 checkpoints=self.checkpoints,
                 jobs=self.jobs,
                 costs=self.costs,

@@ -55,7 +55,7 @@ def test_a_request_is_answered_before_its_function_is_ended() -> None:
     # What reads files has the time of a preview.
     (preview,) = (route.function for route in ROUTES if route.function.name == "preview_template")
     assert worst_seconds(own.s3) < preview.seconds
-    assert worst_seconds(own.bedrock) < preview.seconds
+    assert worst_seconds(own.open_bedrock(340.0)) < preview.seconds
 
 
 def test_the_region_is_the_one_that_containers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

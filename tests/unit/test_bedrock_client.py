@@ -54,7 +54,7 @@ def models_for(url: str, *, read_timeout: float = 5, **options: object) -> Bedro
         aws_secret_access_key="testing",  # noqa: S106 - no secret
         config=config,
     )
-    return BedrockModels(client)
+    return BedrockModels(lambda _: client)
 
 
 @pytest.fixture(scope="module")
@@ -374,7 +374,7 @@ def test_missing_credentials_are_fatal(
         "bedrock-runtime", endpoint_url=double.url, region_name="us-east-1"
     )
 
-    error = failure(BedrockModels(client))
+    error = failure(BedrockModels(lambda _: client))
     client.close()
 
     assert error.kind is K.FATAL

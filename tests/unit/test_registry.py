@@ -26,7 +26,7 @@ def test_a_client_is_opened_for_so_many_calls(
     try:
         assert found == calls
         assert isinstance(client, BedrockModels)
-        options = vars(client._client.meta.config)["_user_provided_options"]
+        options = vars(client._client(100.0).meta.config)["_user_provided_options"]
         assert options["max_pool_connections"] >= calls
     finally:
         client.close()

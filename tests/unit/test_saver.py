@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pytest
 
-from runtime.contract.keys import FAILURE_PARTS
+from runtime.contract.keys import FAILURE_PARTS, RETRIES
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import UNKNOWN_KIND, Failure, Record, kind_of
@@ -80,6 +80,7 @@ class World:
             stores=Stores(
                 batches=Batches(self.objects),
                 failure_parts=Batches(self.objects, FAILURE_PARTS),
+                retries=Batches(self.objects, RETRIES),
                 checkpoints=Checkpoints(self._versions, self.objects, self.clock, pass_through),
                 jobs=self._jobs,
                 costs=Costs(self.costs, self.clock, refresh_seconds=60),

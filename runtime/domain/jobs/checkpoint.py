@@ -1,6 +1,7 @@
 """Where a job stands, small enough to save every few seconds and enough to go on from.
 
-Finished indices are all below `next_index` except `pending`. `partials` holds paid work of records
+Finished indices are all below `next_index` except `pending`: those in work, and those that failed
+and are tried again. `partials` holds paid work of records
 that are not finished: results of earlier steps, and an output that still waits for its repair.
 """
 
@@ -60,6 +61,12 @@ class Checkpoint:
     failures_by_kind: Mapping[str, int] = field(default_factory=dict)
     cost_by_model: Mapping[str, int] = field(default_factory=dict)
     """Both as in `job.Progress`. A blob of a version that did not count them has neither."""
+    postponed: Mapping[str, int] | None = field(default_factory=dict)
+    """Part of `failures_by_kind` whose indices are pending: they are tried again. None in a blob of
+    a version for which every failure was final.
+    """
+    voided: int = 0
+    """Failure parts up to this number were given back to be tried again."""
     partials: Mapping[int, Partial] = field(default_factory=dict)
     started_at: datetime | None = None
     updated_at: datetime | None = None
@@ -95,6 +102,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "cost_by_model": {
                 model: _usd(nano) for model, nano in checkpoint.cost_by_model.items()
             },
+            "postponed": None if checkpoint.postponed is None else dict(checkpoint.postponed),
+            "voided": checkpoint.voided,
             "partials": {
                 str(index): partial.document() for index, partial in checkpoint.partials.items()
             },
@@ -137,13 +146,13 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
         **counters,
         pending=tuple(_natural(index) for index in _typed(list, document["pending"])),
         cost_nano=_nano(_typed(str, document["cost"])),
-        failures_by_kind={
-            kind: _natural(count) for kind, count in document.get("failures_by_kind", {}).items()
-        },
+        failures_by_kind=_counts(document.get("failures_by_kind", {})),
         cost_by_model={
             model: _nano(_typed(str, usd))
             for model, usd in document.get("cost_by_model", {}).items()
         },
+        postponed=None if (kinds := document.get("postponed")) is None else _counts(kinds),
+        voided=_natural(document.get("voided", 0)),
         partials={
             _natural(int(index)): partial_of(partial)
             for index, partial in document["partials"].items()
@@ -157,6 +166,10 @@ def _natural(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError("not a natural number")
     return value
+
+
+def _counts(document: Mapping[str, object]) -> dict[str, int]:
+    return {name: _natural(count) for name, count in document.items()}
 
 
 def _typed(kind: type[_Kind], value: object) -> _Kind:
@@ -213,5 +226,6 @@ def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:
         pending=pending,
         current_batch=max(ours.current_batch, stored.current_batch),
         current_part=max(ours.current_part, stored.current_part),
+        voided=max(ours.voided, stored.voided),
         partials={**stored.partials, **ours.partials},
     )

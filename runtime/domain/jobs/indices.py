@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 
 class IndexSet:
-    """Grows only; knows its count. Indices outside 0..size-1 raise `IndexError`."""
+    """Knows its count. Indices outside 0..size-1 raise `IndexError`."""
 
     __slots__ = ("_bits", "_count", "_end", "_first_missing", "_size")
 
@@ -30,6 +30,16 @@ class IndexSet:
         self._end = max(self._end, index + 1)
         return True
 
+    def discard(self, index: int) -> bool:
+        """Take one index out; False if it was not there. `end` stays where it was."""
+        byte, bit = self._locate(index)
+        if not self._bits[byte] & bit:
+            return False
+        self._bits[byte] &= ~bit
+        self._count -= 1
+        self._first_missing = min(self._first_missing, index)
+        return True
+
     def __contains__(self, index: int) -> bool:
         byte, bit = self._locate(index)
         return bool(self._bits[byte] & bit)
@@ -39,7 +49,7 @@ class IndexSet:
 
     @property
     def end(self) -> int:
-        """One more than the largest index in the set; 0 when it is empty."""
+        """One more than the largest index that was ever in the set; 0 if none was."""
         return self._end
 
     @property
@@ -50,7 +60,7 @@ class IndexSet:
     def missing(self) -> Iterator[int]:
         """Indices that are not in the set, ascending, each judged when it is reached."""
         while self._first_missing < self._size and self._first_missing in self:
-            # A set that only grows never has to look below this again.
+            # Nothing below this is missing until `discard` says so.
             self._first_missing += 1
         index = self._first_missing
         while index < self._size:

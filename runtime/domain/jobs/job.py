@@ -64,6 +64,8 @@ class Progress:
     cost_nano: int = 0
     failures_by_kind: Mapping[str, int] = field(default_factory=dict)
     """Part of `failed_records` by the `kind` of their failures."""
+    service_failures: int = 0
+    """Part of `failed_records` that the next run tries again by itself."""
     cost_by_model: Mapping[str, int] = field(default_factory=dict)
     """Nano-USD of calls by model id. What a worker that died left in doubt is in `cost_nano` and
     in no model's sum: whoever shows these calls the difference unattributed.
@@ -87,6 +89,10 @@ class Job:
     updated_at: datetime
     progress: Progress = field(default_factory=Progress)
     error_message: str | None = None
+    error_code: str | None = None
+    """Why it ended, for programs: the `code` of the error in `error_message`."""
+    retry_after: datetime | None = None
+    """Before this there is no use in resuming it."""
     launch_error: str | None = None
     """Why the last attempt to start a worker failed; it is tried again."""
     request_hash: str | None = None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from runtime.domain.models.timeouts import SHORTEST_SECONDS
+
 
 class Role(StrEnum):
     USER = "user"
@@ -27,6 +29,7 @@ class ModelRequest:
     `output_schema` (JSON Schema, in the form that the provider takes) is set only for models that
     constrain their output to it.
     `seed` makes a sampler repeatable where a model has one to set; others ignore it.
+    `timeout_seconds` is how long the reply is waited for.
     """
 
     model: str
@@ -36,6 +39,7 @@ class ModelRequest:
     temperature: float | None = None
     output_schema: Mapping[str, object] | None = None
     seed: int = 0
+    timeout_seconds: float = SHORTEST_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

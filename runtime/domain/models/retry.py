@@ -2,6 +2,10 @@
 
 The rules are data; `decide` is the only reader. Sources: AWS says that a throttled call is not
 billed; whether a 500 or a timeout is billed is not documented, so both are presumed spent.
+
+Failures are of two sorts. One of the *service* says nothing about the record: its index is closed
+for this run only, and tried again. One of the *record* (a refused request, an invalid output, a
+prompt that can't be rendered) is final until the user asks for it to be tried again.
 """
 
 from collections.abc import Mapping
@@ -26,22 +30,38 @@ class RetryRule:
     max_delay: float = 20.0
     slows_dispatch: bool = False
     """Whether the failure says that the model gets more calls than it takes."""
+    of_service: bool = True
+    """Whether it is a failure of the service, and not of the record."""
+    is_outage: bool = True
+    """Whether several in a row, without a reply between, say that the model is down."""
 
 
 RULES: Final[Mapping[ModelErrorKind, RetryRule]] = {
+    # A throttled model is up: the limiter finds out how many calls it takes.
     ModelErrorKind.THROTTLED: RetryRule(
-        max_attempts=None, presume_spent=False, slows_dispatch=True
+        max_attempts=None, presume_spent=False, slows_dispatch=True, is_outage=False
     ),
     ModelErrorKind.UNAVAILABLE: RetryRule(
         max_attempts=6, presume_spent=False, base_delay=1.0, slows_dispatch=True
     ),
-    ModelErrorKind.SERVER_FAULT: RetryRule(max_attempts=3, presume_spent=True, base_delay=1.0),
-    ModelErrorKind.IN_DOUBT: RetryRule(max_attempts=2, presume_spent=True),
-    ModelErrorKind.MODEL_FAILED: RetryRule(max_attempts=2, presume_spent=True),
+    ModelErrorKind.SERVER_FAULT: RetryRule(
+        max_attempts=3, presume_spent=True, base_delay=1.0, slows_dispatch=True
+    ),
+    ModelErrorKind.IN_DOUBT: RetryRule(max_attempts=2, presume_spent=True, slows_dispatch=True),
+    ModelErrorKind.MODEL_FAILED: RetryRule(max_attempts=2, presume_spent=True, slows_dispatch=True),
     ModelErrorKind.NOT_SENT: RetryRule(max_attempts=None, presume_spent=False, base_delay=1.0),
-    ModelErrorKind.REJECTED: RetryRule(max_attempts=1, presume_spent=False),
-    ModelErrorKind.FATAL: RetryRule(max_attempts=1, presume_spent=False),
+    ModelErrorKind.REJECTED: RetryRule(
+        max_attempts=1, presume_spent=False, of_service=False, is_outage=False
+    ),
+    # These two end the run: nothing else of this model would be answered now.
+    ModelErrorKind.QUOTA_USED_UP: RetryRule(max_attempts=1, presume_spent=False, is_outage=False),
+    ModelErrorKind.FATAL: RetryRule(
+        max_attempts=1, presume_spent=False, of_service=False, is_outage=False
+    ),
 }
+
+SERVICE_FAILURES: Final = frozenset(str(kind) for kind, rule in RULES.items() if rule.of_service)
+"""Kinds of failures, as failure lines have them, that don't end a record for good."""
 
 MAX_PRESUMED_ATTEMPTS: Final = 3
 """Most attempts of one step that may be paid without a reply, whatever the kinds."""
@@ -50,8 +70,9 @@ STALL_SECONDS: Final = 900.0
 """A job that gets no reply for this long, only refusals, fails instead of waiting for ever."""
 
 MAX_CONSECUTIVE_FAILURES: Final = 20
-"""Records that may fail one after the other, with no success between, before a job stops paying
-(requirement S5.8)."""
+"""Records that may fail one after the other, with no success between, before a job stops
+(requirement S5.8). Failures of the service count only once no record was finished for
+`STALL_SECONDS`: an outage that passes must not end a job."""
 
 
 @dataclass(slots=True)
@@ -86,3 +107,8 @@ def decide(kind: ModelErrorKind, attempts: Attempts, *, jitter: float) -> float 
         return None
     ceiling = min(rule.max_delay, rule.base_delay * 2.0 ** min(failures - 1, 16))
     return ceiling * jitter
+
+
+def is_service_failure(kind: str) -> bool:
+    """Whether the `kind` of a failure line is one that the next run tries again by itself."""
+    return kind in SERVICE_FAILURES

@@ -147,7 +147,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
         call.caller,
         template_id=body.template_id,
         version=body.template_version,
-        model=chosen(body, ModelChoice).model,
+        models=chosen(body, ModelChoice),
     )
     seeds = find_seeds(ports, body.seed_data_path)
     check_active_jobs(ports, call.caller)

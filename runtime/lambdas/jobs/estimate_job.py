@@ -58,7 +58,7 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
         call.caller,
         template_id=body.template_id,
         version=body.template_version,
-        model=chosen(body, ModelChoice).model,
+        models=chosen(body, ModelChoice),
     )
     seeds = find_seeds(ports, body.seed_data_path)
     result, seeds_read = estimate(

@@ -1,0 +1,134 @@
+"""Finds where a job stands: what its checkpoint says, and what was saved after it.
+
+    checkpoint ─▶ records of later batches ─▶ failures of later parts ─▶ failures to try again
+
+A record beats any failure line of its index, and the last line of an index beats the ones before.
+Failures are tried again when the service was at fault, or when a mark gives their parts back.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from runtime.domain.jobs.checkpoint import Checkpoint, Partial
+from runtime.domain.jobs.record import kind_of
+from runtime.domain.models.retry import is_service_failure
+from runtime.domain.ports import Claim
+from runtime.export.batches import Batch, Batches, StoredBatches
+from runtime.worker.checkpoints import Checkpoints
+from runtime.worker.outcomes import Outcomes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovered:
+    """Where a job stands. `gave_back` says that failures which were final are tried again now."""
+
+    checkpoint: Checkpoint
+    outcomes: Outcomes
+    partials: dict[int, Partial]
+    gave_back: bool
+
+
+class Recovery:
+    """Recovers one work item of a job with `num_records` records. Used once."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        num_records: int,
+        checkpoints: Checkpoints,
+        batches: Batches,
+        failure_parts: Batches,
+        retries: Batches,
+    ) -> None:
+        self._claim = claim
+        self._size = num_records
+        self._batches = batches
+        self._parts = failure_parts
+        self._stored = checkpoints.load_checkpoint(claim)
+        self._outcomes = Outcomes(num_records, self._stored)
+        self._partials = dict(self._stored.partials)
+        self._voided = max(self._stored.voided, self._listed(retries, 1).last_number)
+
+    def run(self) -> Recovered:
+        """Read what there is. Raises storage errors: going on blind would pay again for what can't
+        be seen now.
+        """
+        checkpoint = replace(self._stored, voided=self._voided)
+        for batch in self._listed(self._batches, self._stored.current_batch):
+            self._adopt_records(batch)
+            checkpoint = replace(checkpoint, current_batch=batch.number + 1)
+        final: dict[int, str] = {}
+        for part in self._listed(self._parts, self._first_part()):
+            if part.number < self._stored.current_part:
+                final |= self._look_into(part)
+            else:
+                self._adopt_failures(part)
+                checkpoint = replace(checkpoint, current_part=part.number + 1)
+        self._give_back(final)
+        return Recovered(
+            checkpoint=checkpoint,
+            outcomes=self._outcomes,
+            partials=self._partials,
+            gave_back=bool(final) or self._voided > self._stored.voided,
+        )
+
+    def _first_part(self) -> int:
+        """The first part to read: only the lines know which failures are tried again."""
+        stored = self._stored
+        old = stored.postponed is None and stored.failed_records > 0
+        return 1 if old or stored.postponed or self._voided > stored.voided else stored.current_part
+
+    def _adopt_records(self, batch: Batch) -> None:
+        for index in batch.indices:
+            self._partials.pop(index, None)
+            if index < self._size:
+                self._outcomes.record(index)
+
+    def _adopt_failures(self, part: Batch) -> None:
+        """Failures that no checkpoint has counted."""
+        for index, kind in _kinds(part, self._size):
+            if part.number <= self._voided:
+                self._outcomes.postpone(index, kind)
+            elif self._outcomes.fail(index, kind) and index in self._outcomes.finished:
+                self._partials.pop(index, None)
+
+    def _look_into(self, part: Batch) -> dict[int, str]:
+        """List again what the checkpoint counted as postponed. Returns the failures that it counted
+        as final and that are so no more.
+        """
+        final = {
+            index: kind
+            for index, kind in _kinds(part, self._size)
+            if not self._outcomes.postpone(index, kind)
+        }
+        if self._stored.voided < part.number <= self._voided:
+            return final
+        if self._stored.postponed is not None:
+            return {}
+        return {index: kind for index, kind in final.items() if is_service_failure(kind)}
+
+    def _give_back(self, final: dict[int, str]) -> None:
+        """Reopen failures, but no index that has a record: a batch alone knows that."""
+        if not final:
+            return
+        batches = self._listed(self._batches, 1)
+        recorded = {index for batch in batches for index in batch.indices if index in final}
+        for index, kind in final.items():
+            if index not in recorded:
+                self._outcomes.reopen(index, kind)
+
+    def _listed(self, kind: Batches, first: int) -> StoredBatches:
+        listed = kind.load_all_batches(
+            self._claim.job_id, shard=self._claim.shard, from_number=first
+        )
+        if listed.error is not None:
+            raise listed.error
+        return listed
+
+
+def _kinds(part: Batch, size: int) -> Iterator[tuple[int, str]]:
+    """Index and kind of every failure below `size`."""
+    for index, line in zip(part.indices, part.lines, strict=True):
+        if index < size:
+            yield index, kind_of(line)

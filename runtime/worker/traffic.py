@@ -1,0 +1,40 @@
+"""The calls of one model: how many are out, and how many may be."""
+
+from typing import Final
+
+from runtime.domain.models.limiter import AdaptiveLimiter
+from runtime.domain.models.outage import Outage
+from runtime.domain.models.retry import RetryRule
+
+
+class Traffic:
+    """A limiter, which finds out how many calls a model takes, and a look-out for its outages.
+    Times are monotonic seconds.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._limiter = AdaptiveLimiter(concurrency)
+        self.outage: Final = Outage()
+        self.in_flight = 0
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more call may be sent."""
+        in_window = self.in_flight < self._limiter.window
+        return in_window and self.outage.may_send(now, in_flight=self.in_flight)
+
+    @property
+    def next_probe(self) -> float | None:
+        """When to ask whether the model is back; None while it is not down, or is being asked."""
+        return self.outage.probe_at if self.outage.is_on and not self.in_flight else None
+
+    def answered(self) -> None:
+        """A call came back with a reply."""
+        self._limiter.succeeded()
+        self.outage.answered()
+
+    def refused(self, rule: RetryRule, now: float, *, jitter: float) -> None:
+        """A call failed, and this is the rule for how it did."""
+        if rule.slows_dispatch:
+            self._limiter.refused(now)
+        if rule.is_outage:
+            self.outage.failed(now, jitter=jitter)
