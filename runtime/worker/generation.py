@@ -285,10 +285,7 @@ class Generation:
     def _refused(self, call: int, task: RecordTask, error: ModelError) -> None:
         now = self._run.clock.monotonic()
         rule = RULES[error.kind]
-        if rule.presume_spent:
-            self._settlement.presume_spent(call, task)
-        else:
-            self._guard.release(call)
+        self._settlement.failed(call, task, error.kind)
         if rule.slows_dispatch:
             self._limiters[task.step.model].refused(now)
         delay = decide(error.kind, task.attempts, jitter=self._run.rng.random())
@@ -304,6 +301,7 @@ class Generation:
         if error.kind is ModelErrorKind.FATAL:
             self._error = self._error or error
         elif delay is not None:
+            self._settlement.retried(task)
             heapq.heappush(self._waiting, (now + delay, task.index, task))
         else:
             self._fail(task, task.failure(str(error.kind), str(error)), tokens=0)

@@ -14,6 +14,7 @@ import orjson
 
 from runtime.domain.errors import CorruptCheckpointError
 from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.jobs.step_totals import StepTotals, steps_document, steps_of
 from runtime.domain.money.amounts import exact_usd, nano_of
 
 SCHEMA: Final = 1
@@ -60,6 +61,8 @@ class Checkpoint:
     failures_by_kind: Mapping[str, int] = field(default_factory=dict)
     cost_by_model: Mapping[str, int] = field(default_factory=dict)
     """Both as in `job.Progress`. A blob of a version that did not count them has neither."""
+    steps: Mapping[str, StepTotals] = field(default_factory=dict)
+    """As in `job.Progress`; likewise empty for an older blob."""
     partials: Mapping[int, Partial] = field(default_factory=dict)
     started_at: datetime | None = None
     updated_at: datetime | None = None
@@ -95,6 +98,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "cost_by_model": {
                 model: _usd(nano) for model, nano in checkpoint.cost_by_model.items()
             },
+            "steps": steps_document(checkpoint.steps),
             "partials": {
                 str(index): partial.document() for index, partial in checkpoint.partials.items()
             },
@@ -144,6 +148,7 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
             model: _nano(_typed(str, usd))
             for model, usd in document.get("cost_by_model", {}).items()
         },
+        steps=steps_of(document.get("steps", {})),
         partials={
             _natural(int(index)): partial_of(partial)
             for index, partial in document["partials"].items()
