@@ -135,6 +135,8 @@ class _Run:
             job_id=job.job_id,
             status=job.status,
             error_message=job.error_message,
+            error_code=job.error_code,
+            retry_after=job.retry_after,
             progress=job.progress,
             saved=max(job.progress.records_generated, meter.last.records_generated),
             files=tuple(files),
