@@ -22,6 +22,7 @@ from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.stop import StopRequest
+from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
 from runtime.domain.jobs.record import index_of
@@ -29,7 +30,7 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.engine.dry_run import render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.models.registry import open_models
+from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -106,6 +107,7 @@ class _Run:
             Goal(records=request.num_records, budget_nano=request.budget_nano), monotonic
         )
         self._observer: Observer | None = None
+        self._loads = PROVIDERS[request.backend].loads
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),
@@ -116,6 +118,7 @@ class _Run:
             ),
             template_engine=templates,
             on_progress=self._on_progress,
+            on_activity=self._on_activity,
         )
 
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
@@ -153,14 +156,24 @@ class _Run:
         observer.started(self._meter)
         try:
             stop.connect(self._worker.request_shutdown)
+            if self._loads:
+                self._on_activity(Activity())
             self._worker.run(work_id_of(job.job_id))
         finally:
+            self._meter.activity = None
             observer.ended()
 
     def _on_progress(self, progress: Progress) -> None:
         self._meter.update(progress)
         if self._observer is not None:
             self._observer.progress(progress)
+
+    def _on_activity(self, activity: Activity) -> None:
+        if self._loads and not self._meter.has_answers:
+            activity = replace(activity, reason=WaitReason.LOADING)
+        self._meter.activity = activity
+        if self._observer is not None:
+            self._observer.activity(activity)
 
     def _publish(self, job: Job, *, was_complete: bool) -> list[Path]:
         """The files of the dataset, in the formats asked for and in those the folder already

@@ -30,6 +30,7 @@ from runtime.domain.models.limiter import AdaptiveLimiter
 from runtime.domain.models.retry import MAX_CONSECUTIVE_FAILURES, RULES, STALL_SECONDS, decide
 from runtime.domain.money.amounts import exact_usd, usd
 from runtime.engine.record_task import RecordTask
+from runtime.worker.activity_report import ActivityReport
 from runtime.worker.budget_guard import Reservation
 from runtime.worker.control import StopReason
 from runtime.worker.pool import Completion
@@ -79,6 +80,7 @@ class Generation:
         self._error: SeedwrightError | None = None
         self._failed_in_a_row = 0
         self._last_reply = run.clock.monotonic()
+        self._activity = ActivityReport(run.clock, run.on_activity)
 
     def run(self) -> StopReason | None:
         """Generate. Raises what ends the job: budget, fatal model errors, storage, a lost lease.
@@ -108,7 +110,15 @@ class Generation:
         self._wake_waiting()
         self._render_ahead()
         self._dispatch()
+        self._report_activity()
         self._receive(self._patience())
+
+    def _report_activity(self) -> None:
+        self._activity.report(
+            in_flight=len(self._in_flight),
+            waiting_until=self._waiting[0][0] if self._waiting else None,
+            last_reply=self._last_reply,
+        )
 
     # ── stopping ───────────────────────────────────────────────────────────────────────────────
 
@@ -125,6 +135,7 @@ class Generation:
         self._flush(last=False)
         while self._in_flight and (left := deadline - self._run.clock.monotonic()) > 0:
             self._check_lease()
+            self._report_activity()
             self._receive(min(left, MAX_WAIT_SECONDS))
         for call, task in self._in_flight.items():
             self._settlement.presume_spent(call, task)
@@ -284,9 +295,8 @@ class Generation:
 
     def _refused(self, call: int, task: RecordTask, error: ModelError) -> None:
         now = self._run.clock.monotonic()
-        rule = RULES[error.kind]
         self._settlement.failed(call, task, error.kind)
-        if rule.slows_dispatch:
+        if RULES[error.kind].slows_dispatch:
             self._limiters[task.step.model].refused(now)
         delay = decide(error.kind, task.attempts, jitter=self._run.rng.random())
         log_record(
@@ -302,6 +312,7 @@ class Generation:
             self._error = self._error or error
         elif delay is not None:
             self._settlement.retried(task)
+            self._activity.failed(error.kind)
             heapq.heappush(self._waiting, (now + delay, task.index, task))
         else:
             self._fail(task, task.failure(str(error.kind), str(error)), tokens=0)

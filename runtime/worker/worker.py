@@ -23,6 +23,7 @@ from runtime.domain.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
@@ -69,6 +70,7 @@ class Worker:
         pause: Callable[[float], bool] | None = None,
         template_engine: TemplateEngine | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_activity: Callable[[Activity], None] | None = None,
     ) -> None:
         self.settings = settings or WorkerSettings()
         self.owner = owner
@@ -84,6 +86,7 @@ class Worker:
         self._make_heartbeat = make_heartbeat
         self._pause = pause or self._stopped.wait
         self._on_progress = on_progress or (lambda _progress: None)
+        self._on_activity = on_activity or (lambda _activity: None)
         self.queue = ports.queue
         self.templates = Templates(ports.templates)
         self.seeds = Seeds(ports.objects)
@@ -278,6 +281,7 @@ class Worker:
             rng=self._rng,
             crash_point=self._crash_point,
             on_progress=self._on_progress,
+            on_activity=self._on_activity,
         )
         try:
             reason = Generation(run, next_index=checkpoint.next_index).run()
