@@ -12,6 +12,8 @@ from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.money.estimate import Estimate
+from runtime.domain.money.estimate_text import LIKELY_ASSUMES
 from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds
 from runtime.domain.templates.template import Template
@@ -60,17 +62,10 @@ class TemplateCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CostEstimate:
-    """What a dataset would cost. The highest is enough as a budget; money is in nano-USD, and in
-    USD by the properties.
+class CostEstimate(Estimate):
+    """What a dataset would cost, in all and by step. The highest is enough as a budget; money is in
+    nano-USD, and in USD by the properties.
     """
-
-    records: int
-    models: tuple[str, ...]
-    lowest_nano: int
-    likely_nano: int
-    highest_nano: int
-    likely_tokens: int
 
     @property
     def lowest_usd(self) -> Decimal:
@@ -96,6 +91,18 @@ class CostEstimate:
             "likely_usd": usd_decimal(self.likely_nano),
             "highest_usd": usd_decimal(self.highest_nano),
             "likely_tokens": self.likely_tokens,
+            "likely_assumes": LIKELY_ASSUMES,
+            "steps": {
+                each.step: {
+                    "model": each.model,
+                    "tokens_in": each.tokens_in,
+                    "tokens_out": each.tokens_out,
+                    "lowest_usd": usd_decimal(each.lowest_nano),
+                    "likely_usd": usd_decimal(each.likely_nano),
+                    "highest_usd": usd_decimal(each.highest_nano),
+                }
+                for each in self.steps
+            },
         }
 
 
@@ -177,17 +184,12 @@ def estimate_dataset(
         result = estimate_cost(engine, plan, file.rows, records=count, draws=draws)
     return CostEstimate(
         records=result.records,
-        models=_models_of(plan),
         lowest_nano=result.lowest_nano,
         likely_nano=result.likely_nano,
         highest_nano=result.highest_nano,
         likely_tokens=result.likely_tokens,
+        steps=result.steps,
     )
-
-
-def _models_of(plan: Plan) -> tuple[str, ...]:
-    models: Sequence[str] = [step.model for step in plan.steps]
-    return tuple(dict.fromkeys(models))
 
 
 def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:

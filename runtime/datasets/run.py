@@ -6,8 +6,8 @@ Nothing is created or paid for before the first two have passed. The run prints 
 signal handler and no alarm, and works in any thread.
 """
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,13 +22,15 @@ from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.stop import StopRequest
+from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
 from runtime.domain.jobs.record import index_of
 from runtime.domain.models.price_table import PriceTable
-from runtime.engine.dry_run import render_record
-from runtime.engine.plan import make_plan
+from runtime.domain.money.estimate import Estimate
+from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
@@ -48,9 +50,11 @@ def run_dataset(
     observer: Observer,
     stop: StopRequest,
     sample: int = 0,
+    on_estimate: Callable[[Estimate], None] | None = None,
 ) -> Outcome:
     """Generate the dataset, or go on where an earlier run stopped. `sample` is how many of its
-    first records the outcome brings along. The request's seeds are closed when the job has its own
+    first records the outcome brings along. `on_estimate` hears what a new dataset is likely to
+    cost, before it costs anything. The request's seeds are closed when the job has its own
     copy.
 
     Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
@@ -59,7 +63,7 @@ def run_dataset(
     folder = DatasetFolder(out)
     check_writable(out)
     request = folder.check(request)
-    make_plan(
+    plan = make_plan(
         request.template,
         prices,
         provider=request.backend,
@@ -81,12 +85,26 @@ def run_dataset(
         )
         with folder.locked():
             request = folder.check(request)  # another process may have come first
+            if on_estimate is not None and not folder.begun:
+                _estimate(templates, plan, request, on_estimate)
             engine = local_engine(
                 folder.state, models=models, provider=request.backend, prices=prices
             )
             with closing(engine), log_to(folder.log, job_id=request.job_id()):
                 run = _Run(request, folder, engine, templates, calls)
                 return run.to_the_end(observer, stop, sample=sample)
+
+
+def _estimate(
+    templates: TemplateEngine,
+    plan: Plan,
+    request: DatasetRequest,
+    on_estimate: Callable[[Estimate], None],
+) -> None:
+    rows, records = request.seeds.rows, request.num_records
+    # A seed whose prompt can't be rendered fails its own record, and no more than that.
+    with suppress(TemplateError):
+        on_estimate(estimate_cost(templates, plan, rows, records=records, draws=request.draws))
 
 
 class _Run:

@@ -55,8 +55,12 @@ class Terminal:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """What a command prints."""
+        return self.said(*arguments, code=code)[0]
+
+    def said(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """What a command prints, and what it says beside that."""
         assert run(arguments) == code
-        return self._output.readouterr().out
+        return self._output.readouterr()
 
     def reports(self, clock: ManualClock, *, code: int = 0) -> Reports:
         """Generate, and ask everybody about the job."""
@@ -238,3 +242,82 @@ def test_an_api_of_before_has_no_such_figures(terminal: Terminal) -> None:
     said = terminal.status(job_document("COMPLETED", 4), dashboard)
     assert said.splitlines()[-1] == f"next: seedwright download {JOB}"
     assert "step" not in said
+
+
+# ── estimates (F4) ─────────────────────────────────────────────────────────────────────────────
+
+ASSUMED = (
+    "  likely assumes 4 characters of prompt a token, answers of half their max_tokens, and no"
+    " repairs"
+)
+# 24 characters of prompt and 15 tokens of answer a record, at 35 and 140 nano-USD a token.
+PLAN = (
+    "  plan (amazon.nova-micro-v1:0): likely $0.0000139, at most $0.000138; about 36 tokens in,"
+    " 90 out"
+)
+
+
+def test_f4_generate_and_estimate_say_the_same_before_anything_is_paid_for(
+    terminal: Terminal,
+) -> None:
+    inputs = ("template.yaml", "--seeds", "seeds.jsonl", "-n", f"{RECORDS}")
+    alone = terminal.run("estimate", *inputs).splitlines()
+    document = orjson.loads(terminal.run("estimate", *inputs, "--json"))
+    assert terminal.double.calls == 0
+
+    _, told = terminal.said(*generate_arguments(RECORDS, "--budget", "0.2"))
+
+    _, lowest, likely, highest, *details = alone
+    assert details[:2] == [ASSUMED, PLAN]
+    assert details[2].startswith("  text (amazon.nova-micro-v1:0): likely $0.0000")
+    assert details[2].endswith(" tokens in, 120 out")
+    first, *others = told.splitlines()
+    assert first == (
+        f"estimate: likely {likely.split()[1]}, at most {highest.split()[1]} with"
+        " amazon.nova-micro-v1:0; the budget is $0.20"
+    )
+    assert others[:4] == [lowest, *details]
+    assert others[4].startswith("0/6 records")
+    assert document["likely_assumes"] in ASSUMED
+    by_step = [Decimal(each["likely_usd"]) for each in document["steps"].values()]
+    assert sum(by_step) == Decimal(document["likely_usd"])
+
+
+def test_f4_a_dataset_that_goes_on_or_is_for_scripts_has_no_estimate(terminal: Terminal) -> None:
+    _, told = terminal.said(*generate_arguments(RECORDS, "--json"))
+    assert told == ""
+    _, told = terminal.said(*generate_arguments(RECORDS))
+    assert told == ""
+
+
+def test_f4_a_seed_that_can_not_be_rendered_ends_no_run_for_its_estimate(
+    terminal: Terminal,
+) -> None:
+    write_inputs(terminal.folder, TWO_STEPS.replace("{{ index }}", "{{ 1 // (index - 3) }}"))
+
+    out, told = terminal.said(*generate_arguments(RECORDS))
+
+    assert "5 of 6 records, 1 failed" in out
+    assert "estimate" not in told
+
+
+def test_f4_submit_says_what_each_step_is_likely_to_cost(
+    api_world: ApiWorld, terminal: Terminal
+) -> None:
+    """The answer of the real handler, through the command."""
+    order = api_world.order(num_records=4)
+    asked = {name: order[name] for name in ("template_id", "seed_data_path", "num_records")}
+    answer = api_world.post("/jobs/estimate", asked).body
+    with scripted_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEDWRIGHT_API_URL", server.url)
+        patch.setenv("SEEDWRIGHT_TOKEN", "token")
+        api = FakeApi(server)
+        api.usual["POST /jobs/estimate"] = Script(body=answer)
+        inputs = ("template.yaml", "--seeds", "seeds.jsonl", "-n", "4")
+        _, told = terminal.said("submit", *inputs)
+
+    lines = told.splitlines()
+    assert lines[-3].startswith("  lowest   $")
+    assert lines[-2] == ASSUMED
+    assert lines[-1].startswith("  review (us.amazon.nova-micro-v1:0): likely $0.0000")
+    assert lines[-1].endswith(" tokens in, 128 out")
