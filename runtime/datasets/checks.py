@@ -2,6 +2,7 @@
 called.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.money.estimate_text import LIKELY_ASSUMES
 from runtime.domain.seeds.readers import Found
-from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds
+from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
@@ -57,6 +58,8 @@ class TemplateCheck:
     """What stands at or below each path that the template needs, in the first seeds: text, integer,
     number, boolean, null, list or object.
     """
+    nulls: Mapping[str, int] = field(default_factory=dict)
+    """In how many of all seeds a path that the template needs leads to null, where there is one."""
     warnings: tuple[str, ...] = ()
     """What is odd about the seeds, and no reason to refuse them."""
 
@@ -141,6 +144,7 @@ def check_template(
         ),
         seeds=None if file is None else len(file.rows),
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
+        nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
         warnings=() if file is None else file.rows.warnings,
     )
 
@@ -152,6 +156,10 @@ def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[st
         for path, kinds in found.types.items()
         if any(f"{path}.".startswith(f"{each}.") for each in requirements)
     }
+
+
+def _nulls_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(path for row in rows for path in null_paths(row, requirements)))
 
 
 def _first_texts(

@@ -321,3 +321,35 @@ def test_f4_submit_says_what_each_step_is_likely_to_cost(
     assert lines[-2] == ASSUMED
     assert lines[-1].startswith("  review (us.amazon.nova-micro-v1:0): likely $0.0000")
     assert lines[-1].endswith(" tokens in, 128 out")
+
+
+# ── nulls (C2) ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_c2_validate_counts_nulls_on_the_paths_that_the_template_needs(terminal: Terminal) -> None:
+    template = TWO_STEPS.replace("{{ topic }}", "{{ a.topic | default('tea') }}")
+    write_inputs(terminal.folder, template + "schema_requirements: [a.topic, kind]\n")
+    seeds = [
+        {"kind": "x", "other": None, "a": {"topic": None if number % 2 else "ships"}}
+        for number in range(9)
+    ]
+    (terminal.folder / "seeds.jsonl").write_bytes(b"\n".join(map(orjson.dumps, seeds)))
+
+    lines = terminal.run("validate", "template.yaml", "--seeds", "seeds.jsonl").splitlines()
+
+    (told,) = [line for line in lines if " null in " in line]
+    assert told == (
+        "warning: a.topic is null in 4 of 9 seeds: a prompt that prints it without a default fails"
+        " their records"
+    )
+
+
+def test_c2_seeds_of_an_api_say_it_too(terminal: Terminal) -> None:
+    report = {"valid": True, "records": 9, "paths": ["topic"], "problems": [], "truncated": False}
+    with scripted_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEDWRIGHT_API_URL", server.url)
+        patch.setenv("SEEDWRIGHT_TOKEN", "token")
+        api = FakeApi(server)
+        api.usual["POST /seed-data/validate"] = Script(body=report | {"nulls": {"topic": 2}})
+        shown = terminal.run("seeds", "validate", "seeds.jsonl")
+    assert "warning: topic is null in 2 of 9 seeds: " in shown
