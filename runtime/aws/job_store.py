@@ -152,7 +152,7 @@ class DynamoJobStore:
             status,
             error_message=error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
             error_code=error_code,
-            retry_after=retry_after and stamp(retry_after),
+            retry_after=None if retry_after is None else stamp(retry_after),
         )
         values |= {":now": stamp(self._clock.now()), **allowed}
         if fence is not None:

@@ -1,6 +1,5 @@
 """What the calls of each step did: counted, kept over claims, and in agreement with the job."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -78,7 +77,7 @@ def test_two_claims_count_together(world: WorkerWorld) -> None:
 
 
 @pytest.fixture
-def tally() -> Iterator[Tally]:
+def tally() -> Tally:
     tally = Tally({"a": StepTotals(model="m", calls=1, tokens_in=5, cost_nano=7)})
     tally.settled("a", "m", Usage(input_tokens=1, output_tokens=2, cache_read_tokens=10), 3)
     return tally
