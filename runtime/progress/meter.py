@@ -128,7 +128,7 @@ class Meter:
         """What all records will cost at what those so far have cost; None while there are too few
         to tell.
         """
-        if not self.done >= _ENOUGH_RECORDS:
+        if self.done < _ENOUGH_RECORDS:
             return None
         return -(-self.last.cost_nano * self._goal.records // self.done)
 
