@@ -2,10 +2,11 @@
 
 An item: job_id, user_id, status, config, budget_limit (USD: a decimal text, a number once it was
 changed, or damage, see `Job`), records_generated, failed_records, tokens_used, cost_estimate (USD),
-failures_by_kind and cost_by_model (maps of numbers, USD), created_at, updated_at, and when there is
-one error_message, launch_error, request_hash, started_at, completed_at, fence. `active_user_id` is
-the user's id while the job is QUEUED or RUNNING: an index counts by it. `table.py` adds the token
-of the last write, and `budget_store.py` keeps the account on the item.
+failures_by_kind and cost_by_model (maps of numbers, USD), service_failures, steps (a map of
+`StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one error_message,
+error_code, retry_after, launch_error, request_hash, started_at, completed_at, fence.
+`active_user_id` is the user's id while the job is QUEUED or RUNNING: an index counts by it.
+`table.py` adds the token of the last write, and `budget_store.py` keeps the account on the item.
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ from runtime.domain.jobs.job import (
     Progress,
     sources_of,
 )
+from runtime.domain.jobs.step_totals import steps_document, steps_of
 from runtime.domain.money.amounts import exact_usd, nano_of
 from runtime.domain.ports import Clock
 
@@ -96,7 +98,8 @@ class DynamoJobStore:
             {"job_id": job_id},
             set_="#records_generated = :generated, #failed_records = :failed,"
             " #tokens_used = :tokens, #cost_estimate = :cost, #failures_by_kind = :kinds,"
-            " #cost_by_model = :models, #updated_at = :now",
+            " #cost_by_model = :models, #service_failures = :service, #steps = :steps,"
+            " #updated_at = :now",
             # The status excludes a worker that has not yet seen that its job was cancelled.
             condition=f"#status = :running AND {_FENCE_HOLDS}",
             values={
@@ -106,6 +109,8 @@ class DynamoJobStore:
                 ":cost": exact_usd(progress.cost_nano),
                 ":kinds": progress.failures_by_kind,
                 ":models": _usd_by_model(progress),
+                ":service": progress.service_failures,
+                ":steps": steps_document(progress.steps),
                 ":now": stamp(self._clock.now()),
                 ":running": JobStatus.RUNNING,
                 ":fence": fence,
@@ -127,7 +132,14 @@ class DynamoJobStore:
             raise _no_job(job_id)
 
     def set_status(
-        self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
+        self,
+        job_id: str,
+        status: JobStatus,
+        *,
+        fence: int | None,
+        error_message: str | None = None,
+        error_code: str | None = None,
+        retry_after: datetime | None = None,
     ) -> None:
         sources = sources_of(status)
         if fence is not None:
@@ -136,7 +148,12 @@ class DynamoJobStore:
         # Excludes a transition decided on a status that has changed since: a user's cancellation
         # and a worker's end can't overwrite each other.
         condition = f"#status IN ({', '.join(allowed)})"
-        set_, remove, values = _status_change(status, error_message)
+        set_, remove, values = _status_change(
+            status,
+            error_message=error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
+            error_code=error_code,
+            retry_after=None if retry_after is None else stamp(retry_after),
+        )
         values |= {":now": stamp(self._clock.now()), **allowed}
         if fence is not None:
             set_.append("#fence = :fence")
@@ -155,9 +172,11 @@ class DynamoJobStore:
 
 
 def _status_change(
-    status: JobStatus, error_message: str | None
+    status: JobStatus, **texts: str | None
 ) -> tuple[list[str], list[str], dict[str, Any]]:
-    """What to set and to remove, and the values; `:now` is the caller's."""
+    """What to set and to remove, and the values; `:now` is the caller's. A text that is None goes:
+    what an earlier end left would be wrong beside the new one.
+    """
     set_ = ["#status = :status", "#updated_at = :now"]
     remove = []
     values: dict[str, Any] = {":status": status}
@@ -169,11 +188,12 @@ def _status_change(
     else:
         set_.append("#completed_at = :now")
         remove.append("#active_user_id")
-    if error_message is None:
-        remove.append("#error_message")
-    else:
-        set_.append("#error_message = :error")
-        values[":error"] = error_message[:MAX_ERROR_MESSAGE_CHARACTERS]
+    for name, text in texts.items():
+        if text is None:
+            remove.append(f"#{name}")
+        else:
+            set_.append(f"#{name} = :{name}")
+            values[f":{name}"] = text
     return set_, remove, values
 
 
@@ -204,10 +224,14 @@ def job_item(job: Job) -> Item:
         "cost_estimate": exact_usd(job.progress.cost_nano),
         "failures_by_kind": job.progress.failures_by_kind,
         "cost_by_model": _usd_by_model(job.progress),
+        "service_failures": job.progress.service_failures,
+        "steps": steps_document(job.progress.steps),
         "created_at": stamp(job.created_at),
         "updated_at": stamp(job.updated_at),
         "active_user_id": job.user_id if job.status in ACTIVE else None,
         "error_message": job.error_message,
+        "error_code": job.error_code,
+        "retry_after": job.retry_after and stamp(job.retry_after),
         "launch_error": job.launch_error,
         "request_hash": job.request_hash,
         "started_at": job.started_at and stamp(job.started_at),
@@ -239,8 +263,12 @@ def parse_job(item: Item) -> Job:
                 cost_by_model={
                     model: nano_of(usd) for model, usd in item.get("cost_by_model", {}).items()
                 },
+                service_failures=int(item.get("service_failures", 0)),
+                steps=steps_of(item.get("steps", {})),
             ),
             error_message=item.get("error_message"),
+            error_code=item.get("error_code"),
+            retry_after=_optional_time(item, "retry_after"),
             launch_error=item.get("launch_error"),
             request_hash=item.get("request_hash"),
             started_at=_optional_time(item, "started_at"),

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.cli.interruption import stopped_by_signals
+from runtime.cli.output import say
 from runtime.cli.report import report
 from runtime.datasets.observer import Shown
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.run import run_dataset
 from runtime.datasets.stop import StopRequest
 from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.estimate import Estimate
+from runtime.domain.money.estimate_text import estimate_notices
 from runtime.progress.displays import make_display
 from runtime.progress.meter import Meter
 
@@ -26,6 +29,8 @@ class RunOptions:
     json: bool = False
     show: int
     """How many records to show at the end."""
+    estimate: bool = True
+    """Whether to say first what a new dataset is likely to cost."""
 
 
 def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
@@ -33,6 +38,12 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
     for warning in request.seeds.rows.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     stop = StopRequest()
+
+    def say_estimate(found: Estimate) -> None:
+        budget = request.budget_nano
+        for line in estimate_notices(found, models=found.models, budget_nano=budget):
+            say(line)
+
     outcome = run_dataset(
         request,
         options.out,
@@ -41,6 +52,7 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
         observer=_Terminal(stop, json=options.json),
         stop=stop,
         sample=0 if options.json else options.show,
+        on_estimate=say_estimate if options.estimate and not options.json else None,
     )
     return report(outcome, json=options.json)
 

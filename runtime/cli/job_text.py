@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from runtime.cli.figures import print_figures
 from runtime.cli.output import plain, print_json
 from runtime.client.jobs import Job
 from runtime.domain.jobs.job import JobStatus
@@ -15,6 +16,7 @@ def print_job(job: Job, *, json: bool) -> None:
         return
     for line in describe(job):
         print(line)
+    print_figures(job.progress)
     print_next(job)
 
 
@@ -35,6 +37,8 @@ def describe(job: Job) -> list[str]:
     ]
     if job.error_message:
         lines.append(f"error: {plain(job.error_message)}")
+    if job.retry_after:
+        lines.append(f"try again from {local_time(job.retry_after)} on")
     if job.launch_error:
         lines.append(f"not started yet: {plain(job.launch_error)}")
     return lines

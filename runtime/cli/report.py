@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 
+from runtime.cli.figures import print_figures
 from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_OF_STATUS
 from runtime.datasets.folder import FAILURES
 from runtime.datasets.outcome import Outcome
@@ -47,6 +48,7 @@ def _print_summary(outcome: Outcome) -> None:
             f"({outcome.records_per_second:.1f} records/s, "
             f"{outcome.tokens_per_second:.0f} tokens/s)"
         )
+    print_figures(progress)
 
 
 def _advice(outcome: Outcome) -> list[str]:

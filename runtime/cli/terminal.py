@@ -13,6 +13,8 @@ from runtime.client import connection
 from runtime.client.connection import Connection
 from runtime.client.jobs import Job
 from runtime.client.transfer import OnBytes
+from runtime.domain.jobs.activity import Activity, WaitReason
+from runtime.domain.jobs.job import JobStatus
 from runtime.progress.displays import Display, make_display
 from runtime.progress.meter import Goal, Meter
 
@@ -31,6 +33,7 @@ class TerminalObserver:
     def __init__(self, *, json: bool) -> None:
         self._json = json
         self._display: Display | None = None
+        self._meter: Meter | None = None
 
     def notice(self, text: str) -> None:
         if not self._json:
@@ -53,12 +56,21 @@ class TerminalObserver:
             yield lambda count: bars.advance(task, count)
 
     def progress(self, job: Job) -> None:
-        if self._display is not None:
-            self._display.update(job.progress)
+        if self._display is None or self._meter is None:
+            return
+        match job.status:
+            case JobStatus.QUEUED:
+                self._meter.activity = Activity(reason=WaitReason.QUEUED)
+            case JobStatus.RUNNING:
+                self._meter.activity = Activity()
+            case _:
+                self._meter.activity = None
+        self._display.update(job.progress)
 
     @contextmanager
     def watching(self, job: Job) -> Iterator[None]:
         """Show the progress of a job for the length of the block."""
         goal = Goal(records=job.num_records, budget_nano=job.budget_nano)
-        with make_display(Meter(goal, time.monotonic), json=self._json) as self._display:
+        self._meter = Meter(goal, time.monotonic)
+        with make_display(self._meter, json=self._json) as self._display:
             yield

@@ -10,6 +10,7 @@ from typing import Any, Self
 from runtime.client.http import ApiClient, segment
 from runtime.domain.errors import ConfigurationError, NotFoundError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
+from runtime.domain.jobs.step_totals import StepTotals, step_totals_of
 from runtime.domain.money.amounts import from_usd, usd_decimal
 
 
@@ -30,6 +31,10 @@ class Job:
     completed_at: datetime | None
     error_message: str | None
     """Why it failed or was stopped."""
+    error_code: str | None
+    """The kind of that, for programs: the `code` of an error; None from an older API."""
+    retry_after: datetime | None
+    """When it makes sense to resume it, at the earliest."""
     launch_error: str | None
     """Why no worker could be started the last time; the API tries again by itself."""
     document: Mapping[str, Any] = field(repr=False)
@@ -40,6 +45,7 @@ class Job:
         """A job from an answer. Raises `ConfigurationError` for one that is not understood."""
         try:
             config, ended = document["config"], document["completed_at"]
+            later = document.get("retry_after")
             return cls(
                 job_id=document["job_id"],
                 status=JobStatus(document["status"]),
@@ -53,10 +59,15 @@ class Job:
                     failed_records=document["failed_records"],
                     tokens_used=document["tokens_used"],
                     cost_nano=from_usd(document["cost_estimate"]),
+                    failures_by_kind=document.get("failures_by_kind", {}),
+                    service_failures=document.get("service_failures", 0),
+                    steps=_steps(document.get("steps", {})),
                 ),
                 created_at=datetime.fromisoformat(document["created_at"]),
                 completed_at=datetime.fromisoformat(ended) if ended else None,
                 error_message=document["error_message"],
+                error_code=document.get("error_code"),
+                retry_after=datetime.fromisoformat(later) if later else None,
                 launch_error=document["launch_error"],
                 document=document,
             )
@@ -77,8 +88,13 @@ class Job:
 
     @property
     def failed_records(self) -> int:
-        """Records that failed for good."""
+        """Records that have failed."""
         return self.progress.failed_records
+
+    @property
+    def steps(self) -> Mapping[str, StepTotals]:
+        """What the calls of each step did, by step id."""
+        return self.progress.steps
 
     @property
     def tokens_used(self) -> int:
@@ -97,6 +113,17 @@ class Cancellation:
 
     job: Job
     stopping: bool
+
+
+def _steps(document: Mapping[str, Any]) -> dict[str, StepTotals]:
+    """Raises `KeyError`, `TypeError` or `ValueError` for what is not understood."""
+    steps: dict[str, StepTotals] = {}
+    for step, shown in document.items():
+        amounts = {"cost_nano": shown["cost"], "presumed_nano": shown["presumed_cost"]}
+        steps[step] = step_totals_of(
+            {**shown, **{name: from_usd(amount) for name, amount in amounts.items()}}
+        )
+    return steps
 
 
 def job_path(job_id: str) -> str:

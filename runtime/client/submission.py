@@ -42,8 +42,9 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.config import OPTIONS
 from runtime.domain.jobs.sampling import OF_BEFORE, Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
-from runtime.domain.money.amounts import from_usd, parse_usd, usd, usd_decimal
-from runtime.domain.money.estimate import Acceptance
+from runtime.domain.money.amounts import from_usd, parse_usd, usd_decimal
+from runtime.domain.money.estimate import Acceptance, Estimate, StepEstimate
+from runtime.domain.money.estimate_text import estimate_notices
 from runtime.domain.options import asked_document, options_document
 from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
@@ -201,16 +202,37 @@ def _report_estimate(
         {**{name: body[name] for name in asked}, **asked_document(*decisive)},
         repeatable=True,
     )
-    likely, highest = from_usd(found["likely_usd"]), from_usd(found["highest_usd"])
+    estimated = _estimate_of(found, body["num_records"])
     budget = parse_usd(body["budget_limit"])
-    observer.notice(
-        f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"
-        f" the budget is {usd(budget)}"
-    )
-    if budget < likely and body["allow_partial"]:
+    for line in estimate_notices(estimated, models=found["models"], budget_nano=budget):
+        observer.notice(line)
+    if budget < estimated.likely_nano and body["allow_partial"]:
         observer.notice(
             "The budget may end this job early: what it pays for is kept, and `resume` goes on."
         )
+
+
+def _estimate_of(document: Mapping[str, Any], records: int) -> Estimate:
+    """From an answer; an older API has no figures of steps."""
+    return Estimate(
+        records=records,
+        lowest_nano=from_usd(document["lowest_usd"]),
+        likely_nano=from_usd(document["likely_usd"]),
+        highest_nano=from_usd(document["highest_usd"]),
+        likely_tokens=document.get("likely_tokens", 0),
+        steps=tuple(
+            StepEstimate(
+                step=step,
+                model=each["model"],
+                tokens_in=each["tokens_in"],
+                tokens_out=each["tokens_out"],
+                lowest_nano=from_usd(each["lowest_usd"]),
+                likely_nano=from_usd(each["likely_usd"]),
+                highest_nano=from_usd(each["highest_usd"]),
+            )
+            for step, each in document.get("steps", {}).items()
+        ),
+    )
 
 
 def _send(connection: Connection, request: JobRequest, pending: Pending) -> Job:

@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from runtime.datasets.observer import Observer
 from runtime.datasets.stop import StopRequest
+from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Progress
 from runtime.progress.meter import Meter
 
@@ -30,8 +31,8 @@ class _End:
     """Nothing comes after this."""
 
 
-_Event = Meter | Progress | type[_End]
-"""It began, its counters changed, it is over."""
+_Event = Meter | Progress | Activity | type[_End]
+"""It began, its counters changed, what it waits for, it is over."""
 
 
 class BackgroundRun(Generic[Result]):
@@ -98,6 +99,8 @@ class BackgroundRun(Generic[Result]):
             newest = None
             if event is _End:
                 return
+            if isinstance(event, Activity):
+                observer.activity(event)
             if isinstance(event, Meter):
                 self._showing = True
                 observer.started(event)
@@ -127,6 +130,9 @@ class _Relay:
 
     def progress(self, progress: Progress) -> None:
         self._events.put(progress)
+
+    def activity(self, activity: Activity) -> None:
+        self._events.put(activity)
 
     def notice(self, text: str) -> None:
         """Nothing comes this way: who stops a run is on the other side."""

@@ -2,6 +2,7 @@
 called.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,8 +13,10 @@ from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.money.estimate import Estimate
+from runtime.domain.money.estimate_text import LIKELY_ASSUMES
 from runtime.domain.seeds.readers import Found
-from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds
+from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
@@ -55,22 +58,17 @@ class TemplateCheck:
     """What stands at or below each path that the template needs, in the first seeds: text, integer,
     number, boolean, null, list or object.
     """
+    nulls: Mapping[str, int] = field(default_factory=dict)
+    """In how many of all seeds a path that the template needs leads to null, where there is one."""
     warnings: tuple[str, ...] = ()
     """What is odd about the seeds, and no reason to refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CostEstimate:
-    """What a dataset would cost. The highest is enough as a budget; money is in nano-USD, and in
-    USD by the properties.
+class CostEstimate(Estimate):
+    """What a dataset would cost, in all and by step. The highest is enough as a budget; money is in
+    nano-USD, and in USD by the properties.
     """
-
-    records: int
-    models: tuple[str, ...]
-    lowest_nano: int
-    likely_nano: int
-    highest_nano: int
-    likely_tokens: int
 
     @property
     def lowest_usd(self) -> Decimal:
@@ -96,6 +94,18 @@ class CostEstimate:
             "likely_usd": usd_decimal(self.likely_nano),
             "highest_usd": usd_decimal(self.highest_nano),
             "likely_tokens": self.likely_tokens,
+            "likely_assumes": LIKELY_ASSUMES,
+            "steps": {
+                each.step: {
+                    "model": each.model,
+                    "tokens_in": each.tokens_in,
+                    "tokens_out": each.tokens_out,
+                    "lowest_usd": usd_decimal(each.lowest_nano),
+                    "likely_usd": usd_decimal(each.likely_nano),
+                    "highest_usd": usd_decimal(each.highest_nano),
+                }
+                for each in self.steps
+            },
         }
 
 
@@ -134,6 +144,7 @@ def check_template(
         ),
         seeds=None if file is None else len(file.rows),
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
+        nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
         warnings=() if file is None else file.rows.warnings,
     )
 
@@ -145,6 +156,10 @@ def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[st
         for path, kinds in found.types.items()
         if any(f"{path}.".startswith(f"{each}.") for each in requirements)
     }
+
+
+def _nulls_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(path for row in rows for path in null_paths(row, requirements)))
 
 
 def _first_texts(
@@ -177,17 +192,12 @@ def estimate_dataset(
         result = estimate_cost(engine, plan, file.rows, records=count, draws=draws)
     return CostEstimate(
         records=result.records,
-        models=_models_of(plan),
         lowest_nano=result.lowest_nano,
         likely_nano=result.likely_nano,
         highest_nano=result.highest_nano,
         likely_tokens=result.likely_tokens,
+        steps=result.steps,
     )
-
-
-def _models_of(plan: Plan) -> tuple[str, ...]:
-    models: Sequence[str] = [step.model for step in plan.steps]
-    return tuple(dict.fromkeys(models))
 
 
 def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:

@@ -47,6 +47,11 @@ class DatasetFolder:
         self.log = self.state / "log.jsonl"
         self._identity = self.state / "job.json"
 
+    @property
+    def begun(self) -> bool:
+        """Whether a job has begun here."""
+        return self._identity.exists()
+
     def check(self, request: DatasetRequest) -> DatasetRequest:
         """The request as this folder goes on with it. Refuses a folder that holds another dataset,
         or files of somebody else.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Progress
 from runtime.progress.displays import Display
 from runtime.progress.meter import Meter, Snapshot
@@ -21,6 +22,10 @@ class Observer(Protocol):
 
     def progress(self, progress: Progress) -> None:
         """The counters have changed."""
+        ...
+
+    def activity(self, activity: Activity) -> None:
+        """What goes on and what is waited for, about once a second. The meter has it already."""
         ...
 
     def notice(self, text: str) -> None:
@@ -47,6 +52,11 @@ class Shown:
         if self.display is not None:
             self.display.update(progress)
 
+    def activity(self, activity: Activity) -> None:
+        del activity  # the meter has it
+        if self.display is not None:
+            self.display.refresh()
+
     def notice(self, text: str) -> None:
         if self.display is not None:
             self.display.notice(text)
@@ -71,6 +81,9 @@ class Called:
         del progress  # the meter has it
         if self._meter is not None:
             self._function(self._meter.snapshot())
+
+    def activity(self, activity: Activity) -> None:
+        """The function is for counters."""
 
     def notice(self, text: str) -> None:
         """The function is for counters."""

@@ -1,10 +1,12 @@
 """How a run ended, as data: the command prints it, Python gets a dataset or an error."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from runtime.datasets.request import DatasetRequest
 from runtime.domain.jobs.job import JobStatus, Progress
+from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd_decimal
 
 
@@ -18,6 +20,10 @@ class Outcome:
     status: JobStatus
     """COMPLETED, FAILED, BUDGET_EXCEEDED; anything else: it was stopped and can go on."""
     error_message: str | None
+    error_code: str | None = None
+    """The `code` of the error that ended it."""
+    retry_after: datetime | None = None
+    """When it makes sense to go on, at the earliest."""
     progress: Progress
     saved: int
     """Records that are safe. When storage failed, the job's own counter is older than this."""
@@ -54,12 +60,28 @@ class Outcome:
             "job_id": self.job_id,
             "records": self.progress.records_generated,
             "failed": self.progress.failed_records,
+            "service_failures": self.progress.service_failures,
+            "failures_by_kind": dict(sorted(self.progress.failures_by_kind.items())),
             "requested": self.request.num_records,
             "files": [str(path) for path in self.files],
             "cost_usd": usd_decimal(self.progress.cost_nano),
             "budget_usd": usd_decimal(self.request.budget_nano),
             "tokens": self.progress.tokens_used,
+            "steps": {step: _figures(each) for step, each in self.progress.steps.items()},
             "seconds": round(self.seconds, 3),
             "records_per_second": round(self.records_per_second, 3),
             "error": self.error_message,
+            "error_code": self.error_code,
+            "retry_after": self.retry_after and self.retry_after.isoformat(),
         }
+
+
+def _figures(totals: StepTotals) -> dict[str, object]:
+    """What the calls of a step did; money as decimal texts."""
+    document = totals.document()
+    del document["cost_nano"], document["presumed_nano"]
+    return {
+        **document,
+        "cost_usd": usd_decimal(totals.cost_nano),
+        "presumed_usd": usd_decimal(totals.presumed_nano),
+    }

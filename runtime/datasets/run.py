@@ -6,8 +6,8 @@ Nothing is created or paid for before the first two have passed. The run prints 
 signal handler and no alarm, and works in any thread.
 """
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,14 +22,17 @@ from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.stop import StopRequest
+from runtime.domain.errors import TemplateError
+from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
 from runtime.domain.jobs.record import index_of
 from runtime.domain.models.price_table import PriceTable
-from runtime.engine.dry_run import render_record
-from runtime.engine.plan import make_plan
+from runtime.domain.money.estimate import Estimate
+from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.models.registry import open_models
+from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -47,9 +50,11 @@ def run_dataset(
     observer: Observer,
     stop: StopRequest,
     sample: int = 0,
+    on_estimate: Callable[[Estimate], None] | None = None,
 ) -> Outcome:
     """Generate the dataset, or go on where an earlier run stopped. `sample` is how many of its
-    first records the outcome brings along. The request's seeds are closed when the job has its own
+    first records the outcome brings along. `on_estimate` hears what a new dataset is likely to
+    cost, before it costs anything. The request's seeds are closed when the job has its own
     copy.
 
     Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
@@ -58,7 +63,7 @@ def run_dataset(
     folder = DatasetFolder(out)
     check_writable(out)
     request = folder.check(request)
-    make_plan(
+    plan = make_plan(
         request.template,
         prices,
         provider=request.backend,
@@ -80,12 +85,26 @@ def run_dataset(
         )
         with folder.locked():
             request = folder.check(request)  # another process may have come first
+            if on_estimate is not None and not folder.begun:
+                _estimate(templates, plan, request, on_estimate)
             engine = local_engine(
                 folder.state, models=models, provider=request.backend, prices=prices
             )
             with closing(engine), log_to(folder.log, job_id=request.job_id()):
                 run = _Run(request, folder, engine, templates, calls)
                 return run.to_the_end(observer, stop, sample=sample)
+
+
+def _estimate(
+    templates: TemplateEngine,
+    plan: Plan,
+    request: DatasetRequest,
+    on_estimate: Callable[[Estimate], None],
+) -> None:
+    rows, records = request.seeds.rows, request.num_records
+    # A seed whose prompt can't be rendered fails its own record, and no more than that.
+    with suppress(TemplateError):
+        on_estimate(estimate_cost(templates, plan, rows, records=records, draws=request.draws))
 
 
 class _Run:
@@ -106,6 +125,7 @@ class _Run:
             Goal(records=request.num_records, budget_nano=request.budget_nano), monotonic
         )
         self._observer: Observer | None = None
+        self._loads = PROVIDERS[request.backend].loads
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),
@@ -116,6 +136,7 @@ class _Run:
             ),
             template_engine=templates,
             on_progress=self._on_progress,
+            on_activity=self._on_activity,
         )
 
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
@@ -135,6 +156,8 @@ class _Run:
             job_id=job.job_id,
             status=job.status,
             error_message=job.error_message,
+            error_code=job.error_code,
+            retry_after=job.retry_after,
             progress=job.progress,
             saved=max(job.progress.records_generated, meter.last.records_generated),
             files=tuple(files),
@@ -151,14 +174,24 @@ class _Run:
         observer.started(self._meter)
         try:
             stop.connect(self._worker.request_shutdown)
+            if self._loads:
+                self._on_activity(Activity())
             self._worker.run(work_id_of(job.job_id))
         finally:
+            self._meter.activity = None
             observer.ended()
 
     def _on_progress(self, progress: Progress) -> None:
         self._meter.update(progress)
         if self._observer is not None:
             self._observer.progress(progress)
+
+    def _on_activity(self, activity: Activity) -> None:
+        if self._loads and not self._meter.has_answers:
+            activity = replace(activity, reason=WaitReason.LOADING)
+        self._meter.activity = activity
+        if self._observer is not None:
+            self._observer.activity(activity)
 
     def _publish(self, job: Job, *, was_complete: bool) -> list[Path]:
         """The files of the dataset, in the formats asked for and in those the folder already

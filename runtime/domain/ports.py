@@ -178,15 +178,22 @@ class JobStore(Protocol):
         ...
 
     def set_status(
-        self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
+        self,
+        job_id: str,
+        status: JobStatus,
+        *,
+        fence: int | None,
+        error_message: str | None = None,
+        error_code: str | None = None,
+        retry_after: datetime | None = None,
     ) -> None:
         """Move along `job.TRANSITIONS`, stamping started_at or completed_at.
 
         With a fence, a newer stored fence raises `LeaseLostError` and the fence is stored; RUNNING
         → RUNNING is then allowed (a successor takes over), and QUEUED only from RUNNING (a worker
-        that hands work back brings no ended job back). A job keeps no older error_message: without
-        a new one it has none. Raises `ConflictError` when the transition isn't allowed,
-        `NotFoundError`.
+        that hands work back brings no ended job back). A job keeps no older error_message,
+        error_code or retry_after: without a new one it has none. Raises `ConflictError` when the
+        transition isn't allowed, `NotFoundError`.
         """
         ...
 

@@ -213,6 +213,8 @@ def _price_record(
         size = len((long + long_system + added).encode())
         samples.append(
             StepSample(
+                step=step.step.id,
+                model=step.model,
                 price=step.price,
                 characters=characters,
                 size=max(size, characters),

@@ -238,20 +238,23 @@ def _last_failures(parts: StoredBatches, records: IndexSet) -> Iterator[bytes]:
     Parts are read two or three times. Memory holds a bit an index, and a number for each index
     that failed more than once.
     """
-    seen = IndexSet(records.size)
-    failed_again: set[int] = set()
-    for index, _ in _lines_of(parts):
-        if index < seen.size and index not in records and not seen.add(index):
-            failed_again.add(index)
-    last: dict[int, int] = {}
-    for position, (index, _) in enumerate(_lines_of(parts) if failed_again else ()):
-        if index in failed_again:
-            last[index] = position
-    for position, (index, line) in enumerate(_lines_of(parts)):
-        if index in seen and last.get(index, position) == position:
+    failed = IndexSet(records.size)
+    again: dict[int, int] = {}
+    for index, _ in _lines_of(parts, records):
+        if not failed.add(index):
+            again[index] = 0
+    if again:
+        for position, (index, _) in enumerate(_lines_of(parts, records)):
+            if index in again:
+                again[index] = position
+    for position, (index, line) in enumerate(_lines_of(parts, records)):
+        if again.get(index, position) == position:
             yield line
 
 
-def _lines_of(parts: StoredBatches) -> Iterator[tuple[int, bytes]]:
+def _lines_of(parts: StoredBatches, records: IndexSet) -> Iterator[tuple[int, bytes]]:
+    """Index and line of every failure of an index that has no record."""
     for part in parts:
-        yield from zip(part.indices, part.lines, strict=True)
+        for index, line in zip(part.indices, part.lines, strict=True):
+            if index < records.size and index not in records:
+                yield index, line

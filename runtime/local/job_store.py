@@ -16,18 +16,21 @@ from runtime.domain.jobs.job import (
     may_become,
     work_id_of,
 )
+from runtime.domain.jobs.step_totals import steps_document, steps_of
 from runtime.domain.ports import Clock
 from runtime.local.database import Database, parse_time
 
 _INSERT_JOB = """
     INSERT OR IGNORE INTO jobs (
         job_id, user_id, status, config, budget_limit, records_generated, failed_records,
-        tokens_used, cost_nano, failures_by_kind, cost_by_model, error_message, launch_error,
-        request_hash, created_at, updated_at, started_at, completed_at
+        tokens_used, cost_nano, failures_by_kind, cost_by_model, service_failures, steps,
+        error_message, error_code, retry_after, launch_error, request_hash, created_at, updated_at,
+        started_at, completed_at
     ) VALUES (
         :job_id, :user_id, :status, :config, :budget_limit, :records_generated, :failed_records,
-        :tokens_used, :cost_nano, :failures_by_kind, :cost_by_model, :error_message, :launch_error,
-        :request_hash, :created_at, :updated_at, :started_at, :completed_at
+        :tokens_used, :cost_nano, :failures_by_kind, :cost_by_model, :service_failures, :steps,
+        :error_message, :error_code, :retry_after, :launch_error, :request_hash, :created_at,
+        :updated_at, :started_at, :completed_at
     )"""
 _INSERT_WORK = """
     INSERT OR IGNORE INTO work (work_id, job_id, shard, status, position)
@@ -40,6 +43,8 @@ _SET_PROGRESS = """
         cost_nano = :cost_nano,
         failures_by_kind = :failures_by_kind,
         cost_by_model = :cost_by_model,
+        service_failures = :service_failures,
+        steps = :steps,
         updated_at = :now
     WHERE job_id = :job_id"""
 _SET_STATUS = """
@@ -49,7 +54,9 @@ _SET_STATUS = """
         updated_at = :now,
         started_at = CASE WHEN :runs THEN coalesce(started_at, :now) ELSE started_at END,
         completed_at = CASE WHEN :ended THEN :now END,
-        error_message = :message
+        error_message = :message,
+        error_code = :code,
+        retry_after = :retry_after
     WHERE job_id = :job_id"""
 
 
@@ -97,7 +104,14 @@ class SqliteJobStore:
                 raise NotFoundError(f"no job {job_id}")
 
     def set_status(
-        self, job_id: str, status: JobStatus, *, fence: int | None, error_message: str | None = None
+        self,
+        job_id: str,
+        status: JobStatus,
+        *,
+        fence: int | None,
+        error_message: str | None = None,
+        error_code: str | None = None,
+        retry_after: datetime | None = None,
     ) -> None:
         with self._database.write() as connection:
             row = _status_and_fence(connection, job_id)
@@ -114,6 +128,8 @@ class SqliteJobStore:
                     "runs": status is JobStatus.RUNNING,
                     "ended": status in ENDED,
                     "message": error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
+                    "code": error_code,
+                    "retry_after": retry_after and retry_after.isoformat(),
                     "job_id": job_id,
                 },
             )
@@ -131,6 +147,8 @@ def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:
         "budget_limit": None if job.budget_limit is None else str(job.budget_limit),
         **_counters(job.progress),
         "error_message": job.error_message,
+        "error_code": job.error_code,
+        "retry_after": job.retry_after and job.retry_after.isoformat(),
         "launch_error": job.launch_error,
         "request_hash": job.request_hash,
         "created_at": job.created_at.isoformat(),
@@ -150,6 +168,8 @@ def _counters(progress: Progress) -> dict[str, object]:
         "cost_nano": progress.cost_nano,
         "failures_by_kind": json.dumps(dict(progress.failures_by_kind)),
         "cost_by_model": json.dumps(dict(progress.cost_by_model)),
+        "service_failures": progress.service_failures,
+        "steps": json.dumps(steps_document(progress.steps)),
     }
 
 
@@ -194,8 +214,12 @@ def parse_job(row: sqlite3.Row) -> Job:
             cost_nano=row["cost_nano"],
             failures_by_kind=json.loads(row["failures_by_kind"]),
             cost_by_model=json.loads(row["cost_by_model"]),
+            service_failures=row["service_failures"],
+            steps=steps_of(json.loads(row["steps"])),
         ),
         error_message=row["error_message"],
+        error_code=row["error_code"],
+        retry_after=parse_time(row["retry_after"]),
         launch_error=row["launch_error"],
         request_hash=row["request_hash"],
         started_at=parse_time(row["started_at"]),

@@ -119,6 +119,14 @@ _PUBLISHED_VERSIONS: Final = (
     )""",
 )
 
+_REPORTS: Final = (
+    "ALTER TABLE jobs ADD COLUMN service_failures INTEGER NOT NULL DEFAULT 0",
+    # A JSON object of `StepTotals` by step id.
+    "ALTER TABLE jobs ADD COLUMN steps TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE jobs ADD COLUMN error_code TEXT",
+    "ALTER TABLE jobs ADD COLUMN retry_after TEXT",
+)
+
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
@@ -145,6 +153,11 @@ def _note_what_is_published(connection: sqlite3.Connection) -> None:
     count as private.
     """
     for statement in _PUBLISHED_VERSIONS:
+        connection.execute(statement)
+
+
+def _add_what_reports_need(connection: sqlite3.Connection) -> None:
+    for statement in _REPORTS:
         connection.execute(statement)
 
 
@@ -196,6 +209,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _create_tables,
     _add_what_the_api_needs,
     _note_what_is_published,
+    _add_what_reports_need,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

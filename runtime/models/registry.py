@@ -19,6 +19,8 @@ class Provider:
     """
 
     concurrency: int
+    loads: bool = False
+    """Whether its first call loads the model, which may take a while."""
     open: Callable[[int], ModelClient]
 
 
@@ -41,7 +43,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     # With the credentials and region that boto3 finds.
     BEDROCK: Provider(concurrency=32, open=_bedrock),
     # The model that comes with the package. More slots would only share the same cores.
-    LOCAL: Provider(concurrency=2, open=_embedded),
+    LOCAL: Provider(concurrency=2, loads=True, open=_embedded),
 }
 
 

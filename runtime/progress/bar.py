@@ -1,4 +1,6 @@
-"""The bar on a terminal: one row beside two lines of figures, or less where there is less room."""
+"""The bar on a terminal: one row beside two lines of figures, or less where there is less room, and
+below it what goes on.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -43,6 +45,8 @@ class LiveBar(RichProgress):
             table.add_row(bar)
             yield table
             yield Text("\n".join(flowed(self._meter.figures(), width)))
+        if now := self._meter.now():
+            yield Text("\n".join(flowed(now, width)))
         if self.notice:
             yield Text(self.notice)
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 
 from runtime.domain.jobs.job import Progress
-from runtime.progress.meter import Meter
+from runtime.progress.meter import SEPARATOR, Meter
 from runtime.progress.notebook import Notebook, in_notebook
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class Display(Protocol):
 
     def update(self, progress: Progress) -> None: ...
 
+    def refresh(self) -> None:
+        """The meter knows something new, and be it that time passes."""
+        ...
+
     def notice(self, text: str) -> None:
         """Show a line that stays. A signal handler may call it."""
         ...
@@ -57,6 +61,9 @@ class Silent:
 
     def update(self, progress: Progress) -> None:
         self._meter.update(progress)
+
+    def refresh(self) -> None:
+        """Nothing is shown, or a thread of the display shows it by itself."""
 
     def notice(self, text: str) -> None:
         """Nothing is shown."""
@@ -94,14 +101,17 @@ class Plain(Notices):
 
     def update(self, progress: Progress) -> None:
         super().update(progress)
+        self.refresh()
+
+    def refresh(self) -> None:
         if self._meter.seconds - self._shown >= _PLAIN_SECONDS:
             self._show()
 
     def _show(self) -> None:
         self._shown = self._meter.seconds
         with suppress(OSError):
-            line = f"{self._meter.pace()} · {self._meter.cost()}"
-            print(line, file=self._stream, flush=True)
+            figures = (self._meter.pace(), self._meter.cost(), *self._meter.now())
+            print(SEPARATOR.join(figures), file=self._stream, flush=True)
 
 
 class Bar(Notices):

@@ -1,16 +1,22 @@
 """How far a run is: records, rate, tokens, dollars of the budget, failures, time left."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Progress
 from runtime.domain.money.amounts import usd, usd_decimal
 
 SEPARATOR: Final = " · "
 
 _INSTANT: Final = 1e-9
+_ENOUGH_RECORDS: Final = 20
+"""Finished records whose cost tells that of all."""
+_QUIET_SECONDS: Final = 10.0
+"""Without an answer it is said for how long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +60,8 @@ class Meter:
         self._ended: float | None = None
         self._first: Progress | None = None
         self.last = Progress()
+        self.activity: Activity | None = None
+        """What goes on now; None before and after the run."""
 
     def update(self, progress: Progress) -> None:
         """Take the newest counters."""
@@ -86,6 +94,11 @@ class Meter:
         return self.last.records_generated - (self._first or self.last).records_generated
 
     @property
+    def has_answers(self) -> bool:
+        """Whether a model has answered in this run, or a record has ended in another way."""
+        return self._first is not None and self._first != self.last
+
+    @property
     def rate(self) -> float:
         """Records generated a second in this run."""
         return self.generated_now / max(self.seconds, _INSTANT)
@@ -109,6 +122,34 @@ class Meter:
         """Time left as m:ss or h:mm:ss, or a dash while nothing is known."""
         seconds = self.seconds_left
         return "-:--" if seconds is None else duration(seconds)
+
+    @property
+    def expected_nano(self) -> int | None:
+        """What all records will cost at what those so far have cost; None while there are too few
+        to tell.
+        """
+        if self.done < _ENOUGH_RECORDS:
+            return None
+        return -(-self.last.cost_nano * self._goal.records // self.done)
+
+    def now(self) -> tuple[str, ...]:
+        """What goes on and is to be expected; empty while nothing goes on."""
+        activity = self.activity
+        if activity is None:
+            return ()
+        now, shown = self._monotonic(), []
+        if activity.reason is not None:
+            wait = max((activity.waiting_until or now) - now, 0)
+            until = f", next call in {math.ceil(wait)} s" if wait else ""
+            shown.append(f"{activity.reason}{until}")
+        if activity.in_flight:
+            calls = "call" if activity.in_flight == 1 else "calls"
+            quiet = now - (now if activity.last_reply is None else activity.last_reply)
+            since = f", no answer for {duration(quiet)}" if quiet >= _QUIET_SECONDS else ""
+            shown.append(f"{activity.in_flight} {calls} in flight{since}")
+        if self.expected_nano and self.done < self._goal.records:
+            shown.append(f"expected {usd(self.expected_nano)}")
+        return tuple(shown)
 
     def snapshot(self) -> Snapshot:
         """The counters as they are now."""

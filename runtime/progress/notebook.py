@@ -48,6 +48,9 @@ class Notebook:
 
     def update(self, progress: Progress) -> None:
         self._meter.update(progress)
+        self.refresh()
+
+    def refresh(self) -> None:
         if self._meter.seconds - self._shown >= _SECONDS:
             self._draw()
 
@@ -62,7 +65,8 @@ class Notebook:
                 self._handle.update(self._drawn(), raw=True)
 
     def _drawn(self) -> dict[str, str]:
-        lines = [SEPARATOR.join(self._meter.figures()), *([self._notice] if self._notice else [])]
+        figures = [*self._meter.figures(), *self._meter.now()]
+        lines = [SEPARATOR.join(figures), *([self._notice] if self._notice else [])]
         bar = f'<progress value="{self._meter.share:.4f}" max="1"></progress>'
         return {
             "text/plain": "\n".join(lines),

@@ -12,6 +12,7 @@ from runtime.domain.errors import (
     LeaseLostError,
     StorageUnavailableError,
 )
+from runtime.domain.money.amounts import usd
 from runtime.domain.money.ledger import HoldChange, Ledger, take_over
 from runtime.domain.ports import Account, BudgetStore, Claim, Clock
 from runtime.logs import event
@@ -70,6 +71,21 @@ class BudgetGuard:
                 return reservation
         self._ledger.reserve(call, nano)
         return Reservation.GRANTED
+
+    def exceeded(self, records: str, *, next_nano: int) -> BudgetExceededError:
+        """Why nothing more is begun; `records` says how far it got. `next_nano` is the most that
+        the next call may cost, where that is the reason.
+        """
+        limit = usd(self._limit_nano)
+        if next_nano > self._limit_nano:
+            return BudgetExceededError(
+                f"the budget of {limit} is too small for one call: the next may cost up to"
+                f" {usd(next_nano)}; {records}"
+            )
+        next_call = f", the next call may cost up to {usd(next_nano)}" if next_nano else ""
+        return BudgetExceededError(
+            f"the budget of {limit} is used up: {usd(self.spent_nano)} spent{next_call}, {records}"
+        )
 
     def settle(self, call: int, nano: int) -> None:
         """The call cost `nano`."""

@@ -4,9 +4,11 @@ heartbeat can't take the end of the lease for its loss.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
+from runtime.domain.errors import ModelsFailingError, QuotaUsedUpError, SeedwrightError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.ports import Claim
 from runtime.worker.status_writer import Jobs
@@ -20,12 +22,18 @@ _CODES: Final[Mapping[JobStatus, ExitCode]] = {
 }
 
 
+_SERVICE_PAUSE: Final = timedelta(minutes=15)
+"""How soon after an outage a job is worth resuming: one that lasted as long may last longer."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
     """The status that a job gets, and what its user reads. QUEUED hands the work back."""
 
     status: JobStatus
     message: str = ""
+    error_code: str | None = None
+    retry_after: datetime | None = None
 
     @property
     def code(self) -> ExitCode:
@@ -33,9 +41,24 @@ class Ending:
         return _CODES[self.status]
 
 
-def failed(message: str) -> Ending:
-    """The job has failed for this reason."""
-    return Ending(status=JobStatus.FAILED, message=message)
+def failed(error: SeedwrightError, *, now: datetime, message: str | None = None) -> Ending:
+    """The job has failed for this reason; `message` says more than the error where it is given."""
+    return Ending(
+        status=JobStatus.FAILED,
+        message=str(error) if message is None else message,
+        error_code=error.code,
+        retry_after=_retry_after(error, now),
+    )
+
+
+def _retry_after(error: SeedwrightError, now: datetime) -> datetime | None:
+    """When going on makes sense, where time alone mends it. A quota of the day is counted from
+    midnight UTC; AWS documents no other hour.
+    """
+    if isinstance(error, QuotaUsedUpError):
+        tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
+        return datetime.combine(tomorrow, time(), UTC)
+    return now + _SERVICE_PAUSE if isinstance(error, ModelsFailingError) else None
 
 
 def write_ending(jobs: Jobs, claim: Claim, ending: Ending) -> None:
@@ -46,8 +69,13 @@ def write_ending(jobs: Jobs, claim: Claim, ending: Ending) -> None:
         case JobStatus.CANCELLED:
             jobs.acknowledge_cancel(claim)
         case JobStatus.BUDGET_EXCEEDED:
-            jobs.mark_job_budget_exceeded(claim, ending.message)
+            jobs.mark_job_budget_exceeded(claim, ending.message, error_code=ending.error_code)
         case JobStatus.QUEUED:
             jobs.mark_job_interrupted(claim)
         case _:
-            jobs.mark_job_failed(claim, ending.message)
+            jobs.mark_job_failed(
+                claim,
+                ending.message,
+                error_code=ending.error_code,
+                retry_after=ending.retry_after,
+            )

@@ -27,8 +27,9 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.record import Failure, Record
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import RULES, decide, is_service_failure
-from runtime.domain.money.amounts import exact_usd, usd
+from runtime.domain.money.amounts import exact_usd
 from runtime.engine.record_task import RecordTask
+from runtime.worker.activity_report import ActivityReport
 from runtime.worker.budget_guard import Reservation
 from runtime.worker.control import StopReason
 from runtime.worker.losing_streak import LosingStreak
@@ -76,6 +77,7 @@ class Generation:
         self._traffic = {step.model: Traffic(run.settings.concurrency) for step in run.plan.steps}
         self._streak = LosingStreak(run.clock, longest_wait=run.plan.longest_wait)
         self._error: SeedwrightError | None = None
+        self._activity = ActivityReport(run.clock, run.on_activity)
 
     def run(self) -> StopReason | None:
         """Generate. Raises what ends the job: budget, fatal model errors, storage, a lost lease.
@@ -105,7 +107,16 @@ class Generation:
         self._wake_waiting()
         self._render_ahead()
         self._dispatch()
+        self._report_activity()
         self._receive(self._patience())
+
+    def _report_activity(self) -> None:
+        self._activity.report(
+            in_flight=len(self._in_flight),
+            waiting_until=self._waiting[0][0] if self._waiting else None,
+            probe_at=self._next_probe(),
+            last_reply=self._streak.last_reply,
+        )
 
     # ── stopping ───────────────────────────────────────────────────────────────────────────────
 
@@ -122,6 +133,7 @@ class Generation:
         self._flush(last=False)
         while self._in_flight and (left := deadline - self._run.clock.monotonic()) > 0:
             self._check_lease()
+            self._report_activity()
             self._receive(min(left, MAX_WAIT_SECONDS))
         for call, task in self._in_flight.items():
             self._settlement.presume_spent(call, task)
@@ -215,21 +227,8 @@ class Generation:
             raise self._over_budget()
 
     def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        """Why nothing more is begun. `next_nano` is what the next call may cost, if that is why."""
-        limit, spent = self._guard.limit_nano, self._guard.spent_nano
-        records = (
-            f"{self._saver.progress.records_generated} of"
-            f" {self._run.job.config.num_records} records generated"
-        )
-        if next_nano > limit:
-            return BudgetExceededError(
-                f"the budget of {usd(limit)} is too small for one call: the next may cost up to"
-                f" {usd(next_nano)}, {records}"
-            )
-        next_call = f", the next call may cost up to {usd(next_nano)}" if next_nano else ""
-        return BudgetExceededError(
-            f"the budget of {usd(limit)} is used up: {usd(spent)} spent{next_call}, {records}"
-        )
+        done, of = self._saver.progress.records_generated, self._run.job.config.num_records
+        return self._guard.exceeded(f"{done} of {of} records generated", next_nano=next_nano)
 
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""
@@ -245,6 +244,11 @@ class Generation:
             waits += [probe - now for each in self._traffic.values() if (probe := each.next_probe)]
         self._streak.check()
         return max(min(waits), 0.0)
+
+    def _next_probe(self) -> float | None:
+        """When to ask next whether a model is back that is down."""
+        probes = [each.next_probe for each in self._traffic.values()]
+        return min((probe for probe in probes if probe is not None), default=None)
 
     def _wake_waiting(self) -> None:
         now = self._run.clock.monotonic()
@@ -292,13 +296,9 @@ class Generation:
 
     def _refused(self, call: int, task: RecordTask, error: ModelError) -> None:
         now = self._run.clock.monotonic()
-        rule = RULES[error.kind]
-        if rule.presume_spent:
-            self._settlement.presume_spent(call, task)
-        else:
-            self._guard.release(call)
+        self._settlement.failed(call, task, error.kind)
         jitter = self._run.rng.random()
-        self._traffic[task.step.model].refused(rule, now, jitter=jitter)
+        self._traffic[task.step.model].refused(RULES[error.kind], now, jitter=jitter)
         delay = decide(error.kind, task.attempts, jitter=jitter)
         task.waits_longer |= error.timed_out
         log_record(
@@ -315,6 +315,8 @@ class Generation:
         elif error.kind is ModelErrorKind.QUOTA_USED_UP:
             self._error = self._error or QuotaUsedUpError(str(error))
         elif delay is not None:
+            self._settlement.retried(task)
+            self._activity.failed(error.kind)
             heapq.heappush(self._waiting, (now + delay, task.index, task))
         else:
             self._fail(task, task.failure(str(error.kind), str(error)), tokens=0)

@@ -21,11 +21,13 @@ class LosingStreak:
         self._stall_seconds = max(STALL_SECONDS, 2 * longest_wait)
         self._failed = 0
         self._own = 0
-        self._last_reply = self._last_record = clock.monotonic()
+        self._last_record = clock.monotonic()
+        self.last_reply = self._last_record
+        """When some model gave a reply, or the run began; monotonic seconds."""
 
     def answered(self) -> None:
         """Some model gave a reply."""
-        self._last_reply = self._clock.monotonic()
+        self.last_reply = self._clock.monotonic()
 
     def finished(self) -> None:
         """A record is complete."""
@@ -51,7 +53,7 @@ class LosingStreak:
 
     def check(self) -> None:
         """Raises `ModelsFailingError` when no model has answered for too long."""
-        if self._clock.monotonic() - self._last_reply >= self._stall_seconds:
+        if self._clock.monotonic() - self.last_reply >= self._stall_seconds:
             raise ModelsFailingError(
                 f"no model has answered for {self._minutes}: check quota and service health, then"
                 " run the job again; everything generated is kept"

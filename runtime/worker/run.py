@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Job, Progress
 from runtime.domain.ports import Clock
 from runtime.engine.plan import Plan
@@ -36,3 +37,4 @@ class Run:
     rng: random.Random
     crash_point: CrashPoint
     on_progress: Callable[[Progress], None]
+    on_activity: Callable[[Activity], None]

@@ -20,6 +20,7 @@ from runtime.domain.jobs.checkpoint import Checkpoint, Partial, partial_of
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.record import Failure, Record, kind_of
+from runtime.domain.jobs.step_totals import Tally
 from runtime.domain.ports import Claim, Clock, Journal
 from runtime.export.batches import Batch, Batches
 from runtime.logs import event
@@ -78,6 +79,8 @@ class Saver:
         self._failures: list[bytes] = []
         self._tokens = 0
         self._cost_by_model: Counter[str] = Counter()
+        self.tally = Tally()
+        """What the calls of each step did, of earlier claims too."""
         self._costs_serial = 0
         self._recorded_nano = 0
         self._recorded_tokens = 0
@@ -113,6 +116,7 @@ class Saver:
         self._gave_back = recovered.gave_back
         self._tokens = self._recorded_tokens = stored.tokens_used
         self._cost_by_model.update(stored.cost_by_model)
+        self.tally.add(stored.steps)
         # What a predecessor left in doubt was booked just now and belongs into the cost table too.
         self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
         self._replay()
@@ -192,6 +196,7 @@ class Saver:
             cost_nano=self._guard.spent_nano,
             failures_by_kind=self._outcomes.failures_by_kind,
             cost_by_model=dict(self._cost_by_model),
+            steps=self.tally.totals(),
         )
 
     @property
@@ -293,6 +298,7 @@ class Saver:
                 failures_by_kind=self._outcomes.failures_by_kind,
                 postponed=self._outcomes.postponed_by_kind,
                 cost_by_model=dict(self._cost_by_model),
+                steps=self.tally.totals(),
                 partials={
                     index: partial for index, partial in unfinished.items() if partial is not None
                 },

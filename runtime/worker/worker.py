@@ -19,10 +19,12 @@ from runtime.domain.errors import (
     ExportError,
     LeaseLostError,
     NotFoundError,
+    RecordsFailingError,
     SeedwrightError,
     StorageFullError,
     StorageUnavailableError,
 )
+from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
@@ -69,6 +71,7 @@ class Worker:
         pause: Callable[[float], bool] | None = None,
         template_engine: TemplateEngine | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_activity: Callable[[Activity], None] | None = None,
     ) -> None:
         self.settings = settings or WorkerSettings()
         self.owner = owner
@@ -84,6 +87,7 @@ class Worker:
         self._make_heartbeat = make_heartbeat
         self._pause = pause or self._stopped.wait
         self._on_progress = on_progress or (lambda _progress: None)
+        self._on_activity = on_activity or (lambda _activity: None)
         self.queue = ports.queue
         self.templates = Templates(ports.templates)
         self.seeds = Seeds(ports.objects)
@@ -189,12 +193,12 @@ class Worker:
             if self._control.reason is StopReason.SHUTDOWN:
                 # The machine goes; a store that is down now is the next worker's to ask.
                 return Ending(status=JobStatus.QUEUED)
-            return failed(str(error))
+            return self._failed(error)
         except SeedwrightError as error:
-            return failed(str(error))
+            return self._failed(error)
         except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
             _log.exception("job failed by a defect")
-            return failed(f"internal error: {type(error).__name__}")
+            return self._failed(SeedwrightError(f"internal error: {type(error).__name__}"))
 
     def _generate_and_export(self, job: Job, claim: Claim) -> Ending:
         try:
@@ -208,7 +212,7 @@ class Worker:
         if reason is StopReason.SHUTDOWN:
             return Ending(status=JobStatus.QUEUED)
         if progress.records_generated == 0:
-            return failed("every record failed: see failures.jsonl")
+            return self._failed(RecordsFailingError("every record failed: see failures.jsonl"))
         return Ending(status=JobStatus.COMPLETED)
 
     def _over_budget(self, job: Job, error: BudgetExceededError) -> Ending:
@@ -216,8 +220,11 @@ class Worker:
         try:
             self._export(job, expected=None)
         except ExportError as export_error:
-            return failed(f"{error}; {export_error}")
-        return Ending(status=JobStatus.BUDGET_EXCEEDED, message=str(error))
+            return self._failed(export_error, message=f"{error}; {export_error}")
+        return Ending(status=JobStatus.BUDGET_EXCEEDED, message=str(error), error_code=error.code)
+
+    def _failed(self, error: SeedwrightError, *, message: str | None = None) -> Ending:
+        return failed(error, now=self._ports.clock.now(), message=message)
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self._crash_point("before_export")
@@ -279,6 +286,7 @@ class Worker:
             rng=self._rng,
             crash_point=self._crash_point,
             on_progress=self._on_progress,
+            on_activity=self._on_activity,
         )
         try:
             reason = Generation(run, next_index=checkpoint.next_index).run()

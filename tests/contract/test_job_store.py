@@ -8,11 +8,28 @@ import pytest
 
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
 from runtime.domain.jobs.job import ENDED, JobStatus, Progress, may_become
+from runtime.domain.jobs.step_totals import StepTotals
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import OpenPorts, Storage, new_job
 
 ROUNDS = 10
+STEPS = {
+    "review": StepTotals(
+        model="amazon.nova-micro-v1:0",
+        calls=2**53 + 1,
+        tokens_in=10**12,
+        tokens_out=7,
+        cost_nano=123_456_788,
+        retried=1,
+        repaired=2,
+        refused=3,
+        cut=4,
+        presumed=5,
+        presumed_nano=2**60,
+    ),
+    "answer": StepTotals(model='a "model"', calls=1),
+}
 
 
 def start(ports: Storage, clock: ManualClock, job_id: str = "a", *, fence: int = 1) -> None:
@@ -36,8 +53,12 @@ def test_every_field_of_an_older_job_comes_back(ports: Storage, clock: ManualClo
             cost_nano=123_456_789,
             failures_by_kind={"invalid_output": 1},
             cost_by_model={"amazon.nova-micro-v1:0": 123_456_788, 'a "model"': 1},
+            service_failures=1,
+            steps=STEPS,
         ),
         error_message="the seed file is empty: upload it again",
+        error_code="invalid_seeds",
+        retry_after=START + timedelta(hours=5, microseconds=7),
         launch_error="no capacity",
         request_hash="0f" * 32,
         started_at=START - timedelta(microseconds=1),
@@ -45,6 +66,45 @@ def test_every_field_of_an_older_job_comes_back(ports: Storage, clock: ManualClo
     )
     ports.jobs.create_job(job)
     assert ports.jobs.get_job("a") == job
+
+
+def test_counters_of_steps_are_replaced_as_a_whole(ports: Storage, clock: ManualClock) -> None:
+    """A4."""
+    start(ports, clock)
+    for steps in (STEPS, {"answer": StepTotals(model="m", cut=1)}, {}):
+        progress = Progress(failed_records=2, service_failures=1, steps=steps)
+        ports.jobs.set_progress("a", 1, progress)
+        assert ports.jobs.get_job("a").progress == progress
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED])
+def test_why_a_job_ended_goes_with_its_next_status(
+    ports: Storage, clock: ManualClock, status: JobStatus
+) -> None:
+    start(ports, clock)
+    later = START + timedelta(hours=3)
+    ports.jobs.set_status(
+        "a",
+        JobStatus.FAILED,
+        fence=1,
+        error_message="the quota of the day is used up",
+        error_code="daily_quota",
+        retry_after=later,
+    )
+    job = ports.jobs.get_job("a")
+    assert (job.error_code, job.retry_after) == ("daily_quota", later)
+    ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
+    if status is not JobStatus.QUEUED:
+        ports.jobs.set_status("a", JobStatus.RUNNING, fence=2)
+    if status is JobStatus.COMPLETED:
+        ports.jobs.set_status("a", status, fence=2)
+    job = ports.jobs.get_job("a")
+    assert (job.status, job.error_message, job.error_code, job.retry_after) == (
+        status,
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("limit", [Decimal("100.0"), "100.0", 100, Decimal("0.000000001")])

@@ -20,6 +20,7 @@ from tests.fixtures.command import (
     PROGRAM,
     TWO_STEPS,
     environment,
+    errors_in,
     generate_arguments,
     run,
     start,
@@ -135,7 +136,7 @@ def test_on_a_full_disk_it_stops_and_with_space_the_same_command_goes_on(
     def read(name: str) -> str:
         return (tmp_path / name).read_text().strip()
 
-    errors = [line for line in read("full.err").splitlines() if " records/s " not in line]
+    errors = errors_in(read("full.err"))
     assert (read("full.code"), read("full.out"), len(errors)) == ("1", "", 1)
     assert errors[0].startswith("error: ")
     assert "no space left" in errors[0]

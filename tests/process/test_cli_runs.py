@@ -53,7 +53,9 @@ def test_a_run_says_what_it_does_and_where_the_dataset_is(
     done = run(generate_arguments(RECORDS), cwd=folder, env=environment(double.url))
 
     assert done.returncode == 0, done.stderr
-    progress = done.stderr.splitlines()
+    estimate, *details = done.stderr.splitlines()
+    assert estimate.startswith("estimate: likely $0.0000613, at most $0.00049 with amazon.nova")
+    progress = [line for line in details if not line.startswith("  ")]
     assert progress[0].startswith("0/20 records · 0.0 records/s")
     assert progress[-1].startswith("20/20 records · ")
     assert " tokens · $" in progress[-1]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.domain.errors import CorruptCheckpointError
 from runtime.domain.jobs.checkpoint import SCHEMA, Checkpoint, Partial, decode, encode, merge
+from runtime.domain.jobs.step_totals import COUNTS, StepTotals
 
 SIZE = 24
 counters = st.integers(0, 2**63 - 1)
@@ -32,6 +33,7 @@ times = st.none() | st.datetimes(
     datetime(2200, 1, 1),  # noqa: DTZ001 - the same
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]),
 )
+step_totals = st.builds(StepTotals, model=st.text(max_size=12), **dict.fromkeys(COUNTS, counters))
 partials = st.builds(
     Partial,
     steps=st.dictionaries(
@@ -58,6 +60,9 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
         cost_nano=draw(costs),
         failures_by_kind=draw(st.dictionaries(st.text(max_size=12), counters, max_size=3)),
         cost_by_model=draw(st.dictionaries(st.text(max_size=12), costs, max_size=3)),
+        steps=draw(st.dictionaries(st.text(max_size=12), step_totals, max_size=3)),
+        postponed=draw(st.none() | st.dictionaries(st.text(max_size=12), counters, max_size=3)),
+        voided=draw(counters),
         partials={index: draw(partials) for index in pending[:3]},
         started_at=draw(times),
         updated_at=draw(times),
@@ -112,7 +117,7 @@ def test_arbitrary_json_is_corrupt(value: object) -> None:
 
 
 FIELDS = tuple(orjson.loads(encode(Checkpoint(job_id="j"))))
-ADDED = ("failures_by_kind", "cost_by_model")
+ADDED = ("failures_by_kind", "cost_by_model", "steps", "postponed", "voided")
 """Not in blobs from before they were counted."""
 strange = json_values | st.sampled_from(
     [
@@ -161,7 +166,9 @@ def test_an_older_blob_is_read(checkpoint: Checkpoint) -> None:
     document = orjson.loads(encode(checkpoint))
     for name in ADDED:
         del document[name]
-    expected = replace(checkpoint, failures_by_kind={}, cost_by_model={})
+    expected = replace(
+        checkpoint, failures_by_kind={}, cost_by_model={}, steps={}, postponed=None, voided=0
+    )
     assert decode(orjson.dumps(document)) == expected
 
 
@@ -204,6 +211,14 @@ def test_another_schema_is_named(schema: int) -> None:
         ("cost_by_model", None),
         ("cost_by_model", {"a-model": 1}),
         ("cost_by_model", {"a-model": "-1"}),
+        ("steps", None),
+        ("steps", ["review"]),
+        ("steps", {"review": []}),
+        ("steps", {"review": {"calls": 1}}),
+        ("steps", {"review": {"model": "m", "calls": -1}}),
+        ("steps", {"review": {"model": "m", "calls": 1.0}}),
+        ("steps", {"review": {"model": "m", "calls": True}}),
+        ("steps", {"review": {"model": "m", "cut": 2**63}}),
         ("partials", []),
         ("partials", {"0": {"steps": [["a", {}]], "invalid": None}}),
         ("partials", {"0": {"steps": {"a": 1}, "invalid": None}}),
@@ -250,7 +265,7 @@ def test_the_higher_count_gives_the_counters(ours: Checkpoint, stored: Checkpoin
     """S7.6."""
     merged = merge(ours, stored)
     ahead = max(ours, stored, key=operator.attrgetter("records_generated"))
-    counted = ("records_generated", "failed_records", "tokens_used", "cost_nano", *ADDED)
+    counted = ("records_generated", "failed_records", "tokens_used", "cost_nano", *ADDED[:-1])
     for name in counted:
         assert getattr(merged, name) == getattr(ahead, name)
     assert (merged.version, merged.stored_version) == (stored.version, stored.stored_version)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.domain.errors import ModelErrorKind
-from runtime.domain.models.retry import MAX_PRESUMED_ATTEMPTS, RULES, Attempts, decide
+from runtime.domain.models.retry import (
+    MAX_PRESUMED_ATTEMPTS,
+    RULES,
+    Attempts,
+    decide,
+    is_service_failure,
+)
 
 Kind = ModelErrorKind
 jitters = st.floats(0, 1, exclude_max=True)
@@ -90,4 +96,14 @@ def test_every_kind_has_a_rule() -> None:
     assert {kind for kind in Kind if RULES[kind].slows_dispatch} == {
         Kind.THROTTLED,
         Kind.UNAVAILABLE,
+        Kind.SERVER_FAULT,
+        Kind.IN_DOUBT,
+        Kind.MODEL_FAILED,
     }
+
+
+def test_b1_failures_are_of_the_service_or_of_the_record() -> None:
+    """Written down here once more: a kind that moves from one to the other changes what is lost."""
+    assert {kind for kind in Kind if not is_service_failure(kind)} == {Kind.REJECTED, Kind.FATAL}
+    for own in ("invalid_output", "truncated", "render_failed", "content_filtered", "unknown"):
+        assert not is_service_failure(own)

@@ -23,6 +23,7 @@ import orjson
 
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.jobs.job import ENDED, Job, JobStatus
+from runtime.domain.jobs.step_totals import sum_of
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.ports import Ports
 from runtime.domain.templates.template import Step, Template, TemplateRef
@@ -254,6 +255,11 @@ class Schedule:
             raise InvariantError("a failure is of no kind")
         if sum(job.progress.cost_by_model.values()) > job.progress.cost_nano:
             raise InvariantError("models cost more than the job")
+        steps = sum_of(job.progress.steps)
+        if steps.cost_nano != sum(job.progress.cost_by_model.values()):
+            raise InvariantError("steps cost something else than their models")
+        if steps.tokens_in + steps.tokens_out > job.progress.tokens_used:
+            raise InvariantError("steps used more tokens than the job")
         return Outcome(
             seed=self.seed,
             status=job.status,

@@ -12,6 +12,7 @@ from runtime.domain.errors import StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.sampling import SeedStrategy
+from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
 from runtime.domain.service_ports import TemplateHead, WorkItem
 from runtime.domain.templates.template import TemplateRef
@@ -27,6 +28,22 @@ PROGRESS = Progress(
     cost_nano=1_234_567,
     failures_by_kind={"invalid_output": 2},
     cost_by_model={"amazon.nova-micro-v1:0": 1_234_000},
+    service_failures=1,
+    steps={
+        "review": StepTotals(
+            model="amazon.nova-micro-v1:0",
+            calls=60,
+            tokens_in=9_000,
+            tokens_out=3_345,
+            cost_nano=1_234_000,
+            retried=3,
+            repaired=4,
+            refused=1,
+            cut=2,
+            presumed=1,
+            presumed_nano=5_000,
+        )
+    },
 )
 
 
@@ -49,8 +66,11 @@ def test_a_stored_job_is_read(aws: FakeAws, ports: ApiStorage) -> None:
 
 
 def test_a_job_from_before_they_were_counted_is_read(aws: FakeAws, ports: ApiStorage) -> None:
-    store_item(aws, tables.JOBS, items.job_item(failures_by_kind=None, cost_by_model=None))
-    expected = replace(PROGRESS, failures_by_kind={}, cost_by_model={})
+    names = ("failures_by_kind", "cost_by_model", "service_failures", "steps")
+    store_item(aws, tables.JOBS, items.job_item(**dict.fromkeys(names)))
+    expected = replace(
+        PROGRESS, failures_by_kind={}, cost_by_model={}, service_failures=0, steps={}
+    )
     assert ports.jobs.get_job(items.JOB_ID).progress == expected
 
 
@@ -64,6 +84,10 @@ def test_a_job_from_before_they_were_counted_is_read(aws: FakeAws, ports: ApiSto
         {"records_generated": "many"},
         {"failures_by_kind": ["many"]},
         {"cost_by_model": {"a-model": "cheap"}},
+        {"steps": ["many"]},
+        {"steps": {"review": {"calls": 1}}},
+        {"steps": {"review": {"model": "m", "calls": Decimal("1.5")}}},
+        {"retry_after": "later"},
     ],
 )
 def test_a_damaged_job_is_a_storage_error(
@@ -84,7 +108,7 @@ def test_a_written_job_has_the_documented_attributes(
     item = read_item(aws, tables.JOBS, job_id="a")
     documented = items.job_item() | items.account_attributes()
     assert item.keys() - {"write_token"} == documented.keys()
-    for name in ("cost_estimate", "failures_by_kind", "cost_by_model"):
+    for name in ("cost_estimate", "failures_by_kind", "cost_by_model", "steps"):
         assert item[name] == documented[name]
     assert item["created_at"] == items.CREATED_AT
     assert item["config"].keys() == documented["config"].keys()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -321,6 +322,25 @@ def test_seeds_are_valid_or_have_problems(
 
 
 # ── watch ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_f2_a_watch_says_that_a_job_waits_for_its_worker(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers[f"GET /jobs/{JOB}"] = [
+        Script(body=job_document(status, records))
+        for status, records in (("QUEUED", 0), ("QUEUED", 0), ("RUNNING", 2), ("COMPLETED", 4))
+    ]
+    times = count(step=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.cli.terminal.time.monotonic", lambda: next(times))
+        patch.setattr(watching, "_GROWTH", 0.0)  # time flies
+        assert run(["watch", JOB]) == 0
+    first, queued, *_, last = capsys.readouterr().err.splitlines()
+    assert not first.endswith("waiting for a worker")
+    assert queued.endswith(" failed · waiting for a worker")
+    assert last.startswith("4/4 records")
+    assert last.endswith(" failed")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,28 @@
 """A run of a dataset as the command and Python see it: an outcome, an observer, a way to stop."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import orjson
 import pytest
 
+from runtime.datasets.background import BackgroundRun
 from runtime.datasets.dataset import dataset_of
+from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest, read_request
 from runtime.datasets.run import run_dataset
 from runtime.datasets.stop import StopRequest
 from runtime.domain.errors import NotFoundError
+from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.delivery import Delivery, OutputFormat
 from runtime.domain.jobs.job import JobStatus, Progress
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import load_prices
+from runtime.models.registry import PROVIDERS
 from runtime.progress.meter import Meter
 from tests.fixtures.bedrock_double import BedrockDouble
 
@@ -34,6 +41,7 @@ class Listener:
 
     def __init__(self, stop: StopRequest | None = None, *, after: int = 0) -> None:
         self.heard: list[str] = []
+        self.activities: list[Activity] = []
         self._stop = stop
         self._after = after
 
@@ -44,6 +52,9 @@ class Listener:
         self.heard.append(f"{progress.records_generated}")
         if self._stop is not None and progress.records_generated >= self._after:
             self._stop.request()
+
+    def activity(self, activity: Activity) -> None:
+        self.activities.append(activity)
 
     def notice(self, text: str) -> None:
         self.heard.append(text)
@@ -64,7 +75,7 @@ def request(**options: Any) -> DatasetRequest:
     return read_request(template, [{"topic": "tea"}], **arguments)
 
 
-def run(out: Path, listener: Listener, stop: StopRequest | None = None, **options: Any) -> Outcome:
+def run(out: Path, listener: Observer, stop: StopRequest | None = None, **options: Any) -> Outcome:
     return run_dataset(
         request(**options),
         out,
@@ -154,3 +165,74 @@ def test_saved_records_whose_state_is_gone_are_named(double: BedrockDouble, tmp_
     with pytest.raises(NotFoundError, match="generate the dataset again"):
         list(dataset)
     assert not (tmp_path / ".seedwright").exists()
+
+
+# ── what a run waits for (F2) ──────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def _every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports as often as the loop turns."""
+    monkeypatch.setattr("runtime.worker.activity_report.ACTIVITY_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_every_turn")
+@pytest.mark.parametrize(
+    ("effect", "reason"),
+    [
+        ("ThrottlingException", WaitReason.THROTTLED),
+        ("ServiceUnavailableException", WaitReason.UNAVAILABLE),
+        ("InternalServerException", WaitReason.FAILING),
+    ],
+)
+def test_f2_a_run_says_what_it_waits_for(
+    double: BedrockDouble, tmp_path: Path, effect: str, reason: WaitReason
+) -> None:
+    double.faults([{"effect": effect, "times": 1}, {"effect": "reply", "delay_ms": 20}])
+    listener = Listener()
+
+    run(tmp_path, listener)
+
+    assert {each.in_flight for each in listener.activities} == {0, 1}
+    waiting = [each for each in listener.activities if each.waiting_until is not None]
+    assert {each.reason for each in waiting} == {reason}
+    assert {each.reason for each in listener.activities if each not in waiting} == {None}
+
+
+class _SlowModel:
+    """Plays the embedded model."""
+
+    def converse(self, request: ModelRequest) -> ModelReply:
+        del request
+        return ModelReply(text="Tea.", usage=Usage(input_tokens=1, output_tokens=1))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("_every_turn")
+def test_f2_a_model_that_has_to_be_loaded_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = replace(PROVIDERS["local"], open=lambda _calls: _SlowModel())
+    monkeypatch.setattr("runtime.models.registry.PROVIDERS", {"local": provider})
+    monkeypatch.setattr("runtime.datasets.run.PROVIDERS", {"local": provider})
+    listener = Listener()
+
+    run(tmp_path, listener, backend="local")
+
+    first, *_, last = listener.activities
+    assert first == Activity(reason=WaitReason.LOADING)
+    assert last.reason is None
+
+
+@pytest.mark.usefixtures("_every_turn")
+def test_f2_what_is_waited_for_reaches_the_thread_that_shows_it(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    del double
+    listener = Listener()
+
+    BackgroundRun(lambda relay, stop: run(tmp_path, relay, stop), listener).run()
+
+    assert Activity(in_flight=1, last_reply=ANY) in listener.activities

@@ -1,8 +1,17 @@
 """How a job ended decides what its worker's process ends with."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from runtime.contract.exit_codes import ExitCode
+from runtime.domain.errors import (
+    ModelsFailingError,
+    QuotaUsedUpError,
+    RecordsFailingError,
+    SeedError,
+    SeedwrightError,
+)
 from runtime.domain.jobs.job import JobStatus
 from runtime.worker.ending import Ending, failed
 
@@ -21,6 +30,27 @@ def test_an_ending_has_its_exit_code(status: JobStatus, code: int) -> None:
     assert Ending(status=status).code == code
 
 
+NOW = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
+
+
 def test_a_failure_keeps_its_reason() -> None:
-    assert failed("no seeds") == Ending(status=JobStatus.FAILED, message="no seeds")
-    assert failed("no seeds").code is ExitCode.JOB_FAILED
+    ending = failed(SeedError("no seeds"), now=NOW)
+    assert ending == Ending(
+        status=JobStatus.FAILED, message="no seeds", error_code=SeedError.code, retry_after=None
+    )
+    assert ending.code is ExitCode.JOB_FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (QuotaUsedUpError("used up"), datetime(2026, 3, 2, tzinfo=UTC)),
+        (ModelsFailingError("down"), datetime(2026, 3, 1, 22, 45, tzinfo=UTC)),
+        (RecordsFailingError("bad prompts"), None),
+    ],
+)
+def test_b4_what_time_mends_says_when(error: SeedwrightError, again: datetime | None) -> None:
+    """Never exit 75, which would start another worker at once."""
+    ending = failed(error, now=NOW)
+    assert (ending.retry_after, ending.error_code) == (again, error.code)
+    assert ending.code is ExitCode.JOB_FAILED

@@ -30,6 +30,8 @@ CODES = {
     "CorruptCheckpointError": "corrupt_checkpoint",
     "JobFailedError": "job_failed",
     "ModelsFailingError": "models_failing",
+    "QuotaUsedUpError": "quota_used_up",
+    "RecordsFailingError": "records_failing",
     "ExportError": "export_failed",
     "TooLargeError": "too_large",
     "BudgetTooSmallError": "budget_too_small",

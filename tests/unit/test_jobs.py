@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
@@ -144,9 +145,18 @@ def test_a_message_is_cut_to_1000_characters(
             *,
             fence: int | None,
             error_message: str | None = None,
+            error_code: str | None = None,
+            retry_after: datetime | None = None,
         ) -> None:
             seen.append(error_message)
-            world.store.set_status(job_id, status, fence=fence, error_message=error_message)
+            world.store.set_status(
+                job_id,
+                status,
+                fence=fence,
+                error_message=error_message,
+                error_code=error_code,
+                retry_after=retry_after,
+            )
 
     write(Jobs(Recorder(world.queue, ManualClock()), world.queue), world.claim, "é" * length)
     assert seen == ["é" * 1000]

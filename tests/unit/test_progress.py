@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.job import Progress
 from runtime.progress.bar import LiveBar, flowed
 from runtime.progress.displays import (
@@ -199,3 +200,61 @@ def test_a_frontend_that_is_gone_does_not_end_the_job(meter: Meter, kernel: Hand
         display.update(Progress(records_generated=7))
 
     assert meter.done == 7
+
+
+# ── what goes on (F2, F4) ──────────────────────────────────────────────────────────────────────
+
+
+def said(meter: Meter, **activity: Any) -> tuple[str, ...]:
+    meter.activity = Activity(**activity)
+    return meter.now()
+
+
+def test_f2_what_is_waited_for_is_said(meter: Meter, clock: ManualClock) -> None:
+    """Seconds until the next call, and how long there was no answer."""
+    meter.update(Progress(tokens_used=1))
+    now = clock.monotonic()
+    assert meter.now() == ()
+    assert said(meter) == ()
+    assert said(meter, in_flight=1, last_reply=now) == ("1 call in flight",)
+    assert said(meter, reason=WaitReason.LOADING) == ("loading the model, then its first answer",)
+    later = {"reason": WaitReason.THROTTLED, "waiting_until": now + 3.2}
+    assert said(meter, **later) == ("throttled, next call in 4 s",)
+    assert said(meter, **later, in_flight=2, last_reply=now - 75) == (
+        "throttled, next call in 4 s",
+        "2 calls in flight, no answer for 1:15",
+    )
+    clock.advance(4)
+    assert meter.now()[0] == "throttled"  # it is being made
+
+
+def test_f2_it_stands_below_the_figures_as_long_as_it_goes_on(
+    meter: Meter, kernel: Handle, clock: ManualClock
+) -> None:
+    meter.update(Progress(tokens_used=1))
+    meter.activity = Activity(in_flight=2, last_reply=clock.monotonic() - 60)
+    words = "2 calls in flight, no answer for 1:00"
+    assert drawn(meter, 100)[2] == words
+    assert drawn(meter, 40)[-1] == words
+    stream = io.StringIO()
+    with Plain(meter, stream) as plain, Notebook(meter) as notebook:
+        plain.refresh()  # too soon
+        clock.advance(5)
+        plain.refresh()
+        notebook.refresh()
+        meter.activity = None
+    lines = stream.getvalue().splitlines()
+    assert [line.endswith("no answer for 1:05") for line in lines] == [False, True, False]
+    assert lines[0].endswith(f" failed · {words}")
+    assert kernel.shown[1]["text/plain"].endswith("no answer for 1:05")
+    assert kernel.shown[-1]["text/plain"].endswith(" tokens")
+
+
+def test_f4_what_all_will_cost_is_told_by_what_the_first_have_cost(meter: Meter) -> None:
+    meter.activity = Activity()
+    assert meter.now() == ("expected $274.35",)
+    for done, expected in ((19, ()), (20, ("expected $500.00",)), (100_000, ())):
+        meter.update(Progress(records_generated=done - 5, failed_records=5, cost_nano=10**8))
+        assert meter.now() == expected
+    meter.update(Progress(records_generated=50))  # a model that costs nothing
+    assert meter.now() == ()

@@ -30,7 +30,7 @@ def demo(
         backend=str(Backend.LOCAL),
         draws=Draws(seed_strategy=SeedStrategy.ORDERED),
     )
-    options = RunOptions(out=out, show=min(num_records, _SHOWN_RECORDS))
+    options = RunOptions(out=out, show=min(num_records, _SHOWN_RECORDS), estimate=False)
     return generate_and_report(request, load_prices(), options)
 
 

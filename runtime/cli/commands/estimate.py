@@ -18,7 +18,7 @@ from runtime.datasets.checks import estimate_dataset
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
-from runtime.domain.money.amounts import usd
+from runtime.domain.money.estimate_text import estimate_lines
 
 EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
 
@@ -48,7 +48,5 @@ def estimate(
     if json:
         print(orjson.dumps(found.document()).decode())
         return
-    print(f"{found.records} records with {', '.join(found.models)}:")
-    print(f"  lowest   {usd(found.lowest_nano)}")
-    print(f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)")
-    print(f"  highest  {usd(found.highest_nano)}   (enough as a budget)")
+    for line in estimate_lines(found, models=found.models):
+        print(line)

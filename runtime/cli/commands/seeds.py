@@ -12,6 +12,7 @@ from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.seeds import problem_lines, upload_seeds, validate_seeds
 from runtime.client.transfer import size_text
 from runtime.contract.exit_codes import EXIT_BAD_INPUT
+from runtime.domain.seeds.report import null_lines
 
 app = group_app("Seed files at the API: upload, list, validate.", example="seeds upload seeds.csv")
 
@@ -71,6 +72,8 @@ def validate(
         state = "valid" if found["valid"] else f"{found['total_problems']} problems"
         print(f"{key}: {found['records']} seeds, {state}")
         print(f"a template can read: {', '.join(found['paths'])}")
+        for line in null_lines(found.get("nulls", {}), seeds=found["records"]):
+            print(f"warning: {plain(line)}")
         for line in problem_lines(found):
             print(plain(line))
         if found["truncated"]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from runtime.cli.figures import print_figures
 from runtime.cli.job_text import describe, print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import plain, print_json
@@ -24,11 +25,12 @@ def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
     dashboard = api.get(f"/dashboard{job_path(job)}")
     for line in [*describe(found), *_figures(dashboard)]:
         print(line)
+    print_figures(found.progress)
     print_next(found)
 
 
 def _figures(dashboard: Mapping[str, Any]) -> list[str]:
-    """What only the dashboard knows: pace, costs by model, failures by kind."""
+    """What only the dashboard knows: pace, and costs by model."""
     lines: list[str] = []
     if dashboard["seconds_left"] is not None:
         left = duration(dashboard["seconds_left"])
@@ -37,7 +39,4 @@ def _figures(dashboard: Mapping[str, Any]) -> list[str]:
     if costs:
         shown = ", ".join(f"{plain(model)} {usd(from_usd(cost))}" for model, cost in costs)
         lines.append(f"cost by model: {shown}")
-    failures = dashboard["failures_by_kind"].items()
-    if failures:
-        lines.append(f"failures: {', '.join(f'{plain(kind)} {count}' for kind, count in failures)}")
     return lines

@@ -15,6 +15,7 @@ from runtime.cli.options import (
 from runtime.datasets.checks import check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
+from runtime.domain.seeds.report import null_lines
 
 EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
 
@@ -45,7 +46,7 @@ def validate(
     print(f"{seeds}: {found.seeds} seeds, each has what the template needs")
     for needed, kinds in found.types.items():
         print(f"  {needed}: {' or '.join(kinds)}")
-    for warning in found.warnings:
+    for warning in (*null_lines(found.nulls, seeds=found.seeds), *found.warnings):
         print(f"warning: {warning}")
     for step in found.steps:
         if step.system:

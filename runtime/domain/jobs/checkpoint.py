@@ -15,6 +15,7 @@ import orjson
 
 from runtime.domain.errors import CorruptCheckpointError
 from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.jobs.step_totals import StepTotals, steps_document, steps_of
 from runtime.domain.money.amounts import exact_usd, nano_of
 
 SCHEMA: Final = 1
@@ -67,6 +68,8 @@ class Checkpoint:
     """
     voided: int = 0
     """Failure parts up to this number were given back to be tried again."""
+    steps: Mapping[str, StepTotals] = field(default_factory=dict)
+    """As in `job.Progress`; likewise empty for an older blob."""
     partials: Mapping[int, Partial] = field(default_factory=dict)
     started_at: datetime | None = None
     updated_at: datetime | None = None
@@ -104,6 +107,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             },
             "postponed": None if checkpoint.postponed is None else dict(checkpoint.postponed),
             "voided": checkpoint.voided,
+            "steps": steps_document(checkpoint.steps),
             "partials": {
                 str(index): partial.document() for index, partial in checkpoint.partials.items()
             },
@@ -153,6 +157,7 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
         },
         postponed=None if (kinds := document.get("postponed")) is None else _counts(kinds),
         voided=_natural(document.get("voided", 0)),
+        steps=steps_of(document.get("steps", {})),
         partials={
             _natural(int(index)): partial_of(partial)
             for index, partial in document["partials"].items()

@@ -17,6 +17,7 @@ from datetime import datetime
 
 from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
 from runtime.domain.jobs.config import JobConfig
+from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import parse_budget
 
 MAX_RECORDS = 1_000_000
@@ -64,11 +65,17 @@ class Progress:
     cost_nano: int = 0
     failures_by_kind: Mapping[str, int] = field(default_factory=dict)
     """Part of `failed_records` by the `kind` of their failures."""
-    service_failures: int = 0
-    """Part of `failed_records` that the next run tries again by itself."""
     cost_by_model: Mapping[str, int] = field(default_factory=dict)
     """Nano-USD of calls by model id. What a worker that died left in doubt is in `cost_nano` and
     in no model's sum: whoever shows these calls the difference unattributed.
+    """
+    service_failures: int = 0
+    """Part of `failed_records` that going on with the job tries again: what failed by the service
+    and not by its own fault, and what a retry gave back and has not reached yet.
+    """
+    steps: Mapping[str, StepTotals] = field(default_factory=dict)
+    """What the calls of each step did, by step id. Empty for a job of before they were counted;
+    what a worker that was killed had counted since its last checkpoint is not in it.
     """
 
 
@@ -90,9 +97,9 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     error_message: str | None = None
     error_code: str | None = None
-    """Why it ended, for programs: the `code` of the error in `error_message`."""
+    """The `code` of the error that ended it, of a class in `domain.errors`."""
     retry_after: datetime | None = None
-    """Before this there is no use in resuming it."""
+    """When it makes sense to go on with it, at the earliest; None: nobody knows, or at once."""
     launch_error: str | None = None
     """Why the last attempt to start a worker failed; it is tried again."""
     request_hash: str | None = None

@@ -37,6 +37,8 @@ class StepSample:
     `raised_max_tokens` is the limit of a call after a reply that was cut; 0: there is none.
     """
 
+    step: str = ""
+    model: str = ""
     price: Price
     characters: int
     size: int
@@ -59,35 +61,91 @@ class StepSample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StepEstimate:
+    """Nano-USD and likely tokens of one step, for all records. `step` is its id."""
+
+    step: str
+    model: str
+    tokens_in: int
+    tokens_out: int
+    lowest_nano: int
+    likely_nano: int
+    highest_nano: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """Nano-USD and tokens for a number of records."""
+    """Nano-USD and tokens for a number of records. The figures of the steps are each rounded up:
+    their sum may be a little above that of all.
+    """
 
     records: int
     lowest_nano: int
     likely_nano: int
     highest_nano: int
     likely_tokens: int
+    steps: tuple[StepEstimate, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that is called, once."""
+        return tuple(dict.fromkeys(each.model for each in self.steps))
 
 
 def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estimate:
     """Scale sampled records, each a sequence of its steps, up to `records`; rounds up."""
-    lowest = likely = highest = tokens = 0
-    for steps in samples:
-        for step in steps:
-            prompt_tokens = -(-step.characters // CHARACTERS_PER_TOKEN)
-            half = -(-step.max_tokens // 2)
-            lowest += step.price.cost(Usage(input_tokens=prompt_tokens, output_tokens=1))
-            likely += step.price.cost(Usage(input_tokens=prompt_tokens, output_tokens=half))
-            tokens += prompt_tokens + half
-            highest += step.worst_case()
 
     def scaled(total: int) -> int:
         return -(-total * records // len(samples))
 
+    by_step: dict[tuple[str, str], _Sums] = {}
+    for steps in samples:
+        for step in steps:
+            by_step.setdefault((step.step, step.model), _Sums()).add(step)
+    every = _Sums()
+    for sums in by_step.values():
+        every.tokens_in += sums.tokens_in
+        every.tokens_out += sums.tokens_out
+        every.lowest += sums.lowest
+        every.likely += sums.likely
+        every.highest += sums.highest
     return Estimate(
         records=records,
-        lowest_nano=scaled(lowest),
-        likely_nano=scaled(likely),
-        highest_nano=scaled(highest),
-        likely_tokens=scaled(tokens),
+        lowest_nano=scaled(every.lowest),
+        likely_nano=scaled(every.likely),
+        highest_nano=scaled(every.highest),
+        likely_tokens=scaled(every.tokens_in + every.tokens_out),
+        steps=tuple(
+            StepEstimate(
+                step=step,
+                model=model,
+                tokens_in=scaled(sums.tokens_in),
+                tokens_out=scaled(sums.tokens_out),
+                lowest_nano=scaled(sums.lowest),
+                likely_nano=scaled(sums.likely),
+                highest_nano=scaled(sums.highest),
+            )
+            for (step, model), sums in by_step.items()
+        ),
     )
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Of all samples."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    lowest: int = 0
+    likely: int = 0
+    highest: int = 0
+
+    def add(self, sample: StepSample) -> None:
+        price = sample.price
+        prompt = -(-sample.characters // CHARACTERS_PER_TOKEN)
+        half = -(-sample.max_tokens // 2)
+        self.tokens_in += prompt
+        self.tokens_out += half
+        self.lowest += price.cost(Usage(input_tokens=prompt, output_tokens=1))
+        self.likely += price.cost(Usage(input_tokens=prompt, output_tokens=half))
+        self.highest += sample.worst_case()

@@ -64,7 +64,7 @@ def inspect_seeds(rows: Iterable[Found], requirements: Sequence[str]) -> SeedRep
     for records, found in enumerate(rows, start=1):
         row, unread = found.row or {}, found.unread
         ids.add(seed_id(row, records - 1))
-        nulls.update(path for path in requirements if value_at(row, path, _NOTHING) is None)
+        nulls.update(null_paths(row, requirements))
         if records <= MAX_SAMPLED:
             for path, kind in _paths(row):
                 if path in types or len(types) < MAX_PATHS:
@@ -84,6 +84,21 @@ def inspect_seeds(rows: Iterable[Found], requirements: Sequence[str]) -> SeedRep
         problems=tuple(problems),
         total_problems=total,
     )
+
+
+def null_paths(row: Row, requirements: Sequence[str]) -> Iterator[str]:
+    """The required paths that lead to null: a prompt that prints one fails its record."""
+    return (path for path in requirements if value_at(row, path, _NOTHING) is None)
+
+
+def null_lines(nulls: Mapping[str, int], *, seeds: int) -> list[str]:
+    """How many of all seeds have a null on which path, for people."""
+    return [
+        f"{path} is null in {count} of {seeds} seeds: a prompt that prints it without a default"
+        " fails their records"
+        for path, count in nulls.items()
+        if count
+    ]
 
 
 def _problems(found: Found, requirements: Sequence[str]) -> Iterator[tuple[str | None, str]]:

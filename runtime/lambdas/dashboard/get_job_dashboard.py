@@ -8,6 +8,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
+from runtime.lambdas.step_view import StepView, step_views
 from runtime.service.access import own_job
 
 
@@ -19,6 +20,8 @@ class JobDashboard(ApiModel):
     num_records: int
     records_generated: int
     failed_records: int
+    service_failures: int
+    """Failed records that are tried again when the job goes on: the service failed, not they."""
     progress_percent: float
     """Records that are finished, generated or failed."""
     records_per_second: float | None
@@ -33,7 +36,11 @@ class JobDashboard(ApiModel):
     budget_limit: float
     budget_used_percent: float
     failures_by_kind: Mapping[str, int]
+    steps: Mapping[str, StepView]
+    """What the calls of each step did; empty for a job of before they were counted."""
     error_message: str | None
+    error_code: str | None
+    retry_after: Timestamp | None
     launch_error: str | None
     created_at: Timestamp
     started_at: Timestamp | None
@@ -59,6 +66,7 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
         num_records=job.config.num_records,
         records_generated=progress.records_generated,
         failed_records=progress.failed_records,
+        service_failures=progress.service_failures,
         progress_percent=_percent(_finished(job), job.config.num_records),
         records_per_second=rate,
         seconds_left=_seconds_left(job, rate),
@@ -71,7 +79,10 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
         budget_limit=to_usd(job.budget_nano),
         budget_used_percent=_percent(progress.cost_nano, job.budget_nano),
         failures_by_kind=dict(sorted(progress.failures_by_kind.items())),
+        steps=step_views(progress.steps),
         error_message=job.error_message,
+        error_code=job.error_code,
+        retry_after=job.retry_after,
         launch_error=job.launch_error,
         created_at=job.created_at,
         started_at=job.started_at,

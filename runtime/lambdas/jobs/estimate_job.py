@@ -1,5 +1,6 @@
 """POST /jobs/estimate: what a job would cost, before anything is spent. No model is called."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from pydantic import Field
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import to_usd
+from runtime.domain.money.estimate_text import LIKELY_ASSUMES
 from runtime.domain.seeds.path import check_seed_path
 from runtime.lambdas.fields import RecordCount, SeedPath, Uuid
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
@@ -27,6 +29,17 @@ class EstimateRequest(ApiModel):
     num_records: RecordCount
 
 
+class StepEstimateView(ApiModel):
+    """One step, for all records. Amounts are USD, tokens the likely ones."""
+
+    model: str
+    tokens_in: int
+    tokens_out: int
+    lowest_usd: float
+    likely_usd: float
+    highest_usd: float
+
+
 class EstimateView(ApiModel):
     """Amounts are USD."""
 
@@ -39,6 +52,10 @@ class EstimateView(ApiModel):
     highest_usd: float
     """Enough as a budget: outputs at full length, and a repair for every output with a schema."""
     likely_tokens: int
+    likely_assumes: str
+    """What the likely figures take for granted, for people."""
+    steps: Mapping[str, StepEstimateView]
+    """The same by step id."""
     template_version: int
     seeds_read: int
 
@@ -66,11 +83,23 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
     )
     return EstimateView(
         num_records=result.records,
-        models=list(dict.fromkeys(step.model for step in prepared.plan.steps)),
+        models=list(result.models),
         lowest_usd=to_usd(result.lowest_nano),
         likely_usd=to_usd(result.likely_nano),
         highest_usd=to_usd(result.highest_nano),
         likely_tokens=result.likely_tokens,
+        likely_assumes=LIKELY_ASSUMES,
+        steps={
+            each.step: StepEstimateView(
+                model=each.model,
+                tokens_in=each.tokens_in,
+                tokens_out=each.tokens_out,
+                lowest_usd=to_usd(each.lowest_nano),
+                likely_usd=to_usd(each.likely_nano),
+                highest_usd=to_usd(each.highest_nano),
+            )
+            for each in result.steps
+        },
         template_version=prepared.ref.version,
         seeds_read=seeds_read,
     )

@@ -8,6 +8,7 @@ from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel
 from runtime.lambdas.option_fields import shown, shows
+from runtime.lambdas.step_view import StepView, step_views
 
 
 class TemplateVersionView(ApiModel):
@@ -41,10 +42,19 @@ class JobView(ApiModel):
     budget_limit: float
     records_generated: int
     failed_records: int
+    service_failures: int
+    """Failed records that are tried again when the job goes on: the service failed, not they."""
+    failures_by_kind: Mapping[str, int]
     tokens_used: int
     cost_estimate: float
     """What the calls so far have cost."""
+    steps: Mapping[str, StepView]
+    """What the calls of each step did; empty for a job of before they were counted."""
     error_message: str | None
+    error_code: str | None
+    """What kind of error ended it, for programs."""
+    retry_after: Timestamp | None
+    """When it makes sense to resume it, at the earliest."""
     launch_error: str | None
     """Why no worker could be started the last time; it is tried again by itself."""
     created_at: Timestamp
@@ -75,9 +85,14 @@ def job_view(job: Job) -> JobView:
         budget_limit=to_usd(job.budget_nano),
         records_generated=job.progress.records_generated,
         failed_records=job.progress.failed_records,
+        service_failures=job.progress.service_failures,
+        failures_by_kind=dict(sorted(job.progress.failures_by_kind.items())),
         tokens_used=job.progress.tokens_used,
         cost_estimate=to_usd(job.progress.cost_nano),
+        steps=step_views(job.progress.steps),
         error_message=job.error_message,
+        error_code=job.error_code,
+        retry_after=job.retry_after,
         launch_error=job.launch_error,
         created_at=job.created_at,
         updated_at=job.updated_at,

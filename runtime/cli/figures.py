@@ -1,0 +1,70 @@
+"""What a job's calls did, as people read it: one line for each thing that happened, then a table of
+the steps. A run's summary and a job's status show the same.
+"""
+
+from collections.abc import Mapping
+
+from runtime.cli.output import plain, print_table
+from runtime.domain.jobs.job import Progress
+from runtime.domain.jobs.step_totals import StepTotals, sum_of
+from runtime.domain.money.amounts import usd
+
+
+def print_figures(progress: Progress) -> None:
+    """Print both; nothing of a job of before its calls were counted, but its failures."""
+    for line in count_lines(progress):
+        print(line)
+    if progress.steps:
+        print_table(_rows(progress.steps), _COLUMNS)
+
+
+def count_lines(progress: Progress) -> list[str]:
+    """One line for each thing that happened at all: failures, and what replies were like."""
+    total, lines = sum_of(progress.steps), []
+    if progress.failures_by_kind:
+        lines.append(_failures(progress))
+    if total.cut:
+        lines.append(f"cut at max_tokens: {_of(total.cut, 'reply', 'replies')}")
+    if total.repaired:
+        lines.append(f"repaired: {_of(total.repaired, 'reply', 'replies')} asked for again")
+    if total.refused:
+        lines.append(f"refused: {_of(total.refused, 'reply', 'replies')} without a usable answer")
+    if total.retried:
+        lines.append(f"retried: {_of(total.retried, 'call')} after failures of the service")
+    if total.presumed:
+        lines.append(
+            f"presumed: {_of(total.presumed, 'call')} that may have been billed,"
+            f" counted with {usd(total.presumed_nano)}"
+        )
+    return lines
+
+
+def _failures(progress: Progress) -> str:
+    """By kind, and how many are the service's: those are tried again."""
+    kinds = sorted(progress.failures_by_kind.items())
+    listed = ", ".join(f"{plain(kind)} {count}" for kind, count in kinds)
+    if not progress.service_failures:
+        return f"failures: {listed}"
+    own = progress.failed_records - progress.service_failures
+    return f"failures: {listed} ({own} of their own, {progress.service_failures} of the service)"
+
+
+def _of(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+_COLUMNS = ("step", "model", "calls", "tokens_in", "tokens_out", "cost")
+
+
+def _rows(steps: Mapping[str, StepTotals]) -> list[dict[str, object]]:
+    return [
+        {
+            "step": step,
+            "model": totals.model,
+            "calls": totals.calls,
+            "tokens_in": totals.tokens_in,
+            "tokens_out": totals.tokens_out,
+            "cost": usd(totals.cost_nano),
+        }
+        for step, totals in steps.items()
+    ]

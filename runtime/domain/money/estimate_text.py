@@ -1,0 +1,47 @@
+"""An estimate as people read it: the same lines before a run, before a submission and alone."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from runtime.domain.money.amounts import usd
+from runtime.domain.money.estimate import Estimate
+
+LIKELY_ASSUMES: Final = (
+    "4 characters of prompt a token, answers of half their max_tokens, and no repairs"
+)
+
+
+def estimate_lines(found: Estimate, *, models: Sequence[str]) -> list[str]:
+    """The three figures, each on a line, and what they are made of."""
+    return [
+        f"{found.records} records with {', '.join(models)}:",
+        f"  lowest   {usd(found.lowest_nano)}",
+        f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)",
+        f"  highest  {usd(found.highest_nano)}   (enough as a budget)",
+        *_details(found),
+    ]
+
+
+def estimate_notices(found: Estimate, *, models: Sequence[str], budget_nano: int) -> list[str]:
+    """What is said before a job begins: the figures beside its budget, and what they are made
+    of.
+    """
+    likely, highest = usd(found.likely_nano), usd(found.highest_nano)
+    costs = f"estimate: likely {likely}, at most {highest} with {', '.join(models)}"
+    return [
+        f"{costs}; the budget is {usd(budget_nano)}",
+        f"  lowest   {usd(found.lowest_nano)}",
+        *_details(found),
+    ]
+
+
+def _details(found: Estimate) -> list[str]:
+    """What "likely" assumes, and each step with its model."""
+    return [
+        f"  likely assumes {LIKELY_ASSUMES}",
+        *(
+            f"  {each.step} ({each.model}): likely {usd(each.likely_nano)}, at most"
+            f" {usd(each.highest_nano)}; about {each.tokens_in} tokens in, {each.tokens_out} out"
+            for each in found.steps
+        ),
+    ]
