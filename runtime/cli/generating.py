@@ -1,12 +1,12 @@
 """What `generate` and `demo` do with a request: run it, show how it goes, say how it ended."""
 
 import gc
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.cli.interruption import stopped_by_signals
+from runtime.cli.output import say
 from runtime.cli.report import report
 from runtime.datasets.observer import Shown
 from runtime.datasets.request import DatasetRequest
@@ -31,7 +31,7 @@ class RunOptions:
 def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
     """Generate the dataset, or go on where an earlier run stopped. The exit code."""
     for warning in request.seeds.rows.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     stop = StopRequest()
     outcome = run_dataset(
         request,

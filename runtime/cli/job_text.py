@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from runtime.cli.output import plain, print_json
+from runtime.cli.output import print_json, print_line
 from runtime.client.jobs import Job
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
@@ -14,7 +14,7 @@ def print_job(job: Job, *, json: bool) -> None:
         print_json(job.document)
         return
     for line in describe(job):
-        print(line)
+        print_line(line)
     print_next(job)
 
 
@@ -30,19 +30,19 @@ def describe(job: Job) -> list[str]:
         f"{job.job_id}  {job.status}",
         " · ".join(counted),
         f"template {job.template_id} version {job.template_version}",
-        f"seeds {plain(job.seed_data_path)}",
+        f"seeds {job.seed_data_path}",
         f"created {local_time(job.created_at)}{ended}",
     ]
     if job.error_message:
-        lines.append(f"error: {plain(job.error_message)}")
+        lines.append(f"error: {job.error_message}")
     if job.launch_error:
-        lines.append(f"not started yet: {plain(job.launch_error)}")
+        lines.append(f"not started yet: {job.launch_error}")
     return lines
 
 
 def print_next(job: Job) -> None:
     """The command that a user is likely to want now, on the last line."""
-    print(f"next: {next_command(job)}")
+    print_line(f"next: {next_command(job)}")
 
 
 def next_command(job: Job) -> str:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption, YesOption
-from runtime.cli.output import confirm, print_json
+from runtime.cli.output import confirm, print_json, print_line
 from runtime.cli.terminal import connect
 from runtime.client.jobs import delete_job, get_job
 from runtime.contract.exit_codes import EXIT_FAILED
@@ -28,5 +28,5 @@ def delete(
     if json:
         print_json({"job_id": found.job_id, "deleted": True})
     else:
-        print(f"{found.job_id} is deleted.")
+        print_line(f"{found.job_id} is deleted.")
     return 0

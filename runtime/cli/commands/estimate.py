@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import orjson
-
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     Backend,
@@ -14,6 +12,7 @@ from runtime.cli.options import (
     SeedsOption,
     TemplateArgument,
 )
+from runtime.cli.output import print_json, print_line
 from runtime.datasets.checks import estimate_dataset
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
@@ -46,9 +45,9 @@ def estimate(
         draws=draws,
     )
     if json:
-        print(orjson.dumps(found.document()).decode())
+        print_json(found.document())
         return
-    print(f"{found.records} records with {', '.join(found.models)}:")
-    print(f"  lowest   {usd(found.lowest_nano)}")
-    print(f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)")
-    print(f"  highest  {usd(found.highest_nano)}   (enough as a budget)")
+    print_line(f"{found.records} records with {', '.join(found.models)}:")
+    print_line(f"  lowest   {usd(found.lowest_nano)}")
+    print_line(f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)")
+    print_line(f"  highest  {usd(found.highest_nano)}   (enough as a budget)")

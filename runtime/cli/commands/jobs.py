@@ -6,7 +6,7 @@ import typer
 
 from runtime.cli.job_text import local_time
 from runtime.cli.options import JsonOption, LimitOption, ProfileOption
-from runtime.cli.output import print_json, print_table
+from runtime.cli.output import print_json, print_line, print_table
 from runtime.cli.terminal import connect
 from runtime.client.jobs import Job, list_jobs
 from runtime.domain.jobs.job import JobStatus
@@ -30,7 +30,7 @@ def jobs(
         print_json({"jobs": [job.document for job in found]})
         return
     if not found:
-        print("no jobs" if status is None else f"no jobs that are {status}")
+        print_line("no jobs" if status is None else f"no jobs that are {status}")
         return
     named = ("name",) if any(map(_name, found)) else ()
     columns = ("job", *named, "status", "records", "of", "failed", "cost", "budget", "created")

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from runtime.cli.job_text import describe, print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
-from runtime.cli.output import plain, print_json
+from runtime.cli.output import print_json, print_line
 from runtime.cli.terminal import connect
 from runtime.client.jobs import get_job, job_path
 from runtime.domain.money.amounts import from_usd, usd
@@ -23,7 +23,7 @@ def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
         return
     dashboard = api.get(f"/dashboard{job_path(job)}")
     for line in [*describe(found), *_figures(dashboard)]:
-        print(line)
+        print_line(line)
     print_next(found)
 
 
@@ -35,9 +35,9 @@ def _figures(dashboard: Mapping[str, Any]) -> list[str]:
         lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
     costs = dashboard["cost_by_model"].items()
     if costs:
-        shown = ", ".join(f"{plain(model)} {usd(from_usd(cost))}" for model, cost in costs)
+        shown = ", ".join(f"{model} {usd(from_usd(cost))}" for model, cost in costs)
         lines.append(f"cost by model: {shown}")
     failures = dashboard["failures_by_kind"].items()
     if failures:
-        lines.append(f"failures: {', '.join(f'{plain(kind)} {count}' for kind, count in failures)}")
+        lines.append(f"failures: {', '.join(f'{kind} {count}' for kind, count in failures)}")
     return lines

@@ -12,6 +12,7 @@ from runtime.cli.options import (
     PricesOption,
     TemplateArgument,
 )
+from runtime.cli.output import print_line, print_titled
 from runtime.datasets.checks import check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
@@ -34,20 +35,20 @@ def validate(
         template, seeds, prices=load_prices(prices), backend=str(backend), models=models
     )
     needs = ", ".join(found.needs) or "nothing"
-    print(f"{template}: {len(found.steps)} step(s), needs {needs} of every seed")
+    print_line(f"{template}: {len(found.steps)} step(s), needs {needs} of every seed")
     for step in found.steps:
         form = f", schema by {step.schema_by}" if step.schema_by else ""
-        print(f"  {step.id}: {step.model}, at most {step.max_tokens} tokens{form}")
+        print_line(f"  {step.id}: {step.model}, at most {step.max_tokens} tokens{form}")
         if step.schema_reason is not None:
-            print(f"    in the prompt only: {step.schema_reason}")
+            print_line(f"    in the prompt only: {step.schema_reason}")
     if found.seeds is None:
         return
-    print(f"{seeds}: {found.seeds} seeds, each has what the template needs")
+    print_line(f"{seeds}: {found.seeds} seeds, each has what the template needs")
     for needed, kinds in found.types.items():
-        print(f"  {needed}: {' or '.join(kinds)}")
+        print_line(f"  {needed}: {' or '.join(kinds)}")
     for warning in found.warnings:
-        print(f"warning: {warning}")
+        print_line(f"warning: {warning}")
     for step in found.steps:
         if step.system:
-            print(f"\n── {step.id}: system ──\n{step.system}")
-        print(f"\n── {step.id}: prompt ──\n{step.prompt}")
+            print_titled(f"{step.id}: system", step.system)
+        print_titled(f"{step.id}: prompt", step.prompt or "")
