@@ -1,16 +1,24 @@
 """Jobs of the API: what a client knows of one, and what can be asked of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from runtime.client.http import ApiClient, segment
-from runtime.domain.errors import ConfigurationError, NotFoundError
+from runtime.client.http import ApiClient, segment, understood
+from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
 from runtime.domain.money.amounts import from_usd, usd_decimal
+
+SHORTEST_BEGINNING: Final = 4
+"""Characters of an id that may stand for it."""
+
+_BEGINNING: Final = re.compile(r"[0-9a-f][0-9a-f-]{0,34}")
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,14 +46,14 @@ class Job:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """A job from an answer. Raises `ConfigurationError` for one that is not understood."""
-        try:
+        with understood("a job"):
             config, ended = document["config"], document["completed_at"]
             return cls(
-                job_id=document["job_id"],
+                job_id=_id_of(document["job_id"]),
                 status=JobStatus(document["status"]),
-                template_id=config["template_id"],
+                template_id=str(config["template_id"]),
                 template_version=config["template_version"],
-                seed_data_path=config["seed_data_path"],
+                seed_data_path=str(config["seed_data_path"]),
                 num_records=config["num_records"],
                 budget_nano=from_usd(document["budget_limit"]),
                 progress=Progress(
@@ -60,10 +68,6 @@ class Job:
                 launch_error=document["launch_error"],
                 document=document,
             )
-        except (ArithmeticError, KeyError, TypeError, ValueError) as exc:
-            raise ConfigurationError(
-                "the API's answer is not a job that this version understands: update seedwright"
-            ) from exc
 
     @property
     def ended(self) -> bool:
@@ -104,9 +108,34 @@ def job_path(job_id: str) -> str:
     return f"/jobs/{segment(job_id)}"
 
 
+def find_job_id(api: ApiClient, given: str) -> str:
+    """The id of the caller's job that `given` is the beginning of; a whole id is asked about
+    nowhere.
+
+    Raises `InputError` for a beginning that is too short or of several jobs, `NotFoundError` for
+    one of none. What is no such beginning is left to the API, which refuses it.
+    """
+    start = given.strip().lower()
+    if is_uuid(start) or not _BEGINNING.fullmatch(start):
+        return start if is_uuid(start) else given
+    if len(start) < SHORTEST_BEGINNING:
+        raise InputError(
+            f"{start!r} is too short: use {SHORTEST_BEGINNING} or more characters of the job's id"
+        )
+    found = [job.job_id for job in list_jobs(api) if job.job_id.startswith(start)]
+    if not found:
+        raise NotFoundError(f"no job of yours begins with {start!r}: see `seedwright jobs`")
+    if len(found) > 1:
+        shown = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
+        raise InputError(f"{len(found)} jobs begin with {start!r}: use more of the id ({shown})")
+    return found[0]
+
+
 def get_job(api: ApiClient, job_id: str) -> Job:
-    """A job by its id. Raises `NotFoundError`."""
-    return Job.of(api.get(job_path(job_id)))
+    """A job by its id, or by a beginning that no other has. Raises `NotFoundError`, and what
+    `find_job_id` raises.
+    """
+    return Job.of(api.get(job_path(find_job_id(api, job_id))))
 
 
 def list_jobs(
@@ -120,7 +149,7 @@ def cancel_job(api: ApiClient, job_id: str) -> Cancellation:
     """Cancel, and never delete: the API is asked for exactly that. Raises `NotFoundError`,
     `ConflictError` for a job that has ended.
     """
-    reply = api.call("DELETE", f"{job_path(job_id)}?action=cancel")
+    reply = api.call("DELETE", f"{job_path(find_job_id(api, job_id))}?action=cancel")
     return Cancellation(job=Job.of(reply.body), stopping=reply.status == HTTPStatus.ACCEPTED)
 
 
@@ -130,7 +159,7 @@ def resume_job(api: ApiClient, job_id: str, *, budget_nano: int | None = None) -
     """
     body = {} if budget_nano is None else {"budget_limit": usd_decimal(budget_nano)}
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.
-    return Job.of(api.post(f"{job_path(job_id)}/resume", body))
+    return Job.of(api.post(f"{job_path(find_job_id(api, job_id))}/resume", body))
 
 
 def delete_job(api: ApiClient, job_id: str) -> None:
@@ -138,4 +167,10 @@ def delete_job(api: ApiClient, job_id: str) -> None:
     earlier request may have been lost. Raises `ConflictError` for a job that has not ended.
     """
     with suppress(NotFoundError):
-        api.call("DELETE", f"{job_path(job_id)}?action=delete")
+        api.call("DELETE", f"{job_path(find_job_id(api, job_id))}?action=delete")
+
+
+def _id_of(text: str) -> str:
+    if not is_uuid(text):
+        raise ValueError(text)
+    return text.lower()

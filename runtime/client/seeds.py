@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.client.connection import Connection
-from runtime.client.http import ApiClient
+from runtime.client.http import ApiClient, understood
 from runtime.client.observer import Observer
 from runtime.client.transfer import MemoryFile, Source, size_text
 from runtime.domain.errors import InputError, SeedError, TooLargeError
@@ -51,14 +51,15 @@ def upload_seeds(connection: Connection, source: Source, observer: Observer) -> 
     if size == 0:
         raise SeedError(f"{source}: there are no seeds in it")
     form = connection.api.post("/seed-data/upload-url", {"filename": source.name}, repeatable=True)
-    if size > form["max_bytes"]:
-        raise TooLargeError(
-            f"{source}: {size_text(size)}; the limit is {size_text(form['max_bytes'])}"
-        )
+    with understood("a place for an upload"):
+        key, url, most = str(form["s3_key"]), str(form["url"]), int(form["max_bytes"])
+        fields = {str(name): str(value) for name, value in form["fields"].items()}
+    if size > most:
+        raise TooLargeError(f"{source}: {size_text(size)}; the limit is {size_text(most)}")
     with observer.transfer(source.name, size) as on_bytes:
-        connection.transfer().upload(form["url"], form["fields"], source, on_bytes)
+        connection.transfer().upload(url, fields, source, on_bytes)
     observer.notice(f"uploaded {source.name} ({size_text(size)})")
-    return str(form["s3_key"])
+    return key
 
 
 def size_of(source: Source) -> int:
@@ -79,10 +80,12 @@ def size_of(source: Source) -> int:
 def check_seeds(api: ApiClient, key: str, *, template_id: str | None) -> None:
     """Let the API read uploaded seeds. Raises `SeedError` with the first problems."""
     found = validate_seeds(api, key, template_id=template_id)
-    if not found["valid"]:
+    with understood("a report on seeds"):
+        if found["valid"]:
+            return
         shown = problem_lines(found)[:MAX_SHOWN]
         more = found["total_problems"] - len(shown)
-        raise SeedError("; ".join([*shown, f"{more} more like this"] if more else shown))
+    raise SeedError("; ".join([*shown, f"{more} more like this"] if more else shown))
 
 
 def validate_seeds(api: ApiClient, key: str, *, template_id: str | None) -> Any:

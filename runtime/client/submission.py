@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import orjson
 
 from runtime.client.connection import Connection, state_folder
+from runtime.client.http import understood
 from runtime.client.jobs import Job
 from runtime.client.observer import Observer
 from runtime.client.pending import JobRequest, Pending
@@ -201,10 +202,12 @@ def _report_estimate(
         {**{name: body[name] for name in asked}, **asked_document(*decisive)},
         repeatable=True,
     )
-    likely, highest = from_usd(found["likely_usd"]), from_usd(found["highest_usd"])
+    with understood("an estimate"):
+        likely, highest = from_usd(found["likely_usd"]), from_usd(found["highest_usd"])
+        models = ", ".join(found["models"])
     budget = parse_usd(body["budget_limit"])
     observer.notice(
-        f"estimate: likely {usd(likely)}, at most {usd(highest)} with {', '.join(found['models'])};"
+        f"estimate: likely {usd(likely)}, at most {usd(highest)} with {models};"
         f" the budget is {usd(budget)}"
     )
     if budget < likely and body["allow_partial"]:

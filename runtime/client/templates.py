@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.client.http import ApiClient, segment
+from runtime.client.http import ApiClient, segment, understood
 from runtime.domain.errors import TemplateError
 from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.template import Template
@@ -70,9 +70,13 @@ def latest_template(api: ApiClient, template_id: str) -> TemplateInApi:
 
 
 def _of(view: Any, *, change: str | None = None) -> TemplateInApi:
-    return TemplateInApi(
-        template_id=view["template_id"], version=view["version"], name=view["name"], change=change
-    )
+    with understood("a template"):
+        return TemplateInApi(
+            template_id=str(view["template_id"]),
+            version=view["version"],
+            name=str(view["name"]),
+            change=change,
+        )
 
 
 def _normal(document: Any) -> Any:
