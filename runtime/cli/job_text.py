@@ -6,6 +6,7 @@ from runtime.cli.output import print_json, print_line
 from runtime.client.jobs import Job
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
+from runtime.domain.wording import counted
 
 
 def print_job(job: Job, *, json: bool) -> None:
@@ -20,15 +21,15 @@ def print_job(job: Job, *, json: bool) -> None:
 
 def describe(job: Job) -> list[str]:
     """A job in some lines."""
-    counted = (
+    figures = (
         f"{job.records_generated} of {job.num_records} records, {job.failed_records} failed",
         f"{usd(job.cost_nano)} of {usd(job.budget_nano)}",
-        f"{job.tokens_used} tokens",
+        counted(job.tokens_used, "token"),
     )
     ended = f" · ended {local_time(job.completed_at)}" if job.completed_at else ""
     lines = [
         f"{job.job_id}  {job.status}",
-        " · ".join(counted),
+        " · ".join(figures),
         f"template {job.template_id} version {job.template_version}",
         f"seeds {job.seed_data_path}",
         f"created {local_time(job.created_at)}{ended}",

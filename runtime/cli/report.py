@@ -12,6 +12,7 @@ from runtime.datasets.outcome import Outcome
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
 from runtime.domain.plain_text import plain_lines
+from runtime.domain.wording import counted
 
 MAX_CELL_CHARACTERS: Final = 400
 
@@ -37,13 +38,13 @@ def _print_summary(outcome: Outcome) -> None:
     print_line(
         f"{outcome.saved_text}, {progress.failed_records} failed · "
         f"{usd(progress.cost_nano)} of {usd(outcome.request.budget_nano)} · "
-        f"{progress.tokens_used} tokens"
+        f"{counted(progress.tokens_used, 'token')}"
     )
     if outcome.was_complete:
         print_line(f"{outcome.folder} was complete before: nothing was generated")
     elif outcome.generated_now:
         print_line(
-            f"this run: {outcome.generated_now} records in {outcome.seconds:.1f} s "
+            f"this run: {counted(outcome.generated_now, 'record')} in {outcome.seconds:.1f} s "
             f"({outcome.records_per_second:.1f} records/s, "
             f"{outcome.tokens_per_second:.0f} tokens/s)"
         )

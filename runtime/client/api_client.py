@@ -115,7 +115,9 @@ class Client:
         return list(list_jobs(self._api, status=wanted, limit=limit))
 
     def job(self, job: Job | str) -> Job:
-        """A job as it is now, by its id. Raises `NotFoundError`."""
+        """A job as it is now, by its id or the beginning of one, as in every method. Raises
+        `NotFoundError`, `InputError` for a beginning of several.
+        """
         return get_job(self._api, _id(job))
 
     def watch(self, job: Job | str, on_progress: Callable[[Job], object] | None = None) -> Job:

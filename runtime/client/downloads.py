@@ -24,6 +24,7 @@ from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError
 from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import MAX_RECORDS, JobStatus
 from runtime.domain.jobs.record import index_of
+from runtime.inputs.files import check_folder
 
 PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"
@@ -81,6 +82,7 @@ def download_job(
     Raises `InputError` when there are no records yet, `NotFoundError`, `StorageError`,
     `ConfigurationError` for files that no job has.
     """
+    folder = None if out is None else check_folder(out, "--out")
     job_id = find_job_id(connection.api, job_id)
     path = f"{job_path(job_id)}/download"
     first = connection.api.get(path)
@@ -90,7 +92,7 @@ def download_job(
         whole = [each["kind"] == _DATASET for each in first["files"]]
     if not whole:
         raise InputError(f"job {job_id} is {status} and has no records yet")
-    folder = out or Path("datasets") / _folder_name(job_id)
+    folder = folder or Path("datasets") / _folder_name(job_id)
     files = _files(connection, path, first)
     if whole[0]:
         saved = _save_dataset(connection, files, folder, observer)

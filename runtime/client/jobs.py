@@ -166,8 +166,9 @@ def delete_job(api: ApiClient, job_id: str) -> None:
     """Delete an ended job with its data. One that is gone already is fine: the answer to an
     earlier request may have been lost. Raises `ConflictError` for a job that has not ended.
     """
+    path = job_path(find_job_id(api, job_id))
     with suppress(NotFoundError):
-        api.call("DELETE", f"{job_path(find_job_id(api, job_id))}?action=delete")
+        api.call("DELETE", f"{path}?action=delete")
 
 
 def _id_of(text: str) -> str:

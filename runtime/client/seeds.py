@@ -9,6 +9,7 @@ from runtime.client.observer import Observer
 from runtime.client.transfer import MemoryFile, Source, size_text
 from runtime.domain.errors import InputError, SeedError, TooLargeError
 from runtime.domain.seeds.seeds import check_suffix
+from runtime.inputs.files import is_url, no_such_file
 from runtime.inputs.seeds import IN_MEMORY, SeedFile, SeedSource, lines_of
 
 SEED_PREFIX: Final = "seed-data/"
@@ -34,7 +35,11 @@ def seed_source(seeds: Any) -> Source | str:
         if Path(seeds).is_file():
             return Path(seeds)
         if not seeds.startswith(SEED_PREFIX):
-            raise InputError(f"{seeds}: no such file, and not a key of uploaded seeds")
+            raise InputError(
+                no_such_file(seeds)
+                if is_url(seeds)
+                else f"{seeds}: no such file, and not a key of uploaded seeds"
+            )
         return seeds
     if isinstance(seeds, SeedFile):
         return seeds
@@ -68,6 +73,8 @@ def size_of(source: Source) -> int:
         return len(source.body)
     if isinstance(source, SeedFile):
         return source.size
+    if is_url(source) and not source.exists():
+        raise InputError(no_such_file(source))
     try:
         size = source.stat().st_size
     except OSError as exc:

@@ -48,6 +48,7 @@ from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import asked_document, options_document
 from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
+from runtime.domain.wording import sentence
 from runtime.inputs.options import check_count
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
@@ -227,7 +228,7 @@ def _send(connection: Connection, request: JobRequest, pending: Pending) -> Job:
         )
     except StorageUnavailableError as exc:
         raise StorageUnavailableError(
-            f"{exc}. Run the same command again: it creates no second job"
+            f"{sentence(exc)} Run the same command again: it creates no second job"
         ) from exc
     except (InputError, ForbiddenError, NotFoundError, ConflictError, LimitError):
         pending.forget()  # nothing was created, and the next attempt may be another one

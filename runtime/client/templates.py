@@ -64,6 +64,15 @@ def ensure_template(api: ApiClient, template: Template) -> TemplateInApi:
     return _of(changed.body, change=f"changed, now version {changed.body['version']}")
 
 
+def template_names(api: ApiClient) -> dict[str, str]:
+    """The names of the caller's own templates, by their ids."""
+    with understood("a list of templates"):
+        return {
+            str(each["template_id"]): str(each["name"])
+            for each in api.items("/templates", "templates")
+        }
+
+
 def latest_template(api: ApiClient, template_id: str) -> TemplateInApi:
     """The template of an id at its latest version. Raises `NotFoundError`."""
     return _of(api.get(template_path(template_id)))

@@ -29,6 +29,7 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.engine.dry_run import render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.inputs.files import check_folder
 from runtime.models.registry import open_models
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
@@ -55,9 +56,9 @@ def run_dataset(
     Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
     the disk fails; how the job itself ended is in the outcome.
     """
-    folder = DatasetFolder(out)
+    folder = DatasetFolder(check_folder(out, "--out"))
     check_writable(out)
-    request = folder.check(request)
+    # Before the folder: a model that nobody knows is not what makes another dataset.
     make_plan(
         request.template,
         prices,
@@ -65,6 +66,7 @@ def run_dataset(
         model=request.models.model,
         on=SystemClock().now().date(),
     )
+    request = folder.check(request)
     with TemplateEngine() as templates:
         templates.start()  # its process starts while the model's client is made
         calls, models = open_models(request.backend, concurrency)

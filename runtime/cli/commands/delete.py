@@ -7,6 +7,7 @@ from runtime.cli.output import confirm, print_json, print_line
 from runtime.cli.terminal import connect
 from runtime.client.jobs import delete_job, get_job
 from runtime.contract.exit_codes import EXIT_FAILED
+from runtime.domain.wording import counted
 
 EXAMPLE: Final = f"Example: seedwright delete {EXAMPLE_JOB} --yes"
 
@@ -21,10 +22,10 @@ def delete(
     """Delete a job that has ended, with its dataset. This can't be undone."""
     api = connect(profile).api
     found = get_job(api, job)
-    question = f"Delete job {found.job_id} with its {found.records_generated} records?"
+    question = f"Delete job {found.job_id} with its {counted(found.records_generated, 'record')}?"
     if not confirm(question, yes=yes):
         return EXIT_FAILED
-    delete_job(api, job)
+    delete_job(api, found.job_id)
     if json:
         print_json({"job_id": found.job_id, "deleted": True})
     else:

@@ -4,7 +4,7 @@ from typing import Final
 
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
-    Backend,
+    PRICED,
     BackendOption,
     CountOption,
     JsonOption,
@@ -18,6 +18,7 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.amounts import usd
+from runtime.domain.wording import counted
 
 EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
 
@@ -29,7 +30,7 @@ def estimate(
     num_records: CountOption,
     models: ModelChoice,
     draws: Draws,
-    backend: BackendOption = Backend.BEDROCK,
+    backend: BackendOption = PRICED,
     prices: PricesOption = None,
     *,
     json: JsonOption = False,
@@ -47,7 +48,9 @@ def estimate(
     if json:
         print_json(found.document())
         return
-    print_line(f"{found.records} records with {', '.join(found.models)}:")
+    print_line(f"{counted(found.records, 'record')} with {', '.join(found.models)}:")
     print_line(f"  lowest   {usd(found.lowest_nano)}")
-    print_line(f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)")
+    print_line(
+        f"  likely   {usd(found.likely_nano)}   (about {counted(found.likely_tokens, 'token')})"
+    )
     print_line(f"  highest  {usd(found.highest_nano)}   (enough as a budget)")

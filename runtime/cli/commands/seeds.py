@@ -12,6 +12,7 @@ from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.seeds import problem_lines, upload_seeds, validate_seeds
 from runtime.client.transfer import size_text
 from runtime.contract.exit_codes import EXIT_BAD_INPUT
+from runtime.domain.wording import counted
 
 app = group_app("Seed files at the API: upload, list, validate.", example="seeds upload seeds.csv")
 
@@ -68,8 +69,8 @@ def validate(
     if json:
         print_json(found)
     else:
-        state = "valid" if found["valid"] else f"{found['total_problems']} problems"
-        print_line(f"{key}: {found['records']} seeds, {state}")
+        state = "valid" if found["valid"] else counted(found["total_problems"], "problem")
+        print_line(f"{key}: {counted(found['records'], 'seed')}, {state}")
         print_line(f"a template can read: {', '.join(found['paths'])}")
         for line in problem_lines(found):
             print_line(line)

@@ -21,7 +21,7 @@ def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
     if json:
         print_json(found.document)
         return
-    dashboard = api.get(f"/dashboard{job_path(job)}")
+    dashboard = api.get(f"/dashboard{job_path(found.job_id)}")
     for line in [*describe(found), *_figures(dashboard)]:
         print_line(line)
     print_next(found)

@@ -36,6 +36,7 @@ from runtime.disk import replacing
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.money.amounts import from_usd, usd
 from runtime.domain.templates.document import document_of
+from runtime.inputs.files import check_folder
 from runtime.inputs.templates import read_text
 
 app = group_app(
@@ -212,7 +213,7 @@ def export(
     if out is None:
         print_exactly(text.rstrip("\n"))
         return
-    with replacing(out) as file:
+    with replacing(check_folder(out, "--out")) as file:
         file.write(f"{text.rstrip()}\n".encode())
     print_line(out)
 
