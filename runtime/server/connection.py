@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from io import BufferedReader
 from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -25,6 +26,7 @@ from runtime.domain.errors import SeedwrightError, TooLargeError
 from runtime.domain.ports import Clock, ObjectStore
 from runtime.local.links import OBJECTS_PATH, LocalLinks
 from runtime.server.gateway import HttpRequest, gateway_event
+from runtime.server.reading import HEAD_SECONDS, TimedReader
 from runtime.server.refusals import (
     RefusalError,
     bad_request,
@@ -40,6 +42,8 @@ MAX_BODY_BYTES: Final = 10 * 2**20
 """Of a request to an operation, as with API Gateway; the operations take less."""
 
 _COPY_BYTES: Final = 256 * 1024
+_MAX_DIGITS: Final = 100
+"""Of a number of bytes; one that is longer is not meant."""
 _LINGER_BYTES: Final = 16 * 2**20
 _LINGER_SECONDS: Final = 2.0
 _BEARER: Final = "bearer "
@@ -100,6 +104,7 @@ class Connection(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"
     timeout: ClassVar[float | None] = 30.0
     """Seconds without a byte after which a connection is given up."""
+    head_seconds: ClassVar[float] = HEAD_SECONDS
     wbufsize = _COPY_BYTES
 
     service: Service
@@ -107,9 +112,21 @@ class Connection(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self._reader = TimedReader(
+            self.connection, idle_seconds=self.timeout, head_seconds=self.head_seconds
+        )
+        self.rfile.close()
+        self.rfile = BufferedReader(self._reader, _COPY_BYTES)
         self._unread = 0
         """Bytes of the request's body that are still on the connection; -1: nobody knows."""
         self._answered = False
+
+    def handle_one_request(self) -> None:
+        self._reader.expect_head()
+        super().handle_one_request()
+
+    def answering(self) -> None:
+        """The request has been read, or needs not be: the rest is up to this server."""
 
     # ── requests ───────────────────────────────────────────────────────────────────────────────
 
@@ -118,6 +135,7 @@ class Connection(BaseHTTPRequestHandler):
         `OSError`.
         """
         self._unread, self._answered = -1, False
+        self._reader.expect_body()
         try:
             path, query = self._target()
             self._unread = self._body_length()
@@ -168,7 +186,8 @@ class Connection(BaseHTTPRequestHandler):
                 HTTPStatus.LENGTH_REQUIRED, "length_required", "send the body with its length"
             )
         given = self.headers.get_all("content-length", ["0"])
-        if len(set(given)) != 1 or not (given[0].isascii() and given[0].isdigit()):
+        number = given[0].isascii() and given[0].isdigit() and len(given[0]) <= _MAX_DIGITS
+        if len(set(given)) != 1 or not number:
             raise bad_request("the content-length is not a number of bytes")
         return int(given[0])
 
@@ -214,6 +233,7 @@ class Connection(BaseHTTPRequestHandler):
             now=self.service.clock.now(),
             claims=self.service.claims_of(token),
         )
+        self.answering()
         answer = self.service.dispatch(method, path, event)
         body = str(answer.get("body") or "").encode()
         headers = [(str(name), str(value)) for name, value in answer.get("headers", {}).items()]
@@ -268,6 +288,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def _send_head(self, status: HTTPStatus, headers: Sequence[tuple[str, str]], size: int) -> None:
         self._answered = True
+        self.answering()
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -292,7 +313,7 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile.flush()
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(_LINGER_SECONDS)
+            self._reader.expect_end(_LINGER_SECONDS)
             left = _LINGER_BYTES
             while left > 0 and (chunk := self.rfile.read1(_COPY_BYTES)):
                 left -= len(chunk)
