@@ -27,8 +27,10 @@ from typing import Any, Final, Self
 
 from runtime.domain.errors import ConfigurationError
 from runtime.local.api import LocalApi
-from runtime.server.connection import MAX_BODY_BYTES, Connection, Dispatch, Service, one_token
+from runtime.server.connection import Connection
+from runtime.server.pages import Page
 from runtime.server.reading import HEAD_SECONDS
+from runtime.server.service import MAX_BODY_BYTES, Dispatch, Service, one_token
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +155,7 @@ class ApiServer:
         methods_of: Callable[[str], Sequence[str]],
         token: str,
         user: str,
+        pages: Mapping[str, Page] | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         idle_seconds: float = IDLE_SECONDS,
         head_seconds: float = HEAD_SECONDS,
@@ -167,6 +170,7 @@ class ApiServer:
             clock=api.clock,
             new_id=api.new_id,
             is_own_name=listener.is_own_name,
+            pages=pages or {},
             max_body_bytes=max_body_bytes,
         )
         members = {"service": service, "timeout": idle_seconds, "head_seconds": head_seconds}

@@ -21,6 +21,7 @@ from runtime.domain.models.price_table import load_prices
 from runtime.models.registry import open_models
 from runtime.server.data_folder import DataFolder, default_data_folder
 from runtime.server.listener import ApiServer, Listener
+from runtime.server.pages import pages_of
 from runtime.server.processes import WorkerProcess
 from runtime.server.worker import WorkerOrder
 
@@ -67,6 +68,7 @@ class LocalServer:
             methods_of=methods_of,
             token=folder.token(),
             user=LOCAL_USER,
+            pages=pages_of(listener.base_url, _openapi),
         )
 
     @property
@@ -134,6 +136,12 @@ def open_server(
             )
             stack.enter_context(closing(service))
             yield LocalServer(options, folder, profile, listener, service, worker)
+
+
+def _openapi() -> bytes:
+    from runtime.lambdas.openapi import render  # noqa: PLC0415 - few ask for it
+
+    return render()
 
 
 def _listen(options: ServeOptions) -> Listener:
