@@ -56,7 +56,7 @@ def next_command(job: Job) -> str:
         case JobStatus.BUDGET_EXCEEDED:
             return f"seedwright resume {job.job_id} --budget USD"
         case JobStatus.DELETING:
-            return f"seedwright delete {job.job_id}"
+            return f"seedwright status {job.job_id}"
         case _:
             return f"seedwright resume {job.job_id}"
 

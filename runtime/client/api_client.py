@@ -157,7 +157,8 @@ class Client:
         return resume_job(self._api, _id(job), budget_nano=limit)
 
     def delete(self, job: Job | str) -> None:
-        """Delete a job that has ended, with its dataset. This can't be undone.
+        """Delete a job that has ended, with its dataset. This can't be undone. A large one is
+        DELETING for some minutes before it is gone.
 
         Raises `ConflictError` for a job that has not ended. A job that is gone is fine.
         """

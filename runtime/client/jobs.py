@@ -162,13 +162,15 @@ def resume_job(api: ApiClient, job_id: str, *, budget_nano: int | None = None) -
     return Job.of(api.post(f"{job_path(find_job_id(api, job_id))}/resume", body))
 
 
-def delete_job(api: ApiClient, job_id: str) -> None:
-    """Delete an ended job with its data. One that is gone already is fine: the answer to an
-    earlier request may have been lost. Raises `ConflictError` for a job that has not ended.
+def delete_job(api: ApiClient, job_id: str) -> bool:
+    """Delete an ended job with its data. Whether it is gone: the API goes on with what takes long.
+    One that is gone already is fine: the answer to an earlier request may have been lost. Raises
+    `ConflictError` for a job that has not ended.
     """
     path = job_path(find_job_id(api, job_id))
     with suppress(NotFoundError):
-        api.call("DELETE", f"{path}?action=delete")
+        return api.call("DELETE", f"{path}?action=delete").status != HTTPStatus.ACCEPTED
+    return True
 
 
 def _id_of(text: str) -> str:

@@ -54,6 +54,7 @@ class LocalServer:
         worker: WorkerProcess,
     ) -> None:
         from runtime.lambdas.router import methods_of  # noqa: PLC0415
+        from runtime.server.deletions import Deletions  # noqa: PLC0415 - as the next one
         from runtime.server.dispatch import LocalDispatch  # noqa: PLC0415 - after logging is set up
 
         self.options = options
@@ -61,6 +62,7 @@ class LocalServer:
         self.profile = profile
         """What leads a client here."""
         self._worker = worker
+        self._deletions = Deletions(service.api)
         self._server = ApiServer(
             listener,
             api=service.api,
@@ -80,6 +82,7 @@ class LocalServer:
         """Answer requests. Raises `ConfigurationError` when the worker can't work."""
         self._worker.wait_until_ready()
         self._server.start()
+        self._deletions.start()
 
     def save_profile(self) -> bool:
         """Store the profile that leads here; whether commands use it when none is named: who is
@@ -93,6 +96,7 @@ class LocalServer:
     def stop(self) -> None:
         """Finish the answers and the model calls that are on their way, and save."""
         self._server.stop()
+        self._deletions.stop()
         self._worker.stop()
 
     def kill_worker(self) -> None:

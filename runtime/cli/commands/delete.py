@@ -25,9 +25,11 @@ def delete(
     question = f"Delete job {found.job_id} with its {counted(found.records_generated, 'record')}?"
     if not confirm(question, yes=yes):
         return EXIT_FAILED
-    delete_job(api, found.job_id)
+    gone = delete_job(api, found.job_id)
     if json:
-        print_json({"job_id": found.job_id, "deleted": True})
-    else:
+        print_json({"job_id": found.job_id, "deleted": gone})
+    elif gone:
         print_line(f"{found.job_id} is deleted.")
+    else:
+        print_line(f"{found.job_id} has much data: the API goes on deleting it.")
     return 0
