@@ -125,7 +125,7 @@ class Client:
 
         `on_progress` is called by this thread with the job as it was last read: at the beginning,
         every few seconds, and at the end. What it raises ends the watching and not the job. An API
-        that is away is asked for ten minutes. Raises `NotFoundError`.
+        that goes away is asked for ten minutes. Raises `NotFoundError`.
         """
         observer = _Watching(self._observer, on_progress)
         return watch_job(self._api, self.job(job), observer)
