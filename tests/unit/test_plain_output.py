@@ -13,9 +13,11 @@ from runtime.cli.main import run
 from runtime.cli.report import show_records
 from runtime.client import http as client_module
 from runtime.domain.plain_text import plain_line, plain_lines
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.command import write_inputs
 from tests.fixtures.fake_api import JOB, TEMPLATE, FakeApi
 from tests.fixtures.hostile_api import HOSTILE, be_hostile
+from tests.fixtures.local_api import TOKEN, served_api
 from tests.fixtures.scripted_server import refusal, scripted_server
 
 
@@ -166,3 +168,39 @@ def test_e7_keys_of_an_output_are_no_markup(capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert_plain(said, lines=False)
     assert all(each in said for each in ("[/x]", "[/y]", "[/z]", "[link=http"))
+
+
+def test_e7_what_is_stored_at_a_real_server_is_shown_as_plain_text(
+    tmp_path: Path,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fragments, prompts and refusals of the handlers themselves."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    named = orjson.dumps(HOSTILE).decode()
+    document = {
+        "name": "x",
+        "description": HOSTILE,
+        "fragments": {HOSTILE: HOSTILE},
+        "steps": [{"id": "t", "prompt": f"{{% include {named} %}}{HOSTILE}", "system": HOSTILE}],
+    }
+    (tmp_path / "t.json").write_bytes(orjson.dumps(document))
+    (tmp_path / "seeds.jsonl").write_bytes(orjson.dumps({HOSTILE: HOSTILE}))
+    (tmp_path / "bad.json").write_bytes(orjson.dumps({**document, "name": HOSTILE, HOSTILE: 1}))
+    with served_api(tmp_path / "data", clock) as (listener, _):
+        monkeypatch.setenv("SEEDWRIGHT_API_URL", listener.base_url)
+        monkeypatch.setenv("SEEDWRIGHT_TOKEN", TOKEN)
+        for command in (
+            ["templates", "import", "t.json"],
+            ["templates", "import", "bad.json"],
+            ["templates", "list"],
+            ["seeds", "validate", "seeds.jsonl"],
+            ["status", HOSTILE],
+            ["templates", "show", HOSTILE],
+        ):
+            run(command)
+            said = capsys.readouterr()
+            assert said.out or said.err
+            assert_plain(said.out + said.err)
