@@ -158,11 +158,14 @@ class S3Objects:
         while chunk := list(islice(remaining, _DELETE_KEYS)):
             self._delete([{"Key": key} for key in chunk])
 
-    def delete_all(self, prefix: str) -> None:
+    def delete_all(self, prefix: str, *, enough: Callable[[], bool] = lambda: False) -> bool:
         # Always the first page: what was on it is gone when the next one is read, and what others
         # write meanwhile is found too.
         while found := self._first_versions(prefix):
             self._delete(found)
+            if enough():
+                return not self._first_versions(prefix)
+        return True
 
     def _first_versions(self, prefix: str) -> "Sequence[ObjectIdentifierTypeDef]":
         """Some versions of objects below `prefix`, delete markers included; empty: none is left."""

@@ -112,6 +112,18 @@ class DynamoWorkCatalog:
             raise no_work(work_id)
         return not isinstance(outcome, Refused)
 
+    def begin_deletion(self, work_id: str) -> bool:
+        outcome = self._table.update(
+            {"work_id": work_id},
+            set_="#status = :deleting",
+            # Excludes a worker that still writes, and half an item of work that is gone.
+            condition="attribute_exists(#work_id) AND #status <> :running",
+            values={":deleting": JobStatus.DELETING, ":running": JobStatus.RUNNING},
+        )
+        if isinstance(outcome, Refused) and outcome.item is None:
+            raise no_work(work_id)
+        return not isinstance(outcome, Refused)
+
 
 def _parse(item: Item) -> WorkItem:
     return WorkItem(

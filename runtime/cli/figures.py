@@ -4,7 +4,7 @@ the steps. A run's summary and a job's status show the same.
 
 from collections.abc import Mapping
 
-from runtime.cli.output import plain, print_table
+from runtime.cli.output import plain, print_line, print_table
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.step_totals import StepTotals, sum_of
 from runtime.domain.money.amounts import usd
@@ -13,7 +13,7 @@ from runtime.domain.money.amounts import usd
 def print_figures(progress: Progress) -> None:
     """Print both; nothing of a job of before its calls were counted, but its failures."""
     for line in count_lines(progress):
-        print(line)
+        print_line(line)
     if progress.steps:
         print_table(_rows(progress.steps), _COLUMNS)
 

@@ -1,7 +1,6 @@
 """What `generate` and `demo` do with a request: run it, show how it goes, say how it ended."""
 
 import gc
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ class RunOptions:
 def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
     """Generate the dataset, or go on where an earlier run stopped. The exit code."""
     for warning in request.seeds.rows.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     stop = StopRequest()
 
     def say_estimate(found: Estimate) -> None:

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from runtime.cli.output import print_text
 from runtime.contract.exit_codes import EXIT_BAD_INPUT
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -104,7 +105,7 @@ def group_app(help_text: str, *, example: str) -> typer.Typer:
     @group.callback(invoke_without_command=True)
     def show_help(context: typer.Context) -> int:
         if context.invoked_subcommand is None:
-            print(context.get_help())
+            print_text(context.get_help())
         return EXIT_BAD_INPUT
 
     return group

@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from runtime.cli.figures import print_figures
-from runtime.cli.output import plain, print_json
+from runtime.cli.output import print_json, print_line
 from runtime.client.jobs import Job
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
+from runtime.domain.wording import counted
 
 
 def print_job(job: Job, *, json: bool) -> None:
@@ -15,38 +16,38 @@ def print_job(job: Job, *, json: bool) -> None:
         print_json(job.document)
         return
     for line in describe(job):
-        print(line)
+        print_line(line)
     print_figures(job.progress)
     print_next(job)
 
 
 def describe(job: Job) -> list[str]:
     """A job in some lines."""
-    counted = (
+    figures = (
         f"{job.records_generated} of {job.num_records} records, {job.failed_records} failed",
         f"{usd(job.cost_nano)} of {usd(job.budget_nano)}",
-        f"{job.tokens_used} tokens",
+        counted(job.tokens_used, "token"),
     )
     ended = f" · ended {local_time(job.completed_at)}" if job.completed_at else ""
     lines = [
         f"{job.job_id}  {job.status}",
-        " · ".join(counted),
+        " · ".join(figures),
         f"template {job.template_id} version {job.template_version}",
-        f"seeds {plain(job.seed_data_path)}",
+        f"seeds {job.seed_data_path}",
         f"created {local_time(job.created_at)}{ended}",
     ]
     if job.error_message:
-        lines.append(f"error: {plain(job.error_message)}")
+        lines.append(f"error: {job.error_message}")
     if job.retry_after:
         lines.append(f"try again from {local_time(job.retry_after)} on")
     if job.launch_error:
-        lines.append(f"not started yet: {plain(job.launch_error)}")
+        lines.append(f"not started yet: {job.launch_error}")
     return lines
 
 
 def print_next(job: Job) -> None:
     """The command that a user is likely to want now, on the last line."""
-    print(f"next: {next_command(job)}")
+    print_line(f"next: {next_command(job)}")
 
 
 def next_command(job: Job) -> str:
@@ -59,7 +60,7 @@ def next_command(job: Job) -> str:
         case JobStatus.BUDGET_EXCEEDED:
             return f"seedwright resume {job.job_id} --budget USD"
         case JobStatus.DELETING:
-            return f"seedwright delete {job.job_id}"
+            return f"seedwright status {job.job_id}"
         case _:
             return f"seedwright resume {job.job_id}"
 

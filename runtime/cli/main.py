@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.group import CommandGroup
+from runtime.cli.output import print_line, print_text, say
 from runtime.contract.exit_codes import EXIT_BAD_INPUT, EXIT_BUDGET, EXIT_FAILED
 from runtime.domain.errors import (
     BudgetExceededError,
@@ -58,10 +59,10 @@ def root(
     if version:
         from importlib.metadata import version as version_of  # noqa: PLC0415
 
-        print(f"seedwright {version_of('seedwright')}")
+        print_line(f"seedwright {version_of('seedwright')}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        print_text(context.get_help())
     return EXIT_BAD_INPUT
 
 
@@ -86,7 +87,7 @@ def _code_of(error: SeedwrightError) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"error: {' '.join(message.split())}")
     return code
 
 

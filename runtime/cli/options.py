@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
+from runtime.inputs.options import PRICED_BACKEND
+
 
 class Backend(StrEnum):
     """Where models run."""
@@ -13,6 +15,9 @@ class Backend(StrEnum):
     LOCAL = "local"
     BEDROCK = "bedrock"
 
+
+PRICED: Final = Backend(PRICED_BACKEND)
+"""Of commands that look before paying."""
 
 TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
 SeedsOption = Annotated[Path, typer.Option(help="Seed data: .json, .jsonl, .csv or .parquet.")]
@@ -35,7 +40,9 @@ ProfileOption = Annotated[
         envvar="SEEDWRIGHT_PROFILE", help="Which API to talk to. [what you signed in to last]"
     ),
 ]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="Id of the job, or its first characters.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 TemplateIdArgument = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id of the template.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")]

@@ -1,17 +1,19 @@
 """How a run ended, for people and for scripts."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import orjson
 
 from runtime.cli.figures import print_figures
+from runtime.cli.output import plain, print_json, print_line, say
 from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_OF_STATUS
 from runtime.datasets.folder import FAILURES
 from runtime.datasets.outcome import Outcome
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
+from runtime.domain.plain_text import plain_lines
+from runtime.domain.wording import counted
 
 MAX_CELL_CHARACTERS: Final = 400
 
@@ -20,31 +22,30 @@ def report(outcome: Outcome, *, json: bool) -> int:
     """Say how a run went. The exit code."""
     code = EXIT_OF_STATUS.get(outcome.status, EXIT_INTERRUPTED)
     if json:
-        print(orjson.dumps(outcome.document()).decode())
+        print_json(outcome.document())
         return code
     if outcome.sample and outcome.progress.records_generated:
         show_records(outcome.sample)
     for path in outcome.files:
-        print(path)
+        print_line(path)
     _print_summary(outcome)
-    sys.stdout.flush()  # the table goes before the advice when both end in one file
     for line in _advice(outcome):
-        print(line, file=sys.stderr)
+        say(line)
     return code
 
 
 def _print_summary(outcome: Outcome) -> None:
     progress = outcome.progress
-    print(
+    print_line(
         f"{outcome.saved_text}, {progress.failed_records} failed · "
         f"{usd(progress.cost_nano)} of {usd(outcome.request.budget_nano)} · "
-        f"{progress.tokens_used} tokens"
+        f"{counted(progress.tokens_used, 'token')}"
     )
     if outcome.was_complete:
-        print(f"{outcome.folder} was complete before: nothing was generated")
+        print_line(f"{outcome.folder} was complete before: nothing was generated")
     elif outcome.generated_now:
-        print(
-            f"this run: {outcome.generated_now} records in {outcome.seconds:.1f} s "
+        print_line(
+            f"this run: {counted(outcome.generated_now, 'record')} in {outcome.seconds:.1f} s "
             f"({outcome.records_per_second:.1f} records/s, "
             f"{outcome.tokens_per_second:.0f} tokens/s)"
         )
@@ -90,7 +91,9 @@ def show_records(lines: Iterable[bytes]) -> None:
     table.add_column("seed", style="dim", overflow="fold")
     for name in columns:
         longest = max(len(row.get(name, "")) for row in rows)
-        table.add_column(name, overflow="fold", ratio=1 if longest > len(name) + 12 else None)
+        table.add_column(
+            Text(plain(name)), overflow="fold", ratio=1 if longest > len(name) + 12 else None
+        )
     for document, row in zip(documents, rows, strict=True):
         table.add_row(
             str(document["index"]),
@@ -114,7 +117,7 @@ def _cells(result: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """One cell. What a model writes must not steer the terminal."""
+    """One cell, of several lines."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text.strip())
+    text = plain_lines(text.strip())
     return text if len(text) <= MAX_CELL_CHARACTERS else f"{text[: MAX_CELL_CHARACTERS - 1]}…"

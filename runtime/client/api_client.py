@@ -115,7 +115,9 @@ class Client:
         return list(list_jobs(self._api, status=wanted, limit=limit))
 
     def job(self, job: Job | str) -> Job:
-        """A job as it is now, by its id. Raises `NotFoundError`."""
+        """A job as it is now, by its id or the beginning of one, as in every method. Raises
+        `NotFoundError`, `InputError` for a beginning of several.
+        """
         return get_job(self._api, _id(job))
 
     def watch(self, job: Job | str, on_progress: Callable[[Job], object] | None = None) -> Job:
@@ -123,7 +125,7 @@ class Client:
 
         `on_progress` is called by this thread with the job as it was last read: at the beginning,
         every few seconds, and at the end. What it raises ends the watching and not the job. An API
-        that is away is asked for ten minutes. Raises `NotFoundError`.
+        that goes away is asked for ten minutes. Raises `NotFoundError`.
         """
         observer = _Watching(self._observer, on_progress)
         return watch_job(self._api, self.job(job), observer)
@@ -155,7 +157,8 @@ class Client:
         return resume_job(self._api, _id(job), budget_nano=limit)
 
     def delete(self, job: Job | str) -> None:
-        """Delete a job that has ended, with its dataset. This can't be undone.
+        """Delete a job that has ended, with its dataset. This can't be undone. A large one is
+        DELETING for some minutes before it is gone.
 
         Raises `ConflictError` for a job that has not ended. A job that is gone is fine.
         """

@@ -4,6 +4,7 @@ The flow is USER_PASSWORD_AUTH: the password goes to Cognito over HTTPS and is s
 is kept is an access token, which holds about an hour, and a refresh token, which gives new ones.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ REFRESH_BEFORE_SECONDS: Final = 120
 """An access token that ends sooner is renewed first."""
 
 _MAX_CHALLENGES: Final = 5
+_REGION: Final = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,16}){1,4}")
+_SHOWN: Final = 40
 
 _WRONG: Final = frozenset({"NotAuthorizedException", "UserNotFoundException"})
 _WRONG_INPUT: Final[Mapping[str, str]] = {
@@ -155,6 +158,8 @@ def _client(profile: Profile) -> "CognitoIdentityProviderClient":
 
     if not profile.region:
         raise ConfigurationError("the region of the user pool is missing: use --region")
+    if not _REGION.fullmatch(profile.region):  # it becomes a part of a host's name
+        raise InputError(f"{profile.region[:_SHOWN]!r} is not an AWS region, such as eu-west-1")
     return boto3.client(
         "cognito-idp",
         region_name=profile.region,

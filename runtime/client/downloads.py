@@ -1,37 +1,54 @@
 """Downloading a job: the files of a dataset or, while there is none, one file of the records so
 far and one of the failures.
+
+Folders are named by what the user typed. Of what a server answers nothing leaves the folder: names
+are those that an export has, and a file is no longer than was announced.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final
 
 from runtime.client.connection import Connection
-from runtime.client.jobs import job_path
+from runtime.client.http import understood
+from runtime.client.jobs import find_job_id, job_path
 from runtime.client.observer import Observer
 from runtime.client.transfer import OnBytes, Transfer
-from runtime.disk import replacing
+from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
-from runtime.domain.jobs.job import MAX_RECORDS
+from runtime.domain.identifiers import is_uuid
+from runtime.domain.jobs.job import MAX_RECORDS, JobStatus
 from runtime.domain.jobs.record import index_of
+from runtime.inputs.files import check_folder
 
 PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"
 _DATASET: Final = "dataset"
 _BATCH: Final = "batch"
-_EXPORTS: Final = "exports"
+_KINDS: Final = frozenset({_DATASET, _BATCH, "failures"})
+_EXPORTS: Final = "exports/"
+_DATASET_FILE: Final = re.compile(
+    r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
+)
+"""A dataset, or its part of a day, in one of the formats."""
+_OTHER_FILE: Final = re.compile(
+    r"failures\.jsonl|(?:outputs|failures)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteFile:
-    """A file of the API. `renew` gives a new URL when the first one is no longer valid."""
+    """A file of the API: where it goes below the folder, and its bytes. `renew` gives a new URL
+    when the first one is no longer valid.
+    """
 
     kind: str
-    path: PurePosixPath
+    path: Path
     size: int
     url: str
     renew: Callable[[], str]
@@ -62,60 +79,82 @@ def download_job(
 ) -> Downloaded:
     """Put a job's files into `out`, by default `datasets/<job id>`.
 
-    Raises `InputError` when there are no records yet, `NotFoundError`, `StorageError`.
+    Raises `InputError` when there are no records yet, `NotFoundError`, `StorageError`,
+    `ConfigurationError` for files that no job has.
     """
-    first = connection.api.get(f"{job_path(job_id)}/download")
-    if not first["files"]:
-        raise InputError(f"job {first['job_id']} is {first['status']} and has no records yet")
-    folder = out or Path("datasets") / first["job_id"]
-    whole = first["files"][0]["kind"] == _DATASET
-    save = _save_dataset if whole else _save_parts
-    saved, records = save(connection, first, folder, observer)
+    folder = None if out is None else check_folder(out, "--out")
+    job_id = find_job_id(connection.api, job_id)
+    path = f"{job_path(job_id)}/download"
+    first = connection.api.get(path)
+    with understood("a list of files"):
+        status = JobStatus(first["status"])
+        complete, records = bool(first["complete"]), int(first["records_generated"])
+        whole = [each["kind"] == _DATASET for each in first["files"]]
+    if not whole:
+        raise InputError(f"job {job_id} is {status} and has no records yet")
+    folder = folder or Path("datasets") / _folder_name(job_id)
+    files = _files(connection, path, first)
+    if whole[0]:
+        saved = _save_dataset(connection, files, folder, observer)
+    else:
+        saved, records = _save_parts(connection, files, folder, observer)
     return Downloaded(
-        job_id=first["job_id"],
-        status=first["status"],
-        complete=first["complete"],
-        records=first["records_generated"] if records is None else records,
-        files=tuple(saved),
+        job_id=job_id, status=status, complete=complete, records=records, files=tuple(saved)
     )
 
 
+def _folder_name(job_id: str) -> str:
+    """An id that a server takes and that is none must not be a path."""
+    if not is_uuid(job_id):
+        raise InputError(f"{job_id!r} is not the id of a job: say where to with --out")
+    return job_id
+
+
 def _save_dataset(
-    connection: Connection, first: Mapping[str, Any], folder: Path, observer: Observer
-) -> tuple[list[SavedFile], None]:
+    connection: Connection, files: Iterator[RemoteFile], folder: Path, observer: Observer
+) -> list[SavedFile]:
     """Every exported file by its own name."""
     transfer, saved = connection.transfer(), []
-    for file in _files(connection, first):
-        target = folder / _place(file.path)
+    for file in files:
+        target = folder / file.path
         with observer.transfer(target.name, file.size) as on_bytes:
             size = fetch(transfer, file, target, on_bytes)
         saved.append(SavedFile(path=target, size=size))
     # What was downloaded before the dataset was whole is a part of it.
-    for name in (PARTIAL, PARTIAL_FAILURES):
-        (folder / name).unlink(missing_ok=True)
-    return saved, None
+    _remove(folder, PARTIAL, PARTIAL_FAILURES)
+    return saved
 
 
 def _save_parts(
-    connection: Connection, first: Mapping[str, Any], folder: Path, observer: Observer
+    connection: Connection, files: Iterator[RemoteFile], folder: Path, observer: Observer
 ) -> tuple[list[SavedFile], int]:
     """The records so far in one file, the failures in another, and how many records there are."""
     transfer, saved, records = connection.transfer(), [], 0
-    for kind, parts in groupby(_files(connection, first), key=lambda file: file.kind):
+    absent = {PARTIAL, PARTIAL_FAILURES}
+    for kind, parts in groupby(files, key=lambda file: file.kind):
         target = folder / (PARTIAL if kind == _BATCH else PARTIAL_FAILURES)
+        absent.discard(target.name)
         with observer.transfer(target.name, None) as on_bytes:
             merged, count = _merge(transfer, parts, target, on_bytes)
         saved.append(merged)
         records += count if kind == _BATCH else 0
+    # What an earlier download left is of a time when there were failures: they were tried again.
+    _remove(folder, *absent)
     return saved, records
+
+
+def _remove(folder: Path, *names: str) -> None:
+    for name in names:
+        with disk_errors(f"remove {folder / name}"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def fetch(transfer: Transfer, file: RemoteFile, target: Path, on_bytes: OnBytes) -> int:
     """Download a file, with a new URL if the first one has become too old."""
     try:
-        return transfer.download(file.url, target, on_bytes)
+        return transfer.download(file.url, target, on_bytes, size=file.size)
     except ForbiddenError:
-        return transfer.download(file.renew(), target, on_bytes)
+        return transfer.download(file.renew(), target, on_bytes, size=file.size)
 
 
 def _merge(
@@ -156,36 +195,43 @@ def _index(line: bytes) -> int:
     return index
 
 
-def _files(connection: Connection, first: Mapping[str, Any]) -> Iterator[RemoteFile]:
+def _files(connection: Connection, path: str, first: Mapping[str, Any]) -> Iterator[RemoteFile]:
     """All files, page by page: the URLs of a page are as fresh as can be."""
-    path = f"{job_path(first['job_id'])}/download"
     page, cursor = first, None
     while True:
         for document in page["files"]:
-            yield RemoteFile(
-                kind=document["kind"],
-                path=PurePosixPath(document["name"]),
-                size=document["size"],
-                url=document["url"],
-                renew=partial(_renew, connection, path, cursor, document["name"]),
-            )
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return
-        page = connection.api.get(path, cursor=cursor)
+            with understood("a list of files"):
+                file = RemoteFile(
+                    kind=str(document["kind"]),
+                    path=_place(document["kind"], str(document["name"])),
+                    size=int(document["size"]),
+                    url=str(document["url"]),
+                    renew=partial(_renew, connection, path, cursor, document["name"]),
+                )
+            yield file
+        with understood("a list of files"):
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+            page = connection.api.get(path, cursor=cursor)
+            iter(page["files"])
 
 
 def _renew(connection: Connection, path: str, cursor: str | None, name: str) -> str:
     page = connection.api.get(path, cursor=cursor)
-    for document in page["files"]:
-        if document["name"] == name:
-            return str(document["url"])
+    with understood("a list of files"):
+        for document in page["files"]:
+            if document["name"] == name:
+                return str(document["url"])
     raise ConfigurationError(f"{name} is no longer a file of the job: download it again")
 
 
-def _place(path: PurePosixPath) -> Path:
-    """Where a file goes below the folder. Raises `ConfigurationError` for a path that leaves it."""
-    parts = path.parts[1:] if path.parts[:1] == (_EXPORTS,) else path.parts
-    if not parts or path.is_absolute() or any(part in {"..", "."} for part in parts):
-        raise ConfigurationError(f"the API gave {str(path)!r} as a file, which is refused")
-    return Path(*parts)
+def _place(kind: str, name: str) -> Path:
+    """Where a file goes below the folder. Raises `ConfigurationError` for one that no job has:
+    nothing that a server calls a file is a path, a hidden file, or a part's name for people.
+    """
+    path = name.removeprefix(_EXPORTS)
+    known = _DATASET_FILE if name.startswith(_EXPORTS) else _OTHER_FILE
+    if kind not in _KINDS or not known.fullmatch(path):
+        raise ConfigurationError(f"the API gave {name!r} as a file, which is refused")
+    return Path(path)

@@ -8,6 +8,7 @@ again only where the request is `repeatable`: it reads, or the API knows its rep
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
@@ -107,17 +108,15 @@ class ApiClient:
         self, path: str, name: str, *, limit: int | None = None, **query: object
     ) -> Iterator[Any]:
         """The items of a list of the API, at most `limit`, page by page as they are needed."""
-        pages = self._pages(path, min(limit or MAX_PAGE, MAX_PAGE), query)
-        return islice((item for page in pages for item in page[name]), limit)
+        return islice(self._items(path, name, min(limit or MAX_PAGE, MAX_PAGE), query), limit)
 
-    def _pages(
-        self, path: str, size: int, query: Mapping[str, object]
-    ) -> Iterator[Mapping[str, Any]]:
+    def _items(self, path: str, name: str, size: int, query: Mapping[str, object]) -> Iterator[Any]:
         cursor: str | None = None
         while True:
-            page = self.get(path, limit=size, cursor=cursor, **query)
-            yield page
-            cursor = page["next_cursor"]
+            with understood("a list"):
+                page = self.get(path, limit=size, cursor=cursor, **query)
+                found, cursor = list(page[name]), page["next_cursor"]
+            yield from found
             if cursor is None:
                 return
 
@@ -218,6 +217,21 @@ class ApiClient:
         return ConfigurationError(
             f"{self.url} answered with HTTP {status} and is not the API: check the URL"
         )
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Raises `ConfigurationError` where the block finds an answer of another shape than it reads:
+    of another version of the API, or of something that is none.
+    """
+    try:
+        yield
+    except SeedwrightError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise ConfigurationError(
+            f"the API's answer is not {what} that this version understands: update seedwright"
+        ) from exc
 
 
 def segment(text: str) -> str:

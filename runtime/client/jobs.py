@@ -1,17 +1,25 @@
 """Jobs of the API: what a client knows of one, and what can be asked of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from runtime.client.http import ApiClient, segment
-from runtime.domain.errors import ConfigurationError, NotFoundError
+from runtime.client.http import ApiClient, segment, understood
+from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals, step_totals_of
 from runtime.domain.money.amounts import from_usd, usd_decimal
+
+SHORTEST_BEGINNING: Final = 4
+"""Characters of an id that may stand for it."""
+
+_BEGINNING: Final = re.compile(r"[0-9a-f][0-9a-f-]{0,34}")
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,15 +51,15 @@ class Job:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """A job from an answer. Raises `ConfigurationError` for one that is not understood."""
-        try:
+        with understood("a job"):
             config, ended = document["config"], document["completed_at"]
             later = document.get("retry_after")
             return cls(
-                job_id=document["job_id"],
+                job_id=_id_of(document["job_id"]),
                 status=JobStatus(document["status"]),
-                template_id=config["template_id"],
+                template_id=str(config["template_id"]),
                 template_version=config["template_version"],
-                seed_data_path=config["seed_data_path"],
+                seed_data_path=str(config["seed_data_path"]),
                 num_records=config["num_records"],
                 budget_nano=from_usd(document["budget_limit"]),
                 progress=Progress(
@@ -71,10 +79,6 @@ class Job:
                 launch_error=document["launch_error"],
                 document=document,
             )
-        except (ArithmeticError, KeyError, TypeError, ValueError) as exc:
-            raise ConfigurationError(
-                "the API's answer is not a job that this version understands: update seedwright"
-            ) from exc
 
     @property
     def ended(self) -> bool:
@@ -131,9 +135,34 @@ def job_path(job_id: str) -> str:
     return f"/jobs/{segment(job_id)}"
 
 
+def find_job_id(api: ApiClient, given: str) -> str:
+    """The id of the caller's job that `given` is the beginning of; a whole id is asked about
+    nowhere.
+
+    Raises `InputError` for a beginning that is too short or of several jobs, `NotFoundError` for
+    one of none. What is no such beginning is left to the API, which refuses it.
+    """
+    start = given.strip().lower()
+    if is_uuid(start) or not _BEGINNING.fullmatch(start):
+        return start if is_uuid(start) else given
+    if len(start) < SHORTEST_BEGINNING:
+        raise InputError(
+            f"{start!r} is too short: use {SHORTEST_BEGINNING} or more characters of the job's id"
+        )
+    found = [job.job_id for job in list_jobs(api) if job.job_id.startswith(start)]
+    if not found:
+        raise NotFoundError(f"no job of yours begins with {start!r}: see `seedwright jobs`")
+    if len(found) > 1:
+        shown = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
+        raise InputError(f"{len(found)} jobs begin with {start!r}: use more of the id ({shown})")
+    return found[0]
+
+
 def get_job(api: ApiClient, job_id: str) -> Job:
-    """A job by its id. Raises `NotFoundError`."""
-    return Job.of(api.get(job_path(job_id)))
+    """A job by its id, or by a beginning that no other has. Raises `NotFoundError`, and what
+    `find_job_id` raises.
+    """
+    return Job.of(api.get(job_path(find_job_id(api, job_id))))
 
 
 def list_jobs(
@@ -147,7 +176,7 @@ def cancel_job(api: ApiClient, job_id: str) -> Cancellation:
     """Cancel, and never delete: the API is asked for exactly that. Raises `NotFoundError`,
     `ConflictError` for a job that has ended.
     """
-    reply = api.call("DELETE", f"{job_path(job_id)}?action=cancel")
+    reply = api.call("DELETE", f"{job_path(find_job_id(api, job_id))}?action=cancel")
     return Cancellation(job=Job.of(reply.body), stopping=reply.status == HTTPStatus.ACCEPTED)
 
 
@@ -157,12 +186,21 @@ def resume_job(api: ApiClient, job_id: str, *, budget_nano: int | None = None) -
     """
     body = {} if budget_nano is None else {"budget_limit": usd_decimal(budget_nano)}
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.
-    return Job.of(api.post(f"{job_path(job_id)}/resume", body))
+    return Job.of(api.post(f"{job_path(find_job_id(api, job_id))}/resume", body))
 
 
-def delete_job(api: ApiClient, job_id: str) -> None:
-    """Delete an ended job with its data. One that is gone already is fine: the answer to an
-    earlier request may have been lost. Raises `ConflictError` for a job that has not ended.
+def delete_job(api: ApiClient, job_id: str) -> bool:
+    """Delete an ended job with its data. Whether it is gone: the API goes on with what takes long.
+    One that is gone already is fine: the answer to an earlier request may have been lost. Raises
+    `ConflictError` for a job that has not ended.
     """
+    path = job_path(find_job_id(api, job_id))
     with suppress(NotFoundError):
-        api.call("DELETE", f"{job_path(job_id)}?action=delete")
+        return api.call("DELETE", f"{path}?action=delete").status != HTTPStatus.ACCEPTED
+    return True
+
+
+def _id_of(text: str) -> str:
+    if not is_uuid(text):
+        raise ValueError(text)
+    return text.lower()

@@ -7,6 +7,7 @@ refused when others can read it.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -26,6 +27,12 @@ LOCAL_PROFILE: Final = "local"
 DEFAULT_PROFILE: Final = "default"
 SIGN_IN: Final = "run `seedwright login`, or `seedwright serve` for an API on this machine"
 
+_HOST: Final = re.compile(
+    r"[0-9a-f:.]{2,45}|(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*"
+    r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+)
+"""An address, or a name whose labels DNS takes; of another script in its ASCII form."""
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]*)*")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -203,7 +210,15 @@ def check_url(url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as exc:
         raise ConfigurationError(f"{url!r} is not the URL of an API") from exc
-    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+    if (
+        parts.scheme not in {"http", "https"}
+        or not _HOST.fullmatch(host or "")
+        or not _PATH.fullmatch(parts.path)
+        or parts.query
+        or parts.fragment
+        or "#" in url
+        or "?" in url
+    ):
         raise ConfigurationError(
             f"{url!r} is not the URL of an API, such as https://api.example.com"
         )

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.client.connection import Connection
-from runtime.client.http import ApiClient
+from runtime.client.http import ApiClient, understood
 from runtime.client.observer import Observer
 from runtime.client.transfer import MemoryFile, Source, size_text
 from runtime.domain.errors import InputError, SeedError, TooLargeError
 from runtime.domain.seeds.seeds import check_suffix
+from runtime.inputs.files import is_url, no_such_file
 from runtime.inputs.seeds import IN_MEMORY, SeedFile, SeedSource, lines_of
 
 SEED_PREFIX: Final = "seed-data/"
@@ -34,7 +35,11 @@ def seed_source(seeds: Any) -> Source | str:
         if Path(seeds).is_file():
             return Path(seeds)
         if not seeds.startswith(SEED_PREFIX):
-            raise InputError(f"{seeds}: no such file, and not a key of uploaded seeds")
+            raise InputError(
+                no_such_file(seeds)
+                if is_url(seeds)
+                else f"{seeds}: no such file, and not a key of uploaded seeds"
+            )
         return seeds
     if isinstance(seeds, SeedFile):
         return seeds
@@ -51,14 +56,15 @@ def upload_seeds(connection: Connection, source: Source, observer: Observer) -> 
     if size == 0:
         raise SeedError(f"{source}: there are no seeds in it")
     form = connection.api.post("/seed-data/upload-url", {"filename": source.name}, repeatable=True)
-    if size > form["max_bytes"]:
-        raise TooLargeError(
-            f"{source}: {size_text(size)}; the limit is {size_text(form['max_bytes'])}"
-        )
+    with understood("a place for an upload"):
+        key, url, most = str(form["s3_key"]), str(form["url"]), int(form["max_bytes"])
+        fields = {str(name): str(value) for name, value in form["fields"].items()}
+    if size > most:
+        raise TooLargeError(f"{source}: {size_text(size)}; the limit is {size_text(most)}")
     with observer.transfer(source.name, size) as on_bytes:
-        connection.transfer().upload(form["url"], form["fields"], source, on_bytes)
+        connection.transfer().upload(url, fields, source, on_bytes)
     observer.notice(f"uploaded {source.name} ({size_text(size)})")
-    return str(form["s3_key"])
+    return key
 
 
 def size_of(source: Source) -> int:
@@ -67,6 +73,8 @@ def size_of(source: Source) -> int:
         return len(source.body)
     if isinstance(source, SeedFile):
         return source.size
+    if is_url(source) and not source.exists():
+        raise InputError(no_such_file(source))
     try:
         size = source.stat().st_size
     except OSError as exc:
@@ -79,10 +87,12 @@ def size_of(source: Source) -> int:
 def check_seeds(api: ApiClient, key: str, *, template_id: str | None) -> None:
     """Let the API read uploaded seeds. Raises `SeedError` with the first problems."""
     found = validate_seeds(api, key, template_id=template_id)
-    if not found["valid"]:
+    with understood("a report on seeds"):
+        if found["valid"]:
+            return
         shown = problem_lines(found)[:MAX_SHOWN]
         more = found["total_problems"] - len(shown)
-        raise SeedError("; ".join([*shown, f"{more} more like this"] if more else shown))
+    raise SeedError("; ".join([*shown, f"{more} more like this"] if more else shown))
 
 
 def validate_seeds(api: ApiClient, key: str, *, template_id: str | None) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import orjson
 
 from runtime.client.connection import Connection, state_folder
+from runtime.client.http import understood
 from runtime.client.jobs import Job
 from runtime.client.observer import Observer
 from runtime.client.pending import JobRequest, Pending
@@ -48,6 +49,7 @@ from runtime.domain.money.estimate_text import estimate_notices
 from runtime.domain.options import asked_document, options_document
 from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
+from runtime.domain.wording import sentence
 from runtime.inputs.options import check_count
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
@@ -202,9 +204,11 @@ def _report_estimate(
         {**{name: body[name] for name in asked}, **asked_document(*decisive)},
         repeatable=True,
     )
-    estimated = _estimate_of(found, body["num_records"])
+    with understood("an estimate"):
+        estimated = _estimate_of(found, body["num_records"])
+        models = [str(model) for model in found["models"]]
     budget = parse_usd(body["budget_limit"])
-    for line in estimate_notices(estimated, models=found["models"], budget_nano=budget):
+    for line in estimate_notices(estimated, models=models, budget_nano=budget):
         observer.notice(line)
     if budget < estimated.likely_nano and body["allow_partial"]:
         observer.notice(
@@ -246,7 +250,7 @@ def _send(connection: Connection, request: JobRequest, pending: Pending) -> Job:
         )
     except StorageUnavailableError as exc:
         raise StorageUnavailableError(
-            f"{exc}. Run the same command again: it creates no second job"
+            f"{sentence(exc)} Run the same command again: it creates no second job"
         ) from exc
     except (InputError, ForbiddenError, NotFoundError, ConflictError, LimitError):
         pending.forget()  # nothing was created, and the next attempt may be another one

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.client.http import ApiClient, segment
+from runtime.client.http import ApiClient, segment, understood
 from runtime.domain.errors import TemplateError
 from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.template import Template
@@ -64,15 +64,28 @@ def ensure_template(api: ApiClient, template: Template) -> TemplateInApi:
     return _of(changed.body, change=f"changed, now version {changed.body['version']}")
 
 
+def template_names(api: ApiClient) -> dict[str, str]:
+    """The names of the caller's own templates, by their ids."""
+    with understood("a list of templates"):
+        return {
+            str(each["template_id"]): str(each["name"])
+            for each in api.items("/templates", "templates")
+        }
+
+
 def latest_template(api: ApiClient, template_id: str) -> TemplateInApi:
     """The template of an id at its latest version. Raises `NotFoundError`."""
     return _of(api.get(template_path(template_id)))
 
 
 def _of(view: Any, *, change: str | None = None) -> TemplateInApi:
-    return TemplateInApi(
-        template_id=view["template_id"], version=view["version"], name=view["name"], change=change
-    )
+    with understood("a template"):
+        return TemplateInApi(
+            template_id=str(view["template_id"]),
+            version=view["version"],
+            name=str(view["name"]),
+            change=change,
+        )
 
 
 def _normal(document: Any) -> Any:

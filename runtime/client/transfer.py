@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.filepost import encode_multipart_formdata
+from urllib3.util import parse_url
 
 from runtime.client.http import Pauses, make_pool
 from runtime.disk import replacing
@@ -25,6 +26,7 @@ from runtime.domain.errors import (
     InputError,
     NotFoundError,
     SeedwrightError,
+    StorageError,
     StorageUnavailableError,
 )
 from runtime.inputs.seeds import SeedFile
@@ -113,7 +115,8 @@ class Transfer:
     """Uploads and downloads. Raises errors of the tree."""
 
     def __init__(self, url: str, *, pauses: Pauses | None = None) -> None:
-        """`url` is the API's: signed URLs are near it."""
+        """`url` is the API's: signed URLs are near it, or HTTPS."""
+        self._origin = _origin(url)
         self._pool = make_pool(url)
         self._pauses = pauses or Pauses()
 
@@ -124,6 +127,7 @@ class Transfer:
 
         Raises `InputError` when the form is refused, `StorageUnavailableError`.
         """
+        self._check_url(url)
 
         def post() -> None:
             with open_source(source) as file:
@@ -140,15 +144,28 @@ class Transfer:
 
         self._again(post, f"the upload of {source.name}")
 
-    def download(self, url: str, target: Path, on_bytes: OnBytes) -> int:
-        """Stream a file to `target`, which appears when it is complete; its size in bytes.
+    def download(
+        self, url: str, target: Path, on_bytes: OnBytes, *, size: int | None = None
+    ) -> int:
+        """Stream a file to `target`, which appears when it is complete; its size in bytes. One
+        that is longer than `size` is not taken.
 
-        Raises `ForbiddenError` when the URL is no longer valid, `NotFoundError`, `StorageError`.
+        Raises `ForbiddenError` when the URL is no longer valid, `NotFoundError`, `StorageError`,
+        `ConfigurationError` for a URL that is not followed.
         """
+        self._check_url(url)
         what = f"the download of {target.name}"
-        return self._again(lambda: self._fetch(url, target, on_bytes, what), what)
+        return self._again(lambda: self._fetch(url, target, on_bytes, what, size), what)
 
-    def _fetch(self, url: str, target: Path, on_bytes: OnBytes, what: str) -> int:
+    def _check_url(self, url: str) -> None:
+        """A server may send files anywhere over HTTPS, and in the clear only from itself."""
+        origin = _origin(url)
+        if origin is None or (origin[0] != "https" and origin != self._origin):
+            raise ConfigurationError(
+                "the API gave a URL that is neither HTTPS nor its own, which is refused"
+            )
+
+    def _fetch(self, url: str, target: Path, on_bytes: OnBytes, what: str, size: int | None) -> int:
         moved = 0
         response = self._pool.request("GET", url, redirect=False, preload_content=False)
         try:
@@ -157,6 +174,7 @@ class Transfer:
                 for chunk in response.stream(_CHUNK_BYTES):
                     file.write(chunk)
                     moved += len(chunk)
+                    _check_size(moved, size, what)
                     on_bytes(len(chunk))
         except BaseException:
             on_bytes(-moved)
@@ -193,3 +211,19 @@ class Transfer:
             if attempt < ATTEMPTS - 1:
                 self._pauses.before(attempt)
         raise last
+
+
+def _check_size(moved: int, announced: int | None, what: str) -> None:
+    if announced is not None and moved > announced:
+        raise StorageError(f"{what}: it is longer than the API said: try again")
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port as the pool would use them; None for no such URL."""
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        return None
+    if parts.scheme not in {"http", "https"} or not parts.host or parts.auth:
+        return None
+    return parts.scheme, parts.host, parts.port

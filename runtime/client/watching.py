@@ -7,6 +7,7 @@ from runtime.client.http import ApiClient
 from runtime.client.jobs import Job, get_job
 from runtime.client.observer import Observer
 from runtime.domain.errors import StorageUnavailableError
+from runtime.domain.wording import sentence
 
 FIRST_INTERVAL_SECONDS: Final = 0.25
 LONGEST_INTERVAL_SECONDS: Final = 5.0
@@ -40,7 +41,7 @@ def watch_job(api: ApiClient, job: Job, observer: Observer) -> Job:
                 raise
             if not lost:
                 minutes = OUTAGE_TIMEOUT_SECONDS / 60
-                observer.warning(f"{error}. Trying again for {minutes:.0f} minutes.")
+                observer.warning(f"{sentence(error)} Trying again for {minutes:.0f} minutes.")
             lost = True
         else:
             if lost:

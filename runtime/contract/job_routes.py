@@ -16,6 +16,7 @@ from runtime.contract.grants import (
     TableGrant,
 )
 from runtime.contract.shared_grants import (
+    DELETE_JOB,
     FIND_SEEDS,
     QUERY,
     READ_JOB,
@@ -24,8 +25,6 @@ from runtime.contract.shared_grants import (
     START_WORKER,
 )
 from runtime.contract.tables import (
-    CHECKPOINT_METADATA,
-    COST_TRACKING,
     JOBS,
     JOBS_ACTIVE,
     JOBS_BY_USER,
@@ -92,31 +91,7 @@ JOB_ROUTES: Final = (
         function=Function(
             name="delete_job",
             module="jobs.delete_job",
-            grants=(
-                TableGrant(
-                    table=JOBS,
-                    actions=(
-                        "dynamodb:GetItem",
-                        "dynamodb:UpdateItem",
-                        "dynamodb:DeleteItem",
-                        # Each removal goes through only while the job is DELETING.
-                        "dynamodb:ConditionCheckItem",
-                    ),
-                ),
-                TableGrant(
-                    table=QUEUE,
-                    actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
-                ),
-                TableGrant(
-                    table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")
-                ),
-                TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
-                # S3 asks for the first of the two also where a version is named.
-                ObjectGrant(
-                    keys=(JOB_DATA,), actions=("s3:DeleteObject", "s3:DeleteObjectVersion")
-                ),
-                ListGrant(prefixes=(JOB_DATA,), actions=("s3:ListBucketVersions",)),
-            ),
+            grants=DELETE_JOB,
             seconds=29,
         ),
     ),

@@ -11,6 +11,7 @@ from runtime.contract.functions import Function, Route
 from runtime.contract.grants import SEEDS, LaunchGrant, ObjectGrant, TableGrant
 from runtime.contract.job_routes import JOB_ROUTES
 from runtime.contract.shared_grants import (
+    DELETE_JOB,
     FIND_SEEDS,
     QUERY,
     READ_JOB,
@@ -93,13 +94,15 @@ SWEEP_QUEUE: Final = Function(
     name="sweep_queue",
     module="events.sweep_queue",
     grants=(
-        TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+        *DELETE_JOB,
         TableGrant(table=QUEUE, actions=QUERY, index=QUEUE_BY_STATUS),
-        *START_WORKER,
+        LaunchGrant(),
     ),
     seconds=60,
 )
-"""Every minute: work whose worker is gone without a word, and work that could not be started."""
+"""Every minute: work whose worker is gone without a word, work that could not be started, and jobs
+that are being deleted.
+"""
 
 EVENT_FUNCTIONS: Final = (TASK_STOPPED, SWEEP_QUEUE)
 

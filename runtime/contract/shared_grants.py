@@ -2,8 +2,23 @@
 
 from typing import Final
 
-from runtime.contract.grants import SEEDS, LaunchGrant, ListGrant, ObjectGrant, TableGrant
-from runtime.contract.tables import JOBS, QUEUE, TEMPLATES, TEMPLATES_BY_USER, TEMPLATES_PUBLIC
+from runtime.contract.grants import (
+    JOB_DATA,
+    SEEDS,
+    LaunchGrant,
+    ListGrant,
+    ObjectGrant,
+    TableGrant,
+)
+from runtime.contract.tables import (
+    CHECKPOINT_METADATA,
+    COST_TRACKING,
+    JOBS,
+    QUEUE,
+    TEMPLATES,
+    TEMPLATES_BY_USER,
+    TEMPLATES_PUBLIC,
+)
 
 GET: Final = ("dynamodb:GetItem",)
 UPDATE: Final = ("dynamodb:UpdateItem",)
@@ -27,3 +42,24 @@ START_WORKER: Final = (
     TableGrant(table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
     LaunchGrant(),
 )
+DELETE_JOB: Final = (
+    TableGrant(
+        table=JOBS,
+        actions=(
+            "dynamodb:GetItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+            # Each removal goes through only while the job is DELETING.
+            "dynamodb:ConditionCheckItem",
+        ),
+    ),
+    TableGrant(
+        table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+    ),
+    TableGrant(table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")),
+    TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
+    # S3 asks for the first of the two also where a version is named.
+    ObjectGrant(keys=(JOB_DATA,), actions=("s3:DeleteObject", "s3:DeleteObjectVersion")),
+    ListGrant(prefixes=(JOB_DATA,), actions=("s3:ListBucketVersions",)),
+)
+"""To begin to delete a job, or to go on with it."""

@@ -36,7 +36,7 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.options import options_given
-from runtime.inputs.options import check_concurrency
+from runtime.inputs.options import PRICED_BACKEND, check_concurrency
 from runtime.inputs.seeds import SeedSource
 from runtime.inputs.templates import TemplateSource
 from runtime.progress.displays import make_library_display
@@ -151,7 +151,7 @@ def estimate(
     *,
     n: int,
     model: str | None = None,
-    backend: str = "bedrock",
+    backend: str = PRICED_BACKEND,
     seed_strategy: str | None = None,
     prices: str | Path | None = None,
 ) -> CostEstimate:
@@ -172,7 +172,7 @@ def validate(
     seeds: SeedSource | None = None,
     *,
     model: str | None = None,
-    backend: str = "local",
+    backend: str = PRICED_BACKEND,
     prices: str | Path | None = None,
 ) -> TemplateCheck:
     """Check a template and, with seeds, that each seed has what it needs; the first one's prompts

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Progress
+from runtime.domain.plain_text import plain_line
 from runtime.progress.displays import Display
 from runtime.progress.meter import Meter, Snapshot
 
@@ -59,7 +60,7 @@ class Shown:
 
     def notice(self, text: str) -> None:
         if self.display is not None:
-            self.display.notice(text)
+            self.display.notice(plain_line(text))
 
     def ended(self) -> None:
         if self.display is not None:

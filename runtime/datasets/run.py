@@ -32,6 +32,7 @@ from runtime.domain.money.estimate import Estimate
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.inputs.files import check_folder
 from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
@@ -60,9 +61,9 @@ def run_dataset(
     Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
     the disk fails; how the job itself ended is in the outcome.
     """
-    folder = DatasetFolder(out)
+    folder = DatasetFolder(check_folder(out, "--out"))
     check_writable(out)
-    request = folder.check(request)
+    # Before the folder: a model that nobody knows is not what makes another dataset.
     plan = make_plan(
         request.template,
         prices,
@@ -70,6 +71,7 @@ def run_dataset(
         models=request.models,
         on=SystemClock().now().date(),
     )
+    request = folder.check(request)
     with TemplateEngine() as templates:
         templates.start()  # its process starts while the model's client is made
         calls, models = open_models(request.backend, concurrency)

@@ -41,12 +41,19 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from runtime.domain.plain_text import plain_line
+
 
 class SeedwrightError(Exception):
-    """Root of the tree. `str(error)` is one line that a user can act on."""
+    """Root of the tree. `str(error)` is one line that a user can act on, of plain text: messages
+    quote what others wrote.
+    """
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain_line(message))
 
 
 class ConfigurationError(SeedwrightError):

@@ -136,6 +136,12 @@ class WorkCatalog(Protocol):
         """
         ...
 
+    def begin_deletion(self, work_id: str) -> bool:
+        """Any status but RUNNING → DELETING, for work whose job is DELETING: it is listed by that.
+        False if it is RUNNING. Raises `NotFoundError`.
+        """
+        ...
+
 
 class Launcher(Protocol):
     """Starts a worker for a work item and returns as soon as that is on its way."""
@@ -271,8 +277,10 @@ class ApiObjects(ObjectStore, Protocol):
         """Objects below `prefix` in key order. Raises `InputError` for an `after` outside it."""
         ...
 
-    def delete_all(self, prefix: str) -> None:
-        """Remove every version of every object below `prefix`. Safe to repeat."""
+    def delete_all(self, prefix: str, *, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Remove every version of every object below `prefix`, until `enough`, which is asked now
+        and then, says that the rest can wait. Whether nothing is left. Safe to repeat.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from runtime.domain.errors import ConfigurationError, SeedError
+from runtime.domain.plain_text import plain_line
 from runtime.domain.seeds.readers import MAX_ROW_CHARACTERS, Found
 from runtime.files.disk import disk_errors, temporary_file
 
@@ -57,8 +58,7 @@ def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
 
 def _plain(text: object) -> str:
     """Words of an untrusted process, as one line that can be printed."""
-    plain = "".join(each if each.isprintable() else " " for each in str(text))
-    return " ".join(plain.split())[:_MAX_ERROR_CHARACTERS]
+    return " ".join(plain_line(str(text)).split())[:_MAX_ERROR_CHARACTERS]
 
 
 @contextmanager

@@ -7,6 +7,9 @@ from runtime.domain.jobs.job import MAX_RECORDS
 
 MAX_CONCURRENCY: Final = 512
 
+PRICED_BACKEND: Final = "bedrock"
+"""Where models are looked up by what looks before paying, unless a caller says otherwise."""
+
 
 def check_count(count: object) -> int:
     """`num_records` within its range. Raises `InputError`."""

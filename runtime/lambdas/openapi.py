@@ -64,6 +64,26 @@ _ERROR_SCHEMA: Final = {
     },
 }
 
+_SERVERS: Final = [
+    {"url": "http://127.0.0.1:8765", "description": "`seedwright serve` on this machine."},
+    {
+        "url": "https://{api_id}.execute-api.{region}.amazonaws.com",
+        "description": "A deployment: the output `ApiUrl`.",
+        "variables": {
+            "api_id": {"default": "a1b2c3", "description": "The id of the API."},
+            "region": {"default": "eu-west-1", "description": "The region it is deployed to."},
+        },
+    },
+]
+
+_TAGS: Final = {
+    "jobs": "Datasets: estimated, generated, watched, downloaded.",
+    "templates": "What models are asked, in versions.",
+    "seed-data": "Files of seeds: uploaded, listed, validated.",
+    "dashboard": "Figures of a job, and of all of a user's jobs.",
+    "health": "Whether the API answers.",
+}
+
 _DESCRIPTION: Final = (
     "Synthetic datasets from prompt templates and seed data, within a hard budget. Every refusal"
     " has the shape `Error`; only the gateway itself answers a missing token or a flood of"
@@ -105,6 +125,8 @@ def document() -> dict[str, Any]:
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": _SERVERS,
+        "tags": [{"name": name, "description": said} for name, said in _TAGS.items()],
         "security": [{"token": []}],
         "paths": paths,
         "components": {

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _TEMPORARY: Final = ".tmp"
 _MAX_NAME_BYTES: Final = 255
 _CHUNK_BYTES: Final = 1 << 20
+_DELETE_KEYS: Final = 500
+"""After how many files a deletion may be broken off."""
 _numbers = itertools.count(1)
 """Names temporary files; with the process id in the folder's name they never meet."""
 
@@ -131,14 +133,19 @@ class DirectoryObjects:
             with disk_errors(f"delete {key}"), suppress(FileNotFoundError, NotADirectoryError):
                 (self._root / key).unlink()
 
-    def delete_all(self, prefix: str) -> None:
+    def delete_all(self, prefix: str, *, enough: Callable[[], bool] = lambda: False) -> bool:
         """See the port. An object has one version here. Folders that are left empty go too."""
-        self.delete(stat.key for stat in self.list(prefix))
+        found = iter(self.list(prefix))
+        while chunk := [stat.key for stat in islice(found, _DELETE_KEYS)]:
+            self.delete(chunk)
+            if enough() and next(iter(self.list(prefix)), None) is not None:
+                return False
         parent, slash, _ = prefix.removesuffix("/").rpartition("/")
         if slash and not _is_key(parent):
-            return
+            return True
         with disk_errors(f"delete {prefix}"):
             _remove_empty_folders(self._root / parent, f"{parent}{slash}", prefix)
+        return True
 
     def close(self) -> None:
         """Remove this store's folder of temporary files; a second call is harmless."""

@@ -79,6 +79,19 @@ class SqliteWorkCatalog:
                 raise NotFoundError(f"no work item {work_id}")
         return False
 
+    def begin_deletion(self, work_id: str) -> bool:
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE work SET status = ? WHERE work_id = ? AND status <> ?",
+                (JobStatus.DELETING, work_id, JobStatus.RUNNING),
+            )
+            if changed.rowcount:
+                return True
+            found = connection.execute("SELECT 1 FROM work WHERE work_id = ?", (work_id,))
+            if found.fetchone() is None:
+                raise NotFoundError(f"no work item {work_id}")
+        return False
+
     def _now(self) -> str:
         return self._clock.now().isoformat()
 

@@ -8,23 +8,23 @@ Refusals have the shape of the API's errors. A connection whose request was not 
 closed after the answer: what is left on it is nobody's next request.
 """
 
-import hmac
 import logging
 import shutil
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, ClassVar, Final, Protocol
+from io import BufferedReader
+from typing import ClassVar, Final
 from urllib.parse import parse_qsl, quote, unquote
 
 from runtime.domain.errors import SeedwrightError, TooLargeError
-from runtime.domain.ports import Clock, ObjectStore
-from runtime.local.links import OBJECTS_PATH, LocalLinks
+from runtime.local.links import OBJECTS_PATH
 from runtime.server.gateway import HttpRequest, gateway_event
+from runtime.server.pages import Page
+from runtime.server.reading import HEAD_SECONDS, TimedReader
 from runtime.server.refusals import (
     RefusalError,
     bad_request,
@@ -32,65 +32,30 @@ from runtime.server.refusals import (
     own_fault,
     refusal_of,
 )
+from runtime.server.service import Service
 from runtime.server.uploads import receive_upload
 
 _log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES: Final = 10 * 2**20
-"""Of a request to an operation, as with API Gateway; the operations take less."""
-
 _COPY_BYTES: Final = 256 * 1024
+_MAX_DIGITS: Final = 100
+"""Of a number of bytes; one that is longer is not meant."""
 _LINGER_BYTES: Final = 16 * 2**20
 _LINGER_SECONDS: Final = 2.0
 _BEARER: Final = "bearer "
 _OBJECT_METHODS: Final = ("GET", "HEAD")
-_SAFE_HEADERS: Final = (
-    ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
-    # Whatever a user has uploaded runs nothing and is shown as nothing.
-    ("content-security-policy", "default-src 'none'; sandbox"),
-)
 
 
-class Dispatch(Protocol):
-    """Answers an event: `statusCode`, `headers` and `body` as a Lambda function gives them. It is
-    asked only for what `methods_of` allows, from several threads at once.
-    """
-
-    def __call__(self, method: str, path: str, event: dict[str, Any], /) -> Mapping[str, Any]: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Service:
-    """What a connection works with."""
-
-    dispatch: Dispatch
-    methods_of: Callable[[str], Sequence[str]]
-    """The methods of a path (still quoted); none: there is no such path."""
-    claims_of: Callable[[str], Mapping[str, str] | None]
-    """The claims of a bearer token; None: it is not one of ours."""
-    links: LocalLinks
-    objects: ObjectStore
-    clock: Clock
-    new_id: Callable[[], str]
-    is_own_name: Callable[[str], bool]
-    """Whether a Host header names this server."""
-    max_body_bytes: int = MAX_BODY_BYTES
+def _headers(policy: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", policy),
+    )
 
 
-def one_token(token: str, *, user: str) -> Callable[[str], Mapping[str, str] | None]:
-    """`Service.claims_of` for a single user. It takes as long for any wrong token."""
-
-    def claims_of(given: str) -> Mapping[str, str] | None:
-        if not token or not hmac.compare_digest(_bytes(given), _bytes(token)):
-            return None
-        return {"sub": user}
-
-    return claims_of
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")
+_SAFE_HEADERS: Final = _headers("default-src 'none'; sandbox")
+"""Whatever a user has uploaded runs nothing and is shown as nothing."""
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -100,6 +65,7 @@ class Connection(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"
     timeout: ClassVar[float | None] = 30.0
     """Seconds without a byte after which a connection is given up."""
+    head_seconds: ClassVar[float] = HEAD_SECONDS
     wbufsize = _COPY_BYTES
 
     service: Service
@@ -107,9 +73,21 @@ class Connection(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self._reader = TimedReader(
+            self.connection, idle_seconds=self.timeout, head_seconds=self.head_seconds
+        )
+        self.rfile.close()
+        self.rfile = BufferedReader(self._reader, _COPY_BYTES)
         self._unread = 0
         """Bytes of the request's body that are still on the connection; -1: nobody knows."""
         self._answered = False
+
+    def handle_one_request(self) -> None:
+        self._reader.expect_head()
+        super().handle_one_request()
+
+    def answering(self) -> None:
+        """The request has been read, or needs not be: the rest is up to this server."""
 
     # ── requests ───────────────────────────────────────────────────────────────────────────────
 
@@ -118,11 +96,14 @@ class Connection(BaseHTTPRequestHandler):
         `OSError`.
         """
         self._unread, self._answered = -1, False
+        self._reader.expect_body()
         try:
             path, query = self._target()
             self._unread = self._body_length()
             if path == OBJECTS_PATH or path.startswith(f"{OBJECTS_PATH}/"):
                 self._answer_object(path, query)
+            elif (page := self.service.pages.get(path)) is not None and self._wants(page):
+                self._answer_page(page)
             else:
                 self._answer_operation(path, query)
         except RefusalError as refusal:
@@ -168,7 +149,8 @@ class Connection(BaseHTTPRequestHandler):
                 HTTPStatus.LENGTH_REQUIRED, "length_required", "send the body with its length"
             )
         given = self.headers.get_all("content-length", ["0"])
-        if len(set(given)) != 1 or not (given[0].isascii() and given[0].isdigit()):
+        number = given[0].isascii() and given[0].isdigit() and len(given[0]) <= _MAX_DIGITS
+        if len(set(given)) != 1 or not number:
             raise bad_request("the content-length is not a number of bytes")
         return int(given[0])
 
@@ -214,10 +196,22 @@ class Connection(BaseHTTPRequestHandler):
             now=self.service.clock.now(),
             claims=self.service.claims_of(token),
         )
+        self.answering()
         answer = self.service.dispatch(method, path, event)
         body = str(answer.get("body") or "").encode()
         headers = [(str(name), str(value)) for name, value in answer.get("headers", {}).items()]
         self._send(HTTPStatus(answer["statusCode"]), headers, body)
+
+    # ── pages ──────────────────────────────────────────────────────────────────────────────────
+
+    def _wants(self, page: Page) -> bool:
+        """Programs that ask for JSON are told where nothing is, as by the API on AWS."""
+        return not page.for_browsers or "text/html" in self.headers.get("accept", "").lower()
+
+    def _answer_page(self, page: Page) -> None:
+        check_method(str(self.command), ("GET", "HEAD"))
+        headers = [("content-type", page.content_type), *_headers(page.policy)]
+        self._send(HTTPStatus.OK, headers, page.body())
 
     # ── objects ────────────────────────────────────────────────────────────────────────────────
 
@@ -268,6 +262,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def _send_head(self, status: HTTPStatus, headers: Sequence[tuple[str, str]], size: int) -> None:
         self._answered = True
+        self.answering()
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -292,7 +287,7 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile.flush()
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(_LINGER_SECONDS)
+            self._reader.expect_end(_LINGER_SECONDS)
             left = _LINGER_BYTES
             while left > 0 and (chunk := self.rfile.read1(_COPY_BYTES)):
                 left -= len(chunk)

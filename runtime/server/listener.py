@@ -17,26 +17,52 @@ import logging
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from enum import IntEnum
 from http.server import ThreadingHTTPServer
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
 from runtime.domain.errors import ConfigurationError
 from runtime.local.api import LocalApi
-from runtime.server.connection import MAX_BODY_BYTES, Connection, Dispatch, Service, one_token
+from runtime.server.connection import Connection
+from runtime.server.pages import Page
+from runtime.server.reading import HEAD_SECONDS
+from runtime.server.service import MAX_BODY_BYTES, Dispatch, Service, one_token
 
 _log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 64
-"""Connections at a time; one more is closed at once."""
+"""Connections at a time. One more takes the place of the one that has kept this server waiting for
+longest, and is closed at once where none has for long.
+"""
 
 IDLE_SECONDS: Final = 30.0
 """After how long without a byte a connection is closed."""
 
 STOP_SECONDS: Final = 10.0
 """How long `stop` waits for answers that are being written."""
+
+
+class Phase(IntEnum):
+    """What a connection is busy with, in the order in which it loses its place."""
+
+    WAITING = 0
+    """For a request, or for the rest of its head."""
+    READING = 1
+    """A body comes."""
+    ANSWERING = 2
+    """An answer is made or sent."""
+
+
+PATIENCE_SECONDS: Final[Mapping[Phase, float]] = {
+    Phase.WAITING: 1.0,
+    Phase.READING: 10.0,
+    Phase.ANSWERING: 120.0,
+}
+"""For how long a connection keeps its place from others that want one."""
 
 _ACCEPT_POLL_SECONDS: Final = 0.1
 _CUT_SECONDS: Final = 1.0
@@ -129,8 +155,10 @@ class ApiServer:
         methods_of: Callable[[str], Sequence[str]],
         token: str,
         user: str,
+        pages: Mapping[str, Page] | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         idle_seconds: float = IDLE_SECONDS,
+        head_seconds: float = HEAD_SECONDS,
     ) -> None:
         self._server = listener.server
         service = Service(
@@ -142,9 +170,10 @@ class ApiServer:
             clock=api.clock,
             new_id=api.new_id,
             is_own_name=listener.is_own_name,
+            pages=pages or {},
             max_body_bytes=max_body_bytes,
         )
-        members = {"service": service, "timeout": idle_seconds}
+        members = {"service": service, "timeout": idle_seconds, "head_seconds": head_seconds}
         self._server.RequestHandlerClass = type("ServiceConnection", (_Tracked,), members)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -179,8 +208,8 @@ class _Server(ThreadingHTTPServer):
         self.address_family = family
         super().__init__(("", 0), Connection, bind_and_activate=False)
         self._changed = threading.Condition()
-        self._connections: dict[socket.socket, bool] = {}
-        """Whether a request is being answered on it."""
+        self._connections: dict[socket.socket, tuple[Phase, float]] = {}
+        """What each is busy with, and since when."""
         self._stopping = False
 
     def take(self, address: tuple[str, int]) -> None:
@@ -197,9 +226,9 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
-            room = len(self._connections) < MAX_CONNECTIONS
+            room = len(self._connections) < MAX_CONNECTIONS or self._make_room()
             if room:
-                self._connections[request] = False
+                self._connections[request] = Phase.WAITING, monotonic()
         if room:
             super().process_request(request, client_address)
         else:
@@ -215,11 +244,29 @@ class _Server(ThreadingHTTPServer):
         del request, client_address
         _log.debug("connection lost", exc_info=True)
 
-    def set_busy(self, request: socket.socket, busy: bool) -> bool:  # noqa: FBT001 - a state
-        """Note whether a request is being answered. False: the server stops, answer no more."""
+    def _make_room(self) -> bool:
+        """Take the place of a connection that others have waited for long enough; whether there
+        was one.
+        """
+        now = monotonic()
+        late = [
+            (phase, since, request)
+            for request, (phase, since) in self._connections.items()
+            if now - since > PATIENCE_SECONDS[phase]
+        ]
+        if not late:
+            return False
+        *_, request = min(late, key=lambda each: each[:2])
+        del self._connections[request]
+        _cut(request)
+        return True
+
+    def enter(self, request: socket.socket, phase: Phase) -> bool:
+        """Note what a connection is busy with. False: the server stops, answer no more."""
         with self._changed:
-            if request in self._connections:
-                self._connections[request] = busy
+            known = self._connections.get(request)
+            if known is not None and known[0] is not phase:
+                self._connections[request] = phase, monotonic()
             return not self._stopping
 
     def end_connections(self, seconds: float) -> None:
@@ -228,8 +275,8 @@ class _Server(ThreadingHTTPServer):
         """
         with self._changed:
             self._stopping = True
-            for request, busy in self._connections.items():
-                if not busy:
+            for request, (phase, _) in self._connections.items():
+                if phase is Phase.WAITING:
                     _cut(request)
             self._changed.wait_for(lambda: not self._connections, timeout=seconds)
             for request in self._connections:
@@ -238,16 +285,19 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Tracked(Connection):
-    """A connection that says when it answers."""
+    """A connection that says what it is busy with."""
 
     server: _Server
 
     def parse_request(self) -> bool:
-        return self.server.set_busy(self.connection, busy=True) and super().parse_request()
+        return super().parse_request() and self.server.enter(self.connection, Phase.READING)
+
+    def answering(self) -> None:
+        self.server.enter(self.connection, Phase.ANSWERING)
 
     def handle_one_request(self) -> None:
         super().handle_one_request()
-        if not self.server.set_busy(self.connection, busy=False):
+        if not self.server.enter(self.connection, Phase.WAITING):
             self.close_connection = True
 
 

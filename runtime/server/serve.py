@@ -21,6 +21,7 @@ from runtime.domain.models.price_table import load_prices
 from runtime.models.registry import open_models
 from runtime.server.data_folder import DataFolder, default_data_folder
 from runtime.server.listener import ApiServer, Listener
+from runtime.server.pages import pages_of
 from runtime.server.processes import WorkerProcess
 from runtime.server.worker import WorkerOrder
 
@@ -53,6 +54,7 @@ class LocalServer:
         worker: WorkerProcess,
     ) -> None:
         from runtime.lambdas.router import methods_of  # noqa: PLC0415
+        from runtime.server.deletions import Deletions  # noqa: PLC0415 - as the next one
         from runtime.server.dispatch import LocalDispatch  # noqa: PLC0415 - after logging is set up
 
         self.options = options
@@ -60,6 +62,7 @@ class LocalServer:
         self.profile = profile
         """What leads a client here."""
         self._worker = worker
+        self._deletions = Deletions(service.api)
         self._server = ApiServer(
             listener,
             api=service.api,
@@ -67,6 +70,7 @@ class LocalServer:
             methods_of=methods_of,
             token=folder.token(),
             user=LOCAL_USER,
+            pages=pages_of(listener.base_url, _openapi),
         )
 
     @property
@@ -78,6 +82,7 @@ class LocalServer:
         """Answer requests. Raises `ConfigurationError` when the worker can't work."""
         self._worker.wait_until_ready()
         self._server.start()
+        self._deletions.start()
 
     def save_profile(self) -> bool:
         """Store the profile that leads here; whether commands use it when none is named: who is
@@ -91,6 +96,7 @@ class LocalServer:
     def stop(self) -> None:
         """Finish the answers and the model calls that are on their way, and save."""
         self._server.stop()
+        self._deletions.stop()
         self._worker.stop()
 
     def kill_worker(self) -> None:
@@ -134,6 +140,12 @@ def open_server(
             )
             stack.enter_context(closing(service))
             yield LocalServer(options, folder, profile, listener, service, worker)
+
+
+def _openapi() -> bytes:
+    from runtime.lambdas.openapi import render  # noqa: PLC0415 - few ask for it
+
+    return render()
 
 
 def _listen(options: ServeOptions) -> Listener:

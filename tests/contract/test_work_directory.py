@@ -290,3 +290,30 @@ def test_a_withdrawal_and_a_claim_exclude_each_other(
             ]
         )
         assert withdrawn is (claim is None)
+
+
+# ── deleting ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.CANCELLED, JobStatus.COMPLETED])
+def test_g5_work_that_is_deleted_is_listed_and_claimed_by_nobody(
+    ports: ApiStorage, status: JobStatus
+) -> None:
+    if status is JobStatus.COMPLETED:
+        ports.queue.finish(claimed(ports), status)
+    elif status is not JobStatus.QUEUED:
+        assert ports.work.withdraw("a", status)
+    for _ in range(2):  # it may be asked for again
+        assert ports.work.begin_deletion("a")
+    assert [item.job_id for item in ports.work.list_work(JobStatus.DELETING)] == ["a"]
+    assert ports.queue.claim("a", "worker") is None
+
+
+def test_g5_work_in_hand_and_work_that_is_gone_are_not_deleted(ports: ApiStorage) -> None:
+    claim = claimed(ports)
+    assert not ports.work.begin_deletion("a")
+    ports.queue.heartbeat(claim)
+    with pytest.raises(NotFoundError):
+        ports.work.begin_deletion("nothing")
+    with pytest.raises(NotFoundError):
+        ports.work.get_work("nothing")

@@ -1,6 +1,7 @@
 """The OpenAPI document that is checked in is what the routes and models say, and it is valid."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,67 @@ def test_every_operation_and_field_says_what_it_is() -> None:
         for parameter in operation["parameters"]:
             if parameter["in"] != "path":
                 assert parameter["description"], (method, path, parameter["name"])
+
+
+# ── what linters of OpenAPI recommend ──────────────────────────────────────────────────────────
+
+
+def test_g7_the_document_says_where_the_api_is_and_on_what_terms() -> None:
+    whole = document()
+    assert whole["info"]["license"]["identifier"]
+    for server in whole["servers"]:
+        assert not server["url"].endswith("/")
+        assert "example.com" not in server["url"]
+        named = set(re.findall(r"{(\w+)}", server["url"]))
+        assert named == set(server.get("variables", {}))
+    assert whole["servers"], "no-empty-servers"
+    used = {tag for _, _, operation in operations() for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in whole["tags"]}
+    assert all(tag["description"] for tag in whole["tags"])
+
+
+def test_g7_every_operation_is_named_once_says_who_may_and_how_it_refuses() -> None:
+    whole = document()
+    schemes = whole["components"]["securitySchemes"]
+    found = operations()
+    names = [operation["operationId"] for _, _, operation in found]
+    assert len(set(names)) == len(names)
+    for method, path, operation in found:
+        where = (method, path)
+        for requirement in operation.get("security", whole["security"]):
+            assert set(requirement) <= set(schemes), where
+        statuses = operation["responses"]
+        assert any(status.startswith("2") for status in statuses), where
+        assert any(status.startswith("4") for status in statuses), where
+        assert all(answer["description"] for answer in statuses.values()), where
+        declared = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path)), where
+        assert path == "/" or not path.endswith("/"), where
+        assert "?" not in path, where
+    # Two paths that differ in a parameter's name alone would be one.
+    shapes = [re.sub(r"{\w+}", "{}", path) for path in whole["paths"]]
+    assert len(set(shapes)) == len(shapes)
+
+
+def test_g7_examples_and_defaults_fit_their_schemas() -> None:
+    whole = document()
+
+    def check(schema: Any) -> None:
+        if isinstance(schema, dict):
+            for value in [*schema.get("examples", ()), *_default_of(schema)]:
+                shape = {**schema, "components": whole["components"]}
+                assert jsonschema_rs.is_valid(shape, value), (schema, value)
+            for each in schema.values():
+                check(each)
+        elif isinstance(schema, list):
+            for each in schema:
+                check(each)
+
+    check(whole["components"]["schemas"])
+    for _, _, operation in operations():
+        check([each["schema"] for each in operation["parameters"]])
+
+
+def _default_of(schema: dict[str, Any]) -> list[Any]:
+    is_schema = {"type", "$ref", "anyOf", "enum", "const"} & schema.keys()
+    return [schema["default"]] if "default" in schema and is_schema else []

@@ -4,7 +4,7 @@ from typing import Final
 
 from runtime.cli.job_text import print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
-from runtime.cli.output import print_json
+from runtime.cli.output import print_json, print_line
 from runtime.cli.terminal import connect
 from runtime.client.jobs import cancel_job
 
@@ -17,5 +17,7 @@ def cancel(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
     if json:
         print_json(done.job.document)
         return
-    print(f"{done.job.job_id} is cancelled{'; its worker is stopping' if done.stopping else ''}.")
+    print_line(
+        f"{done.job.job_id} is cancelled{'; its worker is stopping' if done.stopping else ''}."
+    )
     print_next(done.job)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
-from runtime.cli.output import print_json, say
+from runtime.cli.output import print_json, print_line, say
 from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.downloads import download_job
 from runtime.client.transfer import size_text
@@ -35,6 +35,6 @@ def download(
         )
         return
     for each in done.files:
-        print(f"{each.path}  {size_text(each.size)}")
+        print_line(f"{each.path}  {size_text(each.size)}")
     if not done.complete:
         say(f"Not the whole dataset: the job is {done.status}, these are {done.records} records.")

@@ -2,11 +2,9 @@
 
 from typing import Final
 
-import orjson
-
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
-    Backend,
+    PRICED,
     BackendOption,
     CountOption,
     JsonOption,
@@ -14,6 +12,7 @@ from runtime.cli.options import (
     SeedsOption,
     TemplateArgument,
 )
+from runtime.cli.output import print_json, print_line
 from runtime.datasets.checks import estimate_dataset
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
@@ -30,7 +29,7 @@ def estimate(
     num_records: CountOption,
     models: ModelChoice,
     draws: Draws,
-    backend: BackendOption = Backend.BEDROCK,
+    backend: BackendOption = PRICED,
     prices: PricesOption = None,
     *,
     json: JsonOption = False,
@@ -46,7 +45,7 @@ def estimate(
         draws=draws,
     )
     if json:
-        print(orjson.dumps(found.document()).decode())
+        print_json(found.document())
         return
     for line in estimate_lines(found, models=found.models):
-        print(line)
+        print_line(line)

@@ -1,16 +1,20 @@
 """`seedwright jobs`: many jobs in a table."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import typer
 
 from runtime.cli.job_text import local_time
 from runtime.cli.options import JsonOption, LimitOption, ProfileOption
-from runtime.cli.output import print_json, print_table
+from runtime.cli.output import print_json, print_line, print_table
 from runtime.cli.terminal import connect
 from runtime.client.jobs import Job, list_jobs
+from runtime.client.templates import template_names
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
+
+_ID_CHARACTERS: Final = 8
 
 EXAMPLE: Final = "Example: seedwright jobs --status running"
 
@@ -25,21 +29,29 @@ def jobs(
     json: JsonOption = False,
 ) -> None:
     """List your jobs, newest first."""
-    found = list(list_jobs(connect(profile).api, status=status, limit=limit))
+    api = connect(profile).api
+    found = list(list_jobs(api, status=status, limit=limit))
     if json:
         print_json({"jobs": [job.document for job in found]})
         return
     if not found:
-        print("no jobs" if status is None else f"no jobs that are {status}")
+        print_line("no jobs" if status is None else f"no jobs that are {status}")
         return
     named = ("name",) if any(map(_name, found)) else ()
     columns = ("job", *named, "status", "records", "of", "failed", "cost", "budget", "created")
-    print_table([_row(job) for job in found], columns)
+    templates = template_names(api)
+    rows = [{**_row(job), "template": _template(job, templates)} for job in found]
+    print_table(rows, (*columns, "template"))
 
 
 def _name(job: Job) -> str | None:
     name: str | None = job.document["config"].get("name")
     return name
+
+
+def _template(job: Job, names: Mapping[str, str]) -> str:
+    """Its name, or of one that is not the user's, or gone, the beginning of its id."""
+    return names.get(job.template_id, job.template_id[:_ID_CHARACTERS])
 
 
 def _row(job: Job) -> dict[str, object]:

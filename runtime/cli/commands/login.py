@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.options import JsonOption, ProfileOption
-from runtime.cli.output import print_json, say
+from runtime.cli.output import ask, print_json, print_line, say
 from runtime.client.cognito import Questions
 from runtime.client.profiles import Profile, open_profiles
 from runtime.client.sign_in import SignInTarget, log_in
@@ -85,7 +85,7 @@ def _report(profile: Profile, *, json: bool) -> None:
         )
         return
     who = f" as {profile.username}" if profile.username else ""
-    print(f"Signed in to {profile.api_url}{who} (profile {profile.name}).")
+    print_line(f"Signed in to {profile.api_url}{who} (profile {profile.name}).")
 
 
 # ── questions ──────────────────────────────────────────────────────────────────────────────────
@@ -93,7 +93,7 @@ def _report(profile: Profile, *, json: bool) -> None:
 
 def _username() -> str:
     _need_terminal("use --username")
-    print("User name: ", end="", file=sys.stderr, flush=True)
+    ask("User name: ")
     name = sys.stdin.readline().strip()
     if not name:
         raise InputError("no user name was given")

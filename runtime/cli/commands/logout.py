@@ -4,7 +4,7 @@ import os
 from typing import Final
 
 from runtime.cli.options import JsonOption, ProfileOption
-from runtime.cli.output import print_json
+from runtime.cli.output import print_json, print_line
 from runtime.cli.terminal import TerminalObserver
 from runtime.client.profiles import open_profiles
 from runtime.client.sign_in import log_out
@@ -19,4 +19,4 @@ def logout(*, profile: ProfileOption = None, json: JsonOption = False) -> None:
         document = {"profile": done.profile.name, "signed_in": False, "revoked": done.revoked}
         print_json(document)
     else:
-        print(f"Signed out of {done.profile.api_url} (profile {done.profile.name}).")
+        print_line(f"Signed out of {done.profile.api_url} (profile {done.profile.name}).")

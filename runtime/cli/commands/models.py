@@ -3,9 +3,8 @@
 from datetime import UTC, date, datetime
 from typing import Final
 
-import orjson
-
 from runtime.cli.options import JsonOption, PricesOption
+from runtime.cli.output import print_json, print_line
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.money.amounts import usd
 
@@ -43,10 +42,10 @@ def show_models(prices: PriceTable, *, json: bool) -> None:
     """The price table as lines that can be searched and copied from, or as JSON."""
     rows = model_rows(prices, datetime.now(UTC).date())
     if json:
-        print(orjson.dumps({"version": prices.version, "models": rows}).decode())
+        print_json({"version": prices.version, "models": rows})
         return
     width = max(len(str(row["model"])) for row in rows)
-    print(f"{'model':<{width}} {'input':>7} {'output':>7}  {'last day':<10}  tiers")
+    print_line(f"{'model':<{width}} {'input':>7} {'output':>7}  {'last day':<10}  tiers")
     for row in rows:
         tiers = row["tiers"]
         line = (
@@ -55,5 +54,7 @@ def show_models(prices: PriceTable, *, json: bool) -> None:
             f"  {', '.join(tiers) if isinstance(tiers, list) else ''}"
             f"{'' if row['usable'] else ' (not usable today)'}"
         )
-        print(line.rstrip())
-    print(f"Prices {prices.version}, USD per million tokens. docs/prices.md says how to add more.")
+        print_line(line.rstrip())
+    print_line(
+        f"Prices {prices.version}, USD per million tokens. docs/prices.md says how to add more."
+    )

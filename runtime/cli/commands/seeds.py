@@ -7,12 +7,13 @@ import typer
 
 from runtime.cli.group import group_app
 from runtime.cli.options import JsonOption, LimitOption, ProfileOption
-from runtime.cli.output import plain, print_json, print_table
+from runtime.cli.output import print_json, print_line, print_table
 from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.seeds import problem_lines, upload_seeds, validate_seeds
 from runtime.client.transfer import size_text
 from runtime.contract.exit_codes import EXIT_BAD_INPUT
 from runtime.domain.seeds.report import null_lines
+from runtime.domain.wording import counted
 
 app = group_app("Seed files at the API: upload, list, validate.", example="seeds upload seeds.csv")
 
@@ -29,7 +30,7 @@ def upload(
     if json:
         print_json({"s3_key": key, "size": file.stat().st_size})
         return
-    print(key)
+    print_line(key)
 
 
 @app.command("list", epilog="Example: seedwright seeds list")
@@ -42,7 +43,7 @@ def list_files(
         print_json({"files": found})
         return
     if not found:
-        print("no seed files")
+        print_line("no seed files")
         return
     rows = [{"key": each["s3_key"], "size": size_text(each["size"])} for each in found]
     print_table(rows, ("key", "size"))
@@ -69,13 +70,13 @@ def validate(
     if json:
         print_json(found)
     else:
-        state = "valid" if found["valid"] else f"{found['total_problems']} problems"
-        print(f"{key}: {found['records']} seeds, {state}")
-        print(f"a template can read: {', '.join(found['paths'])}")
+        state = "valid" if found["valid"] else counted(found["total_problems"], "problem")
+        print_line(f"{key}: {counted(found['records'], 'seed')}, {state}")
+        print_line(f"a template can read: {', '.join(found['paths'])}")
         for line in null_lines(found.get("nulls", {}), seeds=found["records"]):
-            print(f"warning: {plain(line)}")
+            print_line(f"warning: {line}")
         for line in problem_lines(found):
-            print(plain(line))
+            print_line(line)
         if found["truncated"]:
-            print("… and more")
+            print_line("… and more")
     return 0 if found["valid"] else EXIT_BAD_INPUT

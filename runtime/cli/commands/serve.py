@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.options import Backend, BackendOption, ConcurrencyOption, PricesOption
+from runtime.cli.output import print_line, say
 from runtime.client.profiles import LOCAL_PROFILE
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.models.registry import BEDROCK
@@ -94,22 +95,24 @@ def _announce(server: LocalServer) -> None:
     folder, url = server.folder, server.profile.api_url
     models = "Bedrock" if server.options.backend == BEDROCK else "the embedded model"
     if server.is_open_to_others:
-        print(
+        say(
             f"warning: {server.options.host} lets other machines in, over plain HTTP: only the"
-            " token protects your data and your budget",
-            file=sys.stderr,
+            " token protects your data and your budget"
         )
     used = "" if server.save_profile() else f" --profile {LOCAL_PROFILE}"
-    print(f"Seedwright API  {url}  with {models}")
-    print(f"data            {folder.path}")
-    print(f"log             {folder.log}")
-    print(f"token           {folder.path / 'token'}")
-    print(f"try             seedwright submit template.yaml --seeds seeds.csv -n 10 --watch{used}")
-    print(
+    print_line(f"Seedwright API  {url}  with {models}")
+    print_line(f"data            {folder.path}")
+    print_line(f"log             {folder.log}")
+    print_line(f"token           {folder.path / 'token'}")
+    print_line(
+        f"try             seedwright submit template.yaml --seeds seeds.csv -n 10 --watch{used}"
+    )
+    print_line(
         f'or              curl -H "Authorization: Bearer $(cat {folder.path / "token"})" {url}/jobs'
     )
-    print("docs            docs/api.md for programs, docs/cli.md for the command")
-    print("Ctrl-C stops; jobs go on at the next start.", flush=True)
+    print_line("docs            docs/api.md for programs, docs/cli.md for the command")
+    print_line("Ctrl-C stops; jobs go on at the next start.")
+    sys.stdout.flush()
 
 
 def _say_restart(code: int) -> None:

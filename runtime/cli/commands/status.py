@@ -6,7 +6,7 @@ from typing import Any, Final
 from runtime.cli.figures import print_figures
 from runtime.cli.job_text import describe, print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
-from runtime.cli.output import plain, print_json
+from runtime.cli.output import print_json, print_line
 from runtime.cli.terminal import connect
 from runtime.client.jobs import get_job, job_path
 from runtime.domain.money.amounts import from_usd, usd
@@ -22,9 +22,9 @@ def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
     if json:
         print_json(found.document)
         return
-    dashboard = api.get(f"/dashboard{job_path(job)}")
+    dashboard = api.get(f"/dashboard{job_path(found.job_id)}")
     for line in [*describe(found), *_figures(dashboard)]:
-        print(line)
+        print_line(line)
     print_figures(found.progress)
     print_next(found)
 
@@ -37,6 +37,6 @@ def _figures(dashboard: Mapping[str, Any]) -> list[str]:
         lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
     costs = dashboard["cost_by_model"].items()
     if costs:
-        shown = ", ".join(f"{plain(model)} {usd(from_usd(cost))}" for model, cost in costs)
+        shown = ", ".join(f"{model} {usd(from_usd(cost))}" for model, cost in costs)
         lines.append(f"cost by model: {shown}")
     return lines

@@ -19,7 +19,16 @@ from runtime.cli.options import (
     TemplateIdArgument,
     YesOption,
 )
-from runtime.cli.output import confirm, plain, print_json, print_table, printable
+from runtime.cli.output import (
+    confirm,
+    plain,
+    print_exactly,
+    print_json,
+    print_line,
+    print_table,
+    print_text,
+    print_titled,
+)
 from runtime.cli.terminal import connect
 from runtime.client.templates import read_source, template_path
 from runtime.contract.exit_codes import EXIT_FAILED
@@ -27,6 +36,7 @@ from runtime.disk import replacing
 from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.money.amounts import from_usd, usd
 from runtime.domain.templates.document import document_of
+from runtime.inputs.files import check_folder
 from runtime.inputs.templates import read_text
 
 app = group_app(
@@ -62,7 +72,7 @@ def list_templates(
         print_json({"templates": found})
         return
     if not found:
-        print("no templates")
+        print_line("no templates")
         return
     rows = [
         {
@@ -91,11 +101,11 @@ def show(
     if json:
         print_json(view)
         return
-    print(f"# {view['template_id']}  version {view['version']} of {view['latest_version']}")
-    print(
+    print_line(f"# {view['template_id']}  version {view['version']} of {view['latest_version']}")
+    print_line(
         f"# {'public' if view['public'] else 'private'}, changed {local_time(view['updated_at'])}"
     )
-    print(api.get(f"{template_path(template)}/export", version=view["version"], format="yaml"))
+    print_text(api.get(f"{template_path(template)}/export", version=view["version"], format="yaml"))
 
 
 # ── changing ───────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +164,7 @@ def delete(
     if json:
         print_json({"template_id": found["template_id"], "deleted": True})
     else:
-        print(f"{found['template_id']} is deleted.")
+        print_line(f"{found['template_id']} is deleted.")
     return 0
 
 
@@ -201,11 +211,11 @@ def export(
     found = connect(profile).api.get(path, version=version, format=kind)
     text = found if isinstance(found, str) else orjson.dumps(found).decode()
     if out is None:
-        print(text.rstrip("\n"))
+        print_exactly(text.rstrip("\n"))
         return
-    with replacing(out) as file:
+    with replacing(check_folder(out, "--out")) as file:
         file.write(f"{text.rstrip()}\n".encode())
-    print(out)
+    print_line(out)
 
 
 @app.command("import", epilog="Example: seedwright templates import template.yaml")
@@ -260,22 +270,24 @@ def preview(
     if json:
         print_json(found)
         return
-    print(f"seed: {orjson.dumps(found['data']).decode()}")
+    print_line(f"seed: {orjson.dumps(found['data']).decode()}")
     for step in found["steps"]:
         _show_step(step)
     if found["stopped"]:
-        print(f"\nstopped: {plain(found['stopped'])}")
+        print_line("")
+        print_line(f"stopped: {found['stopped']}")
     if run_model:
-        print(f"\ncost: {usd(from_usd(found['cost_usd']))}")
+        print_line("")
+        print_line(f"cost: {usd(from_usd(found['cost_usd']))}")
 
 
 def _show_step(step: Any) -> None:
     name = step["step_id"]
     if step["system"]:
-        print(f"\n── {name}: system ──\n{printable(step['system'])}")
-    print(f"\n── {name}: prompt for {step['model']} ──\n{printable(step['prompt'])}")
+        print_titled(f"{name}: system", step["system"])
+    print_titled(f"{name}: prompt for {step['model']}", step["prompt"])
     if step["reply"]:
-        print(f"\n── {name}: reply ──\n{printable(step['reply']['text'])}")
+        print_titled(f"{name}: reply", step["reply"]["text"])
 
 
 def _read_seed(path: Path) -> Any:
@@ -299,5 +311,5 @@ def _report(view: Any, what: str, *, json: bool) -> None:
     if json:
         print_json(view)
         return
-    print(f"{view['template_id']}  {plain(view['name'])} {what}")
-    print(f"next: seedwright submit {view['template_id']} --seeds FILE -n 10")
+    print_line(f"{view['template_id']}  {view['name']} {what}")
+    print_line(f"next: seedwright submit {view['template_id']} --seeds FILE -n 10")

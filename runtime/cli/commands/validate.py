@@ -7,15 +7,17 @@ import typer
 
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
-    Backend,
+    PRICED,
     BackendOption,
     PricesOption,
     TemplateArgument,
 )
+from runtime.cli.output import print_line, print_titled
 from runtime.datasets.checks import check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.seeds.report import null_lines
+from runtime.domain.wording import counted
 
 EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
 
@@ -27,28 +29,28 @@ def validate(
     seeds: Annotated[
         Path | None, typer.Option(help="Check these seeds too, and render with the first.")
     ] = None,
-    backend: BackendOption = Backend.LOCAL,
+    backend: BackendOption = PRICED,
     prices: PricesOption = None,
 ) -> None:
-    """Check a template. With seeds, show the prompts of the first record. Calls no model."""
+    """Check a template. With seeds, show the prompts for the first seed. Calls no model."""
     found = check_template(
         template, seeds, prices=load_prices(prices), backend=str(backend), models=models
     )
     needs = ", ".join(found.needs) or "nothing"
-    print(f"{template}: {len(found.steps)} step(s), needs {needs} of every seed")
+    print_line(f"{template}: {counted(len(found.steps), 'step')}, needs {needs} of every seed")
     for step in found.steps:
         form = f", schema by {step.schema_by}" if step.schema_by else ""
-        print(f"  {step.id}: {step.model}, at most {step.max_tokens} tokens{form}")
+        print_line(f"  {step.id}: {step.model}, at most {counted(step.max_tokens, 'token')}{form}")
         if step.schema_reason is not None:
-            print(f"    in the prompt only: {step.schema_reason}")
+            print_line(f"    in the prompt only: {step.schema_reason}")
     if found.seeds is None:
         return
-    print(f"{seeds}: {found.seeds} seeds, each has what the template needs")
+    print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
     for needed, kinds in found.types.items():
-        print(f"  {needed}: {' or '.join(kinds)}")
+        print_line(f"  {needed}: {' or '.join(kinds)}")
     for warning in (*null_lines(found.nulls, seeds=found.seeds), *found.warnings):
-        print(f"warning: {warning}")
+        print_line(f"warning: {warning}")
     for step in found.steps:
         if step.system:
-            print(f"\n── {step.id}: system ──\n{step.system}")
-        print(f"\n── {step.id}: prompt ──\n{step.prompt}")
+            print_titled(f"{step.id}: system", step.system)
+        print_titled(f"{step.id}: prompt", step.prompt or "")

@@ -28,7 +28,8 @@ def follow(api: ApiClient, job: Job, *, json: bool) -> int:
             with observer.watching(job):
                 job = watch_job(api, job, observer)
         except KeyboardInterrupt:
-            say(f"\nThe job goes on. next: seedwright watch {job.job_id}")
+            say("")
+            say(f"The job goes on. next: seedwright watch {job.job_id}")
             return EXIT_INTERRUPTED
     print_job(job, json=json)
     return EXIT_OF_STATUS.get(job.status, EXIT_FAILED)

@@ -1,10 +1,12 @@
-"""Every minute: work whose worker is gone without a word, and work that could not be started.
+"""Every minute: work whose worker is gone without a word, work that could not be started, and
+what a request has begun to delete.
 
 The sweeper has no memory but what `note_seen` stores, and it compares times of its own clock only.
 A worker that beats is alive, whatever its clock says.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -12,6 +14,7 @@ from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Event, event_handler
+from runtime.service.deletion import SWEEP_SECONDS, after, delete_data
 from runtime.service.observability import count, log_failure, logger
 from runtime.service.recovery import Counts, recover, start_or_withdraw
 
@@ -29,9 +32,26 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
         if item.queued_at is not None:
             waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
         totals.update(queued=1, **_sweep(ports, item))
+    totals.update(go_on_deleting(ports, enough=after(ports, SWEEP_SECONDS)))
     for name, value in totals.items():
         count(f"Sweep{name.title().replace('_', '')}", value)
     logger.info(QUEUE_SWEPT, extra={**totals, OLDEST_QUEUED_SECONDS: max(waits)})
+    return dict(totals)
+
+
+def go_on_deleting(ports: ApiPorts, *, enough: Callable[[], bool]) -> Counts:
+    """Jobs whose deletion was too much for the request that began it, until `enough` says stop."""
+    totals: Counter[str] = Counter()
+    for item in ports.work.list_work(JobStatus.DELETING):
+        try:
+            gone = delete_data(ports, item.job_id, enough=enough)
+        except Exception as error:  # noqa: BLE001 - as in _sweep
+            log_failure("job not deleted", error, work_id=item.work_id)
+            totals.update(failed=1)
+        else:
+            totals.update({"deleted" if gone else "deleting": 1})
+        if enough():
+            break
     return dict(totals)
 
 

@@ -1,21 +1,20 @@
 """DELETE /jobs/{job_id}: cancel a job that is queued or running, delete one that has ended.
 
-    QUEUED, RUNNING ──▶ CANCELLED          what is generated stays, and may be resumed
-    ended ──▶ DELETING ──▶ objects ──▶ tables, the job itself last
-
-A crash at any point leaves a DELETING job whose deletion is asked for again.
+QUEUED, RUNNING ──▶ CANCELLED          what is generated stays, and may be resumed
+ended ──▶ DELETING ──▶ gone            what takes longer than a request is swept on
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from http import HTTPStatus
 
-from runtime.contract.keys import job_prefix
-from runtime.domain.errors import ConflictError, NotFoundError, SeedwrightError
+from runtime.domain.errors import ConflictError, SeedwrightError
 from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
+from runtime.service.deletion import REQUEST_SECONDS, after, begin_deletion, delete_data
 from runtime.service.observability import logger
 
 
@@ -43,7 +42,7 @@ class Deletion(ApiModel):
 )
 def lambda_handler(call: Call[NoBody, Deletion]) -> Answer:
     """Cancel a queued or running job (200; 202 while its worker is still stopping), or delete an
-    ended one with its data (204).
+    ended one with its data (204; 202 while the rest of it is deleted by itself).
     """
     job, action = own_job(call), call.query.action
     if job.status in ACTIVE:
@@ -54,8 +53,7 @@ def lambda_handler(call: Call[NoBody, Deletion]) -> Answer:
         if job.status is not JobStatus.CANCELLED:
             raise ConflictError(f"the job is {job.status}: there is nothing to cancel")
         return Answer(body=job_view(job), status=HTTPStatus.OK)
-    _delete(call.ports, job)
-    return Answer(body=None, status=HTTPStatus.NO_CONTENT)
+    return _delete(call.ports, job)
 
 
 def _cancel(ports: ApiPorts, job: Job) -> Answer:
@@ -85,22 +83,10 @@ def _withdraw(ports: ApiPorts, job_id: str) -> bool:
         return False
 
 
-def _delete(ports: ApiPorts, job: Job) -> None:
-    _check_idle(ports, job.job_id)
-    if job.status is not JobStatus.DELETING:
-        ports.jobs.set_status(job.job_id, JobStatus.DELETING, fence=None)
-        # It may have been resumed, claimed and cancelled between the two lines above. From here
-        # on nobody resumes it, so that a worker can only be about to stop.
-        _check_idle(ports, job.job_id)
-    ports.objects.delete_all(job_prefix(job.job_id))
-    ports.job_catalog.delete_job(job.job_id)
-
-
-def _check_idle(ports: ApiPorts, job_id: str) -> None:
-    """Raises `ConflictError` while a worker has the work: it may still write."""
-    try:
-        item = ports.work.get_work(work_id_of(job_id))
-    except NotFoundError:
-        return  # an earlier attempt to delete the job came this far
-    if item.status is JobStatus.RUNNING:
-        raise ConflictError("the job's worker is still stopping: try again in a minute")
+def _delete(ports: ApiPorts, job: Job) -> Answer:
+    enough = after(ports, REQUEST_SECONDS)
+    begin_deletion(ports, job.job_id)
+    if delete_data(ports, job.job_id, enough=enough):
+        return Answer(body=None, status=HTTPStatus.NO_CONTENT)
+    deleting = replace(job, status=JobStatus.DELETING)
+    return Answer(body=job_view(deleting), status=HTTPStatus.ACCEPTED)

@@ -1,0 +1,92 @@
+"""Jobs whose data is too much for one request: the sweeper goes on with them, on AWS and here."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.aws import objects as aws_objects
+from runtime.contract import keys
+from runtime.contract.routes import SWEEP_QUEUE
+from runtime.domain.jobs.job import JobStatus, work_id_of
+from runtime.local import objects as local_objects
+from runtime.server.deletions import Deletions
+from runtime.service import deletion
+from tests.fixtures.api_world import ApiWorld
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.local_api import open_local_api
+from tests.fixtures.storage import new_job
+
+VERSIONS = 7
+
+
+def sweep(world: ApiWorld) -> dict[str, int]:
+    """What the sweeper counts, without zeros, within its own rights."""
+    counts = world.handle(SWEEP_QUEUE, {})
+    return {name: value for name, value in counts.items() if value}
+
+
+@pytest.fixture
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page has two versions, and a request or a sweep has time for one page."""
+    monkeypatch.setattr(aws_objects, "_DELETE_KEYS", 2)
+    monkeypatch.setattr(local_objects, "_DELETE_KEYS", 2)
+    monkeypatch.setattr("runtime.lambdas.jobs.delete_job.REQUEST_SECONDS", 0)
+    monkeypatch.setattr("runtime.lambdas.events.sweep_queue.SWEEP_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("_small_steps")
+def test_g5_what_a_request_can_not_delete_is_swept(api_world: ApiWorld) -> None:
+    job_id, other = api_world.job_id(JobStatus.COMPLETED), api_world.job_id(JobStatus.COMPLETED)
+    key = keys.checkpoint_key(job_id)
+    for _ in range(VERSIONS):
+        api_world.put_object(key, b"{}")
+    api_world.put_object(keys.checkpoint_key(other), b"{}")
+
+    reply = api_world.delete(f"/jobs/{job_id}", query={"action": "delete"})
+
+    assert (reply.status, reply.body["status"]) == (202, "DELETING")
+    assert api_world.get(f"/jobs/{job_id}").body["status"] == "DELETING"
+    listed = api_world.get("/jobs", query={"status": "DELETING"}).body["jobs"]
+    assert [each["job_id"] for each in listed] == [job_id]
+    # Nobody goes on with the job itself, and to ask again does no harm.
+    assert api_world.post(f"/jobs/{job_id}/resume", {}).status == 409
+    assert api_world.delete(f"/jobs/{job_id}").status == 202
+    assert sweep(api_world) == {"deleting": 1}
+    assert sweep(api_world) == {"deleted": 1}
+    assert sweep(api_world) == {}
+    assert api_world.get(f"/jobs/{job_id}").status == 404
+    assert not [each for each in api_world.items("Queue") if job_id in str(each)]
+    assert api_world.object_keys("jobs/") == [keys.checkpoint_key(other)]
+
+
+def test_g5_work_that_is_taken_is_not_deleted(api_world: ApiWorld) -> None:
+    job_id = api_world.job_id(JobStatus.RUNNING)
+    assert not api_world.own.work.begin_deletion(work_id_of(job_id))
+    assert api_world.own.work.get_work(work_id_of(job_id)).status is JobStatus.RUNNING
+
+
+@pytest.mark.usefixtures("_small_steps")
+def test_g5_the_local_server_goes_on_by_itself(tmp_path: Path, clock: ManualClock) -> None:
+    service = open_local_api(tmp_path, clock)
+    ports: Any = service.api
+    job_id = "job"
+    ports.jobs.create_job(new_job(job_id, clock))
+    assert ports.work.withdraw(work_id_of(job_id), JobStatus.CANCELLED)
+    ports.jobs.set_status(job_id, JobStatus.CANCELLED, fence=None)
+    for number in range(VERSIONS):
+        ports.objects.put(keys.batch_key(job_id, number + 1), b"{}", content_type="x")
+    deletion.begin_deletion(ports, job_id)
+    assert not deletion.delete_data(ports, job_id, enough=lambda: True)
+    assert len(list(ports.objects.list(keys.job_prefix(job_id)))) == VERSIONS - 2
+
+    deletions = Deletions(ports, poll_seconds=0.01)
+    deletions.start()
+    deadline = time.monotonic() + 5
+    while list(ports.work.list_work(JobStatus.DELETING)):
+        assert time.monotonic() < deadline, "it does not go on"
+        time.sleep(0.005)
+    deletions.stop()
+    assert not list(ports.objects.list(keys.job_prefix(job_id)))
+    service.close()
