@@ -13,6 +13,7 @@ from runtime.datasets.request import DatasetRequest
 from runtime.datasets.run import run_dataset
 from runtime.datasets.stop import StopRequest
 from runtime.domain.models.price_table import PriceTable
+from runtime.inputs.options import DEFAULT_MAX_FAILURES, read_share
 from runtime.progress.displays import make_display
 from runtime.progress.meter import Meter
 
@@ -23,13 +24,18 @@ class RunOptions:
 
     out: Path
     concurrency: int | None = None
+    max_failures: str = DEFAULT_MAX_FAILURES
+    """The share of failed records above which the exit code says so."""
     json: bool = False
     show: int
     """How many records to show at the end."""
 
 
 def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
-    """Generate the dataset, or go on where an earlier run stopped. The exit code."""
+    """Generate the dataset, or go on where an earlier run stopped. The exit code. Raises what
+    `run_dataset` does.
+    """
+    max_failures = read_share(options.max_failures)
     for warning in request.seeds.rows.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     stop = StopRequest()
@@ -42,7 +48,7 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
         stop=stop,
         sample=0 if options.json else options.show,
     )
-    return report(outcome, json=options.json)
+    return report(outcome, json=options.json, max_failures=max_failures)
 
 
 class _Terminal(Shown):
