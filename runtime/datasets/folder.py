@@ -130,13 +130,15 @@ class DatasetFolder:
 
     def note(self, request: DatasetRequest) -> None:
         """Write down which dataset this is, and the id of its job, before there is anything of it.
-        A folder of before gets the id that it has.
+        A folder of before gets the id that it has, and keeps what it says of itself.
         """
-        stored = self._stored_identity()
-        if stored is None or "job_id" not in stored:
-            document = {"job_id": request.job_id(), **request.identity()}
-            with replacing(self._identity) as file:
-                file.write(orjson.dumps(document))
+        stored = self._stored_identity() or {}
+        if "job_id" in stored:
+            return
+        identity = request.identity()
+        document = {**identity, **stored, "template": identity["template"]}
+        with replacing(self._identity) as file:
+            file.write(orjson.dumps({"job_id": request.job_id(), **document}))
 
     def published(self) -> tuple[OutputFormat, ...]:
         """The formats that the user finds in the folder now."""
