@@ -5,7 +5,7 @@
     jobs/{job_id}/prices.json                     the price table the job began with
     jobs/{job_id}/outputs/batch-0001.jsonl        outputs/shard-0003/batch-0001.jsonl
     jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
-    jobs/{job_id}/retries/part-0001.jsonl         the failure lists up to this number are void
+    jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again
     jobs/{job_id}/failures.jsonl                  written with the export
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
@@ -68,9 +68,7 @@ FAILURE_PARTS: Final = NumberedObjects(folder="failures", stem="part")
 """The lists of failures that are saved while the job runs."""
 
 RETRIES: Final = NumberedObjects(folder="retries", stem="part")
-"""Marks of `--retry-failed`: number n says that the indices in the failure lists 1 to n are tried
-again where there is no record.
-"""
+"""Marks that give failures back: number 12 says that what parts 1 to 12 list is tried again."""
 
 batches_prefix = RECORDS.prefix
 batch_key = RECORDS.key

@@ -63,13 +63,15 @@ class Progress:
     failed_records: int = 0
     tokens_used: int = 0
     cost_nano: int = 0
-    service_failures: int = 0
-    """Part of `failed_records` that is tried again when the job goes on."""
     failures_by_kind: Mapping[str, int] = field(default_factory=dict)
     """Part of `failed_records` by the `kind` of their failures."""
     cost_by_model: Mapping[str, int] = field(default_factory=dict)
     """Nano-USD of calls by model id. What a worker that died left in doubt is in `cost_nano` and
     in no model's sum: whoever shows these calls the difference unattributed.
+    """
+    service_failures: int = 0
+    """Part of `failed_records` that failed by the service and not by a fault of their own: going on
+    with the job tries them again.
     """
 
 
