@@ -25,6 +25,24 @@ from tests.fixtures.storage import new_job
 
 SEEDS = [{"topic": f"topic {letter}"} for letter in "abcdefg"]
 FEW, MANY = 6, 15
+OWN_PRICE: dict[str, Any] = {
+    "id": "mine.tiny-v1:0",
+    "provider": "bedrock",
+    "name": "Tiny",
+    "profiles": {},
+    "input": 30,
+    "output": 120,
+    "cache_read": 9,
+    "cache_write": 35,
+    "structured_output": False,
+    "context_tokens": 128000,
+    "max_output_tokens": 10000,
+    "valid_from": None,
+    "valid_until": None,
+    "source": "here",
+    "checked": "2026-11-23",
+}
+"""A model that the own table lacks."""
 
 
 @pytest.fixture
@@ -171,7 +189,10 @@ def test_a_folder_goes_on_without_template_and_seeds(
 ) -> None:
     """With everything it was asked to be: model, draws, formats, prices."""
     out = tmp_path / "out"
-    asked = {"model": "us.amazon.nova-lite-v1:0", "random_seed": 7, "formats": ["jsonl", "csv"]}
+    prices = tmp_path / "prices.json"
+    prices.write_bytes(orjson.dumps({"models": [OWN_PRICE]}))
+    asked = {"model": OWN_PRICE["id"], "random_seed": 7, "formats": ["jsonl", "csv"]}
+    asked["prices"] = prices
     with pytest.raises(KeyboardInterrupt):
         generate(out, MANY, **asked, budget="0.5", on_progress=stop_after(2), concurrency=1)
 
@@ -180,11 +201,12 @@ def test_a_folder_goes_on_without_template_and_seeds(
     assert (len(dataset), dataset.report["budget_usd"]) == (MANY, "0.5")
     assert [path.name for path in dataset.files] == ["dataset.jsonl", "dataset.csv"]
     generate(tmp_path / "other", MANY + 3, **asked)
+    prices.unlink()
     assert run(["resume", str(out), "-n", f"{MANY + 3}", "--budget", "0.6", "--json"]) == 0
     report = orjson.loads(capsys.readouterr().out)
     assert (report["records"], report["budget_usd"]) == (MANY + 3, "0.6")
     assert draws(out) == draws(tmp_path / "other")
-    assert {each.model for each in double.requests} == {"us.amazon.nova-lite-v1:0"}
+    assert {each.model for each in double.requests} == {OWN_PRICE["id"]}
 
 
 def test_a_used_up_budget_goes_on_with_a_larger_one(double: BedrockDouble, tmp_path: Path) -> None:
