@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runtime.client.jobs import Job
     from runtime.datasets.checks import CostEstimate, StepCheck, TemplateCheck
     from runtime.datasets.dataset import Dataset, Preview
-    from runtime.datasets.library import estimate, generate, preview, validate
+    from runtime.datasets.library import estimate, generate, preview, resume, validate
     from runtime.domain.errors import (
         BudgetExceededError,
         BudgetTooSmallError,
@@ -79,6 +79,7 @@ __all__ = [
     "estimate",
     "generate",
     "preview",
+    "resume",
     "validate",
 ]
 
@@ -95,6 +96,7 @@ _MODULES: Final = {
     "estimate": "runtime.datasets.library",
     "generate": "runtime.datasets.library",
     "preview": "runtime.datasets.library",
+    "resume": "runtime.datasets.library",
     "validate": "runtime.datasets.library",
 }
 """Where a name is from; the others are errors."""

@@ -131,6 +131,25 @@ class DynamoJobStore:
         if isinstance(outcome, Refused):
             raise _no_job(job_id)
 
+    def set_num_records(self, job_id: str, num_records: int) -> None:
+        outcome = self._table.update(
+            {"job_id": job_id},
+            set_="#config.#num_records = :new, #updated_at = :now",
+            # Excludes a worker that has read the smaller number, and two growths that cross.
+            condition="#config.#num_records <= :new AND NOT (#status IN (:running, :deleting))",
+            values={
+                ":new": num_records,
+                ":now": stamp(self._clock.now()),
+                ":running": JobStatus.RUNNING,
+                ":deleting": JobStatus.DELETING,
+            },
+        )
+        if isinstance(outcome, Refused):
+            status = _existing(outcome, job_id, None)["status"]
+            if status in {JobStatus.RUNNING, JobStatus.DELETING}:
+                raise ConflictError(f"job {job_id} is {status}: its number of records stays")
+            raise InputError(f"job {job_id} has more than {num_records} records already")
+
     def set_status(
         self,
         job_id: str,

@@ -15,6 +15,7 @@ from runtime.datasets.stop import StopRequest
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.money.estimate_text import estimate_notices
+from runtime.inputs.options import DEFAULT_MAX_FAILURES, read_share
 from runtime.progress.displays import make_display
 from runtime.progress.meter import Meter
 
@@ -25,6 +26,8 @@ class RunOptions:
 
     out: Path
     concurrency: int | None = None
+    max_failures: str = DEFAULT_MAX_FAILURES
+    """The share of failed records above which the exit code says so."""
     json: bool = False
     show: int
     """How many records to show at the end."""
@@ -33,7 +36,10 @@ class RunOptions:
 
 
 def generate_and_report(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
-    """Generate the dataset, or go on where an earlier run stopped. The exit code."""
+    """Generate the dataset, or go on where an earlier run stopped. The exit code. Raises what
+    `run_dataset` does.
+    """
+    max_failures = read_share(options.max_failures)
     for warning in request.seeds.rows.warnings:
         say(f"warning: {warning}")
     stop = StopRequest()
@@ -53,7 +59,7 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
         sample=0 if options.json else options.show,
         on_estimate=say_estimate if options.estimate and not options.json else None,
     )
-    return report(outcome, json=options.json)
+    return report(outcome, json=options.json, max_failures=max_failures)
 
 
 class _Terminal(Shown):

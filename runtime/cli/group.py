@@ -47,7 +47,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "cancel": ("runtime.cli.commands.cancel", "Stop a job."),
     "resume": (
         "runtime.cli.commands.resume",
-        "Go on with a job that was cancelled, has failed or has used up its budget.",
+        "Go on with a dataset or a job: after a stop, with a larger budget, with more records.",
     ),
     "delete": (
         "runtime.cli.commands.delete",

@@ -1,6 +1,7 @@
 """The `seedwright` command: the way into it, and what its exit codes mean.
 
-Exit codes: 0 done · 1 failed · 2 wrong input, nothing was started · 3 budget used up · 130 stopped.
+Exit codes: 0 done · 1 failed · 2 wrong input, nothing was started · 3 budget used up · 4 too many
+records failed · 130 stopped.
 """
 
 import gc

@@ -30,6 +30,14 @@ PricesOption = Annotated[
     Path | None, typer.Option(help="JSON file whose rows replace or add to the price table.")
 ]
 BudgetOption = Annotated[str, typer.Option(help="Hard limit in USD: it is never passed.")]
+MaxFailuresOption = Annotated[
+    str,
+    typer.Option(help="Share of failed records, 10% or 0.1, above which the exit code is 4."),
+]
+RetryFailedOption = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Try records that failed again, whatever the reason."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 
 # ── commands that talk to an API ───────────────────────────────────────────────────────────────

@@ -1,14 +1,15 @@
 """How a run ended, for people and for scripts."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Final
 
 import orjson
 
+from runtime.cli.failures import exit_code, too_many
 from runtime.cli.figures import print_figures
 from runtime.cli.output import plain, print_json, print_line, say
-from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_OF_STATUS
-from runtime.datasets.folder import FAILURES
+from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
 from runtime.datasets.outcome import Outcome
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
@@ -18,9 +19,15 @@ from runtime.domain.wording import counted
 MAX_CELL_CHARACTERS: Final = 400
 
 
-def report(outcome: Outcome, *, json: bool) -> int:
-    """Say how a run went. The exit code."""
-    code = EXIT_OF_STATUS.get(outcome.status, EXIT_INTERRUPTED)
+def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
+    """Say how a run went. The exit code, for which `max_failures` is the share of failed records
+    that still is success.
+    """
+    shares = {
+        "failed": outcome.progress.failed_records,
+        "requested": outcome.request.num_records,
+    }
+    code = exit_code(outcome.status, allowed=max_failures, otherwise=EXIT_INTERRUPTED, **shares)
     if json:
         print_json(outcome.document())
         return code
@@ -29,7 +36,9 @@ def report(outcome: Outcome, *, json: bool) -> int:
     for path in outcome.files:
         print_line(path)
     _print_summary(outcome)
-    for line in _advice(outcome):
+    if code == EXIT_TOO_MANY_FAILURES:
+        say(f"error: {too_many(allowed=max_failures, **shares)}")
+    for line in _advice(outcome, too_many=code == EXIT_TOO_MANY_FAILURES):
         say(line)
     return code
 
@@ -52,29 +61,48 @@ def _print_summary(outcome: Outcome) -> None:
     print_figures(progress)
 
 
-def _advice(outcome: Outcome) -> list[str]:
+def _advice(outcome: Outcome, *, too_many: bool) -> list[str]:
     """What the user may want to do next."""
-    folder, failures = outcome.folder, outcome.folder / FAILURES
+    saved = f"{outcome.saved_text} are saved in {outcome.folder}"
     match outcome.status:
-        case JobStatus.COMPLETED if outcome.progress.failed_records:
-            return [f"why records failed: {failures}"]
         case JobStatus.COMPLETED:
-            return []
+            return _about_failures(outcome, too_many=too_many)
         case JobStatus.BUDGET_EXCEEDED:
-            return [outcome.message, "To go on, run the same command with a larger --budget."]
+            lines = [outcome.message, "To go on, run the same command with a larger --budget."]
         case JobStatus.FAILED if outcome.all_failed:
+            listed = f" ({outcome.failures_file})" if outcome.failures_file else ""
             return [
                 f"error: {outcome.message}",
-                f"Correct the cause ({failures}) and choose another --out.",
+                f"Correct the cause{listed} and choose another --out.",
+                "--retry-failed tries the same records again.",
             ]
         case JobStatus.FAILED:
-            return [
+            lines = [
                 f"error: {outcome.message}",
-                f"{outcome.saved_text} are saved in {folder}. To try again, run the same command.",
+                f"{saved}. To try again, run the same command.",
             ]
         case _:
-            saved = f"{outcome.saved_text} are saved in {folder}"
-            return [f"Stopped. {saved}. To go on, run the same command."]
+            lines = [f"Stopped. {saved}. To go on, run the same command."]
+    return [*lines, *_about_failures(outcome, too_many=False)]
+
+
+def _about_failures(outcome: Outcome, *, too_many: bool) -> list[str]:
+    """Where failed records are listed, and how to try them again."""
+    service = outcome.progress.service_failures
+    own = outcome.progress.failed_records - service
+    lines = []
+    if outcome.progress.failed_records and outcome.failures_file is not None:
+        lines.append(f"why records failed: {outcome.failures_file}")
+    if service:
+        lines.append(
+            f"{service} failed because of the service: run the same command to try them again."
+        )
+    if own and outcome.status is JobStatus.COMPLETED:
+        accept = "; a larger --max-failures accepts them" if too_many else ""
+        lines.append(f"--retry-failed tries records that failed again{accept}.")
+    elif too_many:
+        lines.append("A larger --max-failures accepts them.")
+    return lines
 
 
 def show_records(lines: Iterable[bytes]) -> None:

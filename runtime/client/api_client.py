@@ -24,6 +24,7 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_given
+from runtime.inputs.options import check_count
 
 Usd = str | int | float | Decimal
 """An amount in USD. A float means the number that it prints as."""
@@ -147,14 +148,25 @@ class Client:
         """
         return cancel_job(self._api, _id(job)).job
 
-    def resume(self, job: Job | str, budget: Usd | None = None) -> Job:
-        """Queue a job again that was cancelled, has failed or has used up its budget. `budget` is
-        its new limit in USD, with what is spent already.
+    def resume(
+        self,
+        job: Job | str,
+        budget: Usd | None = None,
+        *,
+        n: int | None = None,
+        retry_failed: bool = False,
+    ) -> Job:
+        """Queue a job again that was cancelled, has failed or has used up its budget, or a complete
+        one that is to have more records or try failed ones again. `budget` is its new limit in
+        USD, with what is spent already; `n` its new number of records, with those it has.
 
         Raises `NotFoundError`, `ConflictError` for a job that can't go on, `InputError`.
         """
         limit = None if budget is None else parse_usd(budget)
-        return resume_job(self._api, _id(job), budget_nano=limit)
+        count = None if n is None else check_count(n)
+        return resume_job(
+            self._api, _id(job), budget_nano=limit, num_records=count, retry_failed=retry_failed
+        )
 
     def delete(self, job: Job | str) -> None:
         """Delete a job that has ended, with its dataset. This can't be undone. A large one is

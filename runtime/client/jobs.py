@@ -180,11 +180,25 @@ def cancel_job(api: ApiClient, job_id: str) -> Cancellation:
     return Cancellation(job=Job.of(reply.body), stopping=reply.status == HTTPStatus.ACCEPTED)
 
 
-def resume_job(api: ApiClient, job_id: str, *, budget_nano: int | None = None) -> Job:
-    """Queue a job again, with another limit if one is given. Raises `NotFoundError`,
-    `ConflictError` for a job that can't go on, `InputError`.
+def resume_job(
+    api: ApiClient,
+    job_id: str,
+    *,
+    budget_nano: int | None = None,
+    num_records: int | None = None,
+    retry_failed: bool = False,
+) -> Job:
+    """Queue a job again, with another limit or more records if they are given; with `retry_failed`
+    records that failed are tried again. Raises `NotFoundError`, `ConflictError` for a job that
+    can't go on, `InputError`.
     """
-    body = {} if budget_nano is None else {"budget_limit": usd_decimal(budget_nano)}
+    body: dict[str, object] = {}
+    if budget_nano is not None:
+        body["budget_limit"] = usd_decimal(budget_nano)
+    if num_records is not None:
+        body["num_records"] = num_records
+    if retry_failed:
+        body["retry_failed"] = True
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.
     return Job.of(api.post(f"{job_path(find_job_id(api, job_id))}/resume", body))
 

@@ -21,6 +21,9 @@ EXIT_BAD_INPUT: Final = 2
 """Nothing was started."""
 
 EXIT_BUDGET: Final = 3
+EXIT_TOO_MANY_FAILURES: Final = 4
+"""Complete, and a larger share of the records failed than `--max-failures` allows."""
+
 EXIT_INTERRUPTED: Final = 130
 """What shells report for Ctrl-C."""
 

@@ -11,6 +11,7 @@ EXPORTS: Final = "jobs/*/exports/*"
 BATCHES: Final = "jobs/*/outputs/*"
 FAILURES: Final = "jobs/*/failures.jsonl"
 FAILURE_PARTS: Final = "jobs/*/failures/*"
+RETRIES: Final = "jobs/*/retries/*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

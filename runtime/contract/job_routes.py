@@ -10,6 +10,7 @@ from runtime.contract.grants import (
     FAILURE_PARTS,
     FAILURES,
     JOB_DATA,
+    RETRIES,
     LaunchGrant,
     ListGrant,
     ObjectGrant,
@@ -120,6 +121,9 @@ JOB_ROUTES: Final = (
             grants=(
                 TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
                 TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                # A retry of failed records leaves a mark, named after the last list of failures.
+                ListGrant(prefixes=(JOB_DATA,)),
+                ObjectGrant(keys=(RETRIES,), actions=("s3:PutObject",)),
                 *START_WORKER,
             ),
             extra_variables=(names.MAX_ACTIVE_JOBS,),

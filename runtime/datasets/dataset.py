@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runtime.datasets.folder import FAILURES, DatasetFolder
+from runtime.datasets.folder import FAILURES, PARTIAL, DatasetFolder
 from runtime.datasets.outcome import Outcome
 from runtime.domain.errors import ConfigurationError, NotFoundError
 
@@ -43,7 +43,8 @@ class Dataset:
         """Raises `NotFoundError` where the files were deleted, `StorageError` if they can't be
         read.
         """
-        published = self._file("dataset.jsonl")
+        # While there is one, it is newer than a dataset that was complete with fewer records.
+        published = self._file(PARTIAL) or self._file("dataset.jsonl")
         folder = DatasetFolder(self.path)
         lines = (
             folder.saved_lines(str(self.report["job_id"]))
@@ -54,8 +55,13 @@ class Dataset:
             yield orjson.loads(line)
 
     @property
+    def failed(self) -> int:
+        """The number of records that failed."""
+        return int(self.report["failed"])
+
+    @property
     def failures(self) -> list[dict[str, Any]]:
-        """The records that failed for good: `index`, `step`, `kind`, `message` and more."""
+        """The records that failed: `index`, `step`, `kind`, `message` and more."""
         listed = self._file(FAILURES)
         if listed is None:
             return []

@@ -1,41 +1,41 @@
 """The folder of one dataset: what the user sees, and the state that makes it resumable.
 
     DIR/dataset.jsonl …          published when they are complete
+    DIR/dataset.partial.jsonl    the records so far, while it is not complete
     DIR/failures.jsonl           if there are any
-    DIR/.seedwright/job.json     which dataset this is
+    DIR/.seedwright/job.json     which dataset this is, and the id of its job
     DIR/.seedwright/lock         held by the process that generates
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
     DIR/.seedwright/log.jsonl    what the engine logged
 
-The job's id follows from template, seeds, strategy and random seed, so the same command gives the
-same records on any machine.
+The job's id is stored when the folder is made. It follows from what makes one dataset another, so
+the same command gives the same records and ids on any machine.
 """
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.contract.keys import export_key, failures_key, seed_prefix
+from runtime.contract.keys import export_key, failures_key
+from runtime.datasets.identity import stored_job_id
 from runtime.datasets.request import DatasetRequest
 from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
-from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.delivery import OutputFormat
-from runtime.domain.jobs.job import Job, JobStatus
-from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.jobs.job import Job
 from runtime.export.batches import Batches
 from runtime.local.storage import open_objects
-from runtime.service.requeue import queue_again
 
-LOCAL_USER: Final = "local"
 _STATE: Final = ".seedwright"
 FAILURES: Final = "failures.jsonl"
+PARTIAL: Final = "dataset.partial.jsonl"
 
 
 class DatasetFolder:
@@ -48,7 +48,7 @@ class DatasetFolder:
         self._identity = self.state / "job.json"
 
     @property
-    def begun(self) -> bool:
+    def is_begun(self) -> bool:
         """Whether a job has begun here."""
         return self._identity.exists()
 
@@ -62,18 +62,30 @@ class DatasetFolder:
         if stored is None:
             self._check_foreign()
             return request
+        if request.begun_as is not None and request.begun_as == stored_job_id(stored):
+            return request  # it was read from this folder, or has been checked before
         request = request.going_on(stored)
-        wanted = request.identity()
-        changed = [name for name in wanted if stored.get(name) != wanted[name]]
-        if changed:
+        if changed := request.differs_from(stored):
             raise InputError(
                 f"{self.path} holds another dataset (different {', '.join(changed)}): choose "
                 "another --out, or delete it"
             )
         return request
 
+    def begun(self) -> tuple[str, str]:
+        """The id of the folder's job, and its backend. Raises `InputError` for a folder without a
+        dataset, `ConfigurationError` for a damaged one.
+        """
+        stored = self._stored_identity()
+        if stored is None or "--backend" not in stored:
+            raise InputError(
+                f"{self.path} holds no dataset: name the folder that `seedwright generate --out` "
+                "was given"
+            )
+        return stored_job_id(stored), str(stored["--backend"])
+
     def _check_foreign(self) -> None:
-        for name in (*map(_file_name, OutputFormat), FAILURES):
+        for name in (*map(_file_name, OutputFormat), PARTIAL, FAILURES):
             if (self.path / name).exists():
                 raise InputError(
                     f"{self.path / name} exists and was not generated here: choose another --out"
@@ -121,50 +133,17 @@ class DatasetFolder:
             raise ConfigurationError(f"{self._identity} is damaged: choose another --out") from exc
         return document if isinstance(document, dict) else {}
 
-    def prepare(self, engine: LocalEngine, request: DatasetRequest) -> Job:
-        """The job of this folder, made or made ready to go on. Safe to repeat after a crash at
-        any point: the identity is written first and everything after it can be done again.
+    def note(self, request: DatasetRequest) -> None:
+        """Write down which dataset this is, and the id of its job, before there is anything of it.
+        A folder of before gets the id that it has, and keeps what it says of itself.
         """
-        if self._stored_identity() is None:
-            with replacing(self._identity) as file:
-                file.write(orjson.dumps(request.identity()))
-        job_id = request.job_id()
-        ports = engine.ports
-        try:
-            ports.jobs.get_job(job_id)
-        except NotFoundError:
-            self._create(engine, request, job_id)
-            return ports.jobs.get_job(job_id)
-        ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
-        queue_again(ports.jobs, ports.queue, job_id)
-        return ports.jobs.get_job(job_id)
-
-    def _create(self, engine: LocalEngine, request: DatasetRequest, job_id: str) -> None:
-        ports = engine.ports
-        key = f"{seed_prefix(LOCAL_USER)}{job_id}/{request.seeds.name}"
-        with ports.objects.open_writer(key, content_type="application/octet-stream") as writer:
-            request.seeds.write_to(writer)
-        now = ports.clock.now()
-        ports.jobs.create_job(
-            Job(
-                job_id=job_id,
-                user_id=LOCAL_USER,
-                status=JobStatus.QUEUED,
-                config=JobConfig(
-                    template=ports.templates.save_template(LOCAL_USER, job_id, request.template),
-                    seed_data_path=key,
-                    seed_version=ports.objects.stat(key).version,
-                    num_records=request.num_records,
-                    draws=request.draws,
-                    delivery=request.delivery,
-                    models=request.models,
-                    price_table_version=ports.prices.version,
-                ),
-                budget_limit=usd_decimal(request.budget_nano),
-                created_at=now,
-                updated_at=now,
-            )
-        )
+        stored = self._stored_identity() or {}
+        if "job_id" in stored:
+            return
+        identity = request.identity()
+        document = {**identity, **stored, "template": identity["template"]}
+        with replacing(self._identity) as file:
+            file.write(orjson.dumps({"job_id": request.job_id(), **document}))
 
     def published(self) -> tuple[OutputFormat, ...]:
         """The formats that the user finds in the folder now."""
@@ -174,9 +153,29 @@ class DatasetFolder:
         self, engine: LocalEngine, job: Job, formats: tuple[OutputFormat, ...]
     ) -> list[Path]:
         """Put the exports where the user looks for them; their paths."""
-        paths: list[Path] = []
         wanted = [(export_key(job.job_id, each.lower()), _file_name(each)) for each in formats]
-        for key, name in [*wanted, (failures_key(job.job_id), FAILURES)]:
+        paths = self._link(engine, [*wanted, (failures_key(job.job_id), FAILURES)])
+        with disk_errors(f"delete {self.path / PARTIAL}"):
+            (self.path / PARTIAL).unlink(missing_ok=True)
+        return paths
+
+    def publish_partial(self, engine: LocalEngine, job: Job) -> list[Path]:
+        """Put the records that are saved so far, each once, and the exported failures where the
+        user looks for them; their paths. What was published of fewer records stays.
+        """
+        paths: list[Path] = []
+        target = self.path / PARTIAL
+        lines = self.saved_lines(job.job_id)
+        if (first := next(lines, None)) is not None:
+            with disk_errors(f"write {target}"), replacing(target) as file:
+                for line in chain((first,), lines):
+                    file.write(line + b"\n")
+            paths.append(target)
+        return [*paths, *self._link(engine, [(failures_key(job.job_id), FAILURES)])]
+
+    def _link(self, engine: LocalEngine, wanted: Sequence[tuple[str, str]]) -> list[Path]:
+        paths: list[Path] = []
+        for key, name in wanted:
             source, target = engine.path_of(key), self.path / name
             with disk_errors(f"write {target}"):
                 if source.exists():

@@ -28,6 +28,7 @@ from runtime.datasets.request import (
     DatasetRequest,
     read_request,
 )
+from runtime.datasets.resuming import read_resumption
 from runtime.datasets.run import run_dataset
 from runtime.domain.errors import BudgetExceededError, InputError, JobFailedError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
@@ -63,10 +64,12 @@ def generate(
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
+    retry_failed: bool = False,
     on_progress: Callable[[Snapshot], object] | None = None,
 ) -> Dataset:
     """Generate `n` records into the folder `out`, or go on where an earlier call or command
-    stopped.
+    stopped. A larger `n` than before adds records; with `retry_failed` those that failed are tried
+    again, whatever the reason.
 
     `template` is a path or a mapping; `seeds` a path, a list of mappings, or a table of pandas or
     Arrow. `budget` is in USD and never passed. `out` is `datasets/NAME` by default, NAME being the
@@ -89,17 +92,40 @@ def generate(
         strategy_chosen=seed_strategy is not None,
         models=options_given(ModelChoice(), model=model),
         delivery=options_given(FOR_PEOPLE, output_formats=formats),
+        retry_failed=retry_failed,
     )
-    outcome = _run(
+    return _generated(
         request,
         _folder(out, request),
         prices=_prices(prices),
         concurrency=concurrency,
         on_progress=on_progress,
     )
-    dataset = dataset_of(outcome)
-    _check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
-    return dataset
+
+
+def resume(
+    folder: str | Path,
+    *,
+    budget: Usd | None = None,
+    n: int | None = None,
+    retry_failed: bool = False,
+    concurrency: int | None = None,
+    on_progress: Callable[[Snapshot], object] | None = None,
+) -> Dataset:
+    """Go on with the dataset in `folder`, without its template and seeds: the folder has them, and
+    everything else it was asked to be. A larger `budget` or `n` takes the place of what was asked
+    for then; with `retry_failed` records that failed are tried again, whatever the reason.
+
+    Raises what `generate` raises, and `InputError` for a folder without a dataset.
+    """
+    if not isinstance(folder, str | Path):
+        raise InputError(f"folder is the path of a dataset's folder, not {folder!r}")
+    request, prices = read_resumption(
+        Path(folder), budget=budget, num_records=n, retry_failed=retry_failed
+    )
+    return _generated(
+        request, Path(folder), prices=prices, concurrency=concurrency, on_progress=on_progress
+    )
 
 
 def preview(
@@ -187,6 +213,20 @@ def validate(
     )
 
 
+def _generated(
+    request: DatasetRequest,
+    out: Path,
+    *,
+    prices: PriceTable,
+    concurrency: int | None,
+    on_progress: Callable[[Snapshot], object] | None,
+) -> Dataset:
+    outcome = _run(request, out, prices=prices, concurrency=concurrency, on_progress=on_progress)
+    dataset = dataset_of(outcome)
+    _check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
+    return dataset
+
+
 def _folder(out: Any, request: DatasetRequest) -> Path:
     if out is None:
         return Path("datasets") / folder_name(request.template.name)
@@ -238,7 +278,8 @@ def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> No
         case JobStatus.FAILED if outcome.all_failed:
             raise JobFailedError(
                 f"every record failed: look at the `dataset.failures` of this error, correct the "
-                f"cause and choose another out. {kept}",
+                f"cause and choose another out, or make the same call with retry_failed=True. "
+                f"{kept}",
                 dataset=found,
             )
         case JobStatus.FAILED:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from runtime.datasets.folder import FAILURES
 from runtime.datasets.request import DatasetRequest
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
@@ -28,7 +29,9 @@ class Outcome:
     saved: int
     """Records that are safe. When storage failed, the job's own counter is older than this."""
     files: tuple[Path, ...]
-    """What was published; the list of failures is the last one."""
+    """What the user finds in the folder after this run: the dataset, or the records of it so far;
+    the list of failures is the last one.
+    """
     sample: tuple[bytes, ...]
     """The first records that were saved, by index, as many as were asked for."""
     was_complete: bool
@@ -37,6 +40,11 @@ class Outcome:
     seconds: float
     records_per_second: float
     tokens_per_second: float
+
+    @property
+    def failures_file(self) -> Path | None:
+        """The list of failures, if there is one."""
+        return next((path for path in self.files if path.name == FAILURES), None)
 
     @property
     def message(self) -> str:
@@ -50,8 +58,9 @@ class Outcome:
 
     @property
     def all_failed(self) -> bool:
-        """Every record was tried and failed: trying again would change nothing."""
-        return self.progress.failed_records == self.request.num_records
+        """Every record was tried and failed for a reason of its own: going on changes nothing."""
+        own = self.progress.failed_records - self.progress.service_failures
+        return own == self.request.num_records
 
     def document(self) -> dict[str, object]:
         """The figures for scripts, as JSON has them; money is a decimal text."""

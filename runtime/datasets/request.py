@@ -1,19 +1,20 @@
 """What a dataset is asked to be, checked before anything is created or paid for."""
 
-import hashlib
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-import orjson
-
+from runtime.datasets.identity import (
+    job_id_of,
+    stored_job_id,
+    template_digest,
+    template_digest_of_before,
+)
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import IN_ORDER, Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.options import identity
-from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
@@ -21,40 +22,43 @@ from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
 
 DEFAULT_BUDGET: Final = "1.00"
-_NAMESPACE: Final = uuid.UUID("6a1f1c0e-6d0f-4a43-9f0b-6a3c5f8a7c11")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetRequest:
-    """What is asked for. The first part is its identity and can't change in a folder."""
+    """What is asked for. The first part is its identity and can't change in a folder; the number of
+    records may grow.
+    """
 
     template: Template
     seeds: SeedFile
-    num_records: int
     draws: Draws
     models: ModelChoice
     backend: str
+    num_records: int
     budget_nano: int
     delivery: Delivery
     strategy_chosen: bool
     """Whether a user named the seed strategy. If not, a folder of an earlier version keeps its
     own.
     """
+    retry_failed: bool = False
+    """Whether records that failed for a reason of their own are tried again."""
+    begun_as: str | None = None
+    """Id of the job that the folder has for this dataset; None: it has none yet."""
 
     def identity(self) -> dict[str, object]:
         """The choices that make one dataset another, by the words users know them by."""
-        document = orjson.dumps(complete_document(self.template), option=orjson.OPT_SORT_KEYS)
         return {
-            "template": hashlib.sha256(document).hexdigest(),
+            "template": template_digest(self.template),
             "seeds": self.seeds.sha256,
-            "-n": self.num_records,
             **identity(self.draws, self.models),
             "--backend": self.backend,
         }
 
     def going_on(self, stored: Mapping[str, object]) -> Self:
-        """The request as a folder with this stored identity means it: a folder of before the
-        scheme of draws goes on with the scheme it began with.
+        """The request as a folder with this stored identity means it: with the id of its job, and
+        a folder of before the scheme of draws goes on with the scheme it began with.
         """
         draws, own = self.draws, str(stored.get("--seed-strategy"))
         if "--draws" not in stored:
@@ -63,13 +67,18 @@ class DatasetRequest:
                 draws = replace(draws, seed_strategy=SeedStrategy(own))
         if {own, draws.seed_strategy} <= IN_ORDER:
             draws = replace(draws, seed_strategy=SeedStrategy(own))
-        return replace(self, draws=draws)
+        return replace(self, draws=draws, begun_as=stored_job_id(stored))
+
+    def differs_from(self, stored: Mapping[str, object]) -> list[str]:
+        """The choices in which this is another dataset than the stored one."""
+        wanted: dict[str, object] = self.identity()
+        if stored.get("template") == template_digest_of_before(self.template):
+            del wanted["template"]
+        return [name for name in wanted if stored.get(name) != wanted[name]]
 
     def job_id(self) -> str:
-        """Depends on what decides the prompts, and not on how many or by which model."""
-        identity = self.identity()
-        drawn = ("template", "seeds", "--seed-strategy", "--random-seed")
-        return str(uuid.uuid5(_NAMESPACE, orjson.dumps([identity[key] for key in drawn]).decode()))
+        """The id of the dataset's job: the folder's own, or that of a new one."""
+        return self.begun_as or job_id_of(self.identity())
 
 
 def read_request(
@@ -83,6 +92,7 @@ def read_request(
     strategy_chosen: bool = True,
     models: ModelChoice | None = None,
     delivery: Delivery = FOR_PEOPLE,
+    retry_failed: bool = False,
 ) -> DatasetRequest:
     """Everything that is asked for, read and checked. `budget` is in USD. Raises `InputError`."""
     checked = read_template(template)
@@ -96,4 +106,5 @@ def read_request(
         models=models or ModelChoice(),
         backend=check_provider(backend),
         delivery=delivery,
+        retry_failed=retry_failed,
     )

@@ -6,6 +6,7 @@ Nothing is created or paid for before the first two have passed. The run prints 
 signal handler and no alarm, and works in any thread.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -18,11 +19,12 @@ from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_ow
 from runtime.contract.keys import export_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import DatasetFolder, check_writable
+from runtime.datasets.job import prepare_job
 from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.stop import StopRequest
-from runtime.domain.errors import TemplateError
+from runtime.domain.errors import SeedwrightError, TemplateError
 from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
@@ -33,10 +35,16 @@ from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.inputs.files import check_folder
+from runtime.logs import event
 from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
+
+_EXPORTED: Final = frozenset({JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED})
+"""Statuses of a job whose dataset the worker has exported."""
+
+_log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 5.0
 """How old the counters in the folder may be; the journal has every record at once."""
@@ -87,7 +95,7 @@ def run_dataset(
         )
         with folder.locked():
             request = folder.check(request)  # another process may have come first
-            if on_estimate is not None and not folder.begun:
+            if on_estimate is not None and not folder.is_begun:
                 _estimate(templates, plan, request, on_estimate)
             engine = local_engine(
                 folder.state, models=models, provider=request.backend, prices=prices
@@ -143,7 +151,8 @@ class _Run:
 
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
         """Generate what is missing, and publish."""
-        job = self._folder.prepare(self._engine, self._request)
+        self._folder.note(self._request)
+        job = prepare_job(self._engine.ports, self._request)
         self._request.seeds.close()
         was_complete = job.status is JobStatus.COMPLETED
         if not was_complete:
@@ -163,7 +172,7 @@ class _Run:
             progress=job.progress,
             saved=max(job.progress.records_generated, meter.last.records_generated),
             files=tuple(files),
-            sample=tuple(self._first_records(job, sample)) if files else (),
+            sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,
             seconds=meter.seconds,
@@ -199,10 +208,8 @@ class _Run:
         """The files of the dataset, in the formats asked for and in those the folder already
         has.
         """
-        if job.status not in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}:
-            # Of a job that failed the list of failures is what helps.
-            failed = job.status is JobStatus.FAILED
-            return self._folder.publish(self._engine, job, ()) if failed else []
+        if job.status not in _EXPORTED:
+            return self._publish_partial(job)
         others = () if was_complete else self._folder.published()
         formats = tuple(dict.fromkeys((*self._request.delivery.output_formats, *others)))
         stale = tuple(each for each in formats if self._needs_export(job, each))
@@ -211,6 +218,17 @@ class _Run:
             asked = replace(job, config=replace(job.config, delivery=delivery))
             self._worker.exporter.export_data(asked, expected=None)
         return self._folder.publish(self._engine, job, formats)
+
+    def _publish_partial(self, job: Job) -> list[Path]:
+        """What there is of a dataset that is not complete. A disk that gives no room for it must
+        not hide how the run ended.
+        """
+        try:
+            self._worker.exporter.export_failures(job)
+            return self._folder.publish_partial(self._engine, job)
+        except SeedwrightError as error:
+            event(_log, logging.WARNING, "partial dataset not published", error=error.code)
+            return []
 
     def _needs_export(self, job: Job, output_format: OutputFormat) -> bool:
         """Whether the worker has not just exported it: it writes the formats of the first run."""

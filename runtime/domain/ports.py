@@ -177,6 +177,13 @@ class JobStore(Protocol):
         """
         ...
 
+    def set_num_records(self, job_id: str, num_records: int) -> None:
+        """Let the job have more records; the same number changes nothing. Raises `InputError` for
+        fewer, `ConflictError` while the job is RUNNING (its worker has read the number) or
+        DELETING, `NotFoundError`.
+        """
+        ...
+
     def set_status(
         self,
         job_id: str,

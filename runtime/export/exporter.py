@@ -159,6 +159,22 @@ class Exporter:
             duplicates_dropped=records.duplicates,
         )
 
+    def export_failures(self, job: Job) -> int:
+        """List the failures of a job whose dataset is not exported; how many there are."""
+        stored = self._batches.load_all_batches(job.job_id)
+        parts = self._failure_parts.load_all_batches(job.job_id)
+        if error := stored.error or parts.error:
+            raise ExportError(f"the batches could not be listed: {error}") from error
+        records = IndexSet(job.config.num_records)
+        try:
+            for batch in stored:
+                for index in batch.indices:
+                    if index < records.size:
+                        records.add(index)
+            return self._write_failures(job, parts, records)
+        except (StorageError, OSError) as exc:
+            raise ExportError(f"the failures could not be listed: {exc}") from exc
+
     def export_jsonl(self, job: Job, records: Iterable[ExportRecord]) -> tuple[str, ...]:
         """Write only JSONL, one key or one a day. Raises `StorageError`, `ExportError`.
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
+from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
     ENDED,
@@ -102,6 +102,27 @@ class SqliteJobStore:
             )
             if changed.rowcount == 0:
                 raise NotFoundError(f"no job {job_id}")
+
+    def set_num_records(self, job_id: str, num_records: int) -> None:
+        with self._database.write() as connection:
+            row: sqlite3.Row | None = connection.execute(
+                "SELECT status, config FROM jobs WHERE job_id = ?", (job_id,)
+            ).fetchone()
+            if row is None:
+                raise NotFoundError(f"no job {job_id}")
+            if row["status"] in {JobStatus.RUNNING, JobStatus.DELETING}:
+                raise ConflictError(f"job {job_id} is {row['status']}: its number of records stays")
+            config = json.loads(row["config"])
+            if num_records < config["num_records"]:
+                raise InputError(f"job {job_id} has more than {num_records} records already")
+            connection.execute(
+                "UPDATE jobs SET config = ?, updated_at = ? WHERE job_id = ?",
+                (
+                    json.dumps({**config, "num_records": num_records}, ensure_ascii=False),
+                    self._now(),
+                    job_id,
+                ),
+            )
 
     def set_status(
         self,

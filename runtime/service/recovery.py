@@ -6,6 +6,7 @@ work: it becomes claimable, is started, or is withdrawn.
                                       └─ its job has ended ──▶ withdrawn
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -73,9 +74,16 @@ def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
         status = JobStatus.CANCELLED if job is None else job.status
         if status is JobStatus.DELETING:  # no status of work; the item goes with its job
             status = JobStatus.CANCELLED
-        return ports.work.withdraw(item.work_id, status)
+        withdrawn = ports.work.withdraw(item.work_id, status)
     except NotFoundError:
         return False  # deleted meanwhile
+    now = _job(ports, item)
+    if withdrawn and now is not None and now.status is JobStatus.QUEUED:
+        # Queued again since the job was read, while this item was still there to be withdrawn.
+        with suppress(ConflictError):
+            ports.queue.enqueue(item.work_id)
+        return False
+    return withdrawn
 
 
 def _job(ports: ApiPorts, item: WorkItem) -> Job | None:

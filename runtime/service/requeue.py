@@ -1,23 +1,35 @@
-"""Queuing an ended job again: a retry, a raised budget, a change of mind."""
+"""Queuing an ended job again: a retry, a raised budget, more records, a change of mind."""
 
 from contextlib import suppress
 
 from runtime.domain.errors import ConflictError
-from runtime.domain.jobs.job import ENDED, JobStatus, work_id_of
+from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
+from runtime.domain.models.retry import is_service_failure
 from runtime.domain.ports import JobStore, WorkQueue
 
 
 def queue_again(jobs: JobStore, queue: WorkQueue, job_id: str) -> None:
-    """Make a job claimable that is not COMPLETED; what is generated stays and counts.
+    """Make a job claimable; what is generated stays and counts. Whether a COMPLETED one has
+    anything to do is for the caller to know: see `has_work_left`.
 
     Safe to repeat after a crash at any point, and for a job that is queued or running already.
-    Raises `NotFoundError`.
+    Raises `NotFoundError`, `ConflictError` for a job whose data is being deleted.
     """
-    status = jobs.get_job(job_id).status
-    if status is JobStatus.COMPLETED:
-        return
-    if status in ENDED:
+    if jobs.get_job(job_id).status in ENDED:
         jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
     # An item that has not ended is claimable, or becomes so when its owner's lease runs out.
     with suppress(ConflictError):
         queue.enqueue(work_id_of(job_id))
+
+
+def has_work_left(job: Job) -> bool:
+    """Whether a job that is queued again as it is would generate anything: records that the service
+    failed, or that nobody has tried yet, as after a crash between growing and queuing.
+    """
+    progress = job.progress
+    tried = progress.records_generated + progress.failed_records
+    # A job of before the two sorts of failures were counted apart has the kinds alone.
+    by_service = progress.service_failures or any(
+        map(is_service_failure, progress.failures_by_kind)
+    )
+    return bool(by_service) or tried < job.config.num_records

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.jobs.job import ENDED, JobStatus, Progress, may_become
+from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
+from runtime.domain.jobs.job import ACTIVE, ENDED, JobStatus, Progress, may_become
 from runtime.domain.jobs.step_totals import StepTotals
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
@@ -324,3 +324,41 @@ def test_a_cancellation_and_a_completion_exclude_each_other(
         assert of_type([cancelled, completed], ConflictError) == 1
         winner = JobStatus.CANCELLED if cancelled is None else JobStatus.COMPLETED
         assert user.jobs.get_job(job_id).status is winner
+
+
+# ── more records ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", sorted(frozenset(JobStatus)))
+def test_a_job_gets_more_records_unless_it_runs_or_goes(
+    ports: Storage, clock: ManualClock, status: JobStatus
+) -> None:
+    ports.jobs.create_job(new_job("a", clock))
+    if status is not JobStatus.QUEUED:
+        ports.jobs.set_status("a", JobStatus.RUNNING, fence=1)
+    if status is JobStatus.DELETING:
+        ports.jobs.set_status("a", JobStatus.COMPLETED, fence=1)
+    if status not in ACTIVE:
+        ports.jobs.set_status("a", status, fence=None)
+    before = ports.jobs.get_job("a")
+    had = before.config.num_records
+    clock.advance(1)
+
+    if status in {JobStatus.RUNNING, JobStatus.DELETING}:
+        with pytest.raises(ConflictError, match=status):
+            ports.jobs.set_num_records("a", had + 1)
+        assert ports.jobs.get_job("a") == before
+        return
+    for _ in range(2):  # a repetition changes nothing
+        ports.jobs.set_num_records("a", had + 1)
+    with pytest.raises(InputError, match="already"):
+        ports.jobs.set_num_records("a", had)
+    after = ports.jobs.get_job("a")
+    assert after.config == replace(before.config, num_records=had + 1)
+    assert after.status is status
+    assert after.updated_at == clock.now()
+
+
+def test_a_job_that_is_not_there_gets_no_records(ports: Storage) -> None:
+    with pytest.raises(NotFoundError):
+        ports.jobs.set_num_records("a", 7)

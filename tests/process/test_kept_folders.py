@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.parquet as pq
 import pytest
 
@@ -63,8 +64,9 @@ def test_a_complete_dataset_stays_as_it_is(
     before = {name: (folder / name).read_bytes() for name in FORMATS}
     env = environment(double.url)
 
-    again = run(expected["command"], cwd=tmp_path, env=env)
-    other = run([*expected["command"], "--format", "parquet"], cwd=tmp_path, env=env)
+    command = [*expected["command"], "--max-failures", "20%"]  # one record of eight has failed
+    again = run(command, cwd=tmp_path, env=env)
+    other = run([*command, "--format", "parquet"], cwd=tmp_path, env=env)
 
     assert (again.returncode, other.returncode) == (0, 0), again.stderr + other.stderr
     assert {name: (folder / name).read_bytes() for name in FORMATS} == before
@@ -72,6 +74,36 @@ def test_a_complete_dataset_stays_as_it_is(
     assert draws(records) == expected["draws"]
     assert pq.read_table(folder / "dataset.parquet").num_rows == len(records)
     assert double.calls == 0
+
+
+def test_a_folder_of_before_grows_without_its_template_and_keeps_its_job(
+    commit: str, tmp_path: Path, double: BedrockDouble
+) -> None:
+    """B10 and A8: its id was computed by other rules, and is noted now."""
+    unpack(commit, "datasets", tmp_path)
+    expected = document(commit, "datasets")["complete"]
+    folder, env = tmp_path / "complete", environment(double.url)
+    before = {name: (folder / name).read_bytes() for name in FORMATS}
+    for name in ("template.yaml", "seeds.jsonl"):
+        (tmp_path / name).rename(tmp_path / f"moved-{name}")
+
+    more = run(["resume", "complete", "-n", "12"], cwd=tmp_path, env=env)
+
+    assert more.returncode == 0, more.stderr
+    assert (folder / "dataset.jsonl").read_bytes().startswith(before["dataset.jsonl"])
+    assert (folder / "failures.jsonl").read_bytes() == before["failures.jsonl"]
+    records = lines_of(folder / "dataset.jsonl")
+    assert len(records) == 11
+    grown = draws(records)
+    assert {index: grown[index] for index in expected["draws"]} == expected["draws"]
+    noted = orjson.loads((folder / ".seedwright" / "job.json").read_bytes())
+    assert {record["job_id"] for record in records} == {noted["job_id"]}
+    calls = double.calls
+    for name in ("template.yaml", "seeds.jsonl"):
+        (tmp_path / f"moved-{name}").rename(tmp_path / name)
+    command = [*expected["command"], "-n", "12"]  # of two -n the last one counts
+    assert run(command, cwd=tmp_path, env=env).returncode == 0
+    assert double.calls == calls
 
 
 def test_a_served_folder_goes_on_with_its_jobs(

@@ -35,6 +35,7 @@ DRAWN = """
     FAILED QUEUED
     BUDGET_EXCEEDED QUEUED
     CANCELLED QUEUED
+    COMPLETED QUEUED
     COMPLETED DELETING
     FAILED DELETING
     BUDGET_EXCEEDED DELETING
@@ -61,7 +62,7 @@ def test_nothing_that_ended_runs_without_being_queued_again() -> None:
     assert sources_of(JobStatus.RUNNING) == {JobStatus.QUEUED}
     assert all(TRANSITIONS[status] <= {JobStatus.QUEUED, JobStatus.DELETING} for status in ENDED)
     assert set(JobStatus) - ENDED == ACTIVE == {JobStatus.QUEUED, JobStatus.RUNNING}
-    assert TRANSITIONS[JobStatus.COMPLETED] == {JobStatus.DELETING}
+    assert TRANSITIONS[JobStatus.COMPLETED] == {JobStatus.QUEUED, JobStatus.DELETING}
 
 
 def test_a_job_whose_data_goes_stays_where_it_is() -> None:

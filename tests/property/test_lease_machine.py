@@ -301,14 +301,12 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, dies_half_way=st.booleans())
     def queue_again(self, job_id: str, dies_half_way: bool) -> None:  # noqa: FBT001 - drawn
         item = self.items[job_id]
-        if dies_half_way and item.job in ENDED - {JobStatus.COMPLETED}:
+        if dies_half_way and item.job in ENDED:
             self.user.jobs.set_status(job_id, QUEUED, fence=None)
             item.job, item.half_queued = QUEUED, True
             return
         self._tick()
         queue_again(self.user.jobs, self.user.queue, job_id)
-        if item.job is JobStatus.COMPLETED:
-            return
         item.half_queued = False
         item.job = QUEUED if item.job in ENDED else item.job
         if item.status in ENDED:

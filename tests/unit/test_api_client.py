@@ -337,6 +337,7 @@ def test_a_job_is_cancelled_resumed_and_deleted(api: FakeApi, client: Client) ->
     assert client.cancel(job).status is JobStatus.CANCELLED
     assert client.resume(job).status is JobStatus.QUEUED
     assert client.resume(JOB, budget="2.50").status is JobStatus.QUEUED
+    assert client.resume(JOB, n=9, retry_failed=True).status is JobStatus.QUEUED
     client.delete(job)
     client.delete(job)
     with pytest.raises(ConflictError, match="cancel it first"):
@@ -347,6 +348,7 @@ def test_a_job_is_cancelled_resumed_and_deleted(api: FakeApi, client: Client) ->
     assert [each.json for each in api.asked(f"POST {path}/resume")] == [
         {},
         {"budget_limit": "2.5"},
+        {"num_records": 9, "retry_failed": True},
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from runtime.cli.commands import demo
 from runtime.datasets.folder import DatasetFolder
+from runtime.datasets.identity import stored_job_id, template_digest_of_before
 from runtime.datasets.request import DatasetRequest, read_request
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
@@ -50,6 +51,7 @@ def before(path: Path, strategy: str, *, random_seed: int = 0) -> DatasetFolder:
     """A folder as that version made it."""
     document = {
         **asked().identity(),
+        "template": template_digest_of_before(asked().template),
         "--seed-strategy": strategy,
         "--random-seed": random_seed,
     }
@@ -81,7 +83,8 @@ def test_a_strategy_that_is_named_is_not_passed_over(tmp_path: Path, own: str, n
 def test_the_id_of_the_job_is_what_it_was(tmp_path: Path) -> None:
     """By it the folder's own job is found, which has the records that are there."""
     folder = before(tmp_path, "random")
-    then = replace(asked(), draws=Draws(seed_strategy=SeedStrategy.RANDOM, scheme=1))
+    stored = orjson.loads((folder.state / "job.json").read_bytes())
+    then = replace(asked(), begun_as=stored_job_id(stored))
 
     assert folder.check(asked()).job_id() == then.job_id() != asked().job_id()
 

@@ -11,6 +11,7 @@ from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.job import JobStatus
 from runtime.lambdas.events.sweep_queue import lambda_handler as sweep_queue
 from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
+from runtime.service.requeue import queue_again
 from tests.fixtures.api import HandlerLogs
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.clock import ManualClock
@@ -312,6 +313,24 @@ def test_work_of_an_ended_job_is_withdrawn(api_world: ApiWorld, status: JobStatu
     assert sweep(api_world) == {"queued": 1, "withdrawn": 1}
     assert api_world.own.work.get_work(job_id).status is ended
     assert sweep(api_world) == {}
+
+
+def test_work_that_is_queued_again_while_it_is_withdrawn_stays_queued(api_world: ApiWorld) -> None:
+    """A complete job grows between the sweeper's look at it and its write."""
+    job_id = api_world.job_id()
+    own = api_world.own
+    for status in (JobStatus.RUNNING, JobStatus.COMPLETED):
+        own.jobs.set_status(job_id, status, fence=1)
+
+    def grow(call: Any) -> bool:
+        if call["TableName"] == "Queue" and own.jobs.get_job(job_id).status is JobStatus.COMPLETED:
+            queue_again(own.jobs, own.queue, job_id)
+        return False
+
+    api_world.fail("dynamodb", "UpdateItem", match=grow)
+    assert sweep(api_world) == {"queued": 1}
+    assert own.jobs.get_job(job_id).status is JobStatus.QUEUED
+    assert own.work.get_work(job_id).status is JobStatus.QUEUED
 
 
 def test_work_without_a_job_is_withdrawn(api_world: ApiWorld) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from runtime.cli.figures import count_lines
 from runtime.cli.main import run
-from runtime.datasets.folder import LOCAL_USER
+from runtime.datasets.job import LOCAL_USER
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
 from tests.fixtures.api import Api

@@ -13,7 +13,9 @@ from runtime.cli.options import (
     BudgetOption,
     CountOption,
     JsonOption,
+    MaxFailuresOption,
     PricesOption,
+    RetryFailedOption,
     SeedsOption,
     TemplateArgument,
 )
@@ -23,13 +25,13 @@ from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
-from runtime.inputs.options import MAX_CONCURRENCY
+from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
 
 EXAMPLE: Final = (
     "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
     " --backend bedrock --out datasets/reviews"
 )
-_SHOWN_RECORDS: Final = 3
+SHOWN_RECORDS: Final = 3
 
 
 @takes(
@@ -56,7 +58,9 @@ def generate(
         int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
     ] = None,
     prices: PricesOption = None,
+    max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     *,
+    retry_failed: RetryFailedOption = False,
     json: JsonOption = False,
 ) -> int:
     """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
@@ -70,11 +74,13 @@ def generate(
         strategy_chosen=is_given(context, "seed_strategy"),
         models=models,
         delivery=delivery,
+        retry_failed=retry_failed,
     )
     options = RunOptions(
         out=out or Path("datasets") / folder_name(request.template.name),
         concurrency=concurrency,
+        max_failures=max_failures,
         json=json,
-        show=_SHOWN_RECORDS,
+        show=SHOWN_RECORDS,
     )
     return generate_and_report(request, load_prices(prices), options)

@@ -1,34 +1,90 @@
-"""`seedwright resume`: goes on with a job."""
+"""`seedwright resume`: goes on with a dataset of this machine, or with a job of an API."""
 
+import os
+import re
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from runtime.cli.commands.generate import SHOWN_RECORDS
 from runtime.cli.commands.watch import follow
+from runtime.cli.generating import RunOptions, generate_and_report
 from runtime.cli.job_text import print_job
-from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
+from runtime.cli.options import (
+    EXAMPLE_JOB,
+    ConcurrencyOption,
+    JsonOption,
+    MaxFailuresOption,
+    ProfileOption,
+    RetryFailedOption,
+)
 from runtime.cli.terminal import connect
 from runtime.client.jobs import resume_job
+from runtime.datasets.folder import DatasetFolder
+from runtime.datasets.resuming import read_resumption
+from runtime.domain.errors import InputError
 from runtime.domain.money.amounts import parse_usd
+from runtime.inputs.options import DEFAULT_MAX_FAILURES, check_count, read_share
 
 EXAMPLE: Final = f"Example: seedwright resume {EXAMPLE_JOB} --budget 5"
+_JOB: Final = re.compile(r"[0-9a-f]{1,8}(-[0-9a-f-]{0,28})?", re.IGNORECASE)
 
 
 def resume(
-    job: JobArgument,
+    target: Annotated[str, typer.Argument(metavar="DIR|JOB", help="A folder, or a job's id.")],
     *,
     budget: Annotated[
         str | None, typer.Option(help="New limit in USD, with what is spent already.")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay until the job has ended.")] = False,
+    num_records: Annotated[
+        int | None, typer.Option("-n", "--num-records", help="More records than so far, in all.")
+    ] = None,
+    retry_failed: RetryFailedOption = False,
+    concurrency: ConcurrencyOption = None,
+    max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay until the job has ended (a job at an API).")
+    ] = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Go on with a job that was cancelled, has failed or has used up its budget."""
+    """Go on with a dataset or a job: after a stop, with a larger budget, with more records."""
+    if _is_folder(target):
+        if watch:
+            raise InputError(f"--watch is for a job at an API, and {target} is a folder")
+        request, prices = read_resumption(
+            Path(target), budget=budget, num_records=num_records, retry_failed=retry_failed
+        )
+        options = RunOptions(
+            out=Path(target),
+            concurrency=concurrency,
+            max_failures=max_failures,
+            json=json,
+            show=SHOWN_RECORDS,
+        )
+        return generate_and_report(request, prices, options)
+    if concurrency is not None:
+        raise InputError(f"--concurrency is for a folder, and {target} is a job at an API")
+    allowed = read_share(max_failures)
     limit = None if budget is None else parse_usd(budget)
+    count = None if num_records is None else check_count(num_records)
     api = connect(profile).api
-    resumed = resume_job(api, job, budget_nano=limit)
+    resumed = resume_job(
+        api, target, budget_nano=limit, num_records=count, retry_failed=retry_failed
+    )
     if watch:
-        return follow(api, resumed, json=json)
+        return follow(api, resumed, json=json, max_failures=allowed)
     print_job(resumed, json=json)
     return 0
+
+
+def _is_folder(target: str) -> bool:
+    """Whether `target` names a folder of this machine. `./x` always does; what looks like an id
+    is a job, unless there is a dataset of that name. Raises `InputError` for what is neither.
+    """
+    if os.sep in target or target in {".", ".."} or DatasetFolder(Path(target)).state.is_dir():
+        return True
+    if not _JOB.fullmatch(target):
+        raise InputError(f"{target} is not a folder with a dataset, and not the id of a job")
+    return False

@@ -1,27 +1,46 @@
 """`seedwright watch`: a job to its end."""
 
+from decimal import Decimal
 from typing import Final
 
+from runtime.cli.failures import exit_code, too_many
 from runtime.cli.job_text import print_job
-from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
+from runtime.cli.options import (
+    EXAMPLE_JOB,
+    JobArgument,
+    JsonOption,
+    MaxFailuresOption,
+    ProfileOption,
+)
 from runtime.cli.output import say
 from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.http import ApiClient
 from runtime.client.jobs import Job, get_job
 from runtime.client.watching import watch_job
-from runtime.contract.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
+from runtime.contract.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
+from runtime.inputs.options import DEFAULT_MAX_FAILURES, read_share
 
 EXAMPLE: Final = f"Example: seedwright watch {EXAMPLE_JOB}"
 
 
-def watch(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption = False) -> int:
+def watch(
+    job: JobArgument,
+    *,
+    max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> int:
     """Follow a job to its end. Ctrl-C ends the watching, not the job."""
+    allowed = read_share(max_failures)
     api = connect(profile).api
-    return follow(api, get_job(api, job), json=json)
+    return follow(api, get_job(api, job), json=json, max_failures=allowed)
 
 
-def follow(api: ApiClient, job: Job, *, json: bool) -> int:
-    """Follow a job that was just read; the exit code says how it ended."""
+def follow(api: ApiClient, job: Job, *, json: bool, max_failures: Decimal | None = None) -> int:
+    """Follow a job that was just read; the exit code says how it ended, with `max_failures` as the
+    share of failed records that still is success; None: the default.
+    """
+    allowed = read_share(DEFAULT_MAX_FAILURES) if max_failures is None else max_failures
     observer = TerminalObserver(json=json)
     if not job.ended:
         try:
@@ -32,4 +51,9 @@ def follow(api: ApiClient, job: Job, *, json: bool) -> int:
             say(f"The job goes on. next: seedwright watch {job.job_id}")
             return EXIT_INTERRUPTED
     print_job(job, json=json)
-    return EXIT_OF_STATUS.get(job.status, EXIT_FAILED)
+    counted = {"failed": job.failed_records, "requested": job.num_records}
+    code = exit_code(job.status, allowed=allowed, otherwise=EXIT_FAILED, **counted)
+    if code == EXIT_TOO_MANY_FAILURES:
+        say(f"error: {too_many(allowed=allowed, **counted)}")
+        say(f"next: seedwright resume {job.job_id} --retry-failed, or a larger --max-failures")
+    return code

@@ -1,14 +1,15 @@
 """A job and its life.
 
     QUEUED ──claim──▶ RUNNING ──┬─▶ COMPLETED
-      ▲                 │       ├─▶ FAILED
-      │                 │       ├─▶ BUDGET_EXCEEDED
-      └──interrupted────┘       └─▶ CANCELLED
+     ▲ ▲                │       ├─▶ FAILED
+     │ │                │       ├─▶ BUDGET_EXCEEDED
+     │ └──interrupted───┘       └─▶ CANCELLED
+     └──queued again (a retry, a raised budget, more records, a change of mind)
 
-QUEUED may also be cancelled, or fail before a worker takes it. FAILED and BUDGET_EXCEEDED may be
-queued again (a retry, a raised budget): everything generated so far is kept and counted. So may
-CANCELLED be, by the user who cancelled. An ended job may be deleted: DELETING stands while its data
-goes, and nothing leaves it.
+QUEUED may also be cancelled, or fail before a worker takes it. A job that has ended may be queued
+again: everything generated so far is kept and counted. COMPLETED is queued again for a reason only:
+records that the service failed, failures that are to be tried again, or more records. An ended job
+may be deleted: DELETING stands while its data goes, and nothing leaves it.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
     JobStatus.BUDGET_EXCEEDED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
     JobStatus.CANCELLED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
-    JobStatus.COMPLETED: frozenset({JobStatus.DELETING}),
+    JobStatus.COMPLETED: frozenset({JobStatus.QUEUED, JobStatus.DELETING}),
     JobStatus.DELETING: frozenset(),
 }
 

@@ -1,7 +1,9 @@
 """POST /jobs/{job_id}/resume: queue an ended job again; everything it has generated is kept.
 
-A budget may be raised with it. While a job is active its budget stands: a worker reads it once, at
-its claim.
+check ─▶ mark failures for a retry ─▶ number of records ─▶ budget ─▶ queue ─▶ worker
+
+Budget and number of records may be raised with it. While a job is active they stand: a worker reads
+them once, at its claim. Each step may be repeated, so a request that was cut off is sent again.
 """
 
 from http import HTTPStatus
@@ -11,15 +13,18 @@ from runtime.domain.errors import ConflictError, InputError, NotFoundError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.service_ports import ApiPorts
-from runtime.lambdas.fields import BudgetNano
+from runtime.lambdas.fields import BudgetNano, RecordCount
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
 from runtime.service.admission import check_active_jobs
 from runtime.service.launching import start_job
-from runtime.service.requeue import queue_again
+from runtime.service.requeue import has_work_left, queue_again
+from runtime.service.retry import retry_failed
 
-RESUMABLE: Final = frozenset({JobStatus.FAILED, JobStatus.BUDGET_EXCEEDED, JobStatus.CANCELLED})
+RESUMABLE: Final = frozenset(
+    {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.BUDGET_EXCEEDED, JobStatus.CANCELLED}
+)
 
 
 class Resumption(ApiModel):
@@ -27,6 +32,12 @@ class Resumption(ApiModel):
 
     budget_limit: BudgetNano | None = None
     """The new limit in USD, all that was spent so far included. By default the old one stands."""
+    num_records: RecordCount | None = None
+    """How many records the job shall have in all, which may grow: those it has stay as they are."""
+    retry_failed: bool = False
+    """Whether records that failed for a reason of their own are tried again, too. Those that the
+    service failed always are.
+    """
 
 
 @endpoint(
@@ -36,13 +47,14 @@ class Resumption(ApiModel):
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
 )
 def lambda_handler(call: Call[Resumption, NoBody]) -> JobView:
-    """Go on with a failed, cancelled or budget-stopped job."""
+    """Go on with a failed, cancelled or budget-stopped job, or with a complete one that has records
+    to try again or to add.
+    """
     job, ports = own_job(call), call.ports
     if job.status in RESUMABLE:
-        _check_budget(ports, job, call.body.budget_limit)
+        _check(ports, job, call.body)
         check_active_jobs(ports, call.caller)
-        if call.body.budget_limit is not None:
-            ports.jobs.set_budget(job.job_id, usd_decimal(call.body.budget_limit))
+        _change(ports, job, call.body)
     elif not _is_half_queued(ports, job):
         raise ConflictError(_reason(job))
     # Everything up to here may be repeated, and so may this.
@@ -59,12 +71,38 @@ def _is_half_queued(ports: ApiPorts, job: Job) -> bool:
 
 def _reason(job: Job) -> str:
     match job.status:
-        case JobStatus.COMPLETED:
-            return "the job is COMPLETED: there is nothing left to generate"
         case JobStatus.DELETING:
             return "the job is being deleted"
         case _:
-            return f"the job is {job.status} already; its budget can be raised when it has ended"
+            return f"the job is {job.status} already; it can be changed when it has ended"
+
+
+def _check(ports: ApiPorts, job: Job, body: Resumption) -> None:
+    """Raises `InputError` for what can't be, `ConflictError` where there is nothing to do."""
+    _check_budget(ports, job, body.budget_limit)
+    has = job.config.num_records
+    wanted = has if body.num_records is None else body.num_records
+    if wanted < has:
+        raise InputError(
+            f"num_records: the job has {has} already; a number of records is only raised"
+        )
+    failed = job.progress.failed_records
+    retried = body.retry_failed and failed > 0
+    if job.status is JobStatus.COMPLETED and not (wanted > has or retried or has_work_left(job)):
+        raise ConflictError(
+            "the job is COMPLETED and there is nothing left to generate: give a larger num_records"
+            + (f", or retry_failed for its {failed} failed records" if failed else "")
+        )
+
+
+def _change(ports: ApiPorts, job: Job, body: Resumption) -> None:
+    """What is asked for, in an order in which a crash after each step leaves work to resume."""
+    if body.retry_failed:
+        retry_failed(ports.objects, job.job_id)
+    if body.num_records is not None:
+        ports.jobs.set_num_records(job.job_id, body.num_records)
+    if body.budget_limit is not None:
+        ports.jobs.set_budget(job.job_id, usd_decimal(body.budget_limit))
 
 
 def _check_budget(ports: ApiPorts, job: Job, wanted: int | None) -> None:

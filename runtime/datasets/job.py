@@ -1,0 +1,86 @@
+"""The job behind a dataset's folder: made, or made ready to go on.
+
+    none yet ─▶ seeds and template are stored, prices pinned, the job queued
+    there    ─▶ failures marked for a retry ─▶ number of records ─▶ budget ─▶ queued again
+
+Everything may be repeated after a crash at any point. The folder is locked meanwhile, so no other
+process works on the job, whatever its status says.
+"""
+
+from typing import Final
+
+from runtime.contract.keys import seed_prefix
+from runtime.datasets.request import DatasetRequest
+from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.jobs.config import JobConfig
+from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.ports import Ports
+from runtime.engine.plan import pin_prices
+from runtime.service.requeue import has_work_left, queue_again
+from runtime.service.retry import retry_failed
+
+LOCAL_USER: Final = "local"
+
+
+def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
+    """The job of `request`, QUEUED, or COMPLETED where there is nothing to do. Raises `InputError`
+    for fewer records than it has.
+    """
+    job_id = request.job_id()
+    try:
+        job = ports.jobs.get_job(job_id)
+    except NotFoundError:
+        _create(ports, request, job_id)
+        return ports.jobs.get_job(job_id)
+    has = job.config.num_records
+    if request.num_records < has:
+        raise InputError(
+            f"the dataset has {has} records: -n can only grow; give {has} or more, or choose "
+            "another --out"
+        )
+    if request.retry_failed:
+        retry_failed(ports.objects, job_id)
+    if request.num_records > has:
+        _grow(ports, job, request.num_records)
+    ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
+    job = ports.jobs.get_job(job_id)
+    retried = request.retry_failed and job.progress.failed_records > 0
+    if job.status is not JobStatus.COMPLETED or retried or has_work_left(job):
+        queue_again(ports.jobs, ports.queue, job_id)
+    return ports.jobs.get_job(job_id)
+
+
+def _grow(ports: Ports, job: Job, num_records: int) -> None:
+    if job.status is JobStatus.RUNNING:
+        # Its process is gone without a word, and took the folder's lock with it.
+        ports.jobs.set_status(job.job_id, JobStatus.QUEUED, fence=None)
+    ports.jobs.set_num_records(job.job_id, num_records)
+
+
+def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
+    key = f"{seed_prefix(LOCAL_USER)}{job_id}/{request.seeds.name}"
+    with ports.objects.open_writer(key, content_type="application/octet-stream") as writer:
+        request.seeds.write_to(writer)
+    prices = pin_prices(ports.objects, job_id, ports.prices)
+    now = ports.clock.now()
+    ports.jobs.create_job(
+        Job(
+            job_id=job_id,
+            user_id=LOCAL_USER,
+            status=JobStatus.QUEUED,
+            config=JobConfig(
+                template=ports.templates.save_template(LOCAL_USER, job_id, request.template),
+                seed_data_path=key,
+                seed_version=ports.objects.stat(key).version,
+                num_records=request.num_records,
+                draws=request.draws,
+                delivery=request.delivery,
+                models=request.models,
+                price_table_version=prices.version,
+            ),
+            budget_limit=usd_decimal(request.budget_nano),
+            created_at=now,
+            updated_at=now,
+        )
+    )

@@ -1,0 +1,66 @@
+"""A dataset's folder goes on from what it holds itself: no template, no seeds, no options."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from runtime.bootstrap import SystemClock
+from runtime.contract.keys import prices_key
+from runtime.datasets.folder import DatasetFolder
+from runtime.datasets.request import DatasetRequest
+from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.jobs.job import Job
+from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.money.amounts import parse_usd
+from runtime.engine.plan import Templates
+from runtime.inputs.options import check_count
+from runtime.inputs.seeds import read_seeds
+from runtime.local.storage import LocalStorage, open_storage
+from runtime.models.registry import check_provider
+
+_BEGIN: Final = "run `seedwright generate` with its template and seeds"
+
+
+def read_resumption(
+    path: Path,
+    *,
+    budget: object = None,
+    num_records: int | None = None,
+    retry_failed: bool = False,
+) -> tuple[DatasetRequest, PriceTable]:
+    """What the folder was asked to be, and the prices it began with. `budget` in USD and
+    `num_records` replace what was asked for then; None leaves it.
+
+    Raises `InputError` for a folder without a dataset that was begun, `ConfigurationError` for a
+    damaged one or one that another process generates into.
+    """
+    folder = DatasetFolder(path)
+    job_id, backend = folder.begun()
+    with folder.locked(), closing(open_storage(folder.state, clock=SystemClock())) as storage:
+        try:
+            job = storage.jobs.get_job(job_id)
+        except NotFoundError as exc:
+            raise InputError(f"nothing was begun in {path}: {_BEGIN}") from exc
+        template = Templates(storage.templates).load_template(job)
+        seeds = storage.objects.path_of(job.config.seed_data_path)
+        request = DatasetRequest(
+            template=template,
+            seeds=read_seeds(seeds, template.schema_requirements),
+            draws=job.config.draws,
+            models=job.config.models,
+            backend=check_provider(backend),
+            num_records=job.config.num_records if num_records is None else check_count(num_records),
+            budget_nano=job.budget_nano if budget is None else parse_usd(budget),
+            delivery=job.config.delivery,
+            strategy_chosen=True,
+            retry_failed=retry_failed,
+            begun_as=job_id,
+        )
+        return request, _prices(storage, job)
+
+
+def _prices(storage: LocalStorage, job: Job) -> PriceTable:
+    try:
+        return PriceTable.decode(storage.objects.get(prices_key(job.job_id)))
+    except NotFoundError:  # of before, and its first run stopped before it had a worker
+        return load_prices(None)
