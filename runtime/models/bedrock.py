@@ -113,6 +113,9 @@ _MESSAGES_BY_CODE: Final = {
 _QUOTE_LENGTH: Final = 16
 """So many characters in common with a prompt make an error text a quotation of it."""
 _DETAIL_LIMIT: Final = 400
+_CODE_LIMIT: Final = 100
+_MAX_TOKENS: Final = 10**9
+"""Of one kind in one call. A larger count says nothing: its cost would fit no table."""
 
 
 class BedrockModels:
@@ -193,7 +196,11 @@ def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
         usage.get("cacheReadInputTokens", 0),
         usage.get("cacheWriteInputTokens", 0),
     )
-    tokens = [count for count in counts if isinstance(count, int) and count >= 0]
+    tokens = [
+        count
+        for count in counts
+        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MAX_TOKENS
+    ]
     if len(tokens) != len(counts):
         return None
     return Usage(
@@ -212,7 +219,7 @@ def _model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mod
         kind, code = _kind_of_class(exc), type(exc).__name__
         text = _MESSAGES[kind].format(model=request.model)
         return ModelError(kind, f"{text} ({code})", service_code=code)
-    code = str(exc.response.get("Error", {}).get("Code", ""))
+    code = " ".join(str(exc.response.get("Error", {}).get("Code", "")).split())[:_CODE_LIMIT]
     key = code.casefold().removesuffix("exception")
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kind = _kind_of_answer(key, status)
