@@ -46,6 +46,10 @@ class SeedwrightError(Exception):
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
+    def __str__(self) -> str:
+        """The message, in one line whatever it quotes."""
+        return " ".join(super().__str__().splitlines())
+
 
 class ConfigurationError(SeedwrightError):
     """The environment or the arguments don't allow a start."""

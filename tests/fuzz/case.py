@@ -74,7 +74,7 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
-def pick(rng: Random, *makers: tuple[int, Callable[[], Any]]) -> Any:
+def pick(rng: Random, *makers: tuple[float, Callable[[], Any]]) -> Any:
     """What one of the makers makes, each as often as its weight says."""
     (chosen,) = rng.choices([make for _, make in makers], [weight for weight, _ in makers])
     return chosen()

@@ -19,7 +19,7 @@ from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import parse_text, render_yaml
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from tests.fuzz import words
-from tests.fuzz.case import Case, FaultError, demand, one_line, pick
+from tests.fuzz.case import Case, demand, one_line, pick
 
 RENDER_SECONDS: Final = 0.3
 _INSIDE: Final = re.compile(
@@ -27,7 +27,7 @@ _INSIDE: Final = re.compile(
 )
 """What Python writes for its own objects: no prompt may hold it that the template doesn't hold."""
 _DEFECT: Final = re.compile(
-    r"\b(?:ImportError|ModuleNotFoundError|OSError|PermissionError|SystemError|AttributeError"
+    r"\b(?:ImportError|ModuleNotFoundError|OSError|PermissionError|SystemError"
     r"|NameError|AssertionError|UnboundLocalError)$"
 )
 """Errors that are nobody's template."""
@@ -48,9 +48,7 @@ class Templates:
 
     def make(self, rng: Random) -> Case:
         """A template file and a seed."""
-        text = pick(rng, (12, lambda: _file(rng)), (4, lambda: _odd_yaml(rng)))
-        if rng.random() < 0.2:
-            text = words.change_text(rng, text)
+        text = file_text(rng)
         seed = {name: words.value(rng, 2) for name in rng.sample(_NAMES, k=3)}
         return {"text": text, "seed": seed}
 
@@ -72,7 +70,8 @@ class Templates:
         try:
             self._engine.load(template)
         except TemplateError as error:
-            raise FaultError(f"checked, and then: {error}") from error
+            demand("memory" in str(error), f"checked, and then: {error}")
+            return "too large"
         held = stored_text(template) + json.dumps(seed)
         for each in self._engine.execute_template(requests):
             if isinstance(each, RenderError):
@@ -97,45 +96,54 @@ def _check_stored(template: Template) -> None:
 
 # ── files ──────────────────────────────────────────────────────────────────────────────────────
 
-_NAMES: Final = ("a", "b", "c", "größe", "名前", "ſ", "x1", "items", "seed", "index", "loop")
+_NAMES: Final = ("a", "b", "c", "größe", "名前", "ſ", "x1", "items")
+_READ: Final = (*_NAMES * 3, "seed", "index", "loop", "steps", "self")
 _DUNDERS: Final = ("__class__", "__mro__", "__globals__", "_x", "format", "func_globals", "mro")
 
 
+def file_text(rng: Random) -> str:
+    """The text of a template file."""
+    text = str(pick(rng, (12, lambda: _file(rng)), (2, lambda: _odd_yaml(rng))))
+    return words.change_text(rng, text) if rng.random() < 0.2 else text
+
+
 def _file(rng: Random) -> str:
-    document = _document(rng)
+    made = document(rng)
     if rng.random() < 0.05:
-        document = words.change(rng, document)
-    if rng.random() < 0.3:
-        return json.dumps(document)
+        made = words.change(rng, made)
+    if rng.random() < 0.2:
+        return json.dumps(made)
     try:
-        return yaml.safe_dump(document, allow_unicode=rng.random() < 0.5, width=80)
+        return yaml.safe_dump(made, allow_unicode=rng.random() < 0.5, width=80)
     except (yaml.YAMLError, RecursionError):
-        return json.dumps(document)
+        return json.dumps(made)
 
 
-def _document(rng: Random) -> dict[str, Any]:
+def document(rng: Random) -> dict[str, Any]:
+    """A template as a document."""
     steps = [_step(rng, number) for number in range(1 + words.short(rng) // 4)]
-    document: dict[str, Any] = {"name": words.word(rng) + "n", "steps": steps}
+    found: dict[str, Any] = {"name": words.word(rng) + "n", "steps": steps}
     extras: Mapping[str, Callable[[], Any]] = {
         "description": lambda: words.text(rng),
         "schema_requirements": lambda: [words.name(rng) for _ in range(words.short(rng) // 2)],
         "keep_prompts": lambda: rng.random() < 0.5,
-        "fragments": lambda: {"f": _prompt(rng), "g": _prompt(rng)},
         words.name(rng): lambda: words.value(rng),
     }
     for name, make in extras.items():
-        if rng.random() < (0.02 if name not in {"fragments", "description"} else 0.2):
-            document[name] = make()
-    return document
+        if rng.random() < (0.1 if name == "description" else 0.02):
+            found[name] = make()
+    if "include 'f'" in str(steps) or rng.random() < 0.02:
+        found["fragments"] = {"f": _prompt(rng)}
+    return found
 
 
 def _step(rng: Random, number: int) -> dict[str, Any]:
     step: dict[str, Any] = {"id": f"s{number}", "prompt": _prompt(rng)}
     extras: Mapping[str, Callable[[], Any]] = {
         "system": lambda: _prompt(rng),
-        "max_tokens": lambda: words.number(rng),
-        "temperature": lambda: words.number(rng),
-        "model_tier": lambda: rng.choice(("small", "medium", "large", "")),
+        "max_tokens": lambda: rng.choice((1, 50, words.number(rng))),
+        "temperature": lambda: rng.choice((0, 0.5, words.number(rng))),
+        "model_tier": lambda: rng.choice(("small", "medium", "")),
         "output_schema": lambda: {"type": "object", "properties": {"a": words.value(rng, 1)}},
         "on_truncation": lambda: rng.choice(("keep", "fail", "retry", "x")),
         words.name(rng): lambda: words.value(rng),
@@ -210,7 +218,7 @@ def _statement(rng: Random, depth: int) -> str:
         return _statement(rng, depth - 1) if depth else words.word(rng)
 
     def loop() -> str:
-        over = rng.choice((_value(rng, 1), f"range({words.number(rng)})", "range(99999)", "seed"))
+        over = rng.choice((_value(rng, 1), f"range({words.number(rng)})", "range(9999)", "seed"))
         return f"{{% for {rng.choice(_NAMES)} in {over} %}}{inner()}{{{{ loop.index }}}}{{% endfor %}}"
 
     def condition() -> str:
@@ -218,14 +226,15 @@ def _statement(rng: Random, depth: int) -> str:
 
     statement: str = pick(
         rng,
-        (8, lambda: words.text(rng)),
+        (6, lambda: words.word(rng)),
+        (1, lambda: words.text(rng)),
         (8, lambda: f"{{{{ {_value(rng, 2)} }}}}"),
         (3, loop),
         (3, condition),
         (2, lambda: f"{{% set {rng.choice(_NAMES)} = {_value(rng, 2)} %}}"),
-        (1, lambda: f"{{% include {rng.choice(('f', 'g', 'x'))!r} %}}"),
+        (1, lambda: f"{{% include {rng.choice(('f', 'f', 'x'))!r} %}}"),
         (1, lambda: f"{{% filter upper %}}{inner()}{{% endfilter %}}"),
-        (1, lambda: f"{{% macro m(x) %}}{inner()}{{% endmacro %}}{{{{ m(1) }}}}"),
+        (0.2, lambda: f"{{% macro m(x) %}}{inner()}{{% endmacro %}}{{{{ m(1) }}}}"),
         (1, lambda: f"{{% raw %}}{inner()}{{% endraw %}}"),
     )
     return statement
@@ -233,10 +242,10 @@ def _statement(rng: Random, depth: int) -> str:
 
 def _value(rng: Random, depth: int) -> str:
     def inner() -> str:
-        return _value(rng, depth - 1) if depth else rng.choice(_NAMES)
+        return _value(rng, depth - 1) if depth else rng.choice(_READ)
 
     def attribute() -> str:
-        odd = rng.random() < 0.15
+        odd = rng.random() < 0.05
         return f"{inner()}.{rng.choice(_DUNDERS if odd else _NAMES)}"
 
     def called() -> str:
@@ -248,8 +257,8 @@ def _value(rng: Random, depth: int) -> str:
 
     value: str = pick(
         rng,
-        (8, lambda: rng.choice(_NAMES)),
-        (3, lambda: str(words.number(rng))),
+        (8, lambda: rng.choice(_READ)),
+        (3, lambda: str(words.number(rng) if rng.random() < 0.2 else rng.randrange(9))),
         (3, lambda: repr(words.word(rng))),
         (4, attribute),
         (3, filtered),
@@ -265,8 +274,8 @@ def _value(rng: Random, depth: int) -> str:
     return value
 
 
-_FILTERS: Final = (*sorted(ALLOWED_FILTERS), "attr", "format", "safe", "map('attr', 'x')", "xmlattr")
-_METHODS: Final = (*sorted(ALLOWED_METHODS), "format", "encode", "ljust", "mro")
+_FILTERS: Final = (*sorted(ALLOWED_FILTERS) * 4, "attr", "format", "safe", "map('attr', 'x')", "xmlattr")
+_METHODS: Final = (*sorted(ALLOWED_METHODS) * 4, "format", "encode", "ljust", "mro")
 _TESTS: Final = tuple(sorted(name for name in ALLOWED_TESTS if name.isidentifier()))
 
 
