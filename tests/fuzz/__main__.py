@@ -30,9 +30,7 @@ def main() -> int:
     failed = False
     with ThreadPoolExecutor(max(options.jobs, 1)) as threads:
         hunts = [
-            threads.submit(
-                hunt, kind, options.seed, options.seconds, shrink_seconds=SHRINK_SECONDS
-            )
+            threads.submit(hunt, kind, options.seed, options.seconds, shrink_seconds=SHRINK_SECONDS)
             for kind in options.kinds or KINDS
         ]
         for each in hunts:

@@ -1,8 +1,7 @@
-"""Requests to the API: whatever they hold, an answer below 500 in time, and refusals of one line."""
+"""Requests to the API: whatever they hold, an answer below 500 in time; refusals are one line."""
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
@@ -113,7 +112,7 @@ class Bodies:
                 demand(len(document["error"]["details"]) <= MAX_DETAILS, "more than 20 details")
             else:
                 self._note(document)
-        return f"{status}" if status >= 400 else f"{key.split()[0]} {status}"
+        return f"{status}" if status >= 400 else f"{key.split(maxsplit=1)[0]} {status}"
 
     # ── the store ──────────────────────────────────────────────────────────────────────────────
 
@@ -125,10 +124,10 @@ class Bodies:
             self._requests = 0
             self._service = _service(self._folder / f"store-{self._stores}", self._clock)
             self._known = {}
-            self._prepare(self._service)
+            self._prepare()
         return self._service
 
-    def _prepare(self, service: LocalService) -> None:
+    def _prepare(self) -> None:
         """A template and a job of each user."""
         for user in (0, 1):
             order = {
@@ -142,7 +141,13 @@ class Bodies:
             step = {"id": "a", "prompt": "Review {{ product }}.", "max_tokens": 20}
             template = {"name": "n", "steps": [step], "public": user == 1}
             for route, body in (("POST /templates", template), ("POST /jobs", order)):
-                case = {"route": route, "user": user, "id": 0, "query": {}, "body": json.dumps(body)}
+                case = {
+                    "route": route,
+                    "user": user,
+                    "id": 0,
+                    "query": {},
+                    "body": json.dumps(body),
+                }
                 self.check(case)
         demand(len(self._known.get("job_id", ())) == 2, "no jobs")
 
@@ -171,7 +176,9 @@ def _service(folder: Path, clock: ManualClock) -> LocalService:
         new_id=counted_ids(),
     )
     for user in (ALICE, BOB):
-        found.api.objects.put(f"{seed_prefix(user)}{_SEEDS}", b'{"product": "x"}\n', content_type="")
+        found.api.objects.put(
+            f"{seed_prefix(user)}{_SEEDS}", b'{"product": "x"}\n', content_type=""
+        )
     return found
 
 
@@ -268,7 +275,9 @@ _BODIES: Final[Mapping[str, Callable[[Random], Any]]] = {
     "POST /jobs/estimate": _order,
     "POST /templates": _template,
     "POST /templates/import": lambda rng: pick(
-        rng, (4, lambda: {"text": templates.file_text(rng)}), (1, lambda: {"document": _template(rng)})
+        rng,
+        (4, lambda: {"text": templates.file_text(rng)}),
+        (1, lambda: {"document": _template(rng)}),
     ),
     "PUT /templates/{template_id}": _template,
     "POST /templates/{template_id}/fork": lambda rng: {"name": words.text(rng)},

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ def hunt(kind: str, seed: str, seconds: float, *, shrink_seconds: float = 0.0) -
         )
     problem = told or "the process died"
     if shrink_seconds:
-        case = shrink(case, lambda each: attempt(kind, each) == problem, seconds=shrink_seconds)
+        case = shrink(case, lambda each: attempt(kind, [each]) == [problem], seconds=shrink_seconds)
     return Report(
         kind=kind,
         seed=seed,
@@ -78,17 +78,18 @@ def hunt(kind: str, seed: str, seconds: float, *, shrink_seconds: float = 0.0) -
     )
 
 
-def attempt(kind: str, case: Case) -> str | None:
-    """What is wrong with one case, tried in a process of its own."""
+def attempt(kind: str, cases: Sequence[Case]) -> list[str | None]:
+    """What is wrong with each case, tried in one process. Where one kills it, with that alone."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
-        (folder / "given.json").write_bytes(encode(case))
+        (folder / "given.json").write_bytes(encode(cases))
         told = _watched([kind, name], folder)
         result = _result(folder)
-    if told is not None or result is None:
-        return told or "the process died"
-    problem: str | None = result["problem"]
-    return problem
+        number = int(_number(folder))
+    if told is None and result is not None:
+        problems: list[str | None] = result["problems"]
+        return problems
+    return [told if at == number else None for at in range(1, len(cases) + 1)]
 
 
 def _watched(arguments: list[str], folder: Path) -> str | None:

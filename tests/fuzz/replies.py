@@ -115,7 +115,7 @@ def _check_reply(reply: ModelReply) -> None:
         try:
             each.encode()
         except UnicodeEncodeError:
-            demand(False, "half of a surrogate pair")  # noqa: FBT003 - says that it doesn't hold
+            demand(holds=False, problem="half of a surrogate pair")
     if reply.usage is not None:
         _check_usage(reply.usage)
 

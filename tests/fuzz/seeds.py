@@ -130,14 +130,15 @@ def _refuse(word: str) -> None:
 
 def _csv_rows(text: str) -> list[Any]:
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_CHARACTERS))
-    header, *rows = [cells for cells in csv.reader(io.StringIO(text, newline=""), strict=True)]
+    read = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header, *rows = [cells for cells in read if cells]  # blank lines are no rows
     index = next((number for number, column in enumerate(header) if column), 0)
     names = header[index:]
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
         raise ValueError
-    if any(row and len(row) != len(header) for row in rows):
+    if any(len(row) != len(header) for row in rows):
         raise ValueError
-    return [dict(zip(names, row[index:], strict=True)) for row in rows if row]
+    return [dict(zip(names, row[index:], strict=True)) for row in rows]
 
 
 def _is_ordinary(value: Any, levels: int = MOST_LEVELS) -> bool:
@@ -235,7 +236,9 @@ def _ordinary(rng: Random) -> tuple[bytes, int | None]:
         "f": _column([1.5, None] * rows),
         "l": _column([[1, 2], None] * rows),
         "st": _column([{"a": 1, "b": "x"}] * 2 * rows),
-        "m": pa.MapArray.from_arrays(_column(list(range(2 * rows + 1))).cast("int32"), texts, texts),
+        "m": pa.MapArray.from_arrays(
+            _column(list(range(2 * rows + 1))).cast("int32"), texts, texts
+        ),
         "t": numbers.cast(pa.timestamp(rng.choice(("ns", "us", "ms")))),
         "c": texts.dictionary_encode(),
     }
@@ -253,7 +256,9 @@ def _bomb(rng: Random) -> tuple[bytes, int | None]:
     """A few bytes that unpack to many."""
     rows, characters = rng.choice(((40, 2**20), (1, 9 * 2**20), (100, 2**19), (2**15, 900)))
     text = pa.StringArray.from_buffers(
-        1, pa.py_buffer(b"\0" * 4 + characters.to_bytes(4, "little")), pa.py_buffer(b"x" * characters)
+        1,
+        pa.py_buffer(b"\0" * 4 + characters.to_bytes(4, "little")),
+        pa.py_buffer(b"x" * characters),
     )
     texts = pa.DictionaryArray.from_arrays(_column([0] * rows).cast("int32"), text)
     table = pa.Table.from_arrays([texts], names=["a"])

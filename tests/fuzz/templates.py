@@ -28,7 +28,7 @@ _INSIDE: Final = re.compile(
 """What Python writes for its own objects: no prompt may hold it that the template doesn't hold."""
 _DEFECT: Final = re.compile(
     r"\b(?:ImportError|ModuleNotFoundError|OSError|PermissionError|SystemError"
-    r"|NameError|AssertionError|UnboundLocalError)$"
+    r"|NameError|UnboundLocalError)$"
 )
 """Errors that are nobody's template."""
 
@@ -96,7 +96,7 @@ def _check_stored(template: Template) -> None:
 
 # ── files ──────────────────────────────────────────────────────────────────────────────────────
 
-_NAMES: Final = ("a", "b", "c", "größe", "名前", "ſ", "x1", "items")
+_NAMES: Final = ("a", "b", "c", "größe", "名前", "\u017f", "x1", "items")
 _READ: Final = (*_NAMES * 3, "seed", "index", "loop", "steps", "self")
 _DUNDERS: Final = ("__class__", "__mro__", "__globals__", "_x", "format", "func_globals", "mro")
 
@@ -219,7 +219,9 @@ def _statement(rng: Random, depth: int) -> str:
 
     def loop() -> str:
         over = rng.choice((_value(rng, 1), f"range({words.number(rng)})", "range(9999)", "seed"))
-        return f"{{% for {rng.choice(_NAMES)} in {over} %}}{inner()}{{{{ loop.index }}}}{{% endfor %}}"
+        return (
+            f"{{% for {rng.choice(_NAMES)} in {over} %}}{inner()}{{{{ loop.index }}}}{{% endfor %}}"
+        )
 
     def condition() -> str:
         return f"{{% if {_value(rng, 2)} %}}{inner()}{{% else %}}{inner()}{{% endif %}}"
@@ -264,7 +266,12 @@ def _value(rng: Random, depth: int) -> str:
         (3, filtered),
         (2, called),
         (2, lambda: f"{inner()} is {rng.choice(_TESTS)}"),
-        (2, lambda: f"{inner()} {rng.choice(('+', '-', '*', '**', '~', '//', 'in', '<'))} {inner()}"),
+        (
+            2,
+            lambda: (
+                f"{inner()} {rng.choice(('+', '-', '*', '**', '~', '//', 'in', '<'))} {inner()}"
+            ),
+        ),
         (1, lambda: f"[{inner()}, {inner()}]"),
         (1, lambda: f"{{{inner()}: {inner()}}}"),
         (1, lambda: f"{inner()}[{inner()}]"),
@@ -274,7 +281,14 @@ def _value(rng: Random, depth: int) -> str:
     return value
 
 
-_FILTERS: Final = (*sorted(ALLOWED_FILTERS) * 4, "attr", "format", "safe", "map('attr', 'x')", "xmlattr")
+_FILTERS: Final = (
+    *sorted(ALLOWED_FILTERS) * 4,
+    "attr",
+    "format",
+    "safe",
+    "map('attr', 'x')",
+    "xmlattr",
+)
 _METHODS: Final = (*sorted(ALLOWED_METHODS) * 4, "format", "encode", "ljust", "mro")
 _TESTS: Final = tuple(sorted(name for name in ALLOWED_TESTS if name.isidentifier()))
 

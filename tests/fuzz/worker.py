@@ -1,11 +1,11 @@
 """The process that tries cases; it may hang or die. `hunt` is its parent.
 
     python -m tests.fuzz.worker KIND SEED SECONDS FOLDER       search
-    python -m tests.fuzz.worker KIND FOLDER                    try the case in FOLDER/given.json
+    python -m tests.fuzz.worker KIND FOLDER                    try the cases in FOLDER/given.json
 
-Before each try the case is in FOLDER/case.json, behind a line with its number and length. How it ended is in
-FOLDER/result.json; without that file the process died or was killed over the case. What is printed
-goes to FOLDER/output, where nothing may arrive.
+Before each try the case is in FOLDER/case.json, behind a line with its number and length. How it
+ended is in FOLDER/result.json; without that file the process died or was killed over the case. What
+is printed goes to FOLDER/output, where nothing may arrive.
 """
 
 import itertools
@@ -59,7 +59,7 @@ class Trial:
             raise FaultError(f"{took:.1f} s of processor time, at most {CPU_SECONDS} are allowed")
         grown = (_peak() - self._begun) * _UNIT
         if grown > GROWTH_BYTES:
-            self._begun = _peak()
+            self._begun = _peak()  # it never falls: others would be blamed
             raise FaultError(f"the process grew by {grown // 2**20} MiB")
         if os.fstat(1).st_size:
             os.ftruncate(1, 0)
@@ -93,7 +93,7 @@ def search(kind: Kind, seed: str, seconds: float, folder: Path) -> None:
     ends: Counter[str] = Counter()
     begun = time.monotonic()
     for number in itertools.count(1):
-        rng = Random(f"{seed}/{number}")  # noqa: S311 - repeatable on purpose
+        rng = Random(f"{seed}/{number}")
         case = _next_case(kind, rng, kept)
         word, problem = trial.outcome(case)
         ends[word] += 1
@@ -133,7 +133,7 @@ def _write(folder: Path, report: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Search, or try one case."""
+    """Search, or try what is given."""
     kind_name, *rest, folder_name = sys.argv[1:]
     folder = Path(folder_name)
     output = os.open(folder / "output", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -143,8 +143,9 @@ def main() -> None:
         if rest:
             search(kind, rest[0], float(rest[1]), folder)
             return
-        case = read_case(folder / "given.json")
-        _write(folder, {"inputs": 1, "problem": Trial(kind, folder).outcome(case)[1], "case": case})
+        trial = Trial(kind, folder)
+        given = read_case(folder / "given.json")
+        _write(folder, {"problems": [trial.outcome(case)[1] for case in given]})
     finally:
         kind.close()
 

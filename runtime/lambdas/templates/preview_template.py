@@ -129,9 +129,11 @@ def _seed(data: Row | None, requirements: Sequence[str]) -> Row:
         return example_seed(requirements)
     missing = [path for path in requirements if not has_path(data, path)]
     if missing:
+        shown, more = missing[:MAX_DETAILS], len(missing) - MAX_DETAILS
+        names = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         raise InputError(
-            f"data: the template needs {', '.join(missing)}, which this seed lacks",
-            problems=[(f"data.{path}", "is required by the template") for path in missing],
+            f"data: the template needs {names}, which this seed lacks",
+            problems=[(f"data.{path}", "is required by the template") for path in shown],
         )
     return data
 
