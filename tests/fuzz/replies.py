@@ -89,7 +89,8 @@ class Replies:
         except ModelError as error:
             demand(error.kind in RULES, f"no rule for {error.kind}")
             one_line(str(error))
-            demand("Ottoline" not in str(error), "the prompt is quoted")
+            pieces = (PROMPT[at : at + 16] for at in range(len(PROMPT) - 15))
+            demand(not any(piece in str(error) for piece in pieces), "the prompt is quoted")
             return f"refused: {error.kind}"
         _check_reply(reply)
         return "reply" if reply.usage else "reply without usage"

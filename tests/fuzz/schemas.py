@@ -131,8 +131,10 @@ def _oracle(schema: Any) -> Any:
 
 
 def _is_integer(_checker: object, value: object) -> bool:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return whole and not isinstance(value, bool) and value in _INT64
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # A range would be searched for a float, number by number.
+    return value % 1 == 0 and _INT64.start <= value < _INT64.stop
 
 
 def _names(schema: object) -> Iterator[str]:

@@ -17,6 +17,7 @@ from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.trial import TrialCall, try_record
+from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service.admission import prepare_template
