@@ -45,7 +45,7 @@ def one_line(message: str) -> None:
     """A refusal is one line that can be shown."""
     demand(message.strip(), "an empty message")
     demand("\n" not in message and "\r" not in message, f"more than one line: {message!r:.300}")
-    demand(len(message) <= 20_000, f"a message of {len(message)} characters")
+    demand(len(message) <= 6_000, f"a message of {len(message)} characters")
 
 
 def encode(case: Case) -> bytes:

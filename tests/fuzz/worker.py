@@ -10,6 +10,7 @@ is printed goes to FOLDER/output, where nothing may arrive.
 
 import itertools
 import os
+import re
 import resource
 import sys
 import time
@@ -32,7 +33,7 @@ SHRINK_SECONDS: Final = 20.0
 _CHANGED_SHARE: Final = 0.15
 _ALIKE_CHARACTERS: Final = 25
 """Problems that begin alike are one problem."""
-_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+_HIGHEST: Final = re.compile(rb"VmHWM:\s+([0-9]+) kB")
 
 
 class Trial:
@@ -57,7 +58,7 @@ class Trial:
         took = time.process_time() - begun
         if took > CPU_SECONDS:
             raise FaultError(f"{took:.1f} s of processor time, at most {CPU_SECONDS} are allowed")
-        grown = (_peak() - self._begun) * _UNIT
+        grown = _peak() - self._begun
         if grown > GROWTH_BYTES:
             self._begun = _peak()  # it never falls: others would be blamed
             raise FaultError(f"the process grew by {grown // 2**20} MiB")
@@ -151,6 +152,10 @@ def main() -> None:
 
 
 def _peak() -> int:
+    """Bytes that this process has held at most."""
+    if sys.platform == "linux":  # the other figure counts what was there before the program began
+        found = _HIGHEST.search(Path("/proc/self/status").read_bytes())
+        return int(found[1]) * 1024 if found else 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
