@@ -153,9 +153,10 @@ def main() -> None:
 
 def _peak() -> int:
     """Bytes that this process has held at most."""
-    if sys.platform == "linux":  # the other figure counts what was there before the program began
-        found = _HIGHEST.search(Path("/proc/self/status").read_bytes())
-        return int(found[1]) * 1024 if found else 0
+    # The other figure counts what was there before the program began; only Linux has this one.
+    status = Path("/proc/self/status")
+    if status.exists() and (found := _HIGHEST.search(status.read_bytes())):
+        return int(found[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
