@@ -141,7 +141,7 @@ class Bodies:
             step = {"id": "a", "prompt": "Review {{ product }}.", "max_tokens": 20}
             template = {"name": "n", "steps": [step], "public": user == 1}
             for route, body in (("POST /templates", template), ("POST /jobs", order)):
-                case = {
+                case: Case = {
                     "route": route,
                     "user": user,
                     "id": 0,

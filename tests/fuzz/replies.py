@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import boto3
 from botocore.awsrequest import AWSResponse
@@ -53,7 +53,8 @@ class Replies:
             aws_secret_access_key="testing",  # noqa: S106 - no secret
             config=Config(retries={"total_max_attempts": 1}),
         )
-        client.meta.events.register("before-send.bedrock-runtime", self._answer)
+        # Its stubs say that a hook gives nothing; what this one gives is the response.
+        client.meta.events.register("before-send.bedrock-runtime", cast("Any", self._answer))
         self._models = BedrockModels(client)
         self._case: Mapping[str, Any] = {}
         self._request = ModelRequest(
@@ -102,7 +103,7 @@ class Replies:
             headers["x-amzn-ErrorType"] = self._case["code"]
         body = str(self._case["body"]).encode(errors="surrogatepass")
         code = status if isinstance(status, int) and 100 <= status < 1000 else 200
-        return AWSResponse(request.url, code, headers, _Body(body))
+        return AWSResponse(request.url, code, cast("Any", headers), _Body(body))
 
 
 def _check_reply(reply: ModelReply) -> None:

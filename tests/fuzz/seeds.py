@@ -51,12 +51,12 @@ class Seeds:
             text, checksum = body.decode("latin-1"), _checksum(body, rows)
             return {"name": "a.parquet", "body": text, "rows": rows, "sum": checksum}
         suffix, make = rng.choice((("csv", _csv), ("json", _json), ("jsonl", _jsonl)))
-        body = make(rng).encode(errors="surrogatepass").decode("latin-1")
+        text = make(rng).encode(errors="surrogatepass").decode("latin-1")
         if rng.random() < 0.3:
-            body = words.change_text(rng, body)
+            text = words.change_text(rng, text)
         if rng.random() < 0.05:
-            body = rng.choice(("\xef\xbb\xbf", "\xff\xfe", "\0")) + body
-        return {"name": f"a.{suffix}", "body": body, "rows": None, "sum": 0}
+            text = rng.choice(("\xef\xbb\xbf", "\xff\xfe", "\0")) + text
+        return {"name": f"a.{suffix}", "body": text, "rows": None, "sum": 0}
 
     # ── checking ───────────────────────────────────────────────────────────────────────────────
 
