@@ -18,8 +18,8 @@ PARALLEL := -n 3 --dist worksteal
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage e2e check static fmt bench campaign mutate synth bundles \
-        wheel deploy-tools openapi lock clean
+.PHONY: help demo test test-all coverage e2e check static fmt bench campaign fuzz mutate synth \
+        bundles wheel deploy-tools openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ bench: $(VENV)/.dev ## measure engine, seeds, export and handlers (minutes)
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
+
+FUZZ_SECONDS ?= 600
+FUZZ_JOBS ?= 1
+fuzz: $(VENV)/.dev ## try inputs of strangers, ten minutes a kind (KIND=seeds, FUZZ_JOBS=2, FUZZ_SECONDS=60)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(KIND)
 
 synth: node_modules/.made ## write the CloudFormation templates to cdk.out (no Docker, no account)
 	$(WITH_NODE) npx cdk synth --quiet

@@ -39,7 +39,7 @@ Decisions are made on the class (or `ModelError.kind`), never on the text of a m
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from runtime.domain.plain_text import plain_line
 
@@ -62,6 +62,16 @@ class ConfigurationError(SeedwrightError):
     code = "configuration"
 
 
+MAX_MESSAGE_CHARACTERS: Final = 5000
+"""Of what is wrong with an input: it may quote names of any length."""
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= MAX_MESSAGE_CHARACTERS:
+        return message
+    return f"{message[:MAX_MESSAGE_CHARACTERS]}…"
+
+
 class InputError(SeedwrightError):
     """Something the user wrote or uploaded can't be used as it is.
 
@@ -72,8 +82,8 @@ class InputError(SeedwrightError):
     code = "invalid_input"
 
     def __init__(self, message: str, *, problems: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(message)
-        self.problems = tuple(problems)
+        super().__init__(_shortened(message))
+        self.problems = tuple((_shortened(place), _shortened(told)) for place, told in problems)
 
 
 class TemplateError(InputError):

@@ -22,3 +22,12 @@ def is_number(value: object, *, low: float, high: float | None = None, whole: bo
         and low <= value
         and (high is None or value <= high)
     )
+
+
+def is_within(value: object, levels: int) -> bool:
+    """Whether lists and objects in a JSON value are nested at most `levels` deep."""
+    if isinstance(value, dict):
+        return levels > 0 and all(is_within(each, levels - 1) for each in value.values())
+    if isinstance(value, list):
+        return levels > 0 and all(is_within(each, levels - 1) for each in value)
+    return True

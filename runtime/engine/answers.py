@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from runtime.domain.errors import OutputError
+from runtime.domain.fields import is_within
 from runtime.domain.templates.output_schema import INT64_MAX, INT64_MIN
 
 MAX_DEPTH: Final = 100
@@ -168,7 +169,7 @@ def parse(text: str) -> object:
     its meaning can't be kept.
     """
     # The strict one first: the other one lets NaN, and control characters in names, pass.
-    if not _is_within(orjson.loads(text), MAX_DEPTH):
+    if not is_within(orjson.loads(text), MAX_DEPTH):
         raise OutputError(f"the value is nested deeper than {MAX_DEPTH} levels")
     value = json.loads(
         text, object_pairs_hook=_object, parse_int=_whole_number, parse_float=_number
@@ -276,12 +277,3 @@ def _refuse_large(value: object, path: tuple[str, ...]) -> None:
     elif isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
         place = "/".join(path) or "the document"
         raise OutputError(f"{place}: a number that 64 bits can't hold")
-
-
-def _is_within(value: object, levels: int) -> bool:
-    """Whether lists and objects in `value` are nested at most `levels` deep."""
-    if isinstance(value, dict):
-        return levels > 0 and all(_is_within(each, levels - 1) for each in value.values())
-    if isinstance(value, list):
-        return levels > 0 and all(_is_within(each, levels - 1) for each in value)
-    return True

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
+from runtime.confinement import child_environment
 from runtime.domain.errors import ConfigurationError, SeedError
 from runtime.domain.plain_text import plain_line
 from runtime.domain.seeds.readers import MAX_ROW_CHARACTERS, Found
@@ -32,7 +33,6 @@ _LINE_BYTES: Final = MAX_ROW_CHARACTERS + 1024 * 1024
 """Longest line; what is left out is bounded by the columns, and they by this."""
 _READ_BYTES: Final = 256 * 1024
 _MAX_ERROR_CHARACTERS: Final = 300
-_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
 def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -92,7 +92,7 @@ def _child(file: BinaryIO, name: str) -> Iterator[Iterator[tuple[str, Any]]]:
             stdin=file.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=child_environment(ARROW_DEFAULT_MEMORY_POOL="system"),
             # Its own session: what a terminal sends to the parent's group doesn't reach it.
             start_new_session=True,
         )
@@ -127,10 +127,3 @@ def _read(descriptor: int) -> bytes:
     waiting = select.poll()  # select takes no descriptor above 1023
     waiting.register(descriptor, select.POLLIN)
     return os.read(descriptor, _READ_BYTES) if waiting.poll(SILENT_SECONDS * 1000) else b""
-
-
-def _environment() -> dict[str, str]:
-    """What Python needs to start, and no secret. The parent's import path stands for its folder."""
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    paths = (os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - "" is the current folder
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "ARROW_DEFAULT_MEMORY_POOL": "system"}

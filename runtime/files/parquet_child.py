@@ -14,7 +14,6 @@ happens here, the parent sees a stream that ends without a last line.
 """
 
 import os
-import resource
 import signal
 import sys
 from collections import Counter
@@ -25,6 +24,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runtime.confinement import allow_cpu, give_up_privileges, limit_resources
 from runtime.files.parquet_values import (
     INDEX_COLUMN,
     UnreadableValueError,
@@ -165,24 +165,6 @@ def explain(exc: Exception) -> str:
     return "not a Parquet file, or a damaged one"
 
 
-def limit_resources(memory_bytes: int) -> None:
-    """Let this process grow by `memory_bytes`, and open, start and leave nothing behind."""
-    size = 0
-    if sys.platform == "linux":
-        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - pathlib costs start-up time
-            size = int(statm.read().split()[0]) * resource.getpagesize()
-    for kind, value in (
-        (resource.RLIMIT_AS, size + memory_bytes),  # macOS accepts it and ignores it
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (lowest, lowest))
-
-
 def main() -> None:
     """Read the file of descriptor 0."""
     # Ctrl-C and a polite kill are the parent's business.
@@ -190,7 +172,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     memory_bytes, row_bytes, all_bytes = (int(argument) for argument in sys.argv[1:4])
     pa.set_memory_pool(pa.system_memory_pool())  # others reserve more than they use
-    limit_resources(memory_bytes)
+    give_up_privileges()
+    limit_resources(memory_bytes, more=True, opens_files=True)
+    allow_cpu(CPU_SECONDS)
     try:
         with open(0, "rb", closefd=False) as file:
             write_rows(file, 1, row_bytes=row_bytes, all_bytes=all_bytes)

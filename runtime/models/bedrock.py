@@ -129,6 +129,9 @@ _ROUNDED_TO_SECONDS: Final = 30.0
 _QUOTE_LENGTH: Final = 16
 """So many characters in common with a prompt make an error text a quotation of it."""
 _DETAIL_LIMIT: Final = 400
+_CODE_LIMIT: Final = 100
+_MAX_TOKENS: Final = 10**9
+"""Of one kind in one call. A larger count says nothing: its cost would fit no table."""
 
 
 class BedrockModels:
@@ -226,7 +229,11 @@ def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
         usage.get("cacheReadInputTokens", 0),
         usage.get("cacheWriteInputTokens", 0),
     )
-    tokens = [count for count in counts if isinstance(count, int) and count >= 0]
+    tokens = [
+        count
+        for count in counts
+        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MAX_TOKENS
+    ]
     if len(tokens) != len(counts):
         return None
     return Usage(
@@ -246,7 +253,7 @@ def _model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mod
         timed_out = isinstance(exc, sdk.ReadTimeoutError)
         text = (_TIMED_OUT if timed_out else _MESSAGES[kind]).format(model=request.model)
         return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
-    code = str(exc.response.get("Error", {}).get("Code", ""))
+    code = " ".join(str(exc.response.get("Error", {}).get("Code", "")).split())[:_CODE_LIMIT]
     key = code.casefold().removesuffix("exception")
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())

@@ -215,6 +215,7 @@ def test_the_stop_reason_is_handed_on(models: BedrockModels, double: BedrockDoub
         ({"inputTokens": 11, "totalTokens": 11}, None),
         ({"inputTokens": None, "outputTokens": 7}, None),
         ({"inputTokens": -1, "outputTokens": 7}, None),
+        ({"inputTokens": 11, "outputTokens": 10**25}, None),
     ],
 )
 def test_usage_is_taken_as_billed(

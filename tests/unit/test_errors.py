@@ -127,3 +127,15 @@ def test_a_client_knows_an_error_again(kind: type[errors.SeedwrightError]) -> No
 )
 def test_what_a_status_means_to_a_client(status: int, name: str) -> None:
     assert error_class_of(status) is getattr(errors, name)
+
+
+def test_a_message_is_one_line_whatever_it_quotes() -> None:
+    told = errors.InputError("a\nb\r\nc\u2028d\x85e")
+    assert str(told) == "a b c d e"
+
+
+def test_what_is_wrong_with_an_input_is_told_in_bounds() -> None:
+    """Names in it may be as long as the input."""
+    error = errors.TemplateError("x" * 10**6, problems=[("p" * 10**6, "y" * 10**6)])
+    assert len(str(error)) == errors.MAX_MESSAGE_CHARACTERS + 1
+    assert [len(each) for each in error.problems[0]] == [errors.MAX_MESSAGE_CHARACTERS + 1] * 2

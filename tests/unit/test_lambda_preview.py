@@ -111,6 +111,14 @@ def test_data_that_lacks_something(api_world: ApiWorld) -> None:
     ]
 
 
+def test_e4_data_that_lacks_many_things_is_told_of_twenty(api_world: ApiWorld) -> None:
+    prompt = "".join(f"{{{{ a{number} }}}}" for number in range(900))
+    reply = preview(api_world, step(prompt=prompt), data={"author": "Ann"})
+    assert reply.status == 400
+    assert "a115 and 880 more, which" in reply.message
+    assert len(reply.body["error"]["details"]) == 20
+
+
 @pytest.mark.parametrize("run_model", [False, True])
 def test_a_step_that_can_not_be_rendered_is_named(
     api_world: ApiWorld,

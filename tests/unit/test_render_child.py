@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
+from runtime import confinement
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.engine.rendering import child as render_child
 from runtime.engine.rendering import renderer as template_engine
@@ -294,7 +295,7 @@ def test_the_child_serves_its_descriptor_0_until_the_parent_is_gone(
     monkeypatch.setattr(signal, "signal", lambda number, action: ignored.append((number, action)))
     monkeypatch.setattr(render_child, "limit_resources", limits.append)
     monkeypatch.setattr(render_child, "give_up_privileges", lambda: None)
-    monkeypatch.setattr(render_child, "_allow_cpu", lambda: None)
+    monkeypatch.setattr(render_child, "allow_cpu", lambda _: None)
     ends: list[int] = []
     monkeypatch.setattr(os, "_exit", ends.append)
     ours, theirs = socket.socketpair()
@@ -344,7 +345,7 @@ def test_a_lower_limit_stays(
     lower = {resource.RLIMIT_AS: (7, 7), resource.RLIMIT_NOFILE: (1024, 4096)}
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: lower.get(kind, unlimited))
-    render_child.limit_resources(90 << 20)
+    confinement.limit_resources(90 << 20)
     assert asked.get(resource.RLIMIT_AS, (7, 7)) == (7, 7)
     assert asked[resource.RLIMIT_NOFILE] == (0, 0)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
@@ -361,7 +362,7 @@ def test_a_frame_has_a_minute_of_processor_time(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
     used = SimpleNamespace(ru_utime=3.6, ru_stime=1.5)
     monkeypatch.setattr(resource, "getrusage", lambda _: used)
-    render_child._allow_cpu()
+    confinement.allow_cpu(render_child.CPU_SECONDS)
     assert asked == ({resource.RLIMIT_CPU: (5 + 60, hard)} if limited else {})
 
 
@@ -375,7 +376,7 @@ def test_the_watchdog_allows_what_it_is_told(
 ) -> None:
     """Where a limit of the memory is accepted and ignored."""
     peaks = iter([5, 5 + 10, 5 + 11])
-    monkeypatch.setattr(render_child, "sys", SimpleNamespace(platform=platform))
+    monkeypatch.setattr(confinement, "sys", SimpleNamespace(platform=platform))
     monkeypatch.setattr(
         resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=next(peaks) * 1024 // unit)
     )
@@ -387,7 +388,7 @@ def test_the_watchdog_allows_what_it_is_told(
 
     monkeypatch.setattr(os, "_exit", end)
     with pytest.raises(EndedError):
-        render_child.watch_memory(10 * 1024)
+        confinement.watch_memory(10 * 1024)
     assert codes == [1]
     assert next(peaks, None) is None
 
@@ -396,9 +397,9 @@ def test_without_a_limit_of_memory_a_watchdog_starts(
     monkeypatch: pytest.MonkeyPatch, asked: dict[int, tuple[int, int]]
 ) -> None:
     watched: list[int] = []
-    monkeypatch.setattr(render_child, "sys", SimpleNamespace(platform="darwin"))
-    monkeypatch.setattr(render_child, "watch_memory", watched.append)
-    render_child.limit_resources(123)
+    monkeypatch.setattr(confinement, "sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(confinement, "watch_memory", watched.append)
+    confinement.limit_resources(123)
     assert resource.RLIMIT_AS not in asked
     assert asked[resource.RLIMIT_NOFILE][0] <= 1
     assert watched == [123]

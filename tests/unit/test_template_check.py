@@ -9,6 +9,8 @@ from runtime.domain.templates.check import Findings, check_template
 from runtime.domain.templates.template import Step
 
 ESCAPES = {
+    "argument of defined": "{{ b is defined(x.__class__) }}",
+    "argument of undefined": "{{ b is undefined[x|attr('mro')] }}",
     "class of a text": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "class by item": "{{ ''['__class__'] }}",
     "class by attr filter": "{{ ''|attr('__class__') }}",

@@ -357,7 +357,7 @@ def test_closing_ends_the_child_and_the_engine_can_go_on() -> None:
 
 
 def run_limited(body: str) -> subprocess.CompletedProcess[str]:
-    script = f"from runtime.engine.rendering import child as render_child\n{body}"
+    script = f"from runtime import confinement\n{body}"
     # A shell between: on Linux a process inherits the memory peak of the one that started it, and
     # this one may have held more than any limit here.
     shell = ["/bin/sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, script]
@@ -378,7 +378,7 @@ def run_limited(body: str) -> subprocess.CompletedProcess[str]:
 def test_the_limits_of_the_child(body: str, outcome: str) -> None:
     done = run_limited(f"""
 import socket
-render_child.limit_resources(90 << 20)
+confinement.limit_resources(90 << 20)
 try:
     {body}
 except Exception as error:
@@ -392,7 +392,7 @@ else:
 def test_the_watchdog_ends_a_process_that_grows() -> None:
     done = run_limited("""
 import threading, time
-threading.Thread(target=render_child.watch_memory, args=(50 << 20,), daemon=True).start()
+threading.Thread(target=confinement.watch_memory, args=(50 << 20,), daemon=True).start()
 time.sleep(0.2)
 print("small", flush=True)
 block = bytearray(b"x") * (400 << 20)
@@ -405,8 +405,7 @@ print("large", flush=True)
 def test_processor_time_is_the_last_resort() -> None:
     done = run_limited("""
 import sys
-render_child.CPU_SECONDS = 1
-render_child._allow_cpu()
+confinement.allow_cpu(1)
 while True:
     pass
 """)

@@ -17,11 +17,16 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import orjson
 
 from runtime.domain.errors import SeedError
+from runtime.domain.fields import is_within
 
 MAX_ROW_CHARACTERS: Final = 4 * 1024 * 1024
 """Largest row of a text file: no prompt can be rendered from more."""
 MAX_DEPTH: Final = 1000
-"""Levels of lists and objects in a row; the JSON parser has its own limit close above."""
+"""Levels of lists and objects up to which JSON is read at all; the parser has its own limit close
+above.
+"""
+MAX_LEVELS: Final = 200
+"""Levels of a row: what is deeper can't be written again for the disk and for the render child."""
 
 _CHUNK_BYTES: Final = 256 * 1024
 Row = Mapping[str, Any]
@@ -166,6 +171,8 @@ def _parsed(text: str, name: str, line: int, column: int) -> Any:
         reason = exc.msg if word is None else f"{word[0]} is not a number there: write null"
         line, column = _after(text, 0, exc.pos, line, column)
         raise _invalid_json(name, line, column, reason) from exc
+    if text.count("[") + text.count("{") > MAX_LEVELS and not is_within(value, MAX_LEVELS):
+        raise _invalid_json(name, line, column, f"nested deeper than {MAX_LEVELS} levels")
     if _LONG_INTEGER.search(text) is not None:
         _check_integers(text, name, line, column)
     return value

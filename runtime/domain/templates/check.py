@@ -285,6 +285,7 @@ class _Walk:
             self._children(node, scope)
             return
         self._value(node.node, scope, guard=True)
+        self._children(node, scope, skip=("node",))  # these tests take none, and Jinja2 parses them
         path, base = path_of(node.node)
         if isinstance(base, nodes.Name) and base.name not in scope.bound:
             self.guarded.add(".".join(path if base.name == "seed" else (base.name, *path)))

@@ -155,13 +155,14 @@ def _check(steps: Sequence[Step], fragments: Mapping[str, str]) -> "Findings":
 
 
 def _step_document(step: Step) -> dict[str, Any]:
+    kept = step.on_truncation is OnTruncation.KEEP
     optional = {
         "model": step.model,
         "model_tier": step.model_tier,
         "system": step.system,
         "temperature": step.temperature,
         "output_schema": step.output_schema,
-        "on_truncation": None if step.on_truncation is OnTruncation.KEEP else step.on_truncation,
+        "on_truncation": None if kept else step.on_truncation.value,
     }
     return {
         "id": step.id,

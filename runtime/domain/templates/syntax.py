@@ -1,5 +1,6 @@
 """What single nodes of a Jinja2 syntax tree say: paths, constants, names."""
 
+import sys
 from collections.abc import Iterator
 
 from jinja2 import nodes
@@ -65,8 +66,18 @@ def fixed_length(node: nodes.Node) -> int | None:
         case nodes.Call(node=nodes.Name(name="range"), args=args):
             numbers = [number for number in map(integer_of, args) if number is not None]
             if len(numbers) == len(args) and numbers:
-                return len(range(*numbers))
+                return _length_of_range(numbers)
     return None
+
+
+def _length_of_range(numbers: list[int]) -> int | None:
+    """None for what is no range."""
+    try:
+        return len(range(*numbers))
+    except OverflowError:
+        return sys.maxsize
+    except (TypeError, ValueError):  # four numbers, or a step of 0
+        return None
 
 
 def names_in(target: nodes.Node) -> set[str]:

@@ -17,13 +17,9 @@ can't render it reports without a prompt or a value of the seed; what is wrong w
 the output.
 """
 
-import ctypes
 import os
-import resource
 import signal
 import sys
-import threading
-import time
 import unicodedata  # noqa: F401 - Python loads it for the first name that isn't ASCII, from a file
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
@@ -34,6 +30,7 @@ import orjson
 from jinja2 import Template, nodes
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
+from runtime.confinement import allow_cpu, give_up_privileges, limit_resources
 from runtime.domain.templates.syntax import value_names
 from runtime.engine.rendering.environment import (
     CALLED,
@@ -51,9 +48,6 @@ if TYPE_CHECKING:
 MAX_MESSAGE_CHARACTERS: Final = 300
 CPU_SECONDS: Final = 60
 """Processor time for one frame: the last resort if the parent can't kill."""
-WATCH_SECONDS: Final = 0.02
-PR_SET_NO_NEW_PRIVS: Final = 38
-"""prctl(2): has no name in Python."""
 
 
 class Renderer:
@@ -77,6 +71,8 @@ class Renderer:
         try:
             document = orjson.loads(body)
             self._load(document["sources"], document["fragments"], document.get("schemas", {}))
+        except MemoryError:
+            return {"error": "compiling the template takes too much memory: make it shorter"}
         except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
             return {"error": f"the template can't be compiled: {type(exc).__name__}"}
         return {"text": ""}
@@ -223,62 +219,11 @@ def _position(traceback: TracebackType | None) -> tuple[str | None, int]:
 # ── the process ────────────────────────────────────────────────────────────────────────────────
 
 
-def limit_resources(memory_bytes: int) -> None:
-    """Let this process grow to `memory_bytes` in all, and do nothing but compute."""
-    if sys.platform == "linux":
-        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - pathlib costs start-up time
-            size, resident = (
-                int(pages) * resource.getpagesize() for pages in statm.read().split()[:2]
-            )
-        limit = size + max(0, memory_bytes - resident)
-        _limit(resource.RLIMIT_AS, limit)
-    else:
-        # macOS accepts RLIMIT_AS and ignores it.
-        threading.Thread(target=watch_memory, args=(memory_bytes,), daemon=True).start()
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
-        _limit(kind, 0)
-    # Descriptor 0 is open already. None can be opened, not even under that number once it is free.
-    _limit(resource.RLIMIT_NOFILE, 0)
-
-
-def give_up_privileges() -> None:
-    """Never gain a privilege by running another program, where the system can promise that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-
-
-def _limit(kind: int, value: int) -> None:
-    """Set a limit for good; one that is lower already stays."""
-    _, hard = resource.getrlimit(kind)
-    lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (lowest, lowest))
-
-
-def watch_memory(memory_bytes: int) -> None:
-    """End the process when it has grown by `memory_bytes`.
-
-    By, not to: a peak may be inherited from the process that started this one.
-    """
-    unit = 1 if sys.platform == "darwin" else 1024
-    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    while (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin) * unit <= memory_bytes:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
-
-
-def _allow_cpu() -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    if hard == resource.RLIM_INFINITY:
-        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
-
-
 def serve(stream: BinaryIO, renderer: Renderer) -> None:
     """Answer the frames of a socket until it ends."""
     socket = stream.fileno()
     while body := _read_frame(stream):
-        _allow_cpu()
+        allow_cpu(CPU_SECONDS)
         if body[:1] == b"T":
             _reply(socket, renderer.load(body[1:]))
         else:

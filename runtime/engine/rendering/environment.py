@@ -19,7 +19,6 @@ from runtime.engine.rendering.nulls import refuse_null
 CALLED: Final = "()"
 """Marks the name of a method where it is called."""
 
-_PRINTABLE: Final = (str, int, float, list, tuple, dict, type(None), Undefined)
 _ATTRIBUTES: Final = (
     (LoopContext, policy.LOOP_ATTRIBUTES),
     (tuple, frozenset({"grouper", "list"})),  # what `groupby` gives
@@ -162,10 +161,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
 
 def _printable(value: Any) -> Any:
-    if isinstance(value, _PRINTABLE):
-        refuse_null(value)
-        return value
-    raise RefusedError("this is not a value: add | list, | join or call it")
+    refuse_null(value)
+    return value
 
 
 def bounded_range(*numbers: int) -> range:

@@ -19,6 +19,11 @@ TO_TEXT: Final = (
 """Filters that would make a text or a number of a null."""
 
 
+NOT_DATA: Final = "this is not a value: add | list, | join or call it"
+
+_LEAVES: Final = (str, int, float, type(None), Undefined)
+
+
 class NullError(Exception):
     """A null, or a list or mapping with one in it, was about to be written."""
 
@@ -38,9 +43,26 @@ def holds_null(value: object) -> bool:
 
 
 def refuse_null(value: object) -> None:
-    """Raises `NullError` for what can't be written."""
+    """Raises `NullError` for what can't be written, and `TypeError` for a value with something in
+    it that is no data, such as what `select` gives: Python would write its address.
+    """
     if holds_null(value):
         raise NullError
+    if not isinstance(value, str) and not _is_data(value):
+        raise TypeError(NOT_DATA)
+
+
+def _is_data(value: object) -> bool:
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            pending += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple)):
+            pending += each
+        elif not isinstance(each, _LEAVES):
+            return False
+    return True
 
 
 def with_nulls_refused(filters: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:

@@ -1,6 +1,5 @@
 """The process of the render child and the socket to it."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -8,12 +7,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from runtime.confinement import child_environment
 from runtime.domain.errors import ConfigurationError
 
 LENGTH_BYTES: Final = 4
 """Before each frame: its length, big endian."""
-
-_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
 class ChildProcess:
@@ -31,7 +29,7 @@ class ChildProcess:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
                 # Its own session: what a terminal sends to the parent's group doesn't reach it.
                 start_new_session=True,
             )
@@ -73,10 +71,3 @@ class ChildProcess:
             if not received:
                 raise ConnectionError("the child is gone")
             self._buffer += received
-
-
-def _environment() -> dict[str, str]:
-    """What Python needs to start, and no secret. The parent's import path stands for its folder."""
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    paths = (os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - "" is the current folder
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}

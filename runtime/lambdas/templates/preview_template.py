@@ -18,6 +18,7 @@ from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.trial import TrialCall, try_record
+from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service.admission import prepare_template
@@ -130,9 +131,11 @@ def _seed(data: Row | None, requirements: Sequence[str]) -> Row:
         return example_seed(requirements)
     missing = [path for path in requirements if not has_path(data, path)]
     if missing:
+        shown, more = missing[:MAX_DETAILS], len(missing) - MAX_DETAILS
+        names = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         raise InputError(
-            f"data: the template needs {', '.join(missing)}, which this seed lacks",
-            problems=[(f"data.{path}", "is required by the template") for path in missing],
+            f"data: the template needs {names}, which this seed lacks",
+            problems=[(f"data.{path}", "is required by the template") for path in shown],
         )
     return data
 
