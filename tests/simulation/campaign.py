@@ -1,12 +1,14 @@
 """Fault campaign: seeded schedules of the production worker among crashes, lost replies, throttles,
-stale owners, slow calls and cancellations, in virtual time.
+stale owners, slow calls, outages and cancellations, in virtual time. A job that has ended may grow,
+and its failures may be tried again.
 
     python -m tests.simulation.campaign --schedules 10000      (make campaign)
     python -m tests.simulation.campaign --seed 1234            replays one schedule
 
 Invariants of every schedule: each index at most once and, in a completed job, exactly once in the
 dataset or among the failures; true spend ≤ ledger ≤ limit at every moment; replies paid twice only
-as many as processes took with them, none on a graceful stop; a terminal state in bounded time.
+as many as processes took with them, none on a graceful stop; a record of a completed job ends as
+failed only for its own fault; a terminal state in bounded time.
 """
 
 import argparse
@@ -23,11 +25,14 @@ import orjson
 
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.jobs.job import ENDED, Job, JobStatus
+from runtime.domain.jobs.record import kind_of
 from runtime.domain.jobs.step_totals import sum_of
 from runtime.domain.models.price_table import load_prices
+from runtime.domain.models.retry import is_service_failure
 from runtime.domain.ports import Ports
 from runtime.domain.templates.template import Step, Template, TemplateRef
-from runtime.service.requeue import queue_again
+from runtime.service.requeue import has_work_left, queue_again
+from runtime.service.retry import retry_failed
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.job_configs import job_config
 from tests.fixtures.memory_objects import MemoryObjects
@@ -51,6 +56,8 @@ CALM_AFTER: Final = 12
 """Rounds after which nothing goes wrong any more, so that every schedule can end."""
 MAX_RETRIES: Final = 3
 """How often the user queues a failed job again."""
+MAX_AFTERTHOUGHTS: Final = 2
+"""How often the user wants more of a job that is complete."""
 
 
 class OneTemplate:
@@ -133,6 +140,7 @@ class Schedule:
         )
         self.rates = self._draw_rates()
         self.processes: list[Process] = []
+        self.retries = self.afterthoughts = 0
         self._create_job()
 
     def _draw_rates(self) -> Rates:
@@ -145,6 +153,9 @@ class Schedule:
             "throttled": 0.5,
             "in_doubt": 0.1,
             "server_fault": 0.1,
+            "unavailable": 0.1,
+            "model_failed": 0.1,
+            "outages": 1.0,
             "not_sent": 0.1,
             "rejected": 0.05,
             "fatal": 0.005,
@@ -181,22 +192,45 @@ class Schedule:
 
     def run(self) -> Outcome:
         """Start workers until the job has ended. Raises `InvariantError`."""
-        retries = 0
         for turn in range(MAX_ROUNDS):
-            status = self.jobs.get_job(JOB_ID).status
-            if status in ENDED:
-                if status is not JobStatus.FAILED or retries == MAX_RETRIES:
-                    break
-                retries += 1
-                queue_again(self.jobs, self.queue, JOB_ID)
-            self._start(self.rates.calm(max(1 - turn / CALM_AFTER, 0.0)))
+            job = self.jobs.get_job(JOB_ID)
+            if job.status in ENDED and not self._goes_on(job):
+                break
+            rates = self.rates.calm(max(1 - turn / CALM_AFTER, 0.0))
+            self.truth.draw_outages(self.scheduler.clock.monotonic(), rates.outages, self.rng)
+            self._start(rates)
             if self.rng.random() < 0.3:
-                self._start(self.rates.calm(max(1 - turn / CALM_AFTER, 0.0)))
+                self._start(rates)
             if self.rng.random() < 0.05:
                 self._cancel_later()
             self.scheduler.run_for(20_000.0)
             self._raise_errors()
         return self._judge()
+
+    def _goes_on(self, job: Job) -> bool:
+        """Whether the user queues an ended job again, as it is, larger, or with its failures."""
+        if job.status is JobStatus.FAILED:
+            self.retries += 1
+            if self.retries > MAX_RETRIES:
+                return False
+        elif job.status is not JobStatus.COMPLETED:
+            return False
+        elif not has_work_left(job):
+            self.afterthoughts += 1
+            if self.afterthoughts > MAX_AFTERTHOUGHTS or self.rng.random() < 0.5:
+                return False
+            if self.rng.random() < 0.5:
+                self.records += self.rng.randint(1, 10)
+                self.jobs.set_num_records(JOB_ID, self.records)
+            else:
+                self._retry_failures()
+        queue_again(self.jobs, self.queue, JOB_ID)
+        return True
+
+    def _retry_failures(self) -> None:
+        """What failed records had cost is paid for again, because that was asked for."""
+        self.truth.give_back(self._indices(failures_key(JOB_ID)))
+        retry_failed(self.objects, JOB_ID)
 
     def _start(self, rates: Rates) -> None:
         process = Process(
@@ -246,20 +280,14 @@ class Schedule:
             range(self.records)
         ):
             raise InvariantError("an index is lost")
+        if job.status is JobStatus.COMPLETED:
+            self._judge_completed(job, dataset, failed)
         if self.truth.paid_twice > self.truth.lost:
             raise InvariantError(
                 f"{self.truth.paid_twice} replies paid twice, {self.truth.lost} were lost"
             )
         self.truth.check_money()
-        if sum(job.progress.failures_by_kind.values()) != job.progress.failed_records:
-            raise InvariantError("a failure is of no kind")
-        if sum(job.progress.cost_by_model.values()) > job.progress.cost_nano:
-            raise InvariantError("models cost more than the job")
-        steps = sum_of(job.progress.steps)
-        if steps.cost_nano != sum(job.progress.cost_by_model.values()):
-            raise InvariantError("steps cost something else than their models")
-        if steps.tokens_in + steps.tokens_out > job.progress.tokens_used:
-            raise InvariantError("steps used more tokens than the job")
+        self._judge_figures(job)
         return Outcome(
             seed=self.seed,
             status=job.status,
@@ -269,6 +297,28 @@ class Schedule:
             paid_twice=self.truth.paid_twice,
             virtual_seconds=self.scheduler.clock.monotonic(),
         )
+
+    def _judge_figures(self, job: Job) -> None:
+        if sum(job.progress.failures_by_kind.values()) != job.progress.failed_records:
+            raise InvariantError("a failure is of no kind")
+        if sum(job.progress.cost_by_model.values()) > job.progress.cost_nano:
+            raise InvariantError("models cost more than the job")
+        steps = sum_of(job.progress.steps)
+        if steps.cost_nano != sum(job.progress.cost_by_model.values()):
+            raise InvariantError("steps cost something else than their models")
+        if steps.tokens_in + steps.tokens_out > job.progress.tokens_used:
+            raise InvariantError("steps used more tokens than the job")
+
+    def _judge_completed(self, job: Job, dataset: list[int], failed: list[int]) -> None:
+        progress = job.progress
+        if (progress.records_generated, progress.failed_records) != (len(dataset), len(failed)):
+            raise InvariantError("the counters are not those of the export")
+        if self.truth.not_tried_again:
+            raise InvariantError("a failure that was given back was not tried again")
+        body = self.objects.bodies.get(failures_key(JOB_ID), b"")
+        of_service = [line for line in body.splitlines() if is_service_failure(kind_of(line))]
+        if of_service or progress.service_failures:
+            raise InvariantError("a record ended as failed for a fault of the service")
 
     def _indices(self, key: str) -> list[int]:
         body = self.objects.bodies.get(key, b"")

@@ -44,6 +44,10 @@ class Rates:
     throttled: float = 0.0
     in_doubt: float = 0.0
     server_fault: float = 0.0
+    unavailable: float = 0.0
+    model_failed: float = 0.0
+    outages: float = 0.0
+    """Of a round, that the provider is down for a while in it: see `Truth.is_out`."""
     not_sent: float = 0.0
     rejected: float = 0.0
     fatal: float = 0.0
@@ -308,6 +312,7 @@ class SimulatedPool:
         self._process.scheduler.check_alive()
         index, step = request.messages[0].text.split("/")[:2]
         key = (int(index), step.split("\n")[0], len(request.messages) > 1)
+        self._process.truth.asked[key[0]] += 1
         clock = self._process.scheduler.clock
         delay, result, nano = self._fate(request, key)
         self._in_flight[call] = (clock.monotonic() + delay, key, result, nano)
@@ -324,10 +329,15 @@ class SimulatedPool:
             (rates.throttled, ModelErrorKind.THROTTLED, 0),
             (rates.in_doubt, ModelErrorKind.IN_DOUBT, maybe),
             (rates.server_fault, ModelErrorKind.SERVER_FAULT, maybe),
+            (rates.unavailable, ModelErrorKind.UNAVAILABLE, 0),
+            (rates.model_failed, ModelErrorKind.MODEL_FAILED, maybe),
             (rates.not_sent, ModelErrorKind.NOT_SENT, 0),
             (rates.rejected, ModelErrorKind.REJECTED, 0),
             (rates.fatal, ModelErrorKind.FATAL, 0),
         ]
+        if self._process.truth.is_out(self._process.scheduler.clock.monotonic()):
+            kind = rng.choice((ModelErrorKind.SERVER_FAULT, ModelErrorKind.UNAVAILABLE))
+            return delay, ModelError(kind, "simulated: out"), 0
         for rate, kind, cost in draws:
             if rng.random() < rate:
                 return delay, ModelError(kind, "simulated"), cost

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.domain.money import ledger as budget
 from runtime.domain.ports import Hold
-from runtime.worker import budget_guard, saver
+from runtime.worker import budget_guard, outcomes, recovery
 from tests.simulation.campaign import Outcome, run_schedule
 
 QUICK = range(150)
@@ -56,5 +56,16 @@ def test_ignoring_what_was_saved_after_the_checkpoint_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """N1: batches written after the last checkpoint have to be adopted."""
-    monkeypatch.setattr(saver.Saver, "_adopt", lambda _self, _batch: [])
+    monkeypatch.setattr(recovery.Recovery, "_adopt_records", lambda _self, _batch: None)
     assert next(violations(), None) is not None
+
+
+def test_failures_of_the_service_that_are_final_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """N13: what an outage failed is given up, and the job is complete all the same."""
+    monkeypatch.setattr(outcomes, "is_service_failure", lambda _kind: False)
+    assert any("fault of the service" in each for each in violations())
+
+
+def test_a_retry_that_forgets_its_mark_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery.Recovery, "_give_back", lambda _self, _final: None)
+    assert any("not tried again" in each for each in violations())
