@@ -1,4 +1,5 @@
-"""The fuzzers, quickly: five seconds a kind from one seed, and every case that was ever found."""
+"""N15: the fuzzers, quickly: five seconds a kind from one seed, and every case that was ever found.
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
