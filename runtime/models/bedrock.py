@@ -297,12 +297,13 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 def _quotes_prompt(exc: Exception, request: ModelRequest) -> bool:
     """Whether the error's text holds a piece of a prompt, or is too long to tell."""
-    text = str(exc)
-    if isinstance(exc, sdk.ParamValidationError) or len(text) > 5 * _DETAIL_LIMIT:
+    if isinstance(exc, sdk.ParamValidationError) or len(str(exc)) > 5 * _DETAIL_LIMIT:
         return True
-    prompts = [message.text for message in request.messages]
+    # White space is no difference: an error text is shown in one line.
+    text = " ".join(str(exc).split())
+    prompts = [" ".join(message.text.split()) for message in request.messages]
     if request.system:
-        prompts.append(request.system)
+        prompts.append(" ".join(request.system.split()))
     pieces = {text[at : at + _QUOTE_LENGTH] for at in range(len(text) - _QUOTE_LENGTH + 1)}
     return any(
         (len(prompt) < _QUOTE_LENGTH and prompt in text) or any(piece in prompt for piece in pieces)

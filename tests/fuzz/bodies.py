@@ -211,7 +211,7 @@ def _written(rng: Random, body: Any) -> str:
             (2, lambda: words.change_text(rng, text)),
             (1, lambda: text.replace("1", rng.choice(("NaN", "1e999", "9" * 5000)), 1)),
             (0.3, lambda: words.nested(rng, text)),
-            (0.3, lambda: _with_many(rng, body)),
+            (0.8, lambda: _with_many(rng, body)),
             (0.5, lambda: ""),
         )
     )
@@ -219,11 +219,11 @@ def _written(rng: Random, body: Any) -> str:
 
 def _with_many(rng: Random, body: Any) -> str:
     """Many fields that no operation has, or many items."""
-    many = words.many(rng) * 2
+    many = rng.choice((21, 200, 8_000, 20_000, 60_000))
     names = {f"{rng.choice(('f', 'größe'))}{number}": number for number in range(many)}
     if not isinstance(body, dict) or not body:
         return json.dumps(names)
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         return json.dumps({**body, **names})
     return json.dumps({**body, rng.choice(list(body)): rng.choice((names, list(names)))})
 

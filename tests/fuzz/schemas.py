@@ -88,7 +88,6 @@ class Schemas:
 def _check_form(form: object) -> None:
     """What is sent to a service: a schema in which every object is closed."""
     demand(isinstance(form, Mapping), "no schema")
-    # Deep ones are beyond the oracle.
     with _within(ORACLE_SECONDS):
         jsonschema.Draft202012Validator.check_schema(dict(_mapping(form)))
     pending = [form]
@@ -300,10 +299,6 @@ def _reply(rng: Random, schema: Any) -> str:
         value = _fitting(rng, schema, 6) if rng.random() < 0.8 else words.value(rng)
         return json.dumps(value, ensure_ascii=rng.random() < 0.5)
 
-    def deep() -> str:
-        levels = rng.choice((9, 16, 99, 100, 101, 5000))
-        return "[" * levels + rng.choice(("1", '"x"', "")) + "]" * levels
-
     shapes: tuple[tuple[int, Callable[[], str]], ...] = (
         (8, written),
         (3, lambda: f"```json\n{written()}\n```"),
@@ -311,7 +306,7 @@ def _reply(rng: Random, schema: Any) -> str:
         (2, lambda: f"Either {written()} or {written()}."),
         (2, lambda: f"<think>e.g. {written()}</think>\n{written()}"),
         (1, lambda: f"Not ```{written()}``` but {written()}"),
-        (1, deep),
+        (1, lambda: words.nested(rng, rng.choice(("1", '"x"', "")))),
         (1, lambda: rng.choice(("[", "{", '{"a":', "[[1], ")) * words.many(rng)),
         (1, lambda: words.text(rng)),
     )

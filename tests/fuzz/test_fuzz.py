@@ -21,7 +21,7 @@ def test_nothing_is_found(kind: str) -> None:
     assert report.problem is None, str(report)
     # Kinds that refuse everything, or try next to nothing, would prove nothing.
     assert len(report.ends) >= 2, str(report)
-    assert report.inputs >= 5 * SECONDS, str(report)
+    assert report.inputs >= SECONDS, str(report)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -67,7 +67,7 @@ def value(rng: Random, depth: int = 3) -> Any:
 
 def nested(rng: Random, inner: str) -> str:
     """`inner` in many brackets."""
-    levels = rng.choice((3, 20, 64, 65, 100, 101, 1_000, 1_001, 30_000))
+    levels = rng.choice((3, 16, 20, 64, 65, 100, 101, 1_000, 1_001, 30_000))
     opening, closing = rng.choice((("[", "]"), ('{"a":', "}"), ("(", ")"), ("{", "}")))
     return opening * levels + inner + closing * rng.choice((levels, levels - 1))
 

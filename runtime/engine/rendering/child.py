@@ -71,7 +71,7 @@ class Renderer:
         try:
             document = orjson.loads(body)
             self._load(document["sources"], document["fragments"], document.get("schemas", {}))
-        except MemoryError:
+        except (MemoryError, SystemError):  # the second is Python's compiler without memory
             return {"error": "compiling the template takes too much memory: make it shorter"}
         except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
             return {"error": f"the template can't be compiled: {type(exc).__name__}"}
