@@ -79,6 +79,18 @@ class OutputReader:
             raise OutputError(f"the reply holds {len(values)} values: give one of them only")
         return self._fitting(values, self._check, cut=cut)
 
+    def to_be_checked(self, text: str) -> list[object]:
+        """The values of a reply that `read` would ask the render child about."""
+        if not self.needs_child:
+            return []
+        try:
+            values = candidates(self.answer(self.answer(text).text).text)
+        except OutputError:
+            return []  # refused as it is
+        if len(values) > MAX_CHECKED:
+            return []
+        return [_without_nulls(each, self._nullable, ()) for each in values]
+
     def _fitting(self, values: Sequence[object], check: Check, *, cut: bool) -> object:
         """The one of `values` that fits the schema."""
         problem = ""

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from typing import Final
 
 import orjson
@@ -21,8 +20,8 @@ from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.domain.templates.provider_schema import ProviderSchema, in_words
 from runtime.domain.templates.service_schema import for_service
 from runtime.domain.templates.template import OnTruncation, Step, Template
+from runtime.engine.checking import OutputChecks
 from runtime.engine.outputs import OutputReader
-from runtime.engine.rendering.renderer import TemplateEngine
 
 _GRAMMAR_PROVIDER: Final = "local"
 """The provider in the price table whose models run here, behind a grammar."""
@@ -107,16 +106,12 @@ class Plan:
         """Seconds that one call may take at most."""
         return max(step.longest_wait for step in self.steps)
 
-    def checked_by(self, engine: TemplateEngine) -> "Plan":
-        """The same plan, with readers that ask the engine's child about schemas that need it.
-        The engine has to have the plan's template loaded when they read.
-        """
+    def checked_by(self, checks: OutputChecks) -> "Plan":
+        """The same plan, with readers that ask the render child about schemas that need it."""
         return replace(
             self,
             steps=tuple(
-                replace(
-                    each, reader=each.reader.checked_by(partial(engine.check_output, each.step.id))
-                )
+                replace(each, reader=checks.reader(each.step.id, each.reader))
                 for each in self.steps
             ),
         )

@@ -12,6 +12,7 @@ from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
 from runtime.domain.money.amounts import NANO_PER_USD, usd
 from runtime.domain.ports import Clock
 from runtime.domain.seeds.seeds import Row, seed_id
+from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Plan, StepPlan
 from runtime.engine.record_task import RecordTask, render_requests
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -58,7 +59,7 @@ def try_record(
     Raises `TemplateError` or `ModelError` where not even one call was made and paid for.
     """
     started = clock.monotonic()
-    checked = plan.checked_by(engine)
+    checked = plan.checked_by(OutputChecks(engine))
     capped = replace(checked, steps=tuple(_capped(step) for step in checked.steps))
     task = RecordTask(
         job_id="",

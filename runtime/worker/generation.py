@@ -24,7 +24,7 @@ from runtime.domain.errors import (
     RenderError,
     SeedwrightError,
 )
-from runtime.domain.jobs.record import Failure, Record
+from runtime.domain.jobs.record import Failure, Record, clean_text
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import RULES, decide, is_service_failure
 from runtime.domain.money.amounts import exact_usd
@@ -85,7 +85,7 @@ class Generation:
         """
         self._control.on_stop(self._run.pool.wake)
         try:
-            while self._error is None and self._control.reason is None and not self._complete():
+            while not (self._error or self._control.reason or self._prompts.complete):
                 self._turn()
         except LeaseLostError:
             raise
@@ -97,10 +97,7 @@ class Generation:
         self._drain()
         if self._error is not None:
             raise self._error
-        return None if self._complete() else self._control.reason
-
-    def _complete(self) -> bool:
-        return self._prompts.complete
+        return None if self._prompts.complete else self._control.reason
 
     def _turn(self) -> None:
         self._flush_if_due()
@@ -121,9 +118,7 @@ class Generation:
     # ── stopping ───────────────────────────────────────────────────────────────────────────────
 
     def _drain(self) -> None:
-        """Begin nothing; keep what is paid for. Calls that outlast the deadline are presumed
-        spent.
-        """
+        """Begin nothing; keep what is paid for. Calls beyond the deadline are presumed spent."""
         self._check_lease()
         for call in self._run.pool.withdraw():
             self._guard.release(call)
@@ -233,7 +228,7 @@ class Generation:
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""
         now = self._run.clock.monotonic()
-        if self._complete():
+        if self._prompts.complete:
             return 0.0
         waits = [MAX_WAIT_SECONDS]
         if self._waiting:
@@ -259,6 +254,12 @@ class Generation:
         # Kept here, so that a flush that fails between two replies doesn't lose the others.
         self._arrived += self._run.pool.wait(0.0 if self._arrived else timeout)
         arrived = bool(self._arrived)
+        self._run.checks.ask_ahead(
+            (step.step.id, step.reader, clean_text(each.result.text))
+            for each in self._arrived
+            if isinstance(each.result, ModelReply)
+            for step in [self._in_flight[each.call].step]
+        )
         while self._arrived:
             self._completed(self._arrived.popleft())
             self._flush_if_due()  # however many replies come at once, a batch has its size

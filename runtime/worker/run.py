@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Job, Progress
 from runtime.domain.ports import Clock
+from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.files.rows import SeedRows
@@ -29,6 +30,7 @@ class Run:
     saver: Saver
     guard: BudgetGuard
     engine: TemplateEngine
+    checks: OutputChecks
     pool: CallPool
     costs: Costs
     control: Control

@@ -28,6 +28,7 @@ from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
+from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Templates, make_plan, pin_prices
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import Seeds
@@ -270,14 +271,16 @@ class Worker:
         self._crash_point("after_recover")
         self._on_progress(saver.progress)
         self.template_engine.load(template)
+        checks = OutputChecks(self.template_engine)
         pool = self._make_pool()
         run = Run(
             job=job,
-            plan=plan.checked_by(self.template_engine),
+            plan=plan.checked_by(checks),
             seeds=seeds,
             saver=saver,
             guard=guard,
             engine=self.template_engine,
+            checks=checks,
             pool=pool,
             costs=self.costs,
             control=self._control,

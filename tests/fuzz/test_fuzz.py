@@ -1,5 +1,4 @@
-"""N15: the fuzzers, quickly: five seconds a kind from one seed, and every case that was ever found.
-"""
+"""N15: the fuzzers, quickly: five seconds a kind from one seed, and all cases that were found."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -130,10 +130,9 @@ NAMED: Final = (
     ),
     Named(
         name="a reservation is released when a call failed in doubt",
-        path="runtime/worker/generation.py",
-        old="        if rule.presume_spent:\n"
-        "            self._settlement.presume_spent(call, task)",
-        new="        if rule.presume_spent:\n            self._guard.release(call)",
+        path="runtime/worker/settlement.py",
+        old="        if RULES[kind].presume_spent:\n            self.presume_spent(call, task)",
+        new="        if RULES[kind].presume_spent:\n            self._guard.release(call)",
         tests=("tests/unit/test_worker_bedrock_errors.py",),
     ),
     Named(

@@ -3,17 +3,19 @@ tests begin with the id of the fault that they keep away.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pytest
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, OutputCheckError, OutputError
+from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.output_schema import MAX_PATTERNS, is_plain, schema_problem
 from runtime.domain.templates.provider_schema import Way
 from runtime.domain.templates.service_schema import for_service
 from runtime.domain.templates.template import Step, Template
+from runtime.engine.checking import OutputChecks
 from runtime.engine.dry_run import example_of
 from runtime.engine.outputs import MAX_CHECKED, OutputReader
 from runtime.engine.rendering.renderer import CheckRequest, TemplateEngine
@@ -234,3 +236,41 @@ def test_e1_the_child_gets_what_the_service_form_means(engine: TemplateEngine) -
     assert reader.read('Not [1] but {"name": "ab", "n": 2}.') == {"name": "ab", "n": 2}
     with pytest.raises(OutputError, match=r"^n: "):
         reader.read('{"n": 1e29}')
+
+
+class CountingEngine(TemplateEngine):
+    """Notes how many outputs each round trip asks about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    def check_outputs(
+        self, requests: Sequence[CheckRequest]
+    ) -> list[tuple[str, ...] | OutputCheckError]:
+        self.asked.append(len(requests))
+        return super().check_outputs(requests)
+
+
+def test_e1_replies_of_one_turn_are_checked_in_one_round_trip() -> None:
+    """And each is read as it would be alone; what was not asked ahead is asked about then."""
+    step = {"id": "a", "prompt": "x", "output_schema": RECURSIVE}
+    template = parse_template({"name": "t", "steps": [step]})
+    replies = ["1", "[2]", '"wrong"', "no value", "[[3]]"]
+    with CountingEngine() as engine:
+        engine.load(template)
+        checks = OutputChecks(engine)
+        reader = checks.reader("a", OutputReader(RECURSIVE))
+        checks.ask_ahead(("a", reader, reply) for reply in replies)
+        found = [read_or_error(reader, reply) for reply in (*replies, "4")]
+
+    alone = OutputReader(RECURSIVE).checked_by(SchemaCheck(RECURSIVE).errors)
+    assert found == [read_or_error(alone, reply) for reply in (*replies, "4")]
+    assert engine.asked == [4, 1]
+
+
+def read_or_error(reader: OutputReader, reply: str) -> object:
+    try:
+        return reader.read(reply)
+    except OutputError as error:
+        return str(error)

@@ -64,6 +64,7 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
             "draws": 2,
             "name": None,
             "model": None,
+            "call_timeout": None,
             "includes": {},
             "price_table_version": load_prices().version,
             "allow_on_demand": False,
