@@ -233,6 +233,7 @@ def _estimate_of(document: Mapping[str, Any], records: int) -> Estimate:
                 lowest_nano=from_usd(each["lowest_usd"]),
                 likely_nano=from_usd(each["likely_usd"]),
                 highest_nano=from_usd(each["highest_usd"]),
+                too_long=each.get("too_long", 0),
             )
             for step, each in document.get("steps", {}).items()
         ),

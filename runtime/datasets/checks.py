@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
+from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.money.estimate import Estimate
-from runtime.domain.money.estimate_text import LIKELY_ASSUMES
+from runtime.domain.money.estimate_text import LIKELY_ASSUMES, too_long
 from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.template import Template
@@ -61,7 +62,7 @@ class TemplateCheck:
     nulls: Mapping[str, int] = field(default_factory=dict)
     """In how many of all seeds a path that the template needs leads to null, where there is one."""
     warnings: tuple[str, ...] = ()
-    """What is odd about the seeds, and no reason to refuse them."""
+    """What is odd about the seeds, or too long for a model, and no reason to refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +104,7 @@ class CostEstimate(Estimate):
                     "lowest_usd": usd_decimal(each.lowest_nano),
                     "likely_usd": usd_decimal(each.likely_nano),
                     "highest_usd": usd_decimal(each.highest_nano),
+                    "too_long": each.too_long,
                 }
                 for each in self.steps
             },
@@ -127,6 +129,7 @@ def check_template(
     with TemplateEngine() as engine:
         engine.load(checked)
         texts = {} if file is None else _first_texts(engine, checked, file)
+        warnings = [] if file is None else [*file.rows.warnings, *_too_long(engine, plan, file)]
     return TemplateCheck(
         name=checked.name,
         needs=tuple(checked.schema_requirements),
@@ -145,7 +148,7 @@ def check_template(
         seeds=None if file is None else len(file.rows),
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
         nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
-        warnings=() if file is None else file.rows.warnings,
+        warnings=tuple(warnings),
     )
 
 
@@ -160,6 +163,15 @@ def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[st
 
 def _nulls_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, int]:
     return dict(Counter(path for row in rows for path in null_paths(row, requirements)))
+
+
+def _too_long(engine: TemplateEngine, plan: Plan, seeds: SeedFile) -> list[str]:
+    """Of a spread of the seeds, one record each."""
+    try:
+        found = estimate_cost(engine, plan, seeds.rows, records=len(seeds.rows), draws=_IN_ORDER)
+    except TemplateError:  # a later seed's prompt fails its own record, and no more than that
+        return []
+    return too_long(found)
 
 
 def _first_texts(

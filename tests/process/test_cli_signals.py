@@ -184,7 +184,7 @@ def test_on_a_terminal_there_is_a_bar_and_ctrl_c_stops(folder: Path, double: Bed
 
 
 def test_the_notice_of_stopping_stays_on_the_terminal(folder: Path, double: BedrockDouble) -> None:
-    """People who don't see it press again, and pay twice."""
+    """F1. People who don't see it press again, and pay twice."""
     terminal = Terminal(ARGUMENTS, folder, environment(double.url))
     wait_until(lambda: double.stats()["answered"] >= 8)
     double.faults([{"delay_ms": 1_500}])  # long enough for the bar to be drawn anew

@@ -70,6 +70,7 @@ def test_only_the_owner_reads_what_is_private(target: Path) -> None:
 def test_a_planted_link_is_not_written_through(
     target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """E9."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     target.parent.mkdir()

@@ -89,6 +89,7 @@ def test_no_two_kinds_of_error_share_a_code() -> None:
 
 
 def test_every_error_there_is_has_its_code_written_down() -> None:
+    """G3."""
     assert {each.__name__: each.code for each in CLASSES} == CODES
 
 

@@ -75,6 +75,7 @@ def test_on_a_wide_terminal_figures_stand_beside_the_bar(meter: Meter) -> None:
 def test_on_a_narrow_terminal_nothing_is_cut_off_and_the_important_comes_first(
     meter: Meter, width: int
 ) -> None:
+    """F3."""
     bar, *lines = drawn(meter, width)
 
     assert "━" in bar

@@ -356,3 +356,19 @@ def test_c2_seeds_of_an_api_say_it_too(terminal: Terminal) -> None:
         api.usual["POST /seed-data/validate"] = Script(body=report | {"nulls": {"topic": 2}})
         shown = terminal.run("seeds", "validate", "seeds.jsonl")
     assert "warning: topic is null in 2 of 9 seeds: " in shown
+
+
+def test_c5_prompts_that_are_too_long_for_a_model_are_told_before_the_run(
+    terminal: Terminal,
+) -> None:
+    """By `validate`, `estimate` and `generate`; the embedded model takes 2 048 tokens."""
+    template = "name: t\nsteps:\n  - {id: ask, prompt: '{{ text }}', max_tokens: 64}\n"
+    (terminal.folder / "template.yaml").write_text(template)
+    seeds = [{"text": "word " * 3500}, {"text": "short"}]
+    (terminal.folder / "seeds.jsonl").write_bytes(b"\n".join(map(orjson.dumps, seeds)))
+    inputs = ("template.yaml", "--seeds", "seeds.jsonl", "--backend")
+
+    warning = "step ask: the prompts of about 1 of 2 records and their max_tokens are more than"
+    assert warning in terminal.said("validate", *inputs, "local")[0]
+    assert warning in terminal.said("estimate", *inputs, "local", "-n", "2")[0]
+    assert "more than" not in terminal.said("estimate", *inputs, "bedrock", "-n", "2")[0]

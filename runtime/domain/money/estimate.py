@@ -71,6 +71,8 @@ class StepEstimate:
     lowest_nano: int
     likely_nano: int
     highest_nano: int
+    too_long: int = 0
+    """Records whose prompt and `max_tokens` are likely more than the model's context holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +126,7 @@ def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estima
                 lowest_nano=scaled(sums.lowest),
                 likely_nano=scaled(sums.likely),
                 highest_nano=scaled(sums.highest),
+                too_long=scaled(sums.too_long),
             )
             for (step, model), sums in by_step.items()
         ),
@@ -139,6 +142,7 @@ class _Sums:
     lowest: int = 0
     likely: int = 0
     highest: int = 0
+    too_long: int = 0
 
     def add(self, sample: StepSample) -> None:
         price = sample.price
@@ -149,3 +153,4 @@ class _Sums:
         self.lowest += price.cost(Usage(input_tokens=prompt, output_tokens=1))
         self.likely += price.cost(Usage(input_tokens=prompt, output_tokens=half))
         self.highest += sample.worst_case()
+        self.too_long += prompt + sample.max_tokens > price.context_tokens

@@ -44,4 +44,16 @@ def _details(found: Estimate) -> list[str]:
             f" {usd(each.highest_nano)}; about {each.tokens_in} tokens in, {each.tokens_out} out"
             for each in found.steps
         ),
+        *(f"  warning: {each}" for each in too_long(found)),
+    ]
+
+
+def too_long(found: Estimate) -> list[str]:
+    """Which steps have prompts that their model can't take, each in one line."""
+    return [
+        f"step {each.step}: the prompts of about {each.too_long} of {found.records} records and"
+        f" their max_tokens are more than {each.model} takes: shorten them, lower max_tokens, or"
+        " choose a model with a larger context"
+        for each in found.steps
+        if each.too_long
     ]

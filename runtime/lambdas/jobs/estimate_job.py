@@ -38,6 +38,8 @@ class StepEstimateView(ApiModel):
     lowest_usd: float
     likely_usd: float
     highest_usd: float
+    too_long: int
+    """Records whose prompts are likely too long for the model."""
 
 
 class EstimateView(ApiModel):
@@ -97,6 +99,7 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
                 lowest_usd=to_usd(each.lowest_nano),
                 likely_usd=to_usd(each.likely_nano),
                 highest_usd=to_usd(each.highest_nano),
+                too_long=each.too_long,
             )
             for each in result.steps
         },
