@@ -70,6 +70,7 @@ class Client:
         n: int,
         budget: Usd,
         model: str | None = None,
+        call_timeout: int | None = None,
         formats: str | Sequence[str] = ("jsonl", "parquet"),
         name: str | None = None,
         seed_strategy: str | None = None,
@@ -82,7 +83,8 @@ class Client:
 
         `template` is a file, a document (a mapping), or the id of a template; a file or document
         becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
-        the key of an uploaded file (`seed-data/…`). `model` runs every step. `formats` are `jsonl`,
+        the key of an uploaded file (`seed-data/…`). `model` runs every step, a
+        reply is waited for `call_timeout` seconds. `formats` are `jsonl`,
         `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or
         `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
         `allow_partial` begins although the budget is below the likely cost;
@@ -100,7 +102,7 @@ class Client:
                 options_given(Naming(), name=name),
                 options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
                 options_given(FOR_PEOPLE, output_formats=formats, partition_strategy=partition),
-                options_given(ModelChoice(), model=model),
+                options_given(ModelChoice(), model=model, call_timeout=call_timeout),
                 options_given(Machines(), allow_on_demand=allow_on_demand),
                 options_given(Acceptance(), allow_partial=allow_partial),
             ),

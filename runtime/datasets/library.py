@@ -64,6 +64,7 @@ def generate(
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
+    call_timeout: int | None = None,
     retry_failed: bool = False,
     on_progress: Callable[[Snapshot], object] | None = None,
 ) -> Dataset:
@@ -73,8 +74,9 @@ def generate(
 
     `template` is a path or a mapping; `seeds` a path, a list of mappings, or a table of pandas or
     Arrow. `budget` is in USD and never passed. `out` is `datasets/NAME` by default, NAME being the
-    template's name. `on_progress` is called in this thread with the newest counters; without it
-    progress is shown in a notebook and at a terminal, and nowhere else.
+    template's name. A reply is waited for `call_timeout` seconds, by default for as long as its
+    `max_tokens` may take. `on_progress` is called in this thread with the newest counters; without
+    it progress is shown in a notebook and at a terminal, and nowhere else.
 
     Ctrl-C, and whatever `on_progress` raises, begins no new call, waits for the answers on their
     way, saves them, and is raised: the same call goes on. A second Ctrl-C does not wait.
@@ -90,7 +92,7 @@ def generate(
         backend=backend,
         draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
         strategy_chosen=seed_strategy is not None,
-        models=options_given(ModelChoice(), model=model),
+        models=options_given(ModelChoice(), model=model, call_timeout=call_timeout),
         delivery=options_given(FOR_PEOPLE, output_formats=formats),
         retry_failed=retry_failed,
     )
@@ -110,6 +112,7 @@ def resume(
     n: int | None = None,
     retry_failed: bool = False,
     concurrency: int | None = None,
+    call_timeout: int | None = None,
     on_progress: Callable[[Snapshot], object] | None = None,
 ) -> Dataset:
     """Go on with the dataset in `folder`, without its template and seeds: the folder has them, and
@@ -121,7 +124,11 @@ def resume(
     if not isinstance(folder, str | Path):
         raise InputError(f"folder is the path of a dataset's folder, not {folder!r}")
     request, prices = read_resumption(
-        Path(folder), budget=budget, num_records=n, retry_failed=retry_failed
+        Path(folder),
+        budget=budget,
+        num_records=n,
+        retry_failed=retry_failed,
+        call_timeout=call_timeout,
     )
     return _generated(
         request, Path(folder), prices=prices, concurrency=concurrency, on_progress=on_progress

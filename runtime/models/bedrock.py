@@ -125,7 +125,6 @@ _A_DAY: Final = re.compile(r"\b(?:per|a) day\b|\bdaily\b", re.IGNORECASE)
 """In the message of a refusal that a quota of the day is the reason for ("Too many tokens per day,
 please wait before trying again."): no code says so. Text decides here, and nowhere else."""
 
-_ROUNDED_TO_SECONDS: Final = 30.0
 _QUOTE_LENGTH: Final = 16
 """So many characters in common with a prompt make an error text a quotation of it."""
 _DETAIL_LIMIT: Final = 400
@@ -138,7 +137,7 @@ class BedrockModels:
     """A `ModelClient` on `bedrock-runtime` clients, which must not retry by themselves.
 
     `open_client` makes one that waits so many seconds for a reply: botocore knows that only of a
-    client. There are few, since waits are rounded up, and the first is made at once, so that a
+    client. There are few, one for each limit of tokens, and the first is made at once, so that a
     missing region is known before anything is begun.
     """
 
@@ -160,9 +159,7 @@ class BedrockModels:
             client.close()
 
     def _client(self, seconds: float) -> "BedrockRuntimeClient":
-        rounded = SHORTEST_SECONDS
-        if seconds != SHORTEST_SECONDS:
-            rounded = math.ceil(seconds / _ROUNDED_TO_SECONDS) * _ROUNDED_TO_SECONDS
+        rounded = float(math.ceil(seconds))
         with self._lock:
             if rounded not in self._clients:
                 self._clients[rounded] = self._open_client(rounded)

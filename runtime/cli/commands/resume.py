@@ -24,6 +24,7 @@ from runtime.client.jobs import resume_job
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.resuming import read_resumption
 from runtime.domain.errors import InputError
+from runtime.domain.models.timeouts import MAX_CHOSEN_SECONDS
 from runtime.domain.money.amounts import parse_usd
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, check_count, read_share
 
@@ -42,6 +43,10 @@ def resume(
     ] = None,
     retry_failed: RetryFailedOption = False,
     concurrency: ConcurrencyOption = None,
+    call_timeout: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_CHOSEN_SECONDS, help="Seconds to wait for one reply."),
+    ] = None,
     max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay until the job has ended (a job at an API).")
@@ -54,7 +59,11 @@ def resume(
         if watch:
             raise InputError(f"--watch is for a job at an API, and {target} is a folder")
         request, prices = read_resumption(
-            Path(target), budget=budget, num_records=num_records, retry_failed=retry_failed
+            Path(target),
+            budget=budget,
+            num_records=num_records,
+            retry_failed=retry_failed,
+            call_timeout=call_timeout,
         )
         options = RunOptions(
             out=Path(target),
@@ -64,8 +73,9 @@ def resume(
             show=SHOWN_RECORDS,
         )
         return generate_and_report(request, prices, options)
-    if concurrency is not None:
-        raise InputError(f"--concurrency is for a folder, and {target} is a job at an API")
+    for option, value in (("--concurrency", concurrency), ("--call-timeout", call_timeout)):
+        if value is not None:
+            raise InputError(f"{option} is for a folder, and {target} is a job at an API")
     allowed = read_share(max_failures)
     limit = None if budget is None else parse_usd(budget)
     count = None if num_records is None else check_count(num_records)
