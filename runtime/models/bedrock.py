@@ -31,6 +31,7 @@ from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
+from runtime.domain.plain_text import plain_line
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -296,13 +297,17 @@ def _quotes_prompt(exc: Exception, request: ModelRequest) -> bool:
     """Whether the error's text holds a piece of a prompt, or is too long to tell."""
     if isinstance(exc, sdk.ParamValidationError) or len(str(exc)) > 5 * _DETAIL_LIMIT:
         return True
-    # White space is no difference: an error text is shown in one line.
-    text = " ".join(str(exc).split())
-    prompts = [" ".join(message.text.split()) for message in request.messages]
+    # Compared as they are shown: in one line of plain text, where white space is no difference.
+    text = _as_shown(str(exc))
+    prompts = [_as_shown(message.text) for message in request.messages]
     if request.system:
-        prompts.append(" ".join(request.system.split()))
+        prompts.append(_as_shown(request.system))
     pieces = {text[at : at + _QUOTE_LENGTH] for at in range(len(text) - _QUOTE_LENGTH + 1)}
     return any(
         (len(prompt) < _QUOTE_LENGTH and prompt in text) or any(piece in prompt for piece in pieces)
         for prompt in prompts
     )
+
+
+def _as_shown(text: str) -> str:
+    return " ".join(plain_line(text).split())

@@ -43,6 +43,9 @@ def test_g5_what_a_request_can_not_delete_is_swept(api_world: ApiWorld) -> None:
     for _ in range(VERSIONS):
         api_world.put_object(key, b"{}")
     api_world.put_object(keys.checkpoint_key(other), b"{}")
+    for owner in (job_id, other):
+        entry = {"job_id": {"S": owner}, "timestamp": {"S": "1"}, "cost": {"N": "0.01"}}
+        api_world.aws.dynamodb.put_item(TableName="CostTracking", Item=entry)
 
     reply = api_world.delete(f"/jobs/{job_id}", query={"action": "delete"})
 
@@ -58,6 +61,7 @@ def test_g5_what_a_request_can_not_delete_is_swept(api_world: ApiWorld) -> None:
     assert sweep(api_world) == {}
     assert api_world.get(f"/jobs/{job_id}").status == 404
     assert not [each for each in api_world.items("Queue") if job_id in str(each)]
+    assert [each["job_id"]["S"] for each in api_world.items("CostTracking")] == [other]
     assert api_world.object_keys("jobs/") == [keys.checkpoint_key(other)]
 
 
