@@ -11,6 +11,7 @@ _BOTH: Final = (
     "runtime/__init__.py",
     "runtime/aws",
     "runtime/bootstrap.py",
+    "runtime/confinement.py",
     "runtime/contract",
     "runtime/domain",
     "runtime/engine",

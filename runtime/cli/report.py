@@ -11,6 +11,7 @@ from runtime.cli.figures import print_figures
 from runtime.cli.output import plain, print_json, print_line, say
 from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
 from runtime.datasets.outcome import Outcome
+from runtime.domain.errors import RecordsFailingError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.amounts import usd
 from runtime.domain.plain_text import plain_lines
@@ -75,6 +76,12 @@ def _advice(outcome: Outcome, *, too_many: bool) -> list[str]:
                 f"error: {outcome.message}",
                 f"Correct the cause{listed} and choose another --out.",
                 "--retry-failed tries the same records again.",
+            ]
+        case JobStatus.FAILED if outcome.error_code == RecordsFailingError.code:
+            lines = [
+                f"error: {outcome.message}",
+                f"{saved}. To go on with the others, run the same command.",
+                "--retry-failed tries the failed ones again, once the cause is mended.",
             ]
         case JobStatus.FAILED:
             lines = [

@@ -32,7 +32,7 @@ _HOST: Final = re.compile(
     r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 )
 """An address, or a name whose labels DNS takes; of another script in its ASCII form."""
-_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]*)*")
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~$-]*)*")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 

@@ -43,10 +43,10 @@ def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
         retry_failed(ports.objects, job_id)
     if request.num_records > has:
         _grow(ports, job, request.num_records)
-    ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
     job = ports.jobs.get_job(job_id)
     retried = request.retry_failed and job.progress.failed_records > 0
     if job.status is not JobStatus.COMPLETED or retried or has_work_left(job):
+        ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
         queue_again(ports.jobs, ports.queue, job_id)
     return ports.jobs.get_job(job_id)
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.domain.errors import OutputCheckError, OutputError
+from runtime.domain.errors import ModelError, OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import Failure, clean_text
 from runtime.domain.jobs.sampling import Draw
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
-from runtime.domain.models.retry import Attempts
+from runtime.domain.models.retry import RULES, Attempts, decide
 from runtime.domain.templates.template import OnTruncation
 from runtime.engine.outputs import CUT_STOP_REASON, REFUSED_STOP_REASONS, repair_instruction
 from runtime.engine.plan import Plan, StepPlan
@@ -37,6 +37,10 @@ class RecordTask:
     """Whether a reply to the current step was cut, and its calls have the raised limit now."""
     waits_longer: bool = False
     """Whether a call timed out, so that the next one is waited for longer."""
+    is_suspect: bool = False
+    """Whether an earlier pass failed it by the service: the reason may be its own prompt."""
+    replies_seen: int = 0
+    """How many replies its model had given when a call of it failed last."""
     prompt: str | None = None
     system: str | None = None
     attempts: Attempts = field(default_factory=Attempts)
@@ -143,6 +147,15 @@ class RecordTask:
             TRUNCATED,
             f"the reply was cut at {limit} tokens (max_tokens), reasoning included: {advice}",
         )
+
+    def failed(self, error: ModelError, *, jitter: float) -> float | None:
+        """A call gave no reply: seconds until the next attempt, None if there is none. `jitter` is
+        uniform in [0, 1).
+        """
+        self.waits_longer |= error.timed_out
+        delay = decide(error.kind, self.attempts, jitter=jitter)
+        # A suspect has one attempt in each pass: more would be paid, and tell no more.
+        return None if self.is_suspect and RULES[error.kind].is_outage else delay
 
     def failure(self, kind: str, message: str) -> Failure:
         """The record as a line of failures.jsonl."""

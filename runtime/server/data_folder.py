@@ -53,6 +53,7 @@ class DataFolder:
         """
         try:
             self.path.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            self._forget_what_others_had()
             _close_to_others(self.path)
             descriptor = open_lock(self.path / "lock")
         except OSError as exc:
@@ -65,10 +66,17 @@ class DataFolder:
         with locked(descriptor, self.path, taken=taken), _private_files():
             yield
 
-    def token(self) -> str:
-        """The development token, created on first use. One that others could have read or written
-        is followed by a new one.
+    def _forget_what_others_had(self) -> None:
+        """Delete a token and an address that others could have read or written. Before rights are
+        taken from them: afterwards nobody can tell.
         """
+        _check_own(self.path, self.path.stat())
+        for path in (self._token, self._address):
+            if os.path.lexists(path) and not _is_private(path):
+                path.unlink()
+
+    def token(self) -> str:
+        """The development token, created on first use."""
         found = self._read(self._token) if _is_private(self._token) else None
         if found is None:
             found = secrets.token_urlsafe(_TOKEN_BYTES)

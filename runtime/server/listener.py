@@ -58,11 +58,12 @@ class Phase(IntEnum):
 
 
 PATIENCE_SECONDS: Final[Mapping[Phase, float]] = {
-    Phase.WAITING: 1.0,
+    Phase.WAITING: 0.0,
     Phase.READING: 10.0,
     Phase.ANSWERING: 120.0,
 }
-"""For how long a connection keeps its place from others that want one."""
+"""For how long a connection keeps its place from others that want one. A head comes at once from
+whoever means it, so the longest-waiting connection without one goes first."""
 
 _ACCEPT_POLL_SECONDS: Final = 0.1
 _CUT_SECONDS: Final = 1.0
@@ -252,7 +253,7 @@ class _Server(ThreadingHTTPServer):
         late = [
             (phase, since, request)
             for request, (phase, since) in self._connections.items()
-            if now - since > PATIENCE_SECONDS[phase]
+            if now - since >= PATIENCE_SECONDS[phase]
         ]
         if not late:
             return False

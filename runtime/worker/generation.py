@@ -26,7 +26,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.jobs.record import Failure, Record, clean_text
 from runtime.domain.models.calls import ModelReply
-from runtime.domain.models.retry import RULES, decide, is_service_failure
+from runtime.domain.models.retry import RULES, is_service_failure
 from runtime.domain.money.amounts import exact_usd
 from runtime.engine.record_task import RecordTask
 from runtime.worker.activity_report import ActivityReport
@@ -237,7 +237,8 @@ class Generation:
             waits.append(due)
         if self._ready:
             waits += [probe - now for each in self._traffic.values() if (probe := each.next_probe)]
-        self._streak.check()
+        if (error := self._streak.stalled()) is not None and not self._prompts.give_up():
+            raise error
         return max(min(waits), 0.0)
 
     def _next_probe(self) -> float | None:
@@ -299,9 +300,8 @@ class Generation:
         now = self._run.clock.monotonic()
         self._settlement.failed(call, task, error.kind)
         jitter = self._run.rng.random()
-        self._traffic[task.step.model].refused(RULES[error.kind], now, jitter=jitter)
-        delay = decide(error.kind, task.attempts, jitter=jitter)
-        task.waits_longer |= error.timed_out
+        self._traffic[task.step.model].refused(task, RULES[error.kind], now, jitter=jitter)
+        delay = task.failed(error, jitter=jitter)
         log_record(
             logging.WARNING,
             "model call failed",

@@ -51,13 +51,14 @@ class LosingStreak:
             )
         return None
 
-    def check(self) -> None:
-        """Raises `ModelsFailingError` when no model has answered for too long."""
-        if self._clock.monotonic() - self.last_reply >= self._stall_seconds:
-            raise ModelsFailingError(
-                f"no model has answered for {self._minutes}: check quota and service health, then"
-                " run the job again; everything generated is kept"
-            )
+    def stalled(self) -> SeedwrightError | None:
+        """What ends the run when no model has answered for too long."""
+        if self._clock.monotonic() - self.last_reply < self._stall_seconds:
+            return None
+        return ModelsFailingError(
+            f"no model has answered for {self._minutes}: check quota and service health, then"
+            " run the job again; everything generated is kept"
+        )
 
     @property
     def _minutes(self) -> str:

@@ -19,7 +19,8 @@ class Outcomes:
         self.finished: Final = stored.finished(size)
         self.generated = stored.records_generated
         self.postponed: dict[int, str] = {}
-        """The kind of failure by index."""
+        """The kind of failure by index; changed by the methods alone."""
+        self._postponed_kinds: Counter[str] = Counter()
         # What the checkpoint counts as postponed is listed again from the failure parts.
         postponed = stored.postponed or {}
         self._failed = stored.failed_records - sum(postponed.values())
@@ -32,20 +33,26 @@ class Outcomes:
         return self._failed + len(self.postponed)
 
     @property
+    def service_failures(self) -> int:
+        """How many failed by the service."""
+        kinds = self._postponed_kinds.items()
+        return sum(count for kind, count in kinds if is_service_failure(kind))
+
+    @property
     def postponed_by_kind(self) -> dict[str, int]:
         """How many are tried again, by kind."""
-        return dict(Counter(self.postponed.values()))
+        return dict(+self._postponed_kinds)
 
     @property
     def failures_by_kind(self) -> dict[str, int]:
         """All failures by kind."""
-        return dict(+(self._kinds + Counter(self.postponed.values())))
+        return dict(self._kinds + self._postponed_kinds)
 
     def record(self, index: int) -> bool:
         """The index is a record now; False if it was finished before."""
         if not self.finished.add(index):
             return False
-        self.postponed.pop(index, None)
+        self._settle(index)
         self.generated += 1
         return True
 
@@ -55,7 +62,7 @@ class Outcomes:
             return self.postpone(index, kind)
         if not self.finished.add(index):
             return False
-        self.postponed.pop(index, None)
+        self._settle(index)
         self._failed += 1
         self._kinds[kind] += 1
         return True
@@ -64,7 +71,9 @@ class Outcomes:
         """The index has failed and is tried again; False if it is finished."""
         if index in self.finished:
             return False
+        self._settle(index)
         self.postponed[index] = kind
+        self._postponed_kinds[kind] += 1
         return True
 
     def reopen(self, index: int, kind: str) -> None:
@@ -72,4 +81,9 @@ class Outcomes:
         if self.finished.discard(index):
             self._failed -= 1
             self._kinds[kind] -= 1
-            self.postponed[index] = kind
+            self.postpone(index, kind)
+
+    def _settle(self, index: int) -> None:
+        kind = self.postponed.pop(index, None)
+        if kind is not None:
+            self._postponed_kinds[kind] -= 1

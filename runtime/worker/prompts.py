@@ -149,6 +149,7 @@ class Prompts:
             draw=chosen,
             plan=self._plan,
             waits_longer=self._is_last_pass,
+            is_suspect=index in self._saver.postponed,
         )
         partial = self._saver.partials.get(index)
         if partial is not None:

@@ -191,7 +191,7 @@ class Saver:
         return Progress(
             records_generated=self._outcomes.generated,
             failed_records=self._outcomes.failed,
-            service_failures=len(self._outcomes.postponed),
+            service_failures=self._outcomes.service_failures,
             tokens_used=self._tokens,
             cost_nano=self._guard.spent_nano,
             failures_by_kind=self._outcomes.failures_by_kind,

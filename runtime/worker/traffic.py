@@ -5,6 +5,7 @@ from typing import Final
 from runtime.domain.models.limiter import AdaptiveLimiter
 from runtime.domain.models.outage import Outage
 from runtime.domain.models.retry import RetryRule
+from runtime.engine.record_task import RecordTask
 
 
 class Traffic:
@@ -16,6 +17,7 @@ class Traffic:
         self._limiter = AdaptiveLimiter(concurrency)
         self.outage: Final = Outage()
         self.in_flight = 0
+        self._replies = 0
 
     def has_room(self, now: float) -> bool:
         """Whether one more call may be sent."""
@@ -29,12 +31,17 @@ class Traffic:
 
     def answered(self) -> None:
         """A call came back with a reply."""
+        self._replies += 1
         self._limiter.succeeded()
         self.outage.answered()
 
-    def refused(self, rule: RetryRule, now: float, *, jitter: float) -> None:
-        """A call failed, and this is the rule for how it did."""
+    def refused(self, task: RecordTask, rule: RetryRule, now: float, *, jitter: float) -> None:
+        """A call failed, and this is the rule for how it did. Where others were answered between
+        two failures of one record, the second says nothing about the model.
+        """
+        is_own = task.attempts.total > 0 and self._replies > task.replies_seen
+        task.replies_seen = self._replies
         if rule.slows_dispatch:
             self._limiter.refused(now)
-        if rule.is_outage:
-            self.outage.failed(now, jitter=jitter)
+        if rule.is_outage and not is_own:
+            self.outage.failed(now, jitter=jitter, is_suspect=task.is_suspect)

@@ -19,6 +19,7 @@ from runtime.domain.errors import (
     BudgetExceededError,
     ExportError,
     LeaseLostError,
+    ModelsFailingError,
     NotFoundError,
     RecordsFailingError,
     SeedwrightError,
@@ -214,6 +215,10 @@ class Worker:
             return Ending(status=JobStatus.CANCELLED)
         if reason is StopReason.SHUTDOWN:
             return Ending(status=JobStatus.QUEUED)
+        if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
+            return self._failed(
+                ModelsFailingError("every record failed by the service: run the job again later")
+            )
         if progress.records_generated == 0:
             return self._failed(RecordsFailingError("every record failed: see failures.jsonl"))
         return Ending(status=JobStatus.COMPLETED)

@@ -60,6 +60,20 @@ def test_e17_a_token_that_others_could_write_or_read_is_replaced(tmp_path: Path,
     assert found.access_token == folder.token()
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o644])
+def test_e17_a_token_planted_in_an_open_folder_is_replaced(tmp_path: Path, mode: int) -> None:
+    """Closing the folder takes away what told who could have written it."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    for name in ("token", "address"):
+        (data / name).write_text("p" * 43)
+        (data / name).chmod(mode)
+    folder = DataFolder(data)
+    with folder.locked():
+        assert folder.token() != "p" * 43
+        assert not (data / "address").exists()
+
+
 def test_e17_a_link_in_the_place_of_the_token_is_not_followed(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     with folder.locked():

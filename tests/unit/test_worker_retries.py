@@ -30,9 +30,9 @@ EVER_LONGER_LEASE = 1e6
 HURRY = 200.0
 
 
-def run(world: WorkerWorld, **overrides: Any) -> ExitCode:
+def run(world: WorkerWorld, *, hurry: float = HURRY, **overrides: Any) -> ExitCode:
     """A worker for which minutes pass quickly; its heartbeat waits in real seconds."""
-    world.clock.hasten(HURRY)
+    world.clock.hasten(hurry)
     return world.run(lease_seconds=EVER_LONGER_LEASE, **overrides)
 
 
@@ -104,6 +104,22 @@ def test_b1_what_the_service_failed_is_pending_and_the_next_run_saves_it(
     assert not has_work_left(world.job(job_id))
 
 
+def test_b1_prompts_that_the_service_can_not_answer_are_no_outage(world: WorkerWorld) -> None:
+    """All else was answered: they are listed in seconds, and paid for a few times."""
+    world.double.faults([{"effect": "InternalServerException", "prompt": "product 1"}])
+    job_id = world.create_job(num_records=16)
+
+    assert run(world, hurry=60.0, concurrency=16) is ExitCode.DONE
+
+    check_complete(world, job_id, failed=7)  # 1 and 10 to 15
+    assert world.job(job_id).progress.service_failures == 7
+    first = sent(world)
+    assert first <= 9 + 7 * (3 + 1)
+    queue_again(world.ports.jobs, world.ports.queue, job_id)
+    assert run(world, hurry=60.0) is ExitCode.DONE
+    assert sent(world) == first + 7 * 2
+
+
 def test_b1_paid_steps_of_a_postponed_record_are_not_paid_again(world: WorkerWorld) -> None:
     template = make_template(step(), step("second", "Second about {{ product }}."))
     world.double.faults([{"prompt": "Second about product 1.", "effect": "ModelErrorException"}])
@@ -113,8 +129,8 @@ def test_b1_paid_steps_of_a_postponed_record_are_not_paid_again(world: WorkerWor
     assert go_on(world, job_id) is ExitCode.DONE
 
     check_complete(world, job_id)
-    # Five that were answered at once; the other twice in each pass of the first run, and once more.
-    assert sent(world) == 5 + 2 * 2 + 1
+    # Five that were answered at once; the other twice, once in the last pass, and once more.
+    assert sent(world) == 5 + 2 + 1 + 1
 
 
 def test_b1_a_job_of_before_gives_back_what_the_service_failed(world: WorkerWorld) -> None:

@@ -71,8 +71,8 @@ class Progress:
     in no model's sum: whoever shows these calls the difference unattributed.
     """
     service_failures: int = 0
-    """Part of `failed_records` that going on with the job tries again: what failed by the service
-    and not by its own fault, and what a retry gave back and has not reached yet.
+    """Part of `failed_records` that failed by the service and not by a fault of their own: going on
+    with the job tries them again.
     """
     steps: Mapping[str, StepTotals] = field(default_factory=dict)
     """What the calls of each step did, by step id. Empty for a job of before they were counted;

@@ -14,6 +14,9 @@ FAILURES_OF_AN_OUTAGE: Final = 5
 FIRST_PROBE_SECONDS: Final = 1.0
 MAX_PROBE_SECONDS: Final = 20.0
 """Longest pause between two probes: what is lost at most once the model is back."""
+SUSPECT_PROBE_SECONDS: Final = 2.0
+"""The same after a record that an earlier pass failed, too. Where only such are left, the reason is
+rather in them, and each has one attempt."""
 
 
 class Outage:
@@ -42,13 +45,15 @@ class Outage:
         """The model is up."""
         self._failures = self._probes = 0
 
-    def failed(self, now: float, *, jitter: float) -> None:
-        """A call failed by the service. `jitter` is uniform in [0, 1): a pause is spread over its
-        upper half, so that many workers don't probe at once and none probes in a rush.
+    def failed(self, now: float, *, jitter: float, is_suspect: bool = False) -> None:
+        """A call failed by the service; `is_suspect` says that an earlier pass failed its record.
+        `jitter` is uniform in [0, 1): a pause is spread over its upper half, so that many workers
+        don't probe at once and none probes in a rush.
         """
         self._failures += 1
         # Calls that were in flight when it began fail together: they are one sign, not many.
         if self.is_on and now >= self._probe_at:
-            pause = min(FIRST_PROBE_SECONDS * 2.0 ** min(self._probes, 16), MAX_PROBE_SECONDS)
+            longest = SUSPECT_PROBE_SECONDS if is_suspect else MAX_PROBE_SECONDS
+            pause = min(FIRST_PROBE_SECONDS * 2.0 ** min(self._probes, 16), longest)
             self._probe_at = now + pause * (0.5 + 0.5 * jitter)
             self._probes += 1
