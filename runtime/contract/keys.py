@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+JSON_LINES: Final = "application/x-ndjson"
+"""Content type of numbered objects, failure lists and the JSONL export."""
+
 _SERIAL: Final = re.compile(r"/(?:batch|part)-(\d{4,})\.jsonl$")
 
 

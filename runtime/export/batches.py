@@ -8,16 +8,12 @@ way, in numbered parts: every kind of lines that `runtime.contract.keys` names c
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from runtime.contract.keys import RECORDS, NumberedObjects, serial_number
+from runtime.contract.keys import JSON_LINES, RECORDS, NumberedObjects, serial_number
 from runtime.domain.errors import ObjectExistsError, StorageError
 from runtime.domain.jobs.record import index_of
 from runtime.domain.ports import ObjectStore
 from runtime.logs import event
-
-JSON_LINES: Final = "application/x-ndjson"
-"""Content type of batches, failure lists and the JSONL export."""
 
 _log = logging.getLogger(__name__)
 

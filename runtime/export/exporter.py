@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from runtime.contract.keys import FAILURE_PARTS, export_key, failures_key
+from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
-from runtime.export.batches import JSON_LINES, Batches, StoredBatches
+from runtime.export.batches import Batches, StoredBatches
 from runtime.export.formats import (
     Days,
     ExportRecord,

@@ -15,11 +15,10 @@ from typing import Final
 
 import orjson
 
-from runtime.contract.keys import partition_key
+from runtime.contract.keys import JSON_LINES, partition_key
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.record import RECORD_FIELDS
 from runtime.domain.ports import ObjectStore
-from runtime.export.batches import JSON_LINES
 
 MAX_OPEN_DAYS: Final = 8
 """Daily partitions written at once (each writer buffers a part); more days take another pass."""

@@ -10,10 +10,9 @@ from contextlib import suppress
 
 import orjson
 
-from runtime.contract.keys import FAILURE_PARTS, RETRIES, serial_number
+from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, RETRIES, serial_number
 from runtime.domain.errors import ObjectExistsError
 from runtime.domain.ports import ObjectStore
-from runtime.export.batches import JSON_LINES
 
 
 def retry_failed(objects: ObjectStore, job_id: str) -> int:

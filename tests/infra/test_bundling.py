@@ -295,3 +295,28 @@ def test_the_function_runtime_and_the_image_are_one_python() -> None:
     dockerfile = (ROOT / "runtime/worker/Dockerfile").read_text()
     assert f"python:{DEV.python_version}-slim" in dockerfile
     assert f"--python-version {DEV.python_version}" in dockerfile
+
+
+@pytest.mark.parametrize("sources", [FUNCTION_SOURCES, WORKER_SOURCES], ids=["functions", "worker"])
+def test_what_is_deployed_has_every_module_of_ours_that_it_imports(
+    sources: tuple[str, ...],
+) -> None:
+    """Also those that are imported inside functions, and by programs that are started by name."""
+    files = set(source_files(sources))
+    imported = {
+        name
+        for file in files
+        if file.suffix == ".py"
+        for name in re.findall(
+            r"^\s*(?:from|import) (runtime[\w.]*)", (ROOT / file).read_text(), re.MULTILINE
+        )
+    }
+
+    def is_there(module: str) -> bool:
+        path = Path(*module.split("."))
+        return path.with_suffix(".py") in files or path / "__init__.py" in files
+
+    assert len(imported) > 50
+    # `bootstrap` wires a laptop, too, and imports its adapters where it does.
+    missing = {name for name in imported if not is_there(name)}
+    assert sorted(name for name in missing if not name.startswith("runtime.local")) == []

@@ -183,6 +183,10 @@ def test_what_is_no_safe_address_is_refused(url: str) -> None:
         check_url(url)
 
 
+def test_a_stage_of_an_api_may_be_in_its_path() -> None:
+    assert check_url("https://a.example/x/$default") == "https://a.example/x/$default"
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8765", "http://localhost:1", "http://[::1]:2"])
 def test_this_machine_needs_no_https(url: str) -> None:
     assert check_url(f"{url}/") == url

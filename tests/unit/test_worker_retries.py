@@ -109,14 +109,14 @@ def test_b1_prompts_that_the_service_can_not_answer_are_no_outage(world: WorkerW
     world.double.faults([{"effect": "InternalServerException", "prompt": "product 1"}])
     job_id = world.create_job(num_records=16)
 
-    assert run(world, hurry=60.0, concurrency=16) is ExitCode.DONE
+    assert run(world, hurry=150.0, concurrency=16) is ExitCode.DONE
 
     check_complete(world, job_id, failed=7)  # 1 and 10 to 15
     assert world.job(job_id).progress.service_failures == 7
     first = sent(world)
     assert first <= 9 + 7 * (3 + 1)
     queue_again(world.ports.jobs, world.ports.queue, job_id)
-    assert run(world, hurry=60.0) is ExitCode.DONE
+    assert run(world, hurry=150.0) is ExitCode.DONE
     assert sent(world) == first + 7 * 2
 
 
