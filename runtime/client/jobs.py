@@ -140,13 +140,11 @@ def find_job_id(api: ApiClient, given: str) -> str:
     nowhere.
 
     Raises `InputError` for a beginning that is too short or of several jobs, `NotFoundError` for
-    one of none.
+    one of none. What is no such beginning is left to the API, which refuses it.
     """
     start = given.strip().lower()
-    if is_uuid(start):
-        return start
-    if not _BEGINNING.fullmatch(start):
-        raise InputError(f"{given!r} is not the id of a job, nor the beginning of one")
+    if is_uuid(start) or not _BEGINNING.fullmatch(start):
+        return start if is_uuid(start) else given
     if len(start) < SHORTEST_BEGINNING:
         raise InputError(
             f"{start!r} is too short: use {SHORTEST_BEGINNING} or more characters of the job's id"

@@ -21,7 +21,7 @@ from runtime.bootstrap import LocalService
 from runtime.domain.errors import ConfigurationError, NotFoundError, StorageBusyError, StorageError
 from runtime.lambdas.router import endpoint_of, match, methods_of
 from runtime.server import listener as server_module
-from runtime.server.listener import ApiServer, Listener
+from runtime.server.listener import ApiServer, Listener, Phase
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import api_event
 from tests.fixtures.local_api import open_local_api
@@ -728,7 +728,9 @@ def test_a_silent_connection_is_closed(tmp_path: Path, clock: ManualClock) -> No
 
 
 def test_one_connection_too_many_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none of the others has had its time."""
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(server_module, "PATIENCE_SECONDS", dict.fromkeys(Phase, 60.0))
     address = ("127.0.0.1", world.listener.port)
     with socket.create_connection(address), socket.create_connection(address):
         wait_until(lambda: len(world.listener.server._connections) == 2)

@@ -58,6 +58,16 @@ def test_e18_slow_connections_leave_room_for_others(
             assert time.monotonic() < deadline, "others are blocked"
 
 
+def test_e18_connections_without_a_head_wait_for_nobody(port: int) -> None:
+    """However new they are: the next request takes the place of the oldest."""
+    with ExitStack() as stack:
+        for _ in range(server_module.MAX_CONNECTIONS):
+            slow = socket.create_connection(("127.0.0.1", port), timeout=5)
+            stack.enter_context(slow)
+            slow.sendall(HEAD)
+        assert is_healthy(port)
+
+
 @pytest.mark.parametrize(("sent", "more"), [(HEAD, b"x"), (POST, b"x")])
 def test_e18_a_request_that_drips_in_is_given_up(
     port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes, more: bytes
