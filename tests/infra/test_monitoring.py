@@ -52,6 +52,28 @@ def test_every_alarm_goes_to_the_topic(app: Synthesized) -> None:
         assert alarm["AlarmActions"] == [{"Ref": topic}]
 
 
+def test_the_topic_takes_what_the_stacks_own_alarms_publish(app: Synthesized) -> None:
+    """A topic policy replaces the default one: without an Allow, no alarm reaches anybody."""
+    (topic,) = app.resources(STACK, "AWS::SNS::Topic")
+    policy = app.one(STACK, "AWS::SNS::TopicPolicy")
+
+    assert policy["Topics"] == [{"Ref": topic}]
+    (allow,) = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow")
+    assert allow["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (allow["Action"], allow["Resource"]) == ("sns:Publish", {"Ref": topic})
+    account = {"Ref": "AWS::AccountId"}
+    assert allow["Condition"]["StringEquals"] == {"aws:SourceAccount": account}
+    source = allow["Condition"]["ArnLike"]["aws:SourceArn"]
+    *place, tail = source["Fn::Join"][1]
+    assert {"Ref": "AWS::Region"} in place
+    assert account in place
+    assert tail == f":alarm:seedwright-{app.stage.name}-monitoring-*"
+    # A name of its own could leave the pattern.
+    assert not any("AlarmName" in each for each in alarms(app).values())
+    (deny,) = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny")
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
 def test_the_topic_tells_who_was_named(dev: Synthesized, private: Synthesized) -> None:
     assert not dev.resources(STACK, "AWS::SNS::Subscription")
     subscription = private.one(STACK, "AWS::SNS::Subscription")
