@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from runtime.aws.failures import SDK_ERRORS, error_code
+from runtime.aws.table import stamp
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName
 from runtime.domain.errors import ConfigurationError, LaunchError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 SPOT: Final = "FARGATE_SPOT"
 ON_DEMAND: Final = "FARGATE"
+
+_STOPPED: Final = "STOPPED"
 
 _REASON_CHARACTERS: Final = 200
 """Of the words that ECS gives with a failure."""
@@ -62,7 +66,7 @@ class EcsLauncher:
         self._client = client
         self._settings = settings
 
-    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:
+    def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
         name = TaskName(job_id=item.job_id, shard=item.shard, number=number)
         settings = self._settings
         try:
@@ -84,7 +88,7 @@ class EcsLauncher:
                 },
                 overrides={"containerOverrides": [_override(name)]},
                 startedBy=str(name),
-                clientToken=_client_token(name),
+                clientToken=_client_token(name, created_at),
                 # What a task costs shows under the tags of its cluster and its definition.
                 enableECSManagedTags=True,
                 propagateTags="TASK_DEFINITION",
@@ -99,6 +103,9 @@ class EcsLauncher:
             raise LaunchError(
                 f"no machine for a worker now ({reason[:_REASON_CHARACTERS]}): it is tried again"
             )
+        # So ECS answers a token that it has heard of, an hour after its task's end, too.
+        if any(task.get("lastStatus") == _STOPPED for task in reply.get("tasks", ())):
+            raise LaunchError("the worker's task has stopped at once: it is tried again")
 
 
 def _override(name: TaskName) -> Any:
@@ -113,6 +120,10 @@ def _override(name: TaskName) -> Any:
     }
 
 
-def _client_token(name: TaskName) -> str:
-    """By this ECS recognises a launch that it has heard of: 64 characters are the most it takes."""
-    return hashlib.sha256(str(name).encode()).hexdigest()
+def _client_token(name: TaskName, created_at: datetime) -> str:
+    """By this ECS recognises a launch that it has heard of: 64 characters are the most it takes.
+
+    A job that was deleted may come again under its id, and counts its launches from 1: the time
+    keeps ECS from answering with the old job's task.
+    """
+    return hashlib.sha256(f"{name} {stamp(created_at)}".encode()).hexdigest()

@@ -146,8 +146,9 @@ class WorkCatalog(Protocol):
 class Launcher(Protocol):
     """Starts a worker for a work item and returns as soon as that is on its way."""
 
-    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:
-        """Raises `LaunchError`. The same `number` again starts no second worker.
+    def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
+        """Raises `LaunchError`. The same `number` again starts no second worker of the job that was
+        created then: a later job may have the id of one that was deleted.
 
         `on_demand` asks for a machine at the full price, which nobody takes away.
         """

@@ -63,7 +63,7 @@ def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
     # Spot first; machines at the full price only where the user has agreed to them.
     on_demand = job.config.machines.allow_on_demand and number > ports.settings.on_demand_after
     try:
-        ports.launcher.launch(item, number=number, on_demand=on_demand)
+        ports.launcher.launch(item, number=number, created_at=job.created_at, on_demand=on_demand)
     except SeedwrightError as error:
         _log(item.work_id, error)
         count("LaunchFailures")

@@ -294,7 +294,10 @@ def test_two_sweeps_at_the_same_time_start_one_worker(
             item = api_world.own.work.get_work(job_id)
             number = api_world.own.work.begin_launch(item)
             assert number is not None
-            api_world.own.launcher.launch(item, number=number, on_demand=False)
+            created_at = api_world.job(job_id).created_at
+            api_world.own.launcher.launch(
+                item, number=number, created_at=created_at, on_demand=False
+            )
         return False
 
     done: list[int] = []
