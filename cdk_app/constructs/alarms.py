@@ -95,6 +95,14 @@ class Alarms(Construct):
             threshold=1,
             periods=3,
         )
+        self._add(
+            "FargateQuota",
+            "Jobs have waited for a quarter of an hour because the account's quota of vCPUs on"
+            " Fargate is used up.",
+            measures.workers_at_quota,
+            threshold=1,
+            periods=3,
+        )
 
     def _watch_functions(self, stage: StageConfig, measures: Measures) -> None:
         self._add(

@@ -72,9 +72,10 @@ class JobCatalog(Protocol):
 class WorkItem:
     """A work item as whoever starts and watches workers sees it.
 
-    `launches` counts the attempts to start a worker, and numbers them. `launched_at` is when the
-    last one was begun, None if it failed. `seen_*` is what `note_seen` stored. `queued_at` is when
-    the work got its place in the line, None where a store keeps an order and no time.
+    `launches` counts the attempts to start a worker, and numbers them; the account's quota refused
+    `quota_refusals` of them. `launched_at` is when the last one was begun, None if it failed.
+    `seen_*` is what `note_seen` stored. `queued_at` is when the work got its place in the line,
+    None where a store keeps an order and no time.
     """
 
     work_id: str
@@ -91,6 +92,7 @@ class WorkItem:
     seen_at: datetime | None = None
     shard: int | None = None
     queued_at: datetime | None = field(default=None, compare=False)
+    quota_refusals: int = 0
 
 
 class WorkCatalog(Protocol):
@@ -111,9 +113,9 @@ class WorkCatalog(Protocol):
         """
         ...
 
-    def end_failed_launch(self, work_id: str, number: int) -> None:
+    def end_failed_launch(self, work_id: str, number: int, *, at_quota: bool = False) -> None:
         """Forget `launched_at` of launch `number`: it started nothing and may be tried again now.
-        Nothing happens when a later launch has begun.
+        `at_quota` counts it as a refusal. Nothing happens twice, or when a later one has begun.
         """
         ...
 
@@ -147,8 +149,8 @@ class Launcher(Protocol):
     """Starts a worker for a work item and returns as soon as that is on its way."""
 
     def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
-        """Raises `LaunchError`. The same `number` again starts no second worker of the job that was
-        created then: a later job may have the id of one that was deleted.
+        """Raises `LaunchError`; at the account's quota that is a `LaunchQuotaError`. The same
+        `number` again starts no second worker of the job that was created then.
 
         `on_demand` asks for a machine at the full price, which nobody takes away.
         """
@@ -301,7 +303,8 @@ class ApiSettings:
     max_losses: int = 5
     """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
-    """Launches of a work item after which machines at the full price are tried, if allowed."""
+    """Launches without `quota_refusals` after which machines at the full price are tried, if
+    allowed."""
     upload_seconds: int = 900
     download_seconds: int = 900
     """How long a signed address holds."""

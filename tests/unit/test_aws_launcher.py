@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName, parse_task_name
-from runtime.domain.errors import ConfigurationError, LaunchError
+from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
 from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.domain.service_ports import WorkItem
 from tests.fixtures.aws import FakeAws
@@ -164,6 +164,26 @@ def test_no_machine_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher) -> No
     assert "\n" not in str(caught.value)
     launcher.launch(item(), number=2, created_at=START, on_demand=False)
     assert len(aws.tasks.launches) == 1
+
+
+@pytest.mark.parametrize(
+    ("on_demand", "quota"),
+    [
+        (False, "Fargate Spot vCPU resource count"),
+        (True, "Fargate On-Demand vCPU resource count"),
+    ],
+)
+def test_a_used_up_quota_is_an_error_of_its_own(
+    aws: FakeAws, launcher: EcsLauncher, *, on_demand: bool, quota: str
+) -> None:
+    aws.tasks.at_quota_for = 1
+    with pytest.raises(LaunchQuotaError, match=quota) as caught:
+        launcher.launch(item(), number=1, created_at=START, on_demand=on_demand)
+    assert "waits in the queue" in str(caught.value)
+    aws.tasks.full_for = 1
+    with pytest.raises(LaunchError) as other:
+        launcher.launch(item(), number=2, created_at=START, on_demand=on_demand)
+    assert not isinstance(other.value, LaunchQuotaError)
 
 
 @pytest.mark.parametrize(
