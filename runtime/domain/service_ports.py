@@ -72,10 +72,9 @@ class JobCatalog(Protocol):
 class WorkItem:
     """A work item as whoever starts and watches workers sees it.
 
-    `launches` counts the attempts to start a worker, and numbers them; the account's quota refused
-    `quota_refusals` of them. `launched_at` is when the last one was begun, None if it failed.
-    `seen_*` is what `note_seen` stored. `queued_at` is when the work got its place in the line,
-    None where a store keeps an order and no time.
+    `launches` counts and numbers attempts to start a worker, `quota_refusals` those that the quota
+    refused. `launched_at` is when the last one began, None if it failed. `seen_*` is what
+    `note_seen` stored. `queued_at` is its place in the line, None where a store keeps no time.
     """
 
     work_id: str
@@ -149,8 +148,7 @@ class Launcher(Protocol):
     """Starts a worker for a work item and returns as soon as that is on its way."""
 
     def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
-        """Raises `LaunchError`; at the account's quota that is a `LaunchQuotaError`. The same
-        `number` again starts no second worker of the job that was created then.
+        """Raises `LaunchError`. The same `number` starts no second worker of the job of that time.
 
         `on_demand` asks for a machine at the full price, which nobody takes away.
         """
@@ -303,8 +301,7 @@ class ApiSettings:
     max_losses: int = 5
     """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
-    """Launches without `quota_refusals` after which machines at the full price are tried, if
-    allowed."""
+    """Launches, but for `quota_refusals`, after which the full price is paid, if allowed."""
     upload_seconds: int = 900
     download_seconds: int = 900
     """How long a signed address holds."""
