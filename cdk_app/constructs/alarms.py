@@ -5,9 +5,10 @@ from typing import Final
 from cdk_app.config import StageConfig
 from cdk_app.constructs.measures import PERIOD, Measures
 
-from aws_cdk import Duration
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
@@ -29,11 +30,37 @@ class Alarms(Construct):
         self.topic = sns.Topic(
             self, "Topic", display_name=f"Seedwright {stage.name}", enforce_ssl=True
         )
+        self._let_alarms_publish()
         if stage.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
         self.all: dict[str, cloudwatch.Alarm] = {}
         self._watch_jobs(stage, measures)
         self._watch_functions(stage, measures)
+
+    def _let_alarms_publish(self) -> None:
+        """A policy of one's own, like the one that enforces TLS, replaces the topic's default one,
+        by which CloudWatch may publish.
+        """
+        stack = Stack.of(self)
+        # CloudFormation begins the names of alarms with the stack's.
+        alarms = stack.format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=f"{stack.stack_name}-*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AllowAlarms",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike": {"aws:SourceArn": alarms},
+                },
+            )
+        )
 
     def _watch_jobs(self, stage: StageConfig, measures: Measures) -> None:
         self._add(
@@ -65,6 +92,14 @@ class Alarms(Construct):
             "SpotDrought",
             "No worker could be started for a quarter of an hour: Fargate Spot has no machines.",
             measures.workers_not_started,
+            threshold=1,
+            periods=3,
+        )
+        self._add(
+            "FargateQuota",
+            "Jobs have waited for a quarter of an hour because the account's quota of vCPUs on"
+            " Fargate is used up.",
+            measures.workers_at_quota,
             threshold=1,
             periods=3,
         )

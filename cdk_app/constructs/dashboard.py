@@ -42,7 +42,11 @@ def add_dashboard(
         ),
         _graph(
             "Workers not started, costs above the worst case",
-            [measures.workers_not_started, measures.costs_above_worst_case],
+            [
+                measures.workers_not_started,
+                measures.workers_at_quota,
+                measures.costs_above_worst_case,
+            ],
         ),
     )
     return dashboard

@@ -63,6 +63,9 @@ class Measures(Construct):
         self.workers_not_started = self._count_in(
             "WorkersNotStarted", LAUNCHERS, _message(lines.WORKER_NOT_STARTED)
         )
+        self.workers_at_quota = self._count_in(
+            "WorkersAtQuota", LAUNCHERS, _message(lines.WORKER_AT_QUOTA)
+        )
         # A job whose workers died has failed like any other; no worker was left to say so.
         self._count_in(
             "JobsFailed", RECOVERERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp"

@@ -1,9 +1,9 @@
 """The work queue as whoever starts and watches workers sees it.
 
 Attributes beyond those of `work_queue.py`, each when there is one: launches (attempts to start a
-worker), launched_at (when the last one began, unless it failed), seen_fence, seen_beat, seen_at
-(what an observer has noted), losses (workers that died in a row) and lost_at (with how many records
-saved).
+worker), quota_refusals (those that the account's quota refused), launched_at (when the last one
+began, unless it failed), seen_fence, seen_beat, seen_at (what an observer has noted), losses
+(workers that died in a row) and lost_at (with how many records saved).
 """
 
 from collections.abc import Iterator
@@ -59,13 +59,16 @@ class DynamoWorkCatalog:
         )
         return None if isinstance(outcome, Refused) else number
 
-    def end_failed_launch(self, work_id: str, number: int) -> None:
+    def end_failed_launch(self, work_id: str, number: int, *, at_quota: bool = False) -> None:
+        counted = "#quota_refusals = if_not_exists(#quota_refusals, :zero) + :one"
         self._table.update(
             {"work_id": work_id},
+            set_=counted if at_quota else "",
             remove="#launched_at",
-            # Excludes that the launch after this one is forgotten: its worker is on its way.
-            condition="#launches = :number",
-            values={":number": number},
+            # Excludes that the launch after this one is forgotten, whose worker is on its way, and
+            # that a request which is repeated counts twice.
+            condition="#launches = :number AND attribute_exists(#launched_at)",
+            values={":number": number, **({":zero": 0, ":one": 1} if at_quota else {})},
         )
 
     def note_seen(self, item: WorkItem) -> None:
@@ -141,6 +144,7 @@ def _parse(item: Item) -> WorkItem:
         seen_at=_time(item.get("seen_at")),
         shard=_number(item.get("shard")),
         queued_at=_time(item.get("queued_at")),
+        quota_refusals=int(item.get("quota_refusals", 0)),
     )
 
 

@@ -23,3 +23,7 @@ OLDEST_QUEUED_SECONDS: Final = "oldest_queued_seconds"
 WORKER_NOT_STARTED: Final = "worker not started"
 """Whoever starts workers, each time that it could not: mostly AWS had no machine. The work stays
 queued."""
+
+WORKER_AT_QUOTA: Final = "worker waits for quota"
+"""Whoever starts workers, instead of `WORKER_NOT_STARTED`, when the account runs as many machines
+as it may. The work stays queued."""

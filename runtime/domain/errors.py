@@ -13,6 +13,7 @@
     ├── ForbiddenError                a place that the caller may not touch
     ├── LimitError                    the caller has used up a limit; later there may be room
     ├── LaunchError                   no machine for a worker now
+    │   └── LaunchQuotaError          the account runs as many machines as it may
     ├── RenderError                   one record's prompt could not be rendered
     ├── OutputError                   a reply that does not fit the step's output_schema
     ├── OutputCheckError              a reply that could not be checked: time or memory limit
@@ -145,6 +146,15 @@ class LaunchError(SeedwrightError):
     """No worker could be started: no capacity, or a refusal. The work stays queued."""
 
     code = "launch_failed"
+    retryable = True
+
+
+class LaunchQuotaError(LaunchError):
+    """No worker could be started because the account runs as many machines as its quota allows.
+    There are machines: it is no reason to pay more for one.
+    """
+
+    code = "launch_quota"
     retryable = True
 
 

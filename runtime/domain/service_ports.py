@@ -72,9 +72,9 @@ class JobCatalog(Protocol):
 class WorkItem:
     """A work item as whoever starts and watches workers sees it.
 
-    `launches` counts the attempts to start a worker, and numbers them. `launched_at` is when the
-    last one was begun, None if it failed. `seen_*` is what `note_seen` stored. `queued_at` is when
-    the work got its place in the line, None where a store keeps an order and no time.
+    `launches` counts and numbers attempts to start a worker, `quota_refusals` those that the quota
+    refused. `launched_at` is when the last one began, None if it failed. `seen_*` is what
+    `note_seen` stored. `queued_at` is its place in the line, None where a store keeps no time.
     """
 
     work_id: str
@@ -91,6 +91,7 @@ class WorkItem:
     seen_at: datetime | None = None
     shard: int | None = None
     queued_at: datetime | None = field(default=None, compare=False)
+    quota_refusals: int = 0
 
 
 class WorkCatalog(Protocol):
@@ -111,9 +112,9 @@ class WorkCatalog(Protocol):
         """
         ...
 
-    def end_failed_launch(self, work_id: str, number: int) -> None:
+    def end_failed_launch(self, work_id: str, number: int, *, at_quota: bool = False) -> None:
         """Forget `launched_at` of launch `number`: it started nothing and may be tried again now.
-        Nothing happens when a later launch has begun.
+        `at_quota` counts it as a refusal. Nothing happens twice, or when a later one has begun.
         """
         ...
 
@@ -146,8 +147,8 @@ class WorkCatalog(Protocol):
 class Launcher(Protocol):
     """Starts a worker for a work item and returns as soon as that is on its way."""
 
-    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:
-        """Raises `LaunchError`. The same `number` again starts no second worker.
+    def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
+        """Raises `LaunchError`. The same `number` starts no second worker of the job of that time.
 
         `on_demand` asks for a machine at the full price, which nobody takes away.
         """
@@ -300,7 +301,7 @@ class ApiSettings:
     max_losses: int = 5
     """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
-    """Launches of a work item after which machines at the full price are tried, if allowed."""
+    """Launches, but for `quota_refusals`, after which the full price is paid, if allowed."""
     upload_seconds: int = 900
     download_seconds: int = 900
     """How long a signed address holds."""

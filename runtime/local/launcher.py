@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
 from runtime.domain.errors import LaunchError
 from runtime.domain.service_ports import WorkItem
@@ -17,14 +18,22 @@ class LocalLauncher:
     def __init__(self, on_launch: Callable[[WorkItem], None]) -> None:
         self._on_launch = on_launch
         self._lock = threading.Lock()
-        self._launched: dict[str, int] = {}
+        self._launched: dict[tuple[str, datetime], int] = {}
 
-    def launch(self, item: WorkItem, *, number: int, on_demand: bool) -> None:  # noqa: ARG002 - a laptop costs the same
+    def launch(
+        self,
+        item: WorkItem,
+        *,
+        number: int,
+        created_at: datetime,
+        on_demand: bool,  # noqa: ARG002 - a laptop costs the same
+    ) -> None:
+        work = item.work_id, created_at
         with self._lock:
-            if number <= self._launched.get(item.work_id, 0):
+            if number <= self._launched.get(work, 0):
                 return
             try:
                 self._on_launch(item)
             except Exception as exc:
                 raise LaunchError("the worker of this process could not be started") from exc
-            self._launched[item.work_id] = number
+            self._launched[work] = number

@@ -127,6 +127,8 @@ _REPORTS: Final = (
     "ALTER TABLE jobs ADD COLUMN retry_after TEXT",
 )
 
+_QUOTA_REFUSALS: Final = "ALTER TABLE work ADD COLUMN quota_refusals INTEGER NOT NULL DEFAULT 0"
+
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
@@ -159,6 +161,10 @@ def _note_what_is_published(connection: sqlite3.Connection) -> None:
 def _add_what_reports_need(connection: sqlite3.Connection) -> None:
     for statement in _REPORTS:
         connection.execute(statement)
+
+
+def _count_quota_refusals(connection: sqlite3.Connection) -> None:
+    connection.execute(_QUOTA_REFUSALS)
 
 
 def _describe_templates(connection: sqlite3.Connection) -> None:
@@ -210,6 +216,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _add_what_the_api_needs,
     _note_what_is_published,
     _add_what_reports_need,
+    _count_quota_refusals,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

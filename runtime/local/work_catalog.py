@@ -39,11 +39,12 @@ class SqliteWorkCatalog:
             )
         return item.launches + 1 if changed.rowcount else None
 
-    def end_failed_launch(self, work_id: str, number: int) -> None:
+    def end_failed_launch(self, work_id: str, number: int, *, at_quota: bool = False) -> None:
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE work SET launched_at = NULL WHERE work_id = ? AND launches = ?",
-                (work_id, number),
+                "UPDATE work SET launched_at = NULL, quota_refusals = quota_refusals + ?"
+                " WHERE work_id = ? AND launches = ? AND launched_at IS NOT NULL",
+                (int(at_quota), work_id, number),
             )
 
     def note_seen(self, item: WorkItem) -> None:
@@ -113,4 +114,5 @@ def _item_of(row: sqlite3.Row) -> WorkItem:
         seen_beat=row["seen_beat"],
         seen_at=parse_time(row["seen_at"]),
         shard=row["shard"],
+        quota_refusals=row["quota_refusals"],
     )

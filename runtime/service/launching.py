@@ -10,8 +10,8 @@ succeeded by then.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runtime.contract.log_lines import WORKER_NOT_STARTED
-from runtime.domain.errors import LaunchError, SeedwrightError
+from runtime.contract.log_lines import WORKER_AT_QUOTA, WORKER_NOT_STARTED
+from runtime.domain.errors import LaunchError, LaunchQuotaError, SeedwrightError
 from runtime.domain.jobs.job import Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.observability import count, logger
@@ -60,15 +60,18 @@ def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
 
 
 def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
-    # Spot first; machines at the full price only where the user has agreed to them.
-    on_demand = job.config.machines.allow_on_demand and number > ports.settings.on_demand_after
+    # Spot first; machines at the full price only where the user has agreed to them, and Spot has
+    # failed: at the account's quota there are machines, and another kind helps nobody.
+    tries = number - item.quota_refusals
+    on_demand = job.config.machines.allow_on_demand and tries > ports.settings.on_demand_after
     try:
-        ports.launcher.launch(item, number=number, on_demand=on_demand)
+        ports.launcher.launch(item, number=number, created_at=job.created_at, on_demand=on_demand)
     except SeedwrightError as error:
         _log(item.work_id, error)
-        count("LaunchFailures")
+        at_quota = isinstance(error, LaunchQuotaError)
+        count("LaunchesAtQuota" if at_quota else "LaunchFailures")
         message = str(error) if isinstance(error, LaunchError) else NO_WORKER
-        ports.work.end_failed_launch(item.work_id, number)
+        ports.work.end_failed_launch(item.work_id, number, at_quota=at_quota)
         ports.job_catalog.set_launch_error(job.job_id, message)
         return Launch(error=message)
     count("Launches")
@@ -83,6 +86,6 @@ def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
 
 def _log(work_id: str, error: SeedwrightError) -> None:
     logger.error(
-        WORKER_NOT_STARTED,
+        WORKER_AT_QUOTA if isinstance(error, LaunchQuotaError) else WORKER_NOT_STARTED,
         extra={"work_id": work_id, "code": error.code},
     )

@@ -167,6 +167,18 @@ def test_a_launch_that_failed_may_be_tried_again_at_once(ports: ApiStorage) -> N
     assert launch(ports) == 2
 
 
+def test_launches_that_the_quota_refused_are_counted(ports: ApiStorage) -> None:
+    for number, at_quota, refused in ((1, True, 1), (2, False, 1), (3, True, 2)):
+        assert launch(ports) == number
+        for _ in range(2):  # whoever did not get the reply says it again
+            ports.work.end_failed_launch("a", number, at_quota=at_quota)
+        item = ports.work.get_work("a")
+        assert (item.quota_refusals, item.launched_at) == (refused, None)
+    assert launch(ports) == 4
+    ports.work.end_failed_launch("a", 3, at_quota=True)
+    assert ports.work.get_work("a").quota_refusals == 2
+
+
 def test_a_failed_launch_does_not_forget_the_one_after_it(
     ports: ApiStorage, clock: ManualClock
 ) -> None:

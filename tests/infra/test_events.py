@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.conftest import Synthesized
+from tests.infra.conftest import ROOT, Synthesized
 
 STACK = "events"
 
@@ -86,3 +86,14 @@ def test_only_its_own_rule_may_call_a_function(app: Synthesized) -> None:
         rule, attribute = each["Properties"]["SourceArn"]["Fn::GetAtt"]
         assert rule in app.resources(STACK, "AWS::Events::Rule")
         assert attribute == "Arn"
+
+
+def test_the_guide_finds_what_starts_workers_by_the_beginning_of_its_name(dev: Synthesized) -> None:
+    """CloudFormation begins names with the stack's, where a template gives none."""
+    guide = (ROOT / "docs/deploy.md").read_text()
+    assert "list-rules --name-prefix seedwright-dev-events-" in guide
+    assert "contains(@, 'seedwright-dev-worker-')" in guide
+    rules = dev.resources(STACK, "AWS::Events::Rule")
+    assert len(rules) == 2
+    assert not any("Name" in each["Properties"] for each in rules.values())
+    assert "ClusterName" not in dev.one("worker", "AWS::ECS::Cluster")

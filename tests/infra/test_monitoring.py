@@ -20,7 +20,7 @@ STACK = "monitoring"
 
 ALARMS: Final = {
     *("OldestQueuedJob", "FailedJobs", "BudgetUsedUp", "BudgetBreach", "SpotDrought"),
-    *("ApiErrors", "SweeperErrors", "SweeperSilent", "TaskStoppedErrors"),
+    *("ApiErrors", "SweeperErrors", "SweeperSilent", "TaskStoppedErrors", "FargateQuota"),
 }
 
 
@@ -52,6 +52,28 @@ def test_every_alarm_goes_to_the_topic(app: Synthesized) -> None:
         assert alarm["AlarmActions"] == [{"Ref": topic}]
 
 
+def test_the_topic_takes_what_the_stacks_own_alarms_publish(app: Synthesized) -> None:
+    """A topic policy replaces the default one: without an Allow, no alarm reaches anybody."""
+    (topic,) = app.resources(STACK, "AWS::SNS::Topic")
+    policy = app.one(STACK, "AWS::SNS::TopicPolicy")
+
+    assert policy["Topics"] == [{"Ref": topic}]
+    (allow,) = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow")
+    assert allow["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (allow["Action"], allow["Resource"]) == ("sns:Publish", {"Ref": topic})
+    account = {"Ref": "AWS::AccountId"}
+    assert allow["Condition"]["StringEquals"] == {"aws:SourceAccount": account}
+    source = allow["Condition"]["ArnLike"]["aws:SourceArn"]
+    *place, tail = source["Fn::Join"][1]
+    assert {"Ref": "AWS::Region"} in place
+    assert account in place
+    assert tail == f":alarm:seedwright-{app.stage.name}-monitoring-*"
+    # A name of its own could leave the pattern.
+    assert not any("AlarmName" in each for each in alarms(app).values())
+    (deny,) = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny")
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
 def test_the_topic_tells_who_was_named(dev: Synthesized, private: Synthesized) -> None:
     assert not dev.resources(STACK, "AWS::SNS::Subscription")
     subscription = private.one(STACK, "AWS::SNS::Subscription")
@@ -72,6 +94,7 @@ def test_the_runbook_has_a_section_for_each_alarm() -> None:
         ("BudgetUsedUp", 1, 300, 1),
         ("BudgetBreach", 1, 300, 1),
         ("SpotDrought", 1, 300, 3),
+        ("FargateQuota", 1, 300, 3),
         ("ApiErrors", 3, 300, 1),
         ("SweeperErrors", 3, 300, 1),
         ("TaskStoppedErrors", 3, 300, 1),
@@ -110,7 +133,7 @@ def test_an_alarm_on_lines_of_log_looks_at_a_metric_that_a_filter_makes(app: Syn
         if alarm.get("Namespace", "").startswith("seedwright")
     }
 
-    assert len(looked_at) == 5
+    assert len(looked_at) == 6
     assert looked_at <= made
     assert {namespace for namespace, _ in made} == {f"seedwright/{app.stage.name}"}
 
@@ -173,11 +196,21 @@ def test_the_wait_in_the_queue_is_a_field_of_the_sweepers_line(app: Synthesized)
     assert "DefaultValue" not in transformation
 
 
-def test_failed_starts_are_watched_wherever_workers_are_started(app: Synthesized) -> None:
+@pytest.mark.parametrize(
+    ("metric", "line"),
+    [
+        ("WorkersNotStarted", log_lines.WORKER_NOT_STARTED),
+        ("WorkersAtQuota", log_lines.WORKER_AT_QUOTA),
+    ],
+)
+def test_failed_starts_are_watched_wherever_workers_are_started(
+    app: Synthesized, metric: str, line: str
+) -> None:
     starters = [f for f in FUNCTIONS if any(isinstance(g, LaunchGrant) for g in f.grants)]
-    watched = filters(app)["WorkersNotStarted"]
+    watched = filters(app)[metric]
 
     assert len(watched) == len(starters)
+    assert all(sees(each["FilterPattern"], {"message": line}) for each in watched)
     groups = {app.resolver.text(STACK, each["LogGroupName"]) for each in watched}
     assert groups == {
         config["LogGroup"]["Ref"]

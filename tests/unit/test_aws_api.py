@@ -234,7 +234,7 @@ def test_launches_succeed_and_can_be_looked_at(api: Api, aws: FakeAws, clock: Ma
     item = api.ports.work.get_work("a")
     number = api.ports.work.begin_launch(item)
     assert number == 1
-    api.ports.launcher.launch(item, number=number, on_demand=False)
+    api.ports.launcher.launch(item, number=number, created_at=clock.now(), on_demand=False)
     (launch,) = aws.tasks.launches
     assert launch.variables["WORKER_OWNER"] == launch.started_by == "a/1"
 

@@ -1,6 +1,7 @@
 """Workers as tasks on Fargate: what ECS is asked, and what its answers mean."""
 
 import re
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName, parse_task_name
-from runtime.domain.errors import ConfigurationError, LaunchError
+from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
 from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.domain.service_ports import WorkItem
 from tests.fixtures.aws import FakeAws
 from tests.fixtures.aws_api import API_ENVIRONMENT
 from tests.fixtures.aws_faults import no_retry_pauses, refused, reply_lost
+from tests.fixtures.clock import START
 from tests.fixtures.ecs_double import NO_CAPACITY
 
 JOB_ID: Final = "4f9c1f0e-6a53-4a0e-9d57-3f0a6a1f0c11"
@@ -45,7 +47,7 @@ def item(shard: int | None = None, *, job_id: str = JOB_ID) -> WorkItem:
 
 
 def test_a_worker_is_started_on_a_spot_machine(aws: FakeAws, launcher: EcsLauncher) -> None:
-    launcher.launch(item(), number=3, on_demand=False)
+    launcher.launch(item(), number=3, created_at=START, on_demand=False)
     (launch,) = aws.tasks.launches
     request = dict(launch.request)
     assert re.fullmatch(r"[0-9a-f]{64}", request.pop("clientToken"))
@@ -79,12 +81,12 @@ def test_a_worker_is_started_on_a_spot_machine(aws: FakeAws, launcher: EcsLaunch
 
 
 def test_a_worker_can_be_started_at_the_full_price(aws: FakeAws, launcher: EcsLauncher) -> None:
-    launcher.launch(item(), number=1, on_demand=True)
+    launcher.launch(item(), number=1, created_at=START, on_demand=True)
     assert [launch.provider for launch in aws.tasks.launches] == ["FARGATE"]
 
 
 def test_a_worker_is_told_its_shard(aws: FakeAws, launcher: EcsLauncher) -> None:
-    launcher.launch(item(7), number=2, on_demand=False)
+    launcher.launch(item(7), number=2, created_at=START, on_demand=False)
     (launch,) = aws.tasks.launches
     assert launch.started_by == f"{JOB_ID}/shard-7/2"
     assert launch.variables == {
@@ -101,14 +103,14 @@ def test_a_launch_whose_reply_was_lost_starts_one_worker(
     aws: FakeAws, launcher: EcsLauncher
 ) -> None:
     with reply_lost(aws.ecs, "RunTask") as sent:
-        launcher.launch(item(), number=1, on_demand=False)
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
     assert len(sent) == 2
     assert len(aws.tasks.launches) == 1
 
 
 def test_the_same_number_starts_one_worker(aws: FakeAws, launcher: EcsLauncher) -> None:
     for _ in range(2):
-        launcher.launch(item(), number=1, on_demand=False)
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
     assert len(aws.tasks.launches) == 1
 
 
@@ -118,7 +120,7 @@ def test_every_number_and_every_work_is_a_launch_of_its_own(
     other = "5f9c1f0e-6a53-4a0e-9d57-3f0a6a1f0c11"
     for work in (item(), item(1), item(11), item(job_id=other)):
         for number in (1, 2, 11):
-            launcher.launch(work, number=number, on_demand=False)
+            launcher.launch(work, number=number, created_at=START, on_demand=False)
     tokens = {launch.request["clientToken"] for launch in aws.tasks.launches}
     assert len(tokens) == len(aws.tasks.launches) == 12
 
@@ -126,10 +128,28 @@ def test_every_number_and_every_work_is_a_launch_of_its_own(
 def test_a_number_that_was_used_otherwise_is_no_success(
     aws: FakeAws, launcher: EcsLauncher
 ) -> None:
-    launcher.launch(item(), number=1, on_demand=False)
+    launcher.launch(item(), number=1, created_at=START, on_demand=False)
     with pytest.raises(LaunchError, match="ConflictException"):
-        launcher.launch(item(), number=1, on_demand=True)
+        launcher.launch(item(), number=1, created_at=START, on_demand=True)
     assert len(aws.tasks.launches) == 1
+
+
+def test_a_job_that_comes_again_under_its_id_has_a_worker_of_its_own(
+    aws: FakeAws, launcher: EcsLauncher
+) -> None:
+    for created_at in (START, START + timedelta(microseconds=1)):
+        launcher.launch(item(), number=1, created_at=created_at, on_demand=False)
+    assert len(aws.tasks.launches) == 2
+
+
+def test_a_task_that_has_stopped_is_no_worker(aws: FakeAws, launcher: EcsLauncher) -> None:
+    """ECS answers a token that it has heard of with the old task, after its end, too."""
+    launcher.launch(item(), number=1, created_at=START, on_demand=False)
+    aws.tasks.stop_all()
+    with pytest.raises(LaunchError, match="has stopped"):
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
+    launcher.launch(item(), number=2, created_at=START, on_demand=False)
+    assert len(aws.tasks.launches) == 2
 
 
 # ── what the answers mean ──────────────────────────────────────────────────────────────────────
@@ -139,11 +159,31 @@ def test_no_machine_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher) -> No
     """Requirement S3.5: ECS answers 200 with `failures`."""
     aws.tasks.full_for = 1
     with pytest.raises(LaunchError, match=NO_CAPACITY) as caught:
-        launcher.launch(item(), number=1, on_demand=False)
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
     assert caught.value.retryable
     assert "\n" not in str(caught.value)
-    launcher.launch(item(), number=2, on_demand=False)
+    launcher.launch(item(), number=2, created_at=START, on_demand=False)
     assert len(aws.tasks.launches) == 1
+
+
+@pytest.mark.parametrize(
+    ("on_demand", "quota"),
+    [
+        (False, "Fargate Spot vCPU resource count"),
+        (True, "Fargate On-Demand vCPU resource count"),
+    ],
+)
+def test_a_used_up_quota_is_an_error_of_its_own(
+    aws: FakeAws, launcher: EcsLauncher, *, on_demand: bool, quota: str
+) -> None:
+    aws.tasks.at_quota_for = 1
+    with pytest.raises(LaunchQuotaError, match=quota) as caught:
+        launcher.launch(item(), number=1, created_at=START, on_demand=on_demand)
+    assert "waits in the queue" in str(caught.value)
+    aws.tasks.full_for = 1
+    with pytest.raises(LaunchError) as other:
+        launcher.launch(item(), number=2, created_at=START, on_demand=on_demand)
+    assert not isinstance(other.value, LaunchQuotaError)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +199,7 @@ def test_no_machine_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher) -> No
 def test_a_refusal_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher, code: str) -> None:
     """Requirement S3.5: `run_task` raises."""
     with refused(aws.ecs, "RunTask", code) as sent, pytest.raises(LaunchError) as caught:
-        launcher.launch(item(), number=1, on_demand=False)
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
     assert code in str(caught.value)
     assert "secret" not in str(caught.value)
     assert len(sent) == 1
@@ -172,18 +212,18 @@ def test_a_throttled_launch_is_retried_and_then_reported(
     aws: FakeAws, launcher: EcsLauncher, code: str, status: int
 ) -> None:
     with refused(aws.ecs, "RunTask", code, status=status, times=ATTEMPTS - 1):
-        launcher.launch(item(), number=1, on_demand=False)
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
     with (
         refused(aws.ecs, "RunTask", code, status=status) as sent,
         pytest.raises(LaunchError, match=code),
     ):
-        launcher.launch(item(), number=2, on_demand=False)
+        launcher.launch(item(), number=2, created_at=START, on_demand=False)
     assert len(sent) == ATTEMPTS
 
 
 def test_an_unreachable_service_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher) -> None:
     with reply_lost(aws.ecs, "RunTask", times=99), pytest.raises(LaunchError):
-        launcher.launch(item(), number=1, on_demand=False)
+        launcher.launch(item(), number=1, created_at=START, on_demand=False)
 
 
 # ── settings ───────────────────────────────────────────────────────────────────────────────────

@@ -39,10 +39,14 @@ CODES = {
     "ForbiddenError": "forbidden",
     "LimitError": "limit_reached",
     "LaunchError": "launch_failed",
+    "LaunchQuotaError": "launch_quota",
     "StorageBusyError": "storage_busy",
     "OutputCheckError": "output_not_checked",
 }
-RETRYABLE = {"StorageUnavailableError", "StorageBusyError", "LimitError", "LaunchError"}
+RETRYABLE = {
+    *("StorageUnavailableError", "StorageBusyError"),
+    *("LimitError", "LaunchError", "LaunchQuotaError"),
+}
 
 STATUSES = {
     "UnauthenticatedError": 401,

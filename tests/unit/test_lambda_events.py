@@ -294,7 +294,10 @@ def test_two_sweeps_at_the_same_time_start_one_worker(
             item = api_world.own.work.get_work(job_id)
             number = api_world.own.work.begin_launch(item)
             assert number is not None
-            api_world.own.launcher.launch(item, number=number, on_demand=False)
+            created_at = api_world.job(job_id).created_at
+            api_world.own.launcher.launch(
+                item, number=number, created_at=created_at, on_demand=False
+            )
         return False
 
     done: list[int] = []
@@ -402,6 +405,37 @@ def test_on_demand_after_repeated_failure(api_world: ApiWorld, clock: ManualCloc
         clock.advance(60)
         sweep(api_world)
     assert [launch.provider for launch in api_world.aws.tasks.launches] == ["FARGATE"]
+
+
+def test_at_the_quota_jobs_wait_and_pay_no_more(
+    api_world: ApiWorld, clock: ManualClock, handler_logs: HandlerLogs
+) -> None:
+    """There are Spot machines, so nobody is sent to those at the full price."""
+    tasks = api_world.aws.tasks
+    tasks.at_quota_for = 6
+    job_id = api_world.create_job(allow_on_demand=True).body["job_id"]
+    for _ in range(5):
+        clock.advance(60)
+        assert sweep(api_world) == {"queued": 1, "launch_failed": 1}
+    job = api_world.get(f"/jobs/{job_id}").body
+    assert job["status"] == "QUEUED"
+    assert "Fargate Spot vCPU resource count" in job["launch_error"]
+    messages = [line["message"] for line in handler_logs.lines]
+    assert messages.count("worker waits for quota") == 6
+    assert "worker not started" not in messages
+
+    # A lack of machines counts as before.
+    tasks.full_for = 3
+    for _ in range(4):
+        clock.advance(60)
+        sweep(api_world)
+    providers = [
+        strategy["capacityProvider"]
+        for request in tasks.requests
+        for strategy in request["capacityProviderStrategy"]
+    ]
+    assert providers == ["FARGATE_SPOT"] * 9 + ["FARGATE"]
+    assert api_world.get(f"/jobs/{job_id}").body["launch_error"] is None
 
 
 def test_a_sweep_is_counted(api_world: ApiWorld, capfd: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.api import Api, downloads
-from tests.fixtures.clock import ManualClock
+from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.local_api import open_local_api
 from tests.fixtures.race import race
@@ -213,11 +213,13 @@ def test_a_launch_wakes_once() -> None:
     woken: list[WorkItem] = []
     launcher = LocalLauncher(woken.append)
     for number in (1, 1, 2, 1):
-        launcher.launch(ITEM, number=number, on_demand=False)
+        launcher.launch(ITEM, number=number, created_at=START, on_demand=False)
     other = replace(ITEM, work_id="b", job_id="b")
-    launcher.launch(other, number=1, on_demand=True)
+    launcher.launch(other, number=1, created_at=START, on_demand=True)
+    # The job was deleted, and another one has its id.
+    launcher.launch(ITEM, number=1, created_at=START + timedelta(days=1), on_demand=False)
 
-    assert woken == [ITEM, ITEM, other]
+    assert woken == [ITEM, ITEM, other, ITEM]
 
 
 def test_a_launch_that_fails_may_be_tried_again() -> None:
@@ -230,9 +232,9 @@ def test_a_launch_that_fails_may_be_tried_again() -> None:
 
     launcher = LocalLauncher(fail_once)
     with pytest.raises(LaunchError):
-        launcher.launch(ITEM, number=1, on_demand=False)
+        launcher.launch(ITEM, number=1, created_at=START, on_demand=False)
     for _ in range(2):
-        launcher.launch(ITEM, number=1, on_demand=False)
+        launcher.launch(ITEM, number=1, created_at=START, on_demand=False)
 
     assert attempts == [ITEM, ITEM]
 
