@@ -36,8 +36,8 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
     ACTIVE,
-    MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
+    JobError,
     JobStatus,
     Progress,
     sources_of,
@@ -156,9 +156,7 @@ class DynamoJobStore:
         status: JobStatus,
         *,
         fence: int | None,
-        error_message: str | None = None,
-        error_code: str | None = None,
-        retry_after: datetime | None = None,
+        error: JobError | None = None,
     ) -> None:
         sources = sources_of(status)
         if fence is not None:
@@ -167,12 +165,7 @@ class DynamoJobStore:
         # Excludes a transition decided on a status that has changed since: a user's cancellation
         # and a worker's end can't overwrite each other.
         condition = f"#status IN ({', '.join(allowed)})"
-        set_, remove, values = _status_change(
-            status,
-            error_message=error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
-            error_code=error_code,
-            retry_after=None if retry_after is None else stamp(retry_after),
-        )
+        set_, remove, values = _status_change(status, error)
         values |= {":now": stamp(self._clock.now()), **allowed}
         if fence is not None:
             set_.append("#fence = :fence")
@@ -191,10 +184,10 @@ class DynamoJobStore:
 
 
 def _status_change(
-    status: JobStatus, **texts: str | None
+    status: JobStatus, error: JobError | None
 ) -> tuple[list[str], list[str], dict[str, Any]]:
-    """What to set and to remove, and the values; `:now` is the caller's. A text that is None goes:
-    what an earlier end left would be wrong beside the new one.
+    """What to set and to remove, and the values; `:now` is the caller's. What an earlier end left
+    goes: it would be wrong beside the new one.
     """
     set_ = ["#status = :status", "#updated_at = :now"]
     remove = []
@@ -207,7 +200,11 @@ def _status_change(
     else:
         set_.append("#completed_at = :now")
         remove.append("#active_user_id")
-    for name, text in texts.items():
+    told: dict[str, str | None] = dict.fromkeys(("error_message", "error_code", "retry_after"))
+    if error is not None:
+        told |= {"error_message": error.message, "error_code": error.code}
+        told["retry_after"] = stamp(error.retry_after) if error.retry_after else None
+    for name, text in told.items():
         if text is None:
             remove.append(f"#{name}")
         else:

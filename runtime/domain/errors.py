@@ -32,6 +32,7 @@
     ├── ModelsFailingError            no model answers: the job stops paying
     ├── QuotaUsedUpError              the account's quota of the day is used up
     ├── RecordsFailingError           record after record failed by its own fault
+    ├── WorkersLostError              worker after worker of a job has died
     └── ExportError                   the dataset could not be written; the batches are kept
 
 `code` is stable and machine readable; `retryable` says whether the same call may succeed later.
@@ -310,6 +311,12 @@ class RecordsFailingError(SeedwrightError):
     """Too many records failed in a row by their own fault: the rest would hardly do better."""
 
     code = "records_failing"
+
+
+class WorkersLostError(SeedwrightError):
+    """Worker after worker of a job died without getting anywhere."""
+
+    code = "workers_lost"
 
 
 class ExportError(SeedwrightError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
-from runtime.domain.jobs.job import Job, JobStatus, Progress
+from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.templates.template import Template, TemplateRef
@@ -190,9 +190,7 @@ class JobStore(Protocol):
         status: JobStatus,
         *,
         fence: int | None,
-        error_message: str | None = None,
-        error_code: str | None = None,
-        retry_after: datetime | None = None,
+        error: JobError | None = None,
     ) -> None:
         """Move along `job.TRANSITIONS`, stamping started_at or completed_at.
 

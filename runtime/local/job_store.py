@@ -9,8 +9,8 @@ from runtime.domain.errors import ConflictError, InputError, LeaseLostError, Not
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
     ENDED,
-    MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
+    JobError,
     JobStatus,
     Progress,
     may_become,
@@ -130,9 +130,7 @@ class SqliteJobStore:
         status: JobStatus,
         *,
         fence: int | None,
-        error_message: str | None = None,
-        error_code: str | None = None,
-        retry_after: datetime | None = None,
+        error: JobError | None = None,
     ) -> None:
         with self._database.write() as connection:
             row = _status_and_fence(connection, job_id)
@@ -148,9 +146,9 @@ class SqliteJobStore:
                     "now": self._now(),
                     "runs": status is JobStatus.RUNNING,
                     "ended": status in ENDED,
-                    "message": error_message and error_message[:MAX_ERROR_MESSAGE_CHARACTERS],
-                    "code": error_code,
-                    "retry_after": retry_after and retry_after.isoformat(),
+                    "message": error and error.message,
+                    "code": error and error.code,
+                    "retry_after": error and error.retry_after and error.retry_after.isoformat(),
                     "job_id": job_id,
                 },
             )

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Final
 
 from runtime.contract.log_lines import JOB_GIVEN_UP
-from runtime.domain.errors import ConflictError, NotFoundError
-from runtime.domain.jobs.job import ENDED, Job, JobStatus
+from runtime.domain.errors import ConflictError, NotFoundError, WorkersLostError
+from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus
 from runtime.domain.ports import Lease
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.launching import start_worker
@@ -103,12 +103,17 @@ def _is_hopeless(ports: ApiPorts, item: WorkItem, job: Job) -> bool:
 
 def _give_up(ports: ApiPorts, job: Job) -> None:
     times = ports.settings.max_losses
-    message = (
+    error = WorkersLostError(
         f"the worker died {times} times in a row without saving a record: out of memory, perhaps."
         " Use smaller seeds or prompts, and resume the job to try again"
     )
     logger.error(JOB_GIVEN_UP, extra={"job_id": job.job_id, "losses": times})
     try:
-        ports.jobs.set_status(job.job_id, JobStatus.FAILED, fence=None, error_message=message)
+        ports.jobs.set_status(
+            job.job_id,
+            JobStatus.FAILED,
+            fence=None,
+            error=JobError(message=str(error), code=error.code),
+        )
     except ConflictError:
         logger.info("job has ended by itself", extra={"job_id": job.job_id})

@@ -9,7 +9,7 @@ from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ModelsFailingError, QuotaUsedUpError, SeedwrightError
-from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.job import JobError, JobStatus
 from runtime.domain.ports import Claim
 from runtime.worker.status_writer import Jobs
 
@@ -31,9 +31,7 @@ class Ending:
     """The status that a job gets, and what its user reads. QUEUED hands the work back."""
 
     status: JobStatus
-    message: str = ""
-    error_code: str | None = None
-    retry_after: datetime | None = None
+    error: JobError | None = None
 
     @property
     def code(self) -> ExitCode:
@@ -41,13 +39,21 @@ class Ending:
         return _CODES[self.status]
 
 
-def failed(error: SeedwrightError, *, now: datetime, message: str | None = None) -> Ending:
-    """The job has failed for this reason; `message` says more than the error where it is given."""
+def ended_by(
+    error: SeedwrightError,
+    *,
+    now: datetime,
+    status: JobStatus = JobStatus.FAILED,
+    message: str | None = None,
+) -> Ending:
+    """The job has ended for this reason; `message` says more than the error where it is given."""
     return Ending(
-        status=JobStatus.FAILED,
-        message=str(error) if message is None else message,
-        error_code=error.code,
-        retry_after=_retry_after(error, now),
+        status=status,
+        error=JobError(
+            message=str(error) if message is None else message,
+            code=error.code,
+            retry_after=_retry_after(error, now),
+        ),
     )
 
 
@@ -63,19 +69,14 @@ def _retry_after(error: SeedwrightError, now: datetime) -> datetime | None:
 
 def write_ending(jobs: Jobs, claim: Claim, ending: Ending) -> None:
     """Write how the job ended, and free the claim. Raises what `Jobs` does."""
-    match ending.status:
-        case JobStatus.COMPLETED:
+    match ending:
+        case Ending(status=JobStatus.COMPLETED):
             jobs.mark_job_complete(claim)
-        case JobStatus.CANCELLED:
+        case Ending(status=JobStatus.CANCELLED):
             jobs.acknowledge_cancel(claim)
-        case JobStatus.BUDGET_EXCEEDED:
-            jobs.mark_job_budget_exceeded(claim, ending.message, error_code=ending.error_code)
-        case JobStatus.QUEUED:
-            jobs.mark_job_interrupted(claim)
+        case Ending(status=JobStatus.BUDGET_EXCEEDED, error=JobError() as error):
+            jobs.mark_job_budget_exceeded(claim, error)
+        case Ending(status=JobStatus.FAILED, error=JobError() as error):
+            jobs.mark_job_failed(claim, error)
         case _:
-            jobs.mark_job_failed(
-                claim,
-                ending.message,
-                error_code=ending.error_code,
-                retry_after=ending.retry_after,
-            )
+            jobs.mark_job_interrupted(claim)

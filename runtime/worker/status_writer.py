@@ -2,11 +2,10 @@
 
 import logging
 from contextlib import suppress
-from datetime import datetime
 
 from runtime.contract.log_lines import JOB_ENDED
 from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
-from runtime.domain.jobs.job import ENDED, MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
+from runtime.domain.jobs.job import ENDED, JobError, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
 from runtime.logs import event
 from runtime.worker.crash_points import CrashPoint, pass_through
@@ -58,22 +57,13 @@ class Jobs:
         """Every record is generated or listed as failed, and the export exists."""
         self._end(claim, JobStatus.COMPLETED)
 
-    def mark_job_failed(
-        self,
-        claim: Claim,
-        message: str,
-        *,
-        error_code: str | None = None,
-        retry_after: datetime | None = None,
-    ) -> None:
-        """The job stopped; `message` is cut to 1000 characters and shown to the user."""
-        self._end(claim, JobStatus.FAILED, message, error_code=error_code, retry_after=retry_after)
+    def mark_job_failed(self, claim: Claim, error: JobError) -> None:
+        """The job stopped, and its user reads why."""
+        self._end(claim, JobStatus.FAILED, error)
 
-    def mark_job_budget_exceeded(
-        self, claim: Claim, message: str, *, error_code: str | None = None
-    ) -> None:
+    def mark_job_budget_exceeded(self, claim: Claim, error: JobError) -> None:
         """The budget is used up; what was generated is kept and exported."""
-        self._end(claim, JobStatus.BUDGET_EXCEEDED, message, error_code=error_code)
+        self._end(claim, JobStatus.BUDGET_EXCEEDED, error)
 
     def mark_job_interrupted(self, claim: Claim) -> None:
         """Hand unfinished work back, so that any worker may claim it at once. A failure is logged
@@ -104,25 +94,10 @@ class Jobs:
         """The job is CANCELLED already; end its work item."""
         self.finish_item(claim, JobStatus.CANCELLED)
 
-    def _end(
-        self,
-        claim: Claim,
-        status: JobStatus,
-        message: str | None = None,
-        *,
-        error_code: str | None = None,
-        retry_after: datetime | None = None,
-    ) -> None:
+    def _end(self, claim: Claim, status: JobStatus, error: JobError | None = None) -> None:
         self._publish_again(claim)
         try:
-            self._store.set_status(
-                claim.job_id,
-                status,
-                fence=claim.fence,
-                error_message=message and message[:MAX_ERROR_MESSAGE_CHARACTERS],
-                error_code=error_code,
-                retry_after=retry_after,
-            )
+            self._store.set_status(claim.job_id, status, fence=claim.fence, error=error)
         except ConflictError:
             # Somebody ended the job before, by cancelling it: that stands.
             status = self._store.get_job(claim.job_id).status

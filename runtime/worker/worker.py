@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.contract.keys import FAILURE_PARTS, RETRIES
@@ -43,7 +43,7 @@ from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
-from runtime.worker.ending import Ending, failed, write_ending
+from runtime.worker.ending import Ending, ended_by, write_ending
 from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
@@ -197,12 +197,12 @@ class Worker:
             if self._control.reason is StopReason.SHUTDOWN:
                 # The machine goes; a store that is down now is the next worker's to ask.
                 return Ending(status=JobStatus.QUEUED)
-            return self._failed(error)
+            return self._ended_by(error)
         except SeedwrightError as error:
-            return self._failed(error)
+            return self._ended_by(error)
         except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
             _log.exception("job failed by a defect")
-            return self._failed(SeedwrightError(f"internal error: {type(error).__name__}"))
+            return self._ended_by(SeedwrightError(f"internal error: {type(error).__name__}"))
 
     def _generate_and_export(self, job: Job, claim: Claim) -> Ending:
         try:
@@ -216,11 +216,11 @@ class Worker:
         if reason is StopReason.SHUTDOWN:
             return Ending(status=JobStatus.QUEUED)
         if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
-            return self._failed(
+            return self._ended_by(
                 ModelsFailingError("every record failed by the service: run the job again later")
             )
         if progress.records_generated == 0:
-            return self._failed(RecordsFailingError("every record failed: see failures.jsonl"))
+            return self._ended_by(RecordsFailingError("every record failed: see failures.jsonl"))
         return Ending(status=JobStatus.COMPLETED)
 
     def _over_budget(self, job: Job, error: BudgetExceededError) -> Ending:
@@ -228,11 +228,11 @@ class Worker:
         try:
             self._export(job, expected=None)
         except ExportError as export_error:
-            return self._failed(export_error, message=f"{error}; {export_error}")
-        return Ending(status=JobStatus.BUDGET_EXCEEDED, message=str(error), error_code=error.code)
+            return self._ended_by(export_error, message=f"{error}; {export_error}")
+        return self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
 
-    def _failed(self, error: SeedwrightError, *, message: str | None = None) -> Ending:
-        return failed(error, now=self._ports.clock.now(), message=message)
+    def _ended_by(self, error: SeedwrightError, **more: Any) -> Ending:
+        return ended_by(error, now=self._ports.clock.now(), **more)
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self._crash_point("before_export")

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
-from runtime.domain.jobs.job import ACTIVE, ENDED, JobStatus, Progress, may_become
+from runtime.domain.jobs.job import ACTIVE, ENDED, JobError, JobStatus, Progress, may_become
 from runtime.domain.jobs.step_totals import StepTotals
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
@@ -87,9 +87,9 @@ def test_why_a_job_ended_goes_with_its_next_status(
         "a",
         JobStatus.FAILED,
         fence=1,
-        error_message="the quota of the day is used up",
-        error_code="daily_quota",
-        retry_after=later,
+        error=JobError(
+            message="the quota of the day is used up", code="daily_quota", retry_after=later
+        ),
     )
     job = ports.jobs.get_job("a")
     assert (job.error_code, job.retry_after) == ("daily_quota", later)
@@ -228,7 +228,9 @@ def test_times_are_stamped(ports: Storage, clock: ManualClock) -> None:
 
 def test_leaving_failed_clears_the_error_message(ports: Storage, clock: ManualClock) -> None:
     start(ports, clock)
-    ports.jobs.set_status("a", JobStatus.FAILED, fence=1, error_message="no such seed file")
+    ports.jobs.set_status(
+        "a", JobStatus.FAILED, fence=1, error=JobError(message="no such seed file")
+    )
     assert ports.jobs.get_job("a").error_message == "no such seed file"
     ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
     assert ports.jobs.get_job("a").error_message is None
@@ -284,7 +286,7 @@ def test_an_interrupted_worker_brings_no_ended_job_back(
     start(ports, clock)
     if end is JobStatus.DELETING:
         ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
-    ports.jobs.set_status("a", end, fence=None, error_message="as the user wished")
+    ports.jobs.set_status("a", end, fence=None, error=JobError(message="as the user wished"))
     ended = ports.jobs.get_job("a")
     clock.advance(1)
     for fence in (1, 2):

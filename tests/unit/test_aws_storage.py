@@ -22,7 +22,7 @@ from runtime.domain.errors import (
     StorageUnavailableError,
     TemplateError,
 )
-from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobStatus, Progress
+from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobError, JobStatus, Progress
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold
 from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.aws import FakeAws, read_item
@@ -363,5 +363,5 @@ def test_a_template_too_large_for_an_item_is_refused(ports: Storage) -> None:
 
 def test_a_long_error_message_is_cut(ports: Storage, clock: ManualClock) -> None:
     running(ports, clock)
-    ports.jobs.set_status("a", JobStatus.FAILED, fence=1, error_message="x" * 5_000)
+    ports.jobs.set_status("a", JobStatus.FAILED, fence=1, error=JobError(message="x" * 5_000))
     assert ports.jobs.get_job("a").error_message == "x" * MAX_ERROR_MESSAGE_CHARACTERS

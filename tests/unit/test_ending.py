@@ -12,8 +12,8 @@ from runtime.domain.errors import (
     SeedError,
     SeedwrightError,
 )
-from runtime.domain.jobs.job import JobStatus
-from runtime.worker.ending import Ending, failed
+from runtime.domain.jobs.job import JobError, JobStatus
+from runtime.worker.ending import Ending, ended_by
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ NOW = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
 
 
 def test_a_failure_keeps_its_reason() -> None:
-    ending = failed(SeedError("no seeds"), now=NOW)
+    ending = ended_by(SeedError("no seeds"), now=NOW)
     assert ending == Ending(
-        status=JobStatus.FAILED, message="no seeds", error_code=SeedError.code, retry_after=None
+        status=JobStatus.FAILED, error=JobError(message="no seeds", code=SeedError.code)
     )
     assert ending.code is ExitCode.JOB_FAILED
 
@@ -51,6 +51,6 @@ def test_a_failure_keeps_its_reason() -> None:
 )
 def test_b4_what_time_mends_says_when(error: SeedwrightError, again: datetime | None) -> None:
     """Never exit 75, which would start another worker at once."""
-    ending = failed(error, now=NOW)
-    assert (ending.retry_after, ending.error_code) == (again, error.code)
+    ending = ended_by(error, now=NOW)
+    assert ending.error == JobError(message=str(error), code=error.code, retry_after=again)
     assert ending.code is ExitCode.JOB_FAILED

@@ -30,6 +30,7 @@ CODES = {
     "CorruptCheckpointError": "corrupt_checkpoint",
     "JobFailedError": "job_failed",
     "ModelsFailingError": "models_failing",
+    "WorkersLostError": "workers_lost",
     "QuotaUsedUpError": "quota_used_up",
     "RecordsFailingError": "records_failing",
     "ExportError": "export_failed",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import pytest
 
@@ -12,7 +11,7 @@ from runtime.domain.errors import (
     SeedwrightError,
     StorageUnavailableError,
 )
-from runtime.domain.jobs.job import JobStatus, Progress
+from runtime.domain.jobs.job import JobError, JobStatus, Progress
 from runtime.domain.ports import Claim
 from runtime.service.requeue import queue_again
 from runtime.worker.status_writer import Jobs
@@ -57,10 +56,11 @@ class World:
         self.jobs.mark_job_running(other)
 
 
+WHY = JobError(message="why")
 ENDS: list[tuple[JobStatus, Callable[[Jobs, Claim], None]]] = [
     (JobStatus.COMPLETED, Jobs.mark_job_complete),
-    (JobStatus.FAILED, lambda jobs, claim: jobs.mark_job_failed(claim, "why")),
-    (JobStatus.BUDGET_EXCEEDED, lambda jobs, claim: jobs.mark_job_budget_exceeded(claim, "why")),
+    (JobStatus.FAILED, lambda jobs, claim: jobs.mark_job_failed(claim, WHY)),
+    (JobStatus.BUDGET_EXCEEDED, lambda jobs, claim: jobs.mark_job_budget_exceeded(claim, WHY)),
 ]
 ends = pytest.mark.parametrize(("status", "end"), ENDS, ids=[str(status) for status, _ in ENDS])
 
@@ -131,7 +131,7 @@ def test_a_job_table_that_fails_is_told_to_the_caller(
 )
 @pytest.mark.parametrize("length", [1000, 1001, 100_000])
 def test_a_message_is_cut_to_1000_characters(
-    write: Callable[[Jobs, Claim, str], None], length: int
+    write: Callable[[Jobs, Claim, JobError], None], length: int
 ) -> None:
     """S7.9."""
     world = World()
@@ -144,21 +144,13 @@ def test_a_message_is_cut_to_1000_characters(
             status: JobStatus,
             *,
             fence: int | None,
-            error_message: str | None = None,
-            error_code: str | None = None,
-            retry_after: datetime | None = None,
+            error: JobError | None = None,
         ) -> None:
-            seen.append(error_message)
-            world.store.set_status(
-                job_id,
-                status,
-                fence=fence,
-                error_message=error_message,
-                error_code=error_code,
-                retry_after=retry_after,
-            )
+            seen.append(None if error is None else error.message)
+            world.store.set_status(job_id, status, fence=fence, error=error)
 
-    write(Jobs(Recorder(world.queue, ManualClock()), world.queue), world.claim, "é" * length)
+    error = JobError(message="é" * length)
+    write(Jobs(Recorder(world.queue, ManualClock()), world.queue), world.claim, error)
     assert seen == ["é" * 1000]
 
 

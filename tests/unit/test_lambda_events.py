@@ -468,6 +468,7 @@ def test_poison_ends_its_job(api_world: ApiWorld) -> None:
     job = api_world.get(f"/jobs/{job_id}").body
     assert job["status"] == "FAILED"
     assert "died 5 times in a row" in job["error_message"]
+    assert job["error_code"] == "workers_lost"
     assert len(launched(api_world)) == 5
     assert sweep(api_world) == {}
 

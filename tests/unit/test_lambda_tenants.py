@@ -20,7 +20,7 @@ from runtime.contract import keys
 from runtime.contract.functions import Route
 from runtime.contract.routes import ROUTES
 from runtime.contract.tables import TABLES
-from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.job import JobError, JobStatus
 from runtime.lambdas.cursor import MAX_LIMIT
 from runtime.lambdas.http import NoBody
 from runtime.lambdas.router import endpoint_of
@@ -103,7 +103,7 @@ def alices(world: ApiWorld, status: JobStatus) -> Belongings:
         assert claim is not None
         world.own.jobs.set_status(job_id, JobStatus.RUNNING, fence=claim.fence)
         world.own.jobs.set_status(
-            job_id, status, fence=claim.fence, error_message=f"failed at {MARK}"
+            job_id, status, fence=claim.fence, error=JobError(message=f"failed at {MARK}")
         )
         world.own.queue.finish(claim, status)
     for key in (keys.export_key(job_id, "jsonl"), keys.batch_key(job_id, 1)):

@@ -18,7 +18,7 @@ from runtime.domain.errors import (
     StorageError,
     StorageFullError,
 )
-from runtime.domain.jobs.job import Job, JobStatus, Progress
+from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress
 from runtime.domain.ports import Hold
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock
@@ -121,7 +121,7 @@ def test_stamps_of_a_jobs_life(storage: LocalStorage, clock: ManualClock) -> Non
     assert started == clock.now()
     clock.advance(10)
     storage.jobs.set_status("job", JobStatus.RUNNING, fence=2)
-    storage.jobs.set_status("job", JobStatus.FAILED, fence=2, error_message="x" * 1001)
+    storage.jobs.set_status("job", JobStatus.FAILED, fence=2, error=JobError(message="x" * 1001))
     failed = storage.jobs.get_job("job")
     assert failed.completed_at == failed.updated_at == clock.now()
     assert (failed.started_at, failed.error_message) == (started, "x" * 1000)

@@ -16,7 +16,7 @@ import pytest
 from runtime.cli.figures import count_lines
 from runtime.cli.main import run
 from runtime.datasets.job import LOCAL_USER
-from runtime.domain.jobs.job import JobStatus, Progress
+from runtime.domain.jobs.job import JobError, JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
 from tests.fixtures.api import Api
 from tests.fixtures.api_world import ApiWorld
@@ -228,9 +228,9 @@ def test_the_api_says_why_a_job_ended_and_when_to_go_on(
         job_id,
         JobStatus.FAILED,
         fence=api_world.own.work.get_work(job_id).fence,
-        error_message="the quota of the day is used up",
-        error_code="daily_quota",
-        retry_after=later,
+        error=JobError(
+            message="the quota of the day is used up", code="daily_quota", retry_after=later
+        ),
     )
     view = api_world.get(f"/jobs/{job_id}").body
     dashboard = api_world.get(f"/dashboard/jobs/{job_id}").body

@@ -81,6 +81,21 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JobError:
+    """Why a job ended before its time: `message` for people, cut where it is too long to be stored,
+    `code` of a class in `domain.errors`. `retry_after` is when it makes sense to go on, at the
+    earliest; None: nobody knows, or at once.
+    """
+
+    message: str
+    code: str | None = None
+    retry_after: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", self.message[:MAX_ERROR_MESSAGE_CHARACTERS])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One request for a dataset, as stored.
 
