@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from runtime.domain.errors import ConfigurationError, OutputCheckError, OutputError
+from runtime.domain.jobs.record import clean_text
 from runtime.domain.templates.output_schema import is_plain
 from runtime.domain.templates.provider_schema import Places
 from runtime.engine.answers import Answer, answer_of_data, answer_of_text, candidates
@@ -80,11 +81,11 @@ class OutputReader:
         return self._fitting(values, self._check, cut=cut)
 
     def to_be_checked(self, text: str) -> list[object]:
-        """The values of a reply that `read` would ask the render child about."""
+        """The values that reading a reply, as the model gave it, asks the render child about."""
         if not self.needs_child:
             return []
         try:
-            values = candidates(self.answer(self.answer(text).text).text)
+            values = candidates(self.answer(self.answer(clean_text(text)).text).text)
         except OutputError:
             return []  # refused as it is
         if len(values) > MAX_CHECKED:

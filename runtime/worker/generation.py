@@ -24,7 +24,7 @@ from runtime.domain.errors import (
     RenderError,
     SeedwrightError,
 )
-from runtime.domain.jobs.record import Failure, Record, clean_text
+from runtime.domain.jobs.record import Failure, Record
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import RULES, is_service_failure
 from runtime.domain.money.amounts import exact_usd
@@ -256,7 +256,7 @@ class Generation:
         self._arrived += self._run.pool.wait(0.0 if self._arrived else timeout)
         arrived = bool(self._arrived)
         self._run.checks.ask_ahead(
-            (step.step.id, step.reader, clean_text(each.result.text))
+            (step.step.id, step.reader, each.result.text)
             for each in self._arrived
             if isinstance(each.result, ModelReply)
             for step in [self._in_flight[each.call].step]
