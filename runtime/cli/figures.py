@@ -8,6 +8,7 @@ from runtime.cli.output import plain, print_line, print_table
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.step_totals import StepTotals, sum_of
 from runtime.domain.money.amounts import usd
+from runtime.domain.wording import counted
 
 
 def print_figures(progress: Progress) -> None:
@@ -24,16 +25,18 @@ def count_lines(progress: Progress) -> list[str]:
     if progress.failures_by_kind:
         lines.append(_failures(progress))
     if total.cut:
-        lines.append(f"cut at max_tokens: {_of(total.cut, 'reply', 'replies')}")
+        lines.append(f"cut at max_tokens: {counted(total.cut, 'reply', 'replies')}")
     if total.repaired:
-        lines.append(f"repaired: {_of(total.repaired, 'reply', 'replies')} asked for again")
+        lines.append(f"repaired: {counted(total.repaired, 'reply', 'replies')} asked for again")
     if total.refused:
-        lines.append(f"refused: {_of(total.refused, 'reply', 'replies')} without a usable answer")
+        lines.append(
+            f"refused: {counted(total.refused, 'reply', 'replies')} without a usable answer"
+        )
     if total.retried:
-        lines.append(f"retried: {_of(total.retried, 'call')} after failures of the service")
+        lines.append(f"retried: {counted(total.retried, 'call')} after failures of the service")
     if total.presumed:
         lines.append(
-            f"presumed: {_of(total.presumed, 'call')} that may have been billed,"
+            f"presumed: {counted(total.presumed, 'call')} that may have been billed,"
             f" counted with {usd(total.presumed_nano)}"
         )
     return lines
@@ -47,10 +50,6 @@ def _failures(progress: Progress) -> str:
         return f"failures: {listed}"
     own = progress.failed_records - progress.service_failures
     return f"failures: {listed} ({own} of their own, {progress.service_failures} of the service)"
-
-
-def _of(count: int, one: str, many: str | None = None) -> str:
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 _COLUMNS = ("step", "model", "calls", "tokens_in", "tokens_out", "cost")

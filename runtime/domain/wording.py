@@ -1,9 +1,9 @@
 """Small words of messages: one thing or several, and sentences that follow each other."""
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """`1 seed`, `2 seeds`; with `things` for words that don't only get an s."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def sentence(text: object) -> str:

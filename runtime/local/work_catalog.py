@@ -73,12 +73,7 @@ class SqliteWorkCatalog:
                 "UPDATE work SET status = ? WHERE work_id = ? AND status = ?",
                 (status, work_id, JobStatus.QUEUED),
             )
-            if changed.rowcount:
-                return True
-            found = connection.execute("SELECT 1 FROM work WHERE work_id = ?", (work_id,))
-            if found.fetchone() is None:
-                raise NotFoundError(f"no work item {work_id}")
-        return False
+            return _has_changed(connection, changed, work_id)
 
     def begin_deletion(self, work_id: str) -> bool:
         with self._database.write() as connection:
@@ -86,12 +81,7 @@ class SqliteWorkCatalog:
                 "UPDATE work SET status = ? WHERE work_id = ? AND status <> ?",
                 (JobStatus.DELETING, work_id, JobStatus.RUNNING),
             )
-            if changed.rowcount:
-                return True
-            found = connection.execute("SELECT 1 FROM work WHERE work_id = ?", (work_id,))
-            if found.fetchone() is None:
-                raise NotFoundError(f"no work item {work_id}")
-        return False
+            return _has_changed(connection, changed, work_id)
 
     def _now(self) -> str:
         return self._clock.now().isoformat()
@@ -116,3 +106,13 @@ def _item_of(row: sqlite3.Row) -> WorkItem:
         shard=row["shard"],
         quota_refusals=row["quota_refusals"],
     )
+
+
+def _has_changed(connection: sqlite3.Connection, changed: sqlite3.Cursor, work_id: str) -> bool:
+    """Whether an update met its condition. Raises `NotFoundError` where there is no such item."""
+    if changed.rowcount:
+        return True
+    found = connection.execute("SELECT 1 FROM work WHERE work_id = ?", (work_id,))
+    if found.fetchone() is None:
+        raise NotFoundError(f"no work item {work_id}")
+    return False
