@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.fixtures.aws_api",
     "tests.fixtures.worker_world",
     "tests.fixtures.api_world",
+    "tests.fixtures.fake_api",
 ]
 
 

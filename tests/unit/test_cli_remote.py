@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -19,24 +18,9 @@ from runtime.client.connection import state_folder
 from runtime.client.transfer import size_text
 from runtime.domain.templates.document import complete_document
 from runtime.inputs.templates import read_template
-from tests.fixtures.command import environment, start, write_inputs
+from tests.fixtures.command import environment, start
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
-from tests.fixtures.scripted_server import Request, Script, refusal, scripted_server
-
-
-@pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(watching, "FIRST_INTERVAL_SECONDS", 0.001)
-    with scripted_server() as server:
-        monkeypatch.setenv("SEEDWRIGHT_API_URL", server.url)
-        monkeypatch.setenv("SEEDWRIGHT_TOKEN", "token")
-        yield FakeApi(server)
-
+from tests.fixtures.scripted_server import Request, Script, refusal
 
 SUBMIT = ["submit", "template.yaml", "--seeds", "seeds.jsonl", "-n", "4"]
 

@@ -1,32 +1,16 @@
 """A server that answers what would make a client write to other places than its user named."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.cli.main import run
-from runtime.client import http as client_module
 from runtime.client.api_client import Client
 from runtime.domain.errors import ConfigurationError, InputError
-from tests.fixtures.command import write_inputs
 from tests.fixtures.fake_api import JOB, FakeApi
 from tests.fixtures.hostile_api import DOWNLOAD, file, page
-from tests.fixtures.scripted_server import Script, scripted_server
-
-
-@pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "FIRST_PAUSE_SECONDS", 0.001)
-    with scripted_server() as server:
-        monkeypatch.setenv("SEEDWRIGHT_API_URL", server.url)
-        monkeypatch.setenv("SEEDWRIGHT_TOKEN", "token")
-        yield FakeApi(server)
+from tests.fixtures.scripted_server import Script
 
 
 def everything(folder: Path) -> set[str]:

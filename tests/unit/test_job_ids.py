@@ -1,50 +1,37 @@
 """Jobs named by the beginning of their id, and what lists and messages say to people."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import seedwright
 from runtime.cli.main import run
-from runtime.client import http as client_module
-from runtime.client import watching
 from runtime.client.api_client import Client
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.wording import counted, sentence
-from tests.fixtures.command import write_inputs
 from tests.fixtures.fake_api import JOB, TEMPLATE, FakeApi, job_document
 from tests.fixtures.hostile_api import DOWNLOAD, file, page
-from tests.fixtures.scripted_server import Script, scripted_server
+from tests.fixtures.scripted_server import Script
 
 OTHER = f"{JOB[:6]}ff{JOB[8:]}"
 START = JOB[:8]
 
 
 @pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(watching, "FIRST_INTERVAL_SECONDS", 0.001)
-    with scripted_server() as server:
-        monkeypatch.setenv("SEEDWRIGHT_API_URL", server.url)
-        monkeypatch.setenv("SEEDWRIGHT_TOKEN", "token")
-        found = FakeApi(server)
-        jobs = [job_document("COMPLETED", 4), job_document("COMPLETED", 4, job_id=OTHER)]
-        found.usual |= {
-            "GET /jobs": Script(body={"jobs": jobs, "next_cursor": None}),
-            f"GET /dashboard/jobs/{JOB}": Script(
-                body={"seconds_left": None, "cost_by_model": {}, "failures_by_kind": {}}
-            ),
-            f"DELETE /jobs/{JOB}": Script(body=jobs[0]),
-            f"POST /jobs/{JOB}/resume": Script(body=jobs[0]),
-            DOWNLOAD: Script(body=page([file(found)])),
-            "GET /objects/0": Script(body=b"{}\n"),
-        }
-        yield found
+def api(api: FakeApi) -> FakeApi:
+    """With two jobs whose ids begin alike."""
+    jobs = [job_document("COMPLETED", 4), job_document("COMPLETED", 4, job_id=OTHER)]
+    api.usual |= {
+        "GET /jobs": Script(body={"jobs": jobs, "next_cursor": None}),
+        f"GET /dashboard/jobs/{JOB}": Script(
+            body={"seconds_left": None, "cost_by_model": {}, "failures_by_kind": {}}
+        ),
+        f"DELETE /jobs/{JOB}": Script(body=jobs[0]),
+        f"POST /jobs/{JOB}/resume": Script(body=jobs[0]),
+        DOWNLOAD: Script(body=page([file(api)])),
+        "GET /objects/0": Script(body=b"{}\n"),
+    }
+    return api
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "cancel", "resume", "delete", "download"])

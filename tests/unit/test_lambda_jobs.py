@@ -210,20 +210,21 @@ def test_the_same_key_and_body_give_the_same_job(api_world: ApiWorld) -> None:
     assert len(api_world.aws.tasks.launches) == 1
 
 
-def test_a_request_of_an_older_program_is_known_again() -> None:
-    """Options that came later don't change what was asked for without them. The hash is what
-    the program of November 2026 stored.
-    """
+def hash_of(**more: object) -> str:
+    """Of a request for a job, with `more` fields than it needs."""
     body = {
         "template_id": "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11",
         "seed_data_path": "seed-data/ada/a.jsonl",
         "num_records": 10,
         "budget_limit": "5",
     }
+    return create_job._hash(create_job.NewJob.model_validate_json(orjson.dumps(body | more)))
 
-    def hash_of(**more: object) -> str:
-        return create_job._hash(create_job.NewJob.model_validate_json(orjson.dumps(body | more)))
 
+def test_a_request_of_an_older_program_is_known_again() -> None:
+    """Options that came later don't change what was asked for without them. The hash is what
+    the program of November 2026 stored.
+    """
     then = "597d2f89abc82dbd392cf1b02d7874099d8bb931a6218f287077f02962582785"
     assert hash_of() == hash_of(name=None) == hash_of(random_seed=None) == then
     assert len({then, hash_of(name="a"), hash_of(random_seed=0), hash_of(random_seed=1)}) == 4
@@ -231,16 +232,6 @@ def test_a_request_of_an_older_program_is_known_again() -> None:
 
 def test_the_strategy_of_before_is_the_same_named_or_not() -> None:
     """Programs of before named it in every request, and drew at random without it."""
-    body = {
-        "template_id": "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11",
-        "seed_data_path": "seed-data/ada/a.jsonl",
-        "num_records": 10,
-        "budget_limit": "5",
-    }
-
-    def hash_of(**more: object) -> str:
-        return create_job._hash(create_job.NewJob.model_validate_json(orjson.dumps(body | more)))
-
     named = {each: hash_of(seed_strategy=each) for each in SeedStrategy}
     assert named.pop(SeedStrategy.RANDOM) == hash_of()
     assert len({hash_of(), *named.values()}) == len(SeedStrategy)

@@ -11,28 +11,12 @@ import pytest
 
 from runtime.cli.main import run
 from runtime.cli.report import show_records
-from runtime.client import http as client_module
 from runtime.domain.plain_text import plain_line, plain_lines
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.command import write_inputs
 from tests.fixtures.fake_api import JOB, TEMPLATE, FakeApi
 from tests.fixtures.hostile_api import HOSTILE, be_hostile
 from tests.fixtures.local_api import TOKEN, served_api
-from tests.fixtures.scripted_server import refusal, scripted_server
-
-
-@pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(client_module, "FIRST_PAUSE_SECONDS", 0.001)
-    with scripted_server() as server:
-        monkeypatch.setenv("SEEDWRIGHT_API_URL", server.url)
-        monkeypatch.setenv("SEEDWRIGHT_TOKEN", "token")
-        yield FakeApi(server)
-
+from tests.fixtures.scripted_server import refusal
 
 COMMANDS: Final = (
     ["jobs"],
