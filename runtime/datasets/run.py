@@ -183,6 +183,7 @@ class _Run:
 
     def _work(self, job: Job, observer: Observer, stop: StopRequest) -> None:
         self._observer = observer
+        self._meter.show(job.progress)
         observer.started(self._meter)
         try:
             stop.connect(self._worker.request_shutdown)

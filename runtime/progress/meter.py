@@ -9,6 +9,7 @@ from typing import Final
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import Progress
 from runtime.domain.money.amounts import usd, usd_decimal
+from runtime.domain.wording import counted
 
 SEPARATOR: Final = " · "
 
@@ -62,6 +63,10 @@ class Meter:
         self.last = Progress()
         self.activity: Activity | None = None
         """What goes on now; None before and after the run."""
+
+    def show(self, progress: Progress) -> None:
+        """What an earlier run left behind: shown until this one has found it again."""
+        self.last = progress
 
     def update(self, progress: Progress) -> None:
         """Take the newest counters."""
@@ -143,10 +148,9 @@ class Meter:
             until = f", next call in {math.ceil(wait)} s" if wait else ""
             shown.append(f"{activity.reason}{until}")
         if activity.in_flight:
-            calls = "call" if activity.in_flight == 1 else "calls"
             quiet = now - (now if activity.last_reply is None else activity.last_reply)
             since = f", no answer for {duration(quiet)}" if quiet >= _QUIET_SECONDS else ""
-            shown.append(f"{activity.in_flight} {calls} in flight{since}")
+            shown.append(f"{counted(activity.in_flight, 'call')} in flight{since}")
         if self.expected_nano and self.done < self._goal.records:
             shown.append(f"expected {usd(self.expected_nano)}")
         return tuple(shown)

@@ -141,7 +141,7 @@ def test_a_stop_keeps_what_is_paid_for_and_the_next_run_goes_on(
     assert outcome.status is JobStatus.QUEUED
     listener = Listener()
     assert run(tmp_path, listener).status is JobStatus.COMPLETED
-    assert listener.heard[:2] == ["started at 0", f"{outcome.saved}"]
+    assert listener.heard[:2] == [f"started at {outcome.saved}", f"{outcome.saved}"]
     assert double.calls == RECORDS
 
 
