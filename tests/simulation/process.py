@@ -336,6 +336,7 @@ class SimulatedPool:
             (rates.fatal, ModelErrorKind.FATAL, 0),
         ]
         if self._process.truth.is_out(self._process.scheduler.clock.monotonic()):
+            self._process.truth.refused_while_out += 1
             kind = rng.choice((ModelErrorKind.SERVER_FAULT, ModelErrorKind.UNAVAILABLE))
             return delay, ModelError(kind, "simulated: out"), 0
         for rate, kind, cost in draws:

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from runtime.domain.jobs.job import JobStatus
+from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
 from runtime.domain.ports import Hold
 from runtime.worker import budget_guard, outcomes, recovery
-from tests.simulation.campaign import Outcome, run_schedule
+from tests.simulation.campaign import JOB_ID, Outcome, Schedule, run_schedule
+from tests.simulation.process import Rates
 
 QUICK = range(150)
 
@@ -36,6 +39,26 @@ def test_no_schedule_breaks_a_promise() -> None:
     done = [each for each in outcomes if isinstance(each, Outcome)]
     assert sum(each.records for each in done) > 1000
     assert sum(each.processes for each in done) > 2 * len(done)
+
+
+@pytest.mark.parametrize("seconds", [12.0, 300.0])
+def test_b1_an_outage_costs_the_calls_in_flight_and_one_call_a_probe(seconds: float) -> None:
+    """N13: and no record, however long it lasts."""
+    schedule = Schedule(1)
+    schedule.rates, schedule.records, concurrency = Rates(), 400, 32
+    schedule.settings = replace(schedule.settings, concurrency=concurrency)
+    schedule.jobs.set_num_records(JOB_ID, schedule.records)
+    schedule.jobs.set_budget(JOB_ID, "100")
+    begin = schedule.scheduler.clock.monotonic() + 5
+    schedule.truth.outages = [(begin, begin + seconds)]
+
+    outcome = schedule.run()
+
+    assert (outcome.status, outcome.failures) == (JobStatus.COMPLETED, 0)
+    assert outcome.records >= 400
+    growing = 6  # probes until the pause has its full length, of which it takes half at least
+    probes = growing + seconds / (MAX_PROBE_SECONDS / 2)
+    assert 5 < schedule.truth.refused_while_out <= concurrency + probes
 
 
 def test_a_schedule_repeats_itself() -> None:

@@ -31,6 +31,7 @@ class Truth:
     """Calls by index, whatever became of them."""
     given_back: dict[int, int] = field(default_factory=dict)
     """Of failures that are to be tried again, how often they had been asked for."""
+    refused_while_out: int = 0
     outages: list[tuple[float, float]] = field(default_factory=list)
     """When the provider answers nothing, virtual seconds."""
 
