@@ -131,6 +131,16 @@ class DynamoJobStore:
         if isinstance(outcome, Refused):
             raise _no_job(job_id)
 
+    def set_call_timeout(self, job_id: str, seconds: int) -> None:
+        outcome = self._table.update(
+            {"job_id": job_id},
+            set_="#config.#call_timeout = :seconds, #updated_at = :now",
+            condition="attribute_exists(#job_id)",  # as above
+            values={":seconds": seconds, ":now": stamp(self._clock.now())},
+        )
+        if isinstance(outcome, Refused):
+            raise _no_job(job_id)
+
     def set_num_records(self, job_id: str, num_records: int) -> None:
         outcome = self._table.update(
             {"job_id": job_id},

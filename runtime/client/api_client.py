@@ -156,18 +156,26 @@ class Client:
         budget: Usd | None = None,
         *,
         n: int | None = None,
+        call_timeout: int | None = None,
         retry_failed: bool = False,
     ) -> Job:
         """Queue a job again that was cancelled, has failed or has used up its budget, or a complete
         one that is to have more records or try failed ones again. `budget` is its new limit in
-        USD, with what is spent already; `n` its new number of records, with those it has.
+        USD, with what is spent already; `n` its new number of records, with those it has; a reply
+        is waited for `call_timeout` seconds.
 
         Raises `NotFoundError`, `ConflictError` for a job that can't go on, `InputError`.
         """
         limit = None if budget is None else parse_usd(budget)
         count = None if n is None else check_count(n)
+        models = options_given(ModelChoice(), call_timeout=call_timeout)
         return resume_job(
-            self._api, _id(job), budget_nano=limit, num_records=count, retry_failed=retry_failed
+            self._api,
+            _id(job),
+            budget_nano=limit,
+            num_records=count,
+            call_timeout=models.call_timeout,
+            retry_failed=retry_failed,
         )
 
     def delete(self, job: Job | str) -> None:

@@ -186,9 +186,11 @@ def resume_job(
     *,
     budget_nano: int | None = None,
     num_records: int | None = None,
+    call_timeout: int | None = None,
     retry_failed: bool = False,
 ) -> Job:
-    """Queue a job again, with another limit or more records if they are given; with `retry_failed`
+    """Queue a job again, with another limit, more records or another wait for replies, in seconds,
+    if they are given; with `retry_failed`
     records that failed are tried again. Raises `NotFoundError`, `ConflictError` for a job that
     can't go on, `InputError`.
     """
@@ -197,6 +199,8 @@ def resume_job(
         body["budget_limit"] = usd_decimal(budget_nano)
     if num_records is not None:
         body["num_records"] = num_records
+    if call_timeout is not None:
+        body["call_timeout"] = call_timeout
     if retry_failed:
         body["retry_failed"] = True
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.

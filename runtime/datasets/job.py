@@ -46,6 +46,8 @@ def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
     job = ports.jobs.get_job(job_id)
     retried = request.retry_failed and job.progress.failed_records > 0
     if job.status is not JobStatus.COMPLETED or retried or has_work_left(job):
+        if request.models.call_timeout is not None:
+            ports.jobs.set_call_timeout(job_id, request.models.call_timeout)
         ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
         queue_again(ports.jobs, ports.queue, job_id)
     return ports.jobs.get_job(job_id)

@@ -143,7 +143,6 @@ class _Run:
                 checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
                 flush_seconds=FLUSH_SECONDS,
                 concurrency=calls,
-                call_timeout=request.models.call_timeout,
             ),
             template_engine=templates,
             on_progress=self._on_progress,

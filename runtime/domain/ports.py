@@ -177,6 +177,12 @@ class JobStore(Protocol):
         """
         ...
 
+    def set_call_timeout(self, job_id: str, seconds: int) -> None:
+        """How long the job's replies are waited for, from the next claim on. Raises
+        `NotFoundError`.
+        """
+        ...
+
     def set_num_records(self, job_id: str, num_records: int) -> None:
         """Let the job have more records; the same number changes nothing. Raises `InputError` for
         fewer, `ConflictError` while the job is RUNNING (its worker has read the number) or

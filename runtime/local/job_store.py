@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
 from runtime.domain.jobs.config import config_document, parse_config
@@ -103,26 +104,27 @@ class SqliteJobStore:
             if changed.rowcount == 0:
                 raise NotFoundError(f"no job {job_id}")
 
+    def set_call_timeout(self, job_id: str, seconds: int) -> None:
+        with self._database.write() as connection:
+            _, config = _status_and_config(connection, job_id)
+            self._set_config(connection, job_id, {**config, "call_timeout": seconds})
+
     def set_num_records(self, job_id: str, num_records: int) -> None:
         with self._database.write() as connection:
-            row: sqlite3.Row | None = connection.execute(
-                "SELECT status, config FROM jobs WHERE job_id = ?", (job_id,)
-            ).fetchone()
-            if row is None:
-                raise NotFoundError(f"no job {job_id}")
-            if row["status"] in {JobStatus.RUNNING, JobStatus.DELETING}:
-                raise ConflictError(f"job {job_id} is {row['status']}: its number of records stays")
-            config = json.loads(row["config"])
+            status, config = _status_and_config(connection, job_id)
+            if status in {JobStatus.RUNNING, JobStatus.DELETING}:
+                raise ConflictError(f"job {job_id} is {status}: its number of records stays")
             if num_records < config["num_records"]:
                 raise InputError(f"job {job_id} has more than {num_records} records already")
-            connection.execute(
-                "UPDATE jobs SET config = ?, updated_at = ? WHERE job_id = ?",
-                (
-                    json.dumps({**config, "num_records": num_records}, ensure_ascii=False),
-                    self._now(),
-                    job_id,
-                ),
-            )
+            self._set_config(connection, job_id, {**config, "num_records": num_records})
+
+    def _set_config(
+        self, connection: sqlite3.Connection, job_id: str, config: Mapping[str, Any]
+    ) -> None:
+        connection.execute(
+            "UPDATE jobs SET config = ?, updated_at = ? WHERE job_id = ?",
+            (json.dumps(config, ensure_ascii=False), self._now(), job_id),
+        )
 
     def set_status(
         self,
@@ -155,6 +157,15 @@ class SqliteJobStore:
 
     def _now(self) -> str:
         return self._clock.now().isoformat()
+
+
+def _status_and_config(connection: sqlite3.Connection, job_id: str) -> tuple[str, dict[str, Any]]:
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT status, config FROM jobs WHERE job_id = ?", (job_id,)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"no job {job_id}")
+    return row["status"], json.loads(row["config"])
 
 
 def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:

@@ -18,5 +18,3 @@ class WorkerSettings:
     lease_seconds: float = 60.0
     drain_seconds: float = 90.0
     """How long calls in flight may finish after a stop; `ALARM_SECONDS` comes after it."""
-    call_timeout: int | None = None
-    """How long a reply is waited for in this run; None: as the job says."""

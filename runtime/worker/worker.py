@@ -9,7 +9,6 @@ import random
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import FrameType
 from typing import Any, Final
 
@@ -28,7 +27,6 @@ from runtime.domain.errors import (
 )
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
 from runtime.engine.checking import OutputChecks
@@ -255,7 +253,7 @@ class Worker:
             template,
             prices,
             provider=self._ports.provider,
-            models=self._models_of(job),
+            models=job.config.models,
             on=self._ports.clock.now().date(),
         )
         seeds = self.seeds.load_seed_data(
@@ -305,10 +303,6 @@ class Worker:
             seeds.close()
             self._close_guard(guard, claim)
         return reason, saver.progress
-
-    def _models_of(self, job: Job) -> ModelChoice:
-        models = job.config.models
-        return replace(models, call_timeout=self.settings.call_timeout or models.call_timeout)
 
     def _saver(self, job: Job, claim: Claim, guard: BudgetGuard) -> Saver:
         open_journal = self._ports.open_journal

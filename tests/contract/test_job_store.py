@@ -361,6 +361,22 @@ def test_a_job_gets_more_records_unless_it_runs_or_goes(
     assert after.updated_at == clock.now()
 
 
+def test_b3_replies_of_a_job_are_waited_for_longer(ports: Storage, clock: ManualClock) -> None:
+    ports.jobs.create_job(new_job("a", clock))
+    before = ports.jobs.get_job("a")
+    clock.advance(1)
+    for _ in range(2):
+        ports.jobs.set_call_timeout("a", 600)
+    after = ports.jobs.get_job("a")
+    assert after == replace(
+        before,
+        config=replace(before.config, models=replace(before.config.models, call_timeout=600)),
+        updated_at=clock.now(),
+    )
+    with pytest.raises(NotFoundError):
+        ports.jobs.set_call_timeout("b", 600)
+
+
 def test_a_job_that_is_not_there_gets_no_records(ports: Storage) -> None:
     with pytest.raises(NotFoundError):
         ports.jobs.set_num_records("a", 7)

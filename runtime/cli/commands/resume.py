@@ -73,15 +73,19 @@ def resume(
             show=SHOWN_RECORDS,
         )
         return generate_and_report(request, prices, options)
-    for option, value in (("--concurrency", concurrency), ("--call-timeout", call_timeout)):
-        if value is not None:
-            raise InputError(f"{option} is for a folder, and {target} is a job at an API")
+    if concurrency is not None:
+        raise InputError(f"--concurrency is for a folder, and {target} is a job at an API")
     allowed = read_share(max_failures)
     limit = None if budget is None else parse_usd(budget)
     count = None if num_records is None else check_count(num_records)
     api = connect(profile).api
     resumed = resume_job(
-        api, target, budget_nano=limit, num_records=count, retry_failed=retry_failed
+        api,
+        target,
+        budget_nano=limit,
+        num_records=count,
+        call_timeout=call_timeout,
+        retry_failed=retry_failed,
     )
     if watch:
         return follow(api, resumed, json=json, max_failures=allowed)

@@ -1,16 +1,20 @@
 """POST /jobs/{job_id}/resume: queue an ended job again; everything it has generated is kept.
 
-check ─▶ mark failures for a retry ─▶ number of records ─▶ budget ─▶ queue ─▶ worker
+check ─▶ mark failures for a retry ─▶ number of records ─▶ timeout, budget ─▶ queue ─▶ worker
 
-Budget and number of records may be raised with it. While a job is active they stand: a worker reads
-them once, at its claim. Each step may be repeated, so a request that was cut off is sent again.
+Budget and number of records may be raised with it, and replies waited for longer. While a job is
+active all that stands: a worker reads it once, at its claim. Each step may be repeated, so a
+request that was cut off is sent again.
 """
 
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
+from runtime.domain.models.timeouts import MAX_CHOSEN_SECONDS
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import BudgetNano, RecordCount
@@ -34,6 +38,8 @@ class Resumption(ApiModel):
     """The new limit in USD, all that was spent so far included. By default the old one stands."""
     num_records: RecordCount | None = None
     """How many records the job shall have in all, which may grow: those it has stay as they are."""
+    call_timeout: Annotated[int, Field(ge=1, le=MAX_CHOSEN_SECONDS)] | None = None
+    """Seconds to wait for one reply from now on. By default as before."""
     retry_failed: bool = False
     """Whether records that failed for a reason of their own are tried again, too. Those that the
     service failed always are.
@@ -101,6 +107,8 @@ def _change(ports: ApiPorts, job: Job, body: Resumption) -> None:
         retry_failed(ports.objects, job.job_id)
     if body.num_records is not None:
         ports.jobs.set_num_records(job.job_id, body.num_records)
+    if body.call_timeout is not None:
+        ports.jobs.set_call_timeout(job.job_id, body.call_timeout)
     if body.budget_limit is not None:
         ports.jobs.set_budget(job.job_id, usd_decimal(body.budget_limit))
 
