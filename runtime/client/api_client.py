@@ -20,6 +20,7 @@ from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.naming import Naming
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
@@ -102,7 +103,8 @@ class Client:
                 options_given(Naming(), name=name),
                 options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
                 options_given(FOR_PEOPLE, output_formats=formats, partition_strategy=partition),
-                options_given(ModelChoice(), model=model, call_timeout=call_timeout),
+                options_given(ModelChoice(), model=model),
+                options_given(CallOptions(), call_timeout=call_timeout),
                 options_given(Machines(), allow_on_demand=allow_on_demand),
                 options_given(Acceptance(), allow_partial=allow_partial),
             ),
@@ -168,13 +170,12 @@ class Client:
         """
         limit = None if budget is None else parse_usd(budget)
         count = None if n is None else check_count(n)
-        models = options_given(ModelChoice(), call_timeout=call_timeout)
         return resume_job(
             self._api,
             _id(job),
             budget_nano=limit,
             num_records=count,
-            call_timeout=models.call_timeout,
+            calls=options_given(CallOptions(), call_timeout=call_timeout),
             retry_failed=retry_failed,
         )
 

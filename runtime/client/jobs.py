@@ -13,7 +13,9 @@ from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals, step_totals_of
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.money.amounts import from_usd, usd_decimal
+from runtime.domain.options import asked_document
 
 SHORTEST_BEGINNING: Final = 4
 """Characters of an id that may stand for it."""
@@ -186,21 +188,18 @@ def resume_job(
     *,
     budget_nano: int | None = None,
     num_records: int | None = None,
-    call_timeout: int | None = None,
+    calls: CallOptions | None = None,
     retry_failed: bool = False,
 ) -> Job:
-    """Queue a job again, with another limit, more records or another wait for replies, in seconds,
-    if they are given; with `retry_failed`
-    records that failed are tried again. Raises `NotFoundError`, `ConflictError` for a job that
-    can't go on, `InputError`.
+    """Queue a job again, with another limit, more records or calls made otherwise if they are
+    given; with `retry_failed` records that failed are tried again. Raises `NotFoundError`,
+    `ConflictError` for a job that can't go on, `InputError`.
     """
-    body: dict[str, object] = {}
+    body: dict[str, object] = asked_document(calls or CallOptions())
     if budget_nano is not None:
         body["budget_limit"] = usd_decimal(budget_nano)
     if num_records is not None:
         body["num_records"] = num_records
-    if call_timeout is not None:
-        body["call_timeout"] = call_timeout
     if retry_failed:
         body["retry_failed"] = True
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.

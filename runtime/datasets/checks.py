@@ -215,4 +215,4 @@ def estimate_dataset(
 def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
     today = datetime.now(UTC).date()
     provider = check_provider(backend)
-    return make_plan(template, prices, provider=provider, models=models, on=today)
+    return make_plan(template, prices, provider=provider, model=models.model, on=today)

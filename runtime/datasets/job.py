@@ -46,8 +46,8 @@ def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
     job = ports.jobs.get_job(job_id)
     retried = request.retry_failed and job.progress.failed_records > 0
     if job.status is not JobStatus.COMPLETED or retried or has_work_left(job):
-        if request.models.call_timeout is not None:
-            ports.jobs.set_call_timeout(job_id, request.models.call_timeout)
+        if request.calls.call_timeout is not None:
+            ports.jobs.set_call_timeout(job_id, request.calls.call_timeout)
         ports.jobs.set_budget(job_id, usd_decimal(request.budget_nano))
         queue_again(ports.jobs, ports.queue, job_id)
     return ports.jobs.get_job(job_id)
@@ -79,6 +79,7 @@ def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
                 draws=request.draws,
                 delivery=request.delivery,
                 models=request.models,
+                calls=request.calls,
                 price_table_version=prices.version,
             ),
             budget_limit=usd_decimal(request.budget_nano),

@@ -34,6 +34,7 @@ from runtime.domain.errors import BudgetExceededError, InputError, JobFailedErro
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.options import options_given
@@ -92,7 +93,8 @@ def generate(
         backend=backend,
         draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
         strategy_chosen=seed_strategy is not None,
-        models=options_given(ModelChoice(), model=model, call_timeout=call_timeout),
+        models=options_given(ModelChoice(), model=model),
+        calls=options_given(CallOptions(), call_timeout=call_timeout),
         delivery=options_given(FOR_PEOPLE, output_formats=formats),
         retry_failed=retry_failed,
     )
@@ -128,7 +130,7 @@ def resume(
         budget=budget,
         num_records=n,
         retry_failed=retry_failed,
-        call_timeout=call_timeout,
+        calls=options_given(CallOptions(), call_timeout=call_timeout),
     )
     return _generated(
         request, Path(folder), prices=prices, concurrency=concurrency, on_progress=on_progress

@@ -12,6 +12,7 @@ from runtime.datasets.identity import (
 )
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import IN_ORDER, Draws, SeedStrategy
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.options import identity
@@ -34,6 +35,7 @@ class DatasetRequest:
     seeds: SeedFile
     draws: Draws
     models: ModelChoice
+    calls: CallOptions
     backend: str
     num_records: int
     budget_nano: int
@@ -91,6 +93,7 @@ def read_request(
     draws: Draws | None = None,
     strategy_chosen: bool = True,
     models: ModelChoice | None = None,
+    calls: CallOptions | None = None,
     delivery: Delivery = FOR_PEOPLE,
     retry_failed: bool = False,
 ) -> DatasetRequest:
@@ -104,6 +107,7 @@ def read_request(
         draws=draws or Draws(),
         strategy_chosen=draws is not None and strategy_chosen,
         models=models or ModelChoice(),
+        calls=calls or CallOptions(),
         backend=check_provider(backend),
         delivery=delivery,
         retry_failed=retry_failed,

@@ -10,9 +10,9 @@ from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.request import DatasetRequest
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.jobs.job import Job
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.money.amounts import parse_usd
-from runtime.domain.options import options_given
 from runtime.engine.plan import Templates
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import read_seeds
@@ -28,10 +28,10 @@ def read_resumption(
     budget: object = None,
     num_records: int | None = None,
     retry_failed: bool = False,
-    call_timeout: int | None = None,
+    calls: CallOptions | None = None,
 ) -> tuple[DatasetRequest, PriceTable]:
     """What the folder was asked to be, and the prices it began with. `budget` in USD, `num_records`
-    and `call_timeout` in seconds replace what was asked for then; None leaves it.
+    and `calls` replace what was asked for then; None leaves it.
 
     Raises `InputError` for a folder without a dataset that was begun, `ConfigurationError` for a
     damaged one or one that another process generates into.
@@ -49,7 +49,8 @@ def read_resumption(
             template=template,
             seeds=read_seeds(seeds, template.schema_requirements),
             draws=job.config.draws,
-            models=options_given(job.config.models, call_timeout=call_timeout),
+            models=job.config.models,
+            calls=calls if calls and calls != CallOptions() else job.config.calls,
             backend=check_provider(backend),
             num_records=job.config.num_records if num_records is None else check_count(num_records),
             budget_nano=job.budget_nano if budget is None else parse_usd(budget),

@@ -76,7 +76,7 @@ def run_dataset(
         request.template,
         prices,
         provider=request.backend,
-        models=request.models,
+        model=request.models.model,
         on=SystemClock().now().date(),
     )
     request = folder.check(request)

@@ -11,7 +11,6 @@ from runtime.contract.keys import prices_key
 from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.models.timeouts import LONGER, call_timeout
 from runtime.domain.ports import ObjectStore, TemplateStore
@@ -138,22 +137,34 @@ class Templates:
 
 
 def make_plan(
-    template: Template, prices: PriceTable, *, provider: str, models: ModelChoice, on: date
+    template: Template,
+    prices: PriceTable,
+    *,
+    provider: str,
+    model: str | None,
+    on: date,
+    call_timeout: int | None = None,
 ) -> Plan:
-    """Resolve every step. Raises `PriceError` for a model that has no valid price on that day."""
+    """Resolve every step; `model` runs all of them, and replies are waited for `call_timeout`
+    seconds, where they are given. Raises `PriceError` for a model that has no valid price on that
+    day.
+    """
     return Plan(
         template=template,
         steps=tuple(
-            _plan_step(step, prices, provider=provider, models=models, on=on)
+            replace(
+                _plan_step(step, prices, provider=provider, model=model, on=on),
+                timeout_seconds=call_timeout,
+            )
             for step in template.steps
         ),
     )
 
 
 def _plan_step(
-    step: Step, prices: PriceTable, *, provider: str, models: ModelChoice, on: date
+    step: Step, prices: PriceTable, *, provider: str, model: str | None, on: date
 ) -> StepPlan:
-    model_id = prices.resolve_step(step, override=models.model, provider=provider, on=on)
+    model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
     price = prices.price(model_id, on)
     form = _form(step.output_schema, price)
     return StepPlan(
@@ -166,7 +177,6 @@ def _plan_step(
         form=form,
         max_tokens=min(step.max_tokens, price.max_output_tokens),
         raised_max_tokens=min(2 * step.max_tokens, price.max_output_tokens),
-        timeout_seconds=models.call_timeout,
     )
 
 

@@ -12,7 +12,6 @@ from runtime.domain.errors import (
     SeedError,
 )
 from runtime.domain.jobs.sampling import Draws
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
@@ -40,7 +39,7 @@ class PreparedTemplate:
 
 
 def prepare_template(
-    ports: ApiPorts, caller: str, *, template_id: str, version: int | None, models: ModelChoice
+    ports: ApiPorts, caller: str, *, template_id: str, version: int | None, model: str | None
 ) -> PreparedTemplate:
     """The latest version, or `version`, of the caller's own or a public template.
 
@@ -52,7 +51,7 @@ def prepare_template(
         resolved.template,
         ports.prices,
         provider=ports.provider,
-        models=models,
+        model=model,
         on=ports.clock.now().date(),
     )
     return PreparedTemplate(ref=ref, includes=resolved.includes, plan=plan)

@@ -253,7 +253,8 @@ class Worker:
             template,
             prices,
             provider=self._ports.provider,
-            models=job.config.models,
+            model=job.config.models.model,
+            call_timeout=job.config.calls.call_timeout,
             on=self._ports.clock.now().date(),
         )
         seeds = self.seeds.load_seed_data(

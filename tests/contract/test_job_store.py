@@ -9,6 +9,7 @@ import pytest
 from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
 from runtime.domain.jobs.job import ACTIVE, ENDED, JobError, JobStatus, Progress, may_become
 from runtime.domain.jobs.step_totals import StepTotals
+from runtime.domain.models.call_options import CallOptions
 from tests.fixtures.clock import START, ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import OpenPorts, Storage, new_job
@@ -370,7 +371,7 @@ def test_b3_replies_of_a_job_are_waited_for_longer(ports: Storage, clock: Manual
     after = ports.jobs.get_job("a")
     assert after == replace(
         before,
-        config=replace(before.config, models=replace(before.config.models, call_timeout=600)),
+        config=replace(before.config, calls=CallOptions(call_timeout=600)),
         updated_at=clock.now(),
     )
     with pytest.raises(NotFoundError):

@@ -5,7 +5,6 @@ from datetime import date
 import pytest
 
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import make_plan
@@ -37,7 +36,7 @@ def test_at_most_fifty_records_from_the_first_to_the_last_are_rendered(
 
     found = estimate_cost(
         render_engine,
-        make_plan(template, load_prices(), provider="bedrock", models=ModelChoice(), on=ON),
+        make_plan(template, load_prices(), provider="bedrock", model=None, on=ON),
         rows,
         records=records,
         draws=Draws(seed_strategy=SeedStrategy.SEQUENTIAL),

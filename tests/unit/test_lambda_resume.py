@@ -87,6 +87,6 @@ def test_a_retry_or_growth_that_was_cut_off_is_sent_again(
         job = api_world.job(job_id)
         assert (job.status, job.config.num_records) == (JobStatus.QUEUED, 20)
         assert job.budget_nano == 9 * 10**9
-        assert job.config.models.call_timeout == 600
+        assert job.config.calls.call_timeout == 600
         assert api_world.own.work.get_work(job_id).status is JobStatus.QUEUED
         assert len(set(api_world.object_keys(keys.RETRIES.prefix(job_id)))) == 1

@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from runtime.domain.errors import OutputError
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.grammar_schema import for_grammar
@@ -219,7 +218,7 @@ def test_a1_the_plan_says_which_way_each_step_goes() -> None:
     ]
     template = parse_template({"name": "t", "steps": steps})
     day = datetime.now(UTC).date()
-    plan = make_plan(template, load_prices(None), provider="bedrock", models=ModelChoice(), on=day)
+    plan = make_plan(template, load_prices(None), provider="bedrock", model=None, on=day)
     ways = [None if step.form is None else step.form.way for step in plan.steps]
     assert ways == [None, Way.WORDS, Way.SERVICE, Way.WORDS]
     assert [bool(step.instruction) for step in plan.steps] == [False, True, False, True]

@@ -23,6 +23,7 @@ from runtime.datasets.folder import folder_name
 from runtime.datasets.request import DEFAULT_BUDGET, read_request
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
@@ -36,6 +37,7 @@ SHOWN_RECORDS: Final = 3
 
 @takes(
     ModelChoice,
+    CallOptions,
     Draws,
     Delivery,
     defaults={"output_formats": FOR_PEOPLE.output_formats},
@@ -46,6 +48,7 @@ def generate(
     seeds: SeedsOption,
     num_records: CountOption,
     models: ModelChoice,
+    calls: CallOptions,
     draws: Draws,
     delivery: Delivery,
     context: typer.Context,
@@ -73,6 +76,7 @@ def generate(
         draws=draws,
         strategy_chosen=is_given(context, "seed_strategy"),
         models=models,
+        calls=calls,
         delivery=delivery,
         retry_failed=retry_failed,
     )

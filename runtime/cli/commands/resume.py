@@ -10,6 +10,7 @@ import typer
 from runtime.cli.commands.generate import SHOWN_RECORDS
 from runtime.cli.commands.watch import follow
 from runtime.cli.generating import RunOptions, generate_and_report
+from runtime.cli.job_options import takes
 from runtime.cli.job_text import print_job
 from runtime.cli.options import (
     EXAMPLE_JOB,
@@ -24,7 +25,7 @@ from runtime.client.jobs import resume_job
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.resuming import read_resumption
 from runtime.domain.errors import InputError
-from runtime.domain.models.timeouts import MAX_CHOSEN_SECONDS
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.money.amounts import parse_usd
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, check_count, read_share
 
@@ -32,8 +33,10 @@ EXAMPLE: Final = f"Example: seedwright resume {EXAMPLE_JOB} --budget 5"
 _JOB: Final = re.compile(r"[0-9a-f]{1,8}(-[0-9a-f-]{0,28})?", re.IGNORECASE)
 
 
+@takes(CallOptions)
 def resume(
     target: Annotated[str, typer.Argument(metavar="DIR|JOB", help="A folder, or a job's id.")],
+    calls: CallOptions,
     *,
     budget: Annotated[
         str | None, typer.Option(help="New limit in USD, with what is spent already.")
@@ -43,10 +46,6 @@ def resume(
     ] = None,
     retry_failed: RetryFailedOption = False,
     concurrency: ConcurrencyOption = None,
-    call_timeout: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_CHOSEN_SECONDS, help="Seconds to wait for one reply."),
-    ] = None,
     max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay until the job has ended (a job at an API).")
@@ -63,7 +62,7 @@ def resume(
             budget=budget,
             num_records=num_records,
             retry_failed=retry_failed,
-            call_timeout=call_timeout,
+            calls=calls,
         )
         options = RunOptions(
             out=Path(target),
@@ -84,7 +83,7 @@ def resume(
         target,
         budget_nano=limit,
         num_records=count,
-        call_timeout=call_timeout,
+        calls=calls,
         retry_failed=retry_failed,
     )
     if watch:

@@ -10,6 +10,7 @@ from runtime.domain.jobs.delivery import Delivery
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.naming import Naming
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.options import options_document, parse_options
 from runtime.domain.templates.template import TemplateRef
@@ -32,6 +33,7 @@ class JobConfig:
     draws: Draws = field(default_factory=Draws)
     delivery: Delivery = field(default_factory=Delivery)
     models: ModelChoice = field(default_factory=ModelChoice)
+    calls: CallOptions = field(default_factory=CallOptions)
     machines: Machines = field(default_factory=Machines)
 
 
@@ -40,6 +42,7 @@ OPTIONS: Final[Mapping[str, type]] = {
     "draws": Draws,
     "delivery": Delivery,
     "models": ModelChoice,
+    "calls": CallOptions,
     "machines": Machines,
 }
 """The configurations of options that are stored with a job, by their attribute of `JobConfig`."""

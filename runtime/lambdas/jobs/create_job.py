@@ -147,7 +147,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
         call.caller,
         template_id=body.template_id,
         version=body.template_version,
-        models=chosen(body, ModelChoice),
+        model=chosen(body, ModelChoice).model,
     )
     seeds = find_seeds(ports, body.seed_data_path)
     check_active_jobs(ports, call.caller)

@@ -77,7 +77,7 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
         call.caller,
         template_id=body.template_id,
         version=body.template_version,
-        models=chosen(body, ModelChoice),
+        model=chosen(body, ModelChoice).model,
     )
     seeds = find_seeds(ports, body.seed_data_path)
     result, seeds_read = estimate(

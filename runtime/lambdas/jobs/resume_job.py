@@ -8,18 +8,17 @@ request that was cut off is sent again.
 """
 
 from http import HTTPStatus
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
-from runtime.domain.models.timeouts import MAX_CHOSEN_SECONDS
+from runtime.domain.models.call_options import CallOptions
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import BudgetNano, RecordCount
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
+from runtime.lambdas.option_fields import chosen, takes
 from runtime.service.access import own_job
 from runtime.service.admission import check_active_jobs
 from runtime.service.launching import start_job
@@ -31,15 +30,14 @@ RESUMABLE: Final = frozenset(
 )
 
 
+@takes(CallOptions)
 class Resumption(ApiModel):
-    """How the job goes on."""
+    """How the job goes on. What is not named stays as it is."""
 
     budget_limit: BudgetNano | None = None
     """The new limit in USD, all that was spent so far included. By default the old one stands."""
     num_records: RecordCount | None = None
     """How many records the job shall have in all, which may grow: those it has stay as they are."""
-    call_timeout: Annotated[int, Field(ge=1, le=MAX_CHOSEN_SECONDS)] | None = None
-    """Seconds to wait for one reply from now on. By default as before."""
     retry_failed: bool = False
     """Whether records that failed for a reason of their own are tried again, too. Those that the
     service failed always are.
@@ -107,8 +105,8 @@ def _change(ports: ApiPorts, job: Job, body: Resumption) -> None:
         retry_failed(ports.objects, job.job_id)
     if body.num_records is not None:
         ports.jobs.set_num_records(job.job_id, body.num_records)
-    if body.call_timeout is not None:
-        ports.jobs.set_call_timeout(job.job_id, body.call_timeout)
+    if (seconds := chosen(body, CallOptions).call_timeout) is not None:
+        ports.jobs.set_call_timeout(job.job_id, seconds)
     if body.budget_limit is not None:
         ports.jobs.set_budget(job.job_id, usd_decimal(body.budget_limit))
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
 from runtime.domain.jobs.sampling import Draws
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import has_path
@@ -99,7 +98,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         call.caller,
         template_id=call.path["template_id"],
         version=body.version,
-        models=ModelChoice(),
+        model=None,
     )
     plan = prepared.plan
     seed = _seed(body.data, plan.template.schema_requirements)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runtime.domain.models.choice import ModelChoice
 from runtime.domain.service_ports import ApiPorts, TemplateHead
 from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.template import Pin, Template
@@ -42,7 +41,7 @@ def checked(
         resolved.template,
         ports.prices,
         provider=ports.provider,
-        models=ModelChoice(),
+        model=None,
         on=ports.clock.now().date(),
     )
     # Without the sources of its includes: a job pins versions of its own.
