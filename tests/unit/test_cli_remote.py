@@ -22,6 +22,12 @@ from tests.fixtures.command import environment, start
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
 from tests.fixtures.scripted_server import Request, Script, refusal
 
+
+@pytest.fixture
+def api(fake_api: FakeApi) -> FakeApi:
+    return fake_api
+
+
 SUBMIT = ["submit", "template.yaml", "--seeds", "seeds.jsonl", "-n", "4"]
 
 

@@ -13,6 +13,11 @@ from tests.fixtures.hostile_api import DOWNLOAD, file, page
 from tests.fixtures.scripted_server import Script
 
 
+@pytest.fixture
+def api(fake_api: FakeApi) -> FakeApi:
+    return fake_api
+
+
 def everything(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 

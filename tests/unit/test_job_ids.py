@@ -18,20 +18,20 @@ START = JOB[:8]
 
 
 @pytest.fixture
-def api(api: FakeApi) -> FakeApi:
+def api(fake_api: FakeApi) -> FakeApi:
     """With two jobs whose ids begin alike."""
     jobs = [job_document("COMPLETED", 4), job_document("COMPLETED", 4, job_id=OTHER)]
-    api.usual |= {
+    fake_api.usual |= {
         "GET /jobs": Script(body={"jobs": jobs, "next_cursor": None}),
         f"GET /dashboard/jobs/{JOB}": Script(
             body={"seconds_left": None, "cost_by_model": {}, "failures_by_kind": {}}
         ),
         f"DELETE /jobs/{JOB}": Script(body=jobs[0]),
         f"POST /jobs/{JOB}/resume": Script(body=jobs[0]),
-        DOWNLOAD: Script(body=page([file(api)])),
+        DOWNLOAD: Script(body=page([file(fake_api)])),
         "GET /objects/0": Script(body=b"{}\n"),
     }
-    return api
+    return fake_api
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "cancel", "resume", "delete", "download"])

@@ -18,6 +18,12 @@ from tests.fixtures.hostile_api import HOSTILE, be_hostile
 from tests.fixtures.local_api import TOKEN, served_api
 from tests.fixtures.scripted_server import refusal
 
+
+@pytest.fixture
+def api(fake_api: FakeApi) -> FakeApi:
+    return fake_api
+
+
 COMMANDS: Final = (
     ["jobs"],
     ["status", JOB],
