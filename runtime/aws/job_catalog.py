@@ -22,8 +22,8 @@ from runtime.contract.tables import (
 )
 from runtime.domain.errors import ConflictError
 from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus, work_id_of
+from runtime.domain.pages import Page
 from runtime.domain.ports import Clock
-from runtime.domain.service_ports import Page
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

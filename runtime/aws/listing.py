@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from runtime.aws.table import Item, Table
 from runtime.domain.errors import InputError
-from runtime.domain.service_ports import Page
+from runtime.domain.pages import Page
 
 MAX_EXAMINED: Final = 1000
 """Items that one page looks at when few of them are wanted."""

@@ -17,8 +17,8 @@ from runtime.aws.failures import (
 )
 from runtime.aws.object_streams import Download, Upload
 from runtime.domain.errors import InputError, NotFoundError
+from runtime.domain.pages import Page
 from runtime.domain.ports import ObjectStat
-from runtime.domain.service_ports import Page
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

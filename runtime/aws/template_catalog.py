@@ -23,8 +23,9 @@ from runtime.aws.table import Item, Table, parse_stamp, stamp
 from runtime.aws.transaction import Transaction
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS, TEMPLATES_BY_USER, TEMPLATES_PUBLIC
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
+from runtime.domain.pages import Page
 from runtime.domain.ports import Clock
-from runtime.domain.service_ports import Page, TemplateHead, TemplateVersion
+from runtime.domain.template_ports import TemplateHead, TemplateVersion
 from runtime.domain.templates.storage import stored_text
 from runtime.domain.templates.template import Template, TemplateRef
 

@@ -8,12 +8,12 @@ operation sees the whole of `ApiPorts` and touches what it needs: clients are bu
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
-from runtime.domain.errors import TemplateNotFoundError
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
+from runtime.domain.pages import Page
 from runtime.domain.ports import (
     BudgetStore,
     Clock,
@@ -23,20 +23,7 @@ from runtime.domain.ports import (
     TemplateStore,
     WorkQueue,
 )
-from runtime.domain.templates.template import Template, TemplateRef
-
-ItemT = TypeVar("ItemT")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page(Generic[ItemT]):
-    """Part of a list. `next` is where the following page begins: pass it as `after`; None: this
-    was the last one. A page may hold fewer items than were asked for and still have a next one.
-    """
-
-    items: tuple[ItemT, ...]
-    next: str | None = None
-
+from runtime.domain.template_ports import TemplateCatalog
 
 # ── jobs ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,99 +138,6 @@ class Launcher(Protocol):
         """Raises `LaunchError`. The same `number` starts no second worker of the job of that time.
 
         `on_demand` asks for a machine at the full price, which nobody takes away.
-        """
-        ...
-
-
-# ── templates ──────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TemplateHead:
-    """What all versions of a template share, and which is the latest."""
-
-    template_id: str
-    user_id: str
-    latest_version: int
-    public: bool
-    name: str
-    description: str
-    created_at: datetime
-    updated_at: datetime
-
-    @property
-    def latest(self) -> TemplateRef:
-        """The latest version."""
-        return TemplateRef(template_id=self.template_id, version=self.latest_version)
-
-    def at(self, version: int | None) -> TemplateRef:
-        """That version, the latest for None. Raises `TemplateNotFoundError` for a later one."""
-        if version is not None and version > self.latest_version:
-            raise TemplateNotFoundError(
-                f"template {self.template_id} has no version {version}: the latest is"
-                f" {self.latest_version}"
-            )
-        return TemplateRef(
-            template_id=self.template_id,
-            version=self.latest_version if version is None else version,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TemplateVersion:
-    """One immutable version, without its document."""
-
-    version: int
-    name: str
-    created_at: datetime
-    published: bool
-    """Whether it was the latest version of its template while that was public."""
-
-
-class TemplateCatalog(Protocol):
-    """Templates as their users see them. Reads are strongly consistent, lists may lag a moment."""
-
-    def get_head(self, template_id: str) -> TemplateHead:
-        """Raises `TemplateNotFoundError`, also for a deleted template."""
-        ...
-
-    def list_own(self, user_id: str, *, limit: int, after: str | None = None) -> Page[TemplateHead]:
-        """Newest first. Raises `InputError` for an `after` it did not give."""
-        ...
-
-    def list_public(self, *, limit: int, after: str | None = None) -> Page[TemplateHead]:
-        """Newest first. Raises `InputError` for an `after` it did not give."""
-        ...
-
-    def list_versions(
-        self, template_id: str, *, limit: int, after: str | None = None
-    ) -> Page[TemplateVersion]:
-        """Newest first. Raises `InputError` for an `after` it did not give."""
-        ...
-
-    def is_published(self, ref: TemplateRef) -> bool:
-        """Whether a version was the latest of its template while that was public. Nothing is said
-        of whether it is public now. Raises `TemplateNotFoundError`.
-        """
-        ...
-
-    def create(
-        self, user_id: str, template_id: str, template: Template, *, public: bool
-    ) -> TemplateHead:
-        """Version 1. Raises `ConflictError` when the id is taken, `TemplateError` when the
-        document is too large to be stored.
-        """
-        ...
-
-    def update(self, head: TemplateHead, template: Template, *, public: bool) -> TemplateHead:
-        """The version after `head.latest_version`. Raises `ConflictError` when there is one
-        already, `TemplateNotFoundError` when the template is gone, `TemplateError` as above.
-        """
-        ...
-
-    def delete(self, template_id: str) -> None:
-        """Remove the head, so that nobody finds the template again. Its versions stay for
-        `tables.DELETED_TEMPLATE_DAYS`, for jobs that have pinned them. Safe to repeat.
         """
         ...
 

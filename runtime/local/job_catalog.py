@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from runtime.domain.errors import ConflictError
 from runtime.domain.jobs.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus
+from runtime.domain.pages import Page
 from runtime.domain.ports import Clock
-from runtime.domain.service_ports import Page
 from runtime.local.database import Database
 from runtime.local.job_store import parse_job
 from runtime.local.paging import page_of, parse_place, place_of

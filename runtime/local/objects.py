@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from runtime.disk import disk_errors, exclusive, make_folder, sync_folder, try_lock
 from runtime.domain.errors import InputError, NotFoundError, ObjectExistsError, StorageError
+from runtime.domain.pages import Page
 from runtime.domain.ports import ObjectStat
-from runtime.domain.service_ports import Page
 from runtime.local.paging import page_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from runtime.domain.errors import InputError
-from runtime.domain.service_ports import Page
+from runtime.domain.pages import Page
 
 ItemT = TypeVar("ItemT")
 RowT = TypeVar("RowT")

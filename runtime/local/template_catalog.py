@@ -6,8 +6,9 @@ from typing import Final
 
 from runtime.contract.tables import DELETED_TEMPLATE_DAYS
 from runtime.domain.errors import ConflictError, TemplateNotFoundError
+from runtime.domain.pages import Page
 from runtime.domain.ports import Clock
-from runtime.domain.service_ports import Page, TemplateHead, TemplateVersion
+from runtime.domain.template_ports import TemplateHead, TemplateVersion
 from runtime.domain.templates.storage import stored_text
 from runtime.domain.templates.template import Template, TemplateRef
 from runtime.local.database import Database

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from runtime.domain.errors import ForbiddenError, NotFoundError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
-from runtime.domain.service_ports import ApiPorts, TemplateHead
+from runtime.domain.service_ports import ApiPorts
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.template import Template, TemplateRef
 
 

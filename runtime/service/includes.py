@@ -17,7 +17,9 @@ from typing import Final
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
 from runtime.domain.identifiers import is_uuid
-from runtime.domain.service_ports import ApiPorts, Page, TemplateHead
+from runtime.domain.pages import Page
+from runtime.domain.service_ports import ApiPorts
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.document import resolve_includes
 from runtime.domain.templates.template import Pin, Template, TemplateRef
 from runtime.service.access import find_version

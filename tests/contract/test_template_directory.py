@@ -9,7 +9,8 @@ from typing import Final
 import pytest
 
 from runtime.domain.errors import ConflictError, InputError, TemplateNotFoundError
-from runtime.domain.service_ports import Page, TemplateHead
+from runtime.domain.pages import Page
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.template import TemplateRef
 from tests.contract.test_job_directory import MANY_PAGES, STRANGE_POSITIONS
 from tests.fixtures.clock import START, ManualClock

@@ -28,7 +28,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.domain.ports import CheckpointVersion
-from runtime.domain.service_ports import TemplateHead
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.storage import MAX_STORED_BYTES
 from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.aws import FakeAws, read_item, store_item

@@ -14,7 +14,8 @@ from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
-from runtime.domain.service_ports import TemplateHead, WorkItem
+from runtime.domain.service_ports import WorkItem
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.template import TemplateRef
 from tests.fixtures import dynamodb_items as items
 from tests.fixtures.aws import FakeAws, read_item, store_item

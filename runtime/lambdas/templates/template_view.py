@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from runtime.domain.service_ports import TemplateHead
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.lambdas.fields import Timestamp

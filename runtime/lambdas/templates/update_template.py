@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from runtime.domain.errors import ConflictError
-from runtime.domain.service_ports import TemplateHead
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.template import Template
 from runtime.lambdas.http import Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import (

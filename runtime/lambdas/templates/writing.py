@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runtime.domain.service_ports import ApiPorts, TemplateHead
+from runtime.domain.service_ports import ApiPorts
+from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.template import Pin, Template
 from runtime.engine.plan import make_plan
