@@ -26,21 +26,21 @@ class _NamelessFile(io.BufferedRandom):
         self.close()
 
 
-def temporary_file() -> io.BufferedRandom:
-    """A new file, to be written and read, that nobody else can open. It is gone when it is closed,
-    or when nobody holds it. Raises `StorageError`.
+def temporary_file(things: str = "seeds") -> io.BufferedRandom:
+    """A new file for `things`, to be written and read, that nobody else can open. It is gone when
+    it is closed, or when nobody holds it. Raises `StorageError`.
     """
-    with disk_errors("create"), TemporaryFile(buffering=0) as file:
+    with disk_errors("create", things), TemporaryFile(buffering=0) as file:
         return _NamelessFile(_Descriptor(os.dup(file.fileno()), "r+b"), _BUFFER_BYTES)
 
 
 @contextmanager
-def disk_errors(what: str) -> Iterator[None]:
+def disk_errors(what: str, things: str = "seeds") -> Iterator[None]:
     """Turn every reason why a temporary file can't be used into `StorageError`."""
     try:
         yield
     except OSError as exc:
         raise StorageError(
-            f"seeds can't be kept on the disk ({what}: {exc.strerror}): make room in the folder for"
+            f"{things} can't be kept on the disk ({what}: {exc.strerror}): make room in the folder for"
             " temporary files, or name another in TMPDIR"
         ) from exc

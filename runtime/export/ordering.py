@@ -1,0 +1,136 @@
+"""Records in the order of their index, from batches that hold them in the order of their end.
+
+Records come nearly sorted: calls overlap, and what was retried or added later comes last. So they
+wait in a window of memory until it is their turn. When the window is full, all that waits goes to
+the disk as a sorted run, and the runs are merged: an external sort that a sorted input never needs.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from io import BufferedRandom
+from typing import Final
+
+from runtime.domain.jobs.indices import IndexSet
+from runtime.files.disk import disk_errors, temporary_file
+
+WINDOW_BYTES: Final = 16 * 1024 * 1024
+"""Lines that wait in memory, at most."""
+
+MAX_RUNS: Final = 64
+"""Runs that are merged at once: beyond, they are merged into one first."""
+
+_NUMBER_BYTES: Final = 8
+_HEADER_BYTES: Final = 2 * _NUMBER_BYTES
+_THINGS: Final = "records"
+
+
+class IndexOrder:
+    """Takes each index once, in any order, and gives `emit` the lines in ascending order.
+
+    `absent` are indices that won't come: nobody waits for those. Without them everything after the
+    first gap waits until `finish`, on the disk if it has to.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[int, bytes], None],
+        *,
+        absent: IndexSet | None = None,
+        window_bytes: int = WINDOW_BYTES,
+    ) -> None:
+        self._emit = emit
+        self._absent = absent
+        self._window_bytes = window_bytes
+        self._window: dict[int, bytes] = {}
+        self._waiting_bytes = 0
+        self._runs: list[Iterator[tuple[int, bytes]]] = []
+        self._heads: list[tuple[int, int, bytes]] = []
+        self._next = 0
+
+    def add(self, index: int, line: bytes) -> None:
+        """One record. Raises `StorageError` when the disk can't hold what waits."""
+        if index == self._next and not self._heads:  # the usual case
+            self._emit(index, line)
+            self._next += 1
+            if self._window or self._absent is not None:
+                self._advance()
+            return
+        self._window[index] = line
+        self._waiting_bytes += len(line)
+        self._advance()
+        if self._waiting_bytes > self._window_bytes:
+            self._spill()
+
+    def finish(self) -> None:
+        """Emit what still waits: what is missing now doesn't come."""
+        for index in sorted(self._window):
+            line = self._window.pop(index)
+            self._emit_runs(below=index)
+            self._emit(index, line)
+        self._emit_runs(below=None)
+        self._waiting_bytes = 0
+
+    def _advance(self) -> None:
+        while True:
+            line = self._window.pop(self._next, None)
+            if line is not None:
+                self._waiting_bytes -= len(line)
+            elif self._heads and self._heads[0][0] == self._next:
+                line = self._take_head()
+            elif self._absent is None or not self._is_absent(self._next):
+                return
+            if line is not None:
+                self._emit(self._next, line)
+            self._next += 1
+
+    def _is_absent(self, index: int) -> bool:
+        absent = self._absent
+        return absent is not None and index < absent.size and index in absent
+
+    def _emit_runs(self, *, below: int | None) -> None:
+        while self._heads and (below is None or self._heads[0][0] < below):
+            index = self._heads[0][0]
+            self._emit(index, self._take_head())
+
+    def _spill(self) -> None:
+        """Everything that waits in memory becomes a sorted run on the disk."""
+        if len(self._heads) >= MAX_RUNS:
+            self._add_run(self._drained())
+        self._add_run((index, self._window[index]) for index in sorted(self._window))
+        self._window.clear()
+        self._waiting_bytes = 0
+
+    def _drained(self) -> Iterator[tuple[int, bytes]]:
+        """All runs, merged."""
+        while self._heads:
+            index = self._heads[0][0]
+            yield index, self._take_head()
+
+    def _add_run(self, lines: Iterator[tuple[int, bytes]]) -> None:
+        file = temporary_file(_THINGS)
+        with disk_errors("write", _THINGS):
+            for index, line in lines:
+                file.write(index.to_bytes(_NUMBER_BYTES, "big"))
+                file.write(len(line).to_bytes(_NUMBER_BYTES, "big"))
+                file.write(line)
+            file.flush()
+            file.seek(0)
+        self._runs.append(_read_run(file))
+        self._push_head(len(self._runs) - 1)
+
+    def _push_head(self, number: int) -> None:
+        head = next(self._runs[number], None)
+        if head is not None:
+            heapq.heappush(self._heads, (head[0], number, head[1]))
+
+    def _take_head(self) -> bytes:
+        _, number, line = heapq.heappop(self._heads)
+        self._push_head(number)
+        return line
+
+
+def _read_run(file: BufferedRandom) -> Iterator[tuple[int, bytes]]:
+    with file, disk_errors("read", _THINGS):
+        while header := file.read(_HEADER_BYTES):
+            length = int.from_bytes(header[_NUMBER_BYTES:], "big")
+            yield int.from_bytes(header[:_NUMBER_BYTES], "big"), file.read(length)
