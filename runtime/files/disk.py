@@ -41,6 +41,6 @@ def disk_errors(what: str, things: str = "seeds") -> Iterator[None]:
         yield
     except OSError as exc:
         raise StorageError(
-            f"{things} can't be kept on the disk ({what}: {exc.strerror}): make room in the folder for"
-            " temporary files, or name another in TMPDIR"
+            f"{things} can't be kept on the disk ({what}: {exc.strerror}): make room in the folder"
+            " for temporary files, or name another in TMPDIR"
         ) from exc
