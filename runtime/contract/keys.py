@@ -9,6 +9,7 @@
     jobs/{job_id}/failures.jsonl                  written with the export
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
+    jobs/{job_id}/exports/data/train-00000-of-00001.parquet   rows; train.jsonl, train.csv
 
 Numbers have at least four digits. Past 9999 they grow, so whoever lists must order by number
 (`serial_number`), not by key.
@@ -103,3 +104,24 @@ def serial_number(key: str) -> int | None:
     """The number in a batch's or failure list's key; None for any other key."""
     match = _SERIAL.search(key)
     return int(match[1]) if match else None
+
+
+ROWS_FOLDER: Final = "data"
+"""Where the rows of a dataset's own shape are; other shapes have folders of their own."""
+
+
+def rows_prefix(job_id: str, folder: str = ROWS_FOLDER) -> str:
+    """The folder of the rows in one shape."""
+    return f"{exports_prefix(job_id)}{folder}/"
+
+
+def row_file_name(split: str, number: int, count: int) -> str:
+    """One of `count` Parquet files of a split, `number` from 0: the name that loaders know."""
+    return f"{split}-{number:05d}-of-{count:05d}.parquet"
+
+
+def row_text_name(split: str, extension: str) -> str:
+    """All rows of a split as text; `extension` is jsonl or csv. No loader takes it for a part of
+    the Parquet files.
+    """
+    return f"{split}.{extension}"

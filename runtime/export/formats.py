@@ -84,7 +84,7 @@ def open_csv(objects: ObjectStore, key: str) -> Iterator[Write]:
             buffer.truncate()
 
         def write(record: ExportRecord) -> None:
-            rows.writerow(map(_inert, record.cells))
+            rows.writerow([inert(cell) if isinstance(cell, str) else cell for cell in record.cells])
             if buffer.tell() >= CSV_BUFFER_CHARACTERS:
                 flush()
 
@@ -93,9 +93,9 @@ def open_csv(objects: ObjectStore, key: str) -> Iterator[Write]:
         flush()
 
 
-def _inert(cell: str | int) -> str | int:
+def inert(cell: str) -> str:
     """A leading apostrophe keeps spreadsheets from running a cell (OWASP, CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""Rows that are written are read back: from Parquet and JSONL as they were, from CSV up to what
+docs/datasets.md names, in the order of their index, and from any number of files.
+"""
+
+import csv
+import io
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.record import clean_text
+from runtime.export.row_files import RowPlan, filler, open_rows
+from tests.fixtures.memory_objects import MemoryObjects
+
+texts = st.text(st.characters() | st.sampled_from("\x00\n\r\t\x85\u2028\"',=+-@"), max_size=12).map(
+    clean_text
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+SCALARS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
+    (pa.string(), texts),
+    (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
+    (pa.float64(), st.floats(allow_nan=False, allow_infinity=False)),
+    (pa.bool_(), st.booleans()),
+    (pa.json_(), json_values),
+]
+
+
+@st.composite
+def kinds(draw: st.DrawFn, depth: int = 2) -> tuple[pa.DataType, st.SearchStrategy[Any]]:
+    """An Arrow type, and its values: null everywhere, and structs that lack names."""
+    form = draw(st.sampled_from(["scalar", "list", "struct"])) if depth else "scalar"
+    if form == "list":
+        kind, values = draw(kinds(depth - 1))
+        return pa.list_(kind), st.lists(values, max_size=3) | st.none()
+    if form == "struct":
+        names = draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True))
+        inner = {name: draw(kinds(depth - 1)) for name in names}
+        kind = pa.struct([(name, kind) for name, (kind, _) in inner.items()])
+        optional = {name: values for name, (_, values) in inner.items()}
+        return kind, st.fixed_dictionaries({}, optional=optional) | st.none()
+    kind, values = draw(st.sampled_from(SCALARS))
+    return kind, values | st.none()
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[pa.Schema, list[tuple[int, str, list[Any]]], int]:
+    """A schema, rows of two splits by ascending index, and how many indices there are."""
+    columns = draw(st.lists(kinds(), min_size=1, max_size=3))
+    schema = pa.schema([(f"c{number}", kind) for number, (kind, _) in enumerate(columns)])
+    size = draw(st.integers(1, 20))
+    indices = sorted(draw(st.sets(st.integers(0, size - 1))))
+    rows = [
+        (
+            index,
+            draw(st.sampled_from(["train", "test"])),
+            [draw(values) for _, values in columns],
+        )
+        for index in indices
+    ]
+    return schema, rows, size
+
+
+def written(
+    schema: pa.Schema, rows: list[tuple[int, str, list[Any]]], *, size: int, files: int
+) -> tuple[MemoryObjects, dict[str, int]]:
+    objects = MemoryObjects()
+    plan = RowPlan(
+        job_id="j",
+        folder="data",
+        schema=schema,
+        files={"train": files, "test": 1},
+        records=size,
+        formats=frozenset({OutputFormat.JSONL, OutputFormat.CSV}),
+    )
+    with open_rows(objects, plan) as into:
+        for index, split, values in rows:
+            into.write(split, index, values)
+    return objects, into.counts
+
+
+def wanted(schema: pa.Schema, rows: list[tuple[int, str, list[Any]]], split: str) -> list[Any]:
+    """The rows with every name that their type has: the one thing that a file adds."""
+    fills = [filler(field.type) or (lambda value: value) for field in schema]
+    return [
+        [fill(value) for fill, value in zip(fills, values, strict=True)]
+        for _, each, values in rows
+        if each == split
+    ]
+
+
+def decoded(value: Any, kind: pa.DataType) -> Any:
+    """What a reader that knows JSON columns gives."""
+    if value is None:
+        return None
+    if isinstance(kind, pa.JsonType):
+        return orjson.loads(value)
+    if pa.types.is_list(kind):
+        return [decoded(each, kind.value_type) for each in value]
+    if pa.types.is_struct(kind):
+        return {field.name: decoded(value[field.name], field.type) for field in kind}
+    return value
+
+
+def from_csv(cell: str, kind: pa.DataType) -> Any:
+    """A cell's value, "" for null and for the empty text: CSV has one word for both."""
+    if cell == "":
+        return ""
+    if pa.types.is_string(kind):
+        return cell[1:] if cell[0] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
+    return orjson.loads(cell)
+
+
+@given(tables(), st.integers(1, 4))
+def test_rows_round_trip(
+    case: tuple[pa.Schema, list[tuple[int, str, list[Any]]], int], files: int
+) -> None:
+    schema, rows, size = case
+    objects, counts = written(schema, rows, size=size, files=files)
+    for split, count in (("train", files), ("test", 1)):
+        expected = wanted(schema, rows, split)
+        assert counts[split] == len(expected)
+        prefix = f"jobs/j/exports/data/{split}"
+        names = [stat.key for stat in objects.list(f"{prefix}-")]
+        assert len(names) == (count if expected else 0)
+        found: list[list[Any]] = []
+        for name in names:
+            table = pq.read_table(io.BytesIO(objects.get(name)))
+            assert table.schema.equals(schema)
+            found += [
+                [decoded(row[field.name], field.type) for field in schema]
+                for row in table.to_pylist()
+            ]
+        assert found == expected
+        if not expected:
+            continue
+        lines = objects.get(f"{prefix}.jsonl").splitlines()
+        assert [list(orjson.loads(line).values()) for line in lines] == expected
+        head, *cells = csv.reader(io.StringIO(objects.get(f"{prefix}.csv").decode(), newline=""))
+        assert head == schema.names
+        assert [
+            [from_csv(cell, field.type) for cell, field in zip(row, schema, strict=True)]
+            for row in cells
+        ] == [["" if value is None else value for value in row] for row in expected]
+
+
+def test_what_an_earlier_export_left_goes() -> None:
+    schema = pa.schema([("a", pa.int64())])
+    rows = [(index, "test" if index % 2 else "train", [index]) for index in range(4)]
+    objects, _ = written(schema, rows, size=4, files=3)
+    plan = RowPlan(job_id="j", folder="data", schema=schema, files={"train": 1}, records=4)
+    with open_rows(objects, plan) as into:
+        into.write("train", 0, [0])
+    assert [stat.key for stat in objects.list("jobs/j/exports/data/")] == [
+        "jobs/j/exports/data/train-00000-of-00001.parquet"
+    ]
