@@ -7,11 +7,12 @@ way, in numbered parts: every kind of lines that `runtime.contract.keys` names c
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from runtime.contract.keys import JSON_LINES, RECORDS, NumberedObjects, serial_number
 from runtime.domain.errors import ObjectExistsError, StorageError
-from runtime.domain.jobs.record import index_of
+from runtime.domain.jobs.record import parse_line
 from runtime.domain.ports import ObjectStore
 from runtime.logs import event
 
@@ -20,12 +21,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """The readable lines of one object; `indices[i]` is the record index in `lines[i]`."""
+    """The readable lines of one object; `indices[i]` is the record index in `lines[i]`, and
+    `documents[i]` what the line says.
+    """
 
     number: int
     key: str
     lines: tuple[bytes, ...]
     indices: tuple[int, ...]
+    documents: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
 
 
 class StoredBatches:
@@ -114,14 +118,22 @@ class Batches:
     def _parse(self, number: int, key: str, body: bytes) -> Batch:
         lines: list[bytes] = []
         indices: list[int] = []
+        documents: list[dict[str, Any]] = []
         for position, line in enumerate(body.split(b"\n"), start=1):
             if not line:
                 continue
             try:
-                index = index_of(line)
+                index, document = parse_line(line)
             except ValueError:
                 event(self._logger, logging.WARNING, "damaged line skipped", key=key, line=position)
                 continue
             lines.append(line)
             indices.append(index)
-        return Batch(number=number, key=key, lines=tuple(lines), indices=tuple(indices))
+            documents.append(document)
+        return Batch(
+            number=number,
+            key=key,
+            lines=tuple(lines),
+            indices=tuple(indices),
+            documents=tuple(documents),
+        )

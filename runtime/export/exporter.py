@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
@@ -81,8 +81,10 @@ class DistinctRecords:
         self.seen = IndexSet(self.seen.size)
         self.duplicates = 0
         for batch in self._batches:
-            for index, line in zip(batch.indices, batch.lines, strict=True):
-                record = self._take(batch.key, index, line)
+            for index, line, document in zip(
+                batch.indices, batch.lines, batch.documents, strict=True
+            ):
+                record = self._take(batch.key, index, line, document)
                 if record is not None:
                     yield record
                     if len(self.seen) % PROGRESS_RECORDS == 0:
@@ -94,7 +96,9 @@ class DistinctRecords:
                 "counted: nothing was exported; run the job again"
             )
 
-    def _take(self, key: str, index: int, line: bytes) -> ExportRecord | None:
+    def _take(
+        self, key: str, index: int, line: bytes, document: dict[str, Any]
+    ) -> ExportRecord | None:
         if index >= self.seen.size:
             event(self._logger, logging.WARNING, "index out of range", key=key, index=index)
             return None
@@ -102,7 +106,7 @@ class DistinctRecords:
             self.duplicates += 1
             return None
         try:
-            record = ExportRecord.parse(line)
+            record = ExportRecord.parse(line, document)
         except ValueError:
             event(self._logger, logging.WARNING, "damaged record skipped", key=key, index=index)
             return None

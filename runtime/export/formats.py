@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -33,17 +33,23 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportRecord:
-    """One record: its JSON line, its cells in the order of RECORD_FIELDS, its time in UTC."""
+    """One record: its JSON line, what that says, its cells in the order of RECORD_FIELDS, its time
+    in UTC.
+    """
 
     line: bytes
+    document: dict[str, Any]
     cells: tuple[str | int, ...]
     timestamp: datetime
 
     @classmethod
-    def parse(cls, line: bytes) -> "ExportRecord":
-        """Raises `ValueError` when the line is not a whole record."""
+    def parse(cls, line: bytes, document: dict[str, Any] | None = None) -> "ExportRecord":
+        """`document` is the line, where it has been read already. Raises `ValueError` when it is
+        not a whole record.
+        """
         try:
-            document = orjson.loads(line)
+            if document is None:
+                document = orjson.loads(line)
             timestamp = datetime.fromisoformat(document["timestamp"])
             if timestamp.tzinfo is None:
                 timestamp = timestamp.replace(tzinfo=UTC)
@@ -54,7 +60,7 @@ class ExportRecord:
             raise ValueError("not a record") from exc
         if tuple(type(cell) for cell in cells) != _CELL_TYPES:
             raise ValueError("not a record")
-        return cls(line=line, cells=cells, timestamp=timestamp)
+        return cls(line=line, document=document, cells=cells, timestamp=timestamp)
 
 
 Write = Callable[[ExportRecord], None]

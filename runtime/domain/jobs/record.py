@@ -11,7 +11,7 @@ reply was cut. `index` runs from 0 to num_records - 1 and identifies a record in
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -104,10 +104,15 @@ def kind_of(line: bytes) -> str:
     return kind if isinstance(kind, str) and kind else UNKNOWN_KIND
 
 
-def index_of(line: bytes) -> int:
-    """The index in a record or failure line. Raises `ValueError` on damage."""
+def parse_line(line: bytes) -> tuple[int, dict[str, Any]]:
+    """The index in a record or failure line, and the whole of it. Raises `ValueError` on damage."""
     document = orjson.loads(line)
     index = document.get("index") if isinstance(document, dict) else None
     if not isinstance(index, int) or isinstance(index, bool) or index < 0:
         raise ValueError("a line without a valid index")
-    return index
+    return index, document
+
+
+def index_of(line: bytes) -> int:
+    """The index in a record or failure line. Raises `ValueError` on damage."""
+    return parse_line(line)[0]
