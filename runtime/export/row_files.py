@@ -21,11 +21,13 @@ import orjson
 from runtime.contract.keys import JSON_LINES, row_file_name, row_text_name, rows_prefix
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.outputs.types import Scalar, Type
 from runtime.domain.ports import ObjectStore
+from runtime.export.columns import arrow_schema, arrow_type, filled, json_texts
 from runtime.export.formats import CSV_BUFFER_CHARACTERS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, inert
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 FILE_BYTES: Final = 256 * 1024 * 1024
 """Bytes of stored records that one Parquet file is made of: about what the Hub's viewer likes."""
@@ -51,7 +53,7 @@ class RowPlan:
 
     job_id: str
     folder: str
-    schema: "pa.Schema"
+    columns: Mapping[str, Type]
     files: Mapping[str, int]
     records: int
     formats: frozenset[OutputFormat] = frozenset()
@@ -139,7 +141,7 @@ def _parquet(
             def open_part(which: int) -> _Part:
                 key = prefix + row_file_name(split, which, count)
                 keys.append(key)
-                return _Part(objects, key, plan.schema, publishing)
+                return _Part(objects, key, plan.columns, publishing)
 
             yield put
             while part is not None and number < count - 1:
@@ -156,19 +158,20 @@ class _Part:
     """One Parquet file, which is published with all others."""
 
     def __init__(
-        self, objects: ObjectStore, key: str, schema: "pa.Schema", publishing: ExitStack
+        self, objects: ObjectStore, key: str, columns: Mapping[str, Type], publishing: ExitStack
     ) -> None:
         from pyarrow import parquet  # noqa: PLC0415 - as above
 
         stream = publishing.enter_context(
             objects.open_writer(key, content_type="application/octet-stream")
         )
+        self._schema = arrow_schema(columns)
         self._file: parquet.ParquetWriter = parquet.ParquetWriter(
-            stream, schema, compression="zstd"
+            stream, self._schema, compression="zstd"
         )
-        self._schema = schema
-        self._encoders = [_encoder(field.type) for field in schema]
-        self._columns: list[list[Any]] = [[] for _ in schema]
+        self._types = tuple(columns.values())
+        self._encoders = [json_texts(kind) for kind in self._types]
+        self._columns: list[list[Any]] = [[] for _ in columns]
         self._bytes = 0
 
     def add(self, values: Values) -> None:
@@ -193,10 +196,8 @@ class _Part:
         import pyarrow as pa  # noqa: PLC0415 - as above
 
         arrays = [
-            _array(column if encode is None else [encode(value) for value in column], field.type)
-            for column, encode, field in zip(
-                self._columns, self._encoders, self._schema, strict=True
-            )
+            _array(column if encode is None else [encode(value) for value in column], kind)
+            for column, encode, kind in zip(self._columns, self._encoders, self._types, strict=True)
         ]
         self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         for column in self._columns:
@@ -204,87 +205,26 @@ class _Part:
         self._bytes = 0
 
 
-def _array(values: list[Any], kind: "pa.DataType") -> Any:
-    """Python values as an Arrow array, JSON columns by way of the texts that they are."""
+def _array(values: list[Any], kind: Type) -> Any:
+    """Python values as an Arrow array, JSON by way of the texts that it is."""
     import pyarrow as pa  # noqa: PLC0415 - as above
 
-    stored = _stored_type(kind)
+    wanted, stored = arrow_type(kind), arrow_type(kind, stored=True)
     array = pa.array(values, stored)
-    return array if stored == kind else array.cast(kind)
-
-
-def _stored_type(kind: "pa.DataType") -> "pa.DataType":
-    """`kind` with texts where it has JSON, which Arrow builds from no Python value inside lists."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
-    if isinstance(kind, pa.JsonType):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(_stored_type(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _stored_type(field.type)) for field in kind])
-    return kind
-
-
-def _encoder(kind: "pa.DataType") -> Callable[[Any], Any] | None:
-    """What turns a value into what Arrow takes; None where that is the value itself."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
-    if isinstance(kind, pa.JsonType):
-        return lambda value: None if value is None else orjson.dumps(value).decode()
-    if pa.types.is_list(kind):
-        inner = _encoder(kind.value_type)
-        if inner is None:
-            return None
-        return lambda value: None if value is None else [inner(each) for each in value]
-    if pa.types.is_struct(kind):
-        inners = {field.name: _encoder(field.type) for field in kind}
-        changed = {name: encode for name, encode in inners.items() if encode is not None}
-        if not changed:
-            return None
-        return lambda value: (
-            None
-            if value is None
-            else {**value, **{name: encode(value.get(name)) for name, encode in changed.items()}}
-        )
-    return None
+    return array if stored == wanted else array.cast(wanted)
 
 
 # ── JSONL, CSV ─────────────────────────────────────────────────────────────────────────────────
 
 
-def filler(kind: "pa.DataType") -> Callable[[Any], Any] | None:
-    """What gives a value every name that its type has, null where it has none; None where there is
-    nothing to do. A reader that guesses types from the first lines loses what only comes later.
-    """
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
-    if pa.types.is_list(kind):
-        inner = filler(kind.value_type)
-        if inner is None:
-            return None
-        return lambda value: None if value is None else [inner(each) for each in value]
-    if pa.types.is_struct(kind):
-        inners = {field.name: filler(field.type) for field in kind}
-        return lambda value: (
-            None
-            if value is None
-            else {
-                name: value.get(name) if fill is None else fill(value.get(name))
-                for name, fill in inners.items()
-            }
-        )
-    return None
-
-
 @contextmanager
 def _jsonl(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     """One JSON object a line, with every column."""
-    names = plan.schema.names
+    names = tuple(plan.columns)
     fillers = [
         (position, fill)
-        for position, field in enumerate(plan.schema)
-        if (fill := filler(field.type)) is not None
+        for position, kind in enumerate(plan.columns.values())
+        if (fill := filled(kind)) is not None
     ]
     with objects.open_writer(key, content_type=JSON_LINES) as stream:
 
@@ -310,7 +250,7 @@ def _csv(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     with objects.open_writer(key, content_type="text/csv; charset=utf-8") as stream:
         buffer = io.StringIO(newline="")
         rows = csv.writer(buffer)
-        cells = [_cell(field.type) for field in plan.schema]
+        cells = [_cell(kind) for kind in plan.columns.values()]
 
         def flush() -> None:
             stream.write(buffer.getvalue().encode())
@@ -324,18 +264,16 @@ def _csv(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
 
         if plan.byte_order_mark:
             stream.write(_BOM)
-        rows.writerow(map(inert, plan.schema.names))
+        rows.writerow(map(inert, plan.columns))
         yield put
         flush()
 
 
-def _cell(kind: "pa.DataType") -> Callable[[Any], str]:
+def _cell(kind: Type) -> Callable[[Any], str]:
     """How a value of this type is written: a text as it is, everything else as JSON has it."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
-    if pa.types.is_string(kind):
+    if kind is Scalar.STRING:
         return lambda value: "" if value is None else inert(value)
-    fill = filler(kind)
+    fill = filled(kind)
     if fill is None:
         return lambda value: "" if value is None else orjson.dumps(value).decode()
     return lambda value: "" if value is None else orjson.dumps(fill(value)).decode()

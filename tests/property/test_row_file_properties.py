@@ -7,14 +7,15 @@ import io
 from typing import Any
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.record import clean_text
-from runtime.export.row_files import RowPlan, filler, open_rows
+from runtime.domain.outputs.types import ListOf, Scalar, Struct, Type
+from runtime.export.columns import arrow_schema, filled
+from runtime.export.row_files import RowPlan, open_rows
 from tests.fixtures.memory_objects import MemoryObjects
 
 texts = st.text(st.characters() | st.sampled_from("\x00\n\r\t\x85\u2028\"',=+-@"), max_size=12).map(
@@ -25,26 +26,28 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
     max_leaves=4,
 )
-SCALARS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
-    (pa.string(), texts),
-    (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
-    (pa.float64(), st.floats(allow_nan=False, allow_infinity=False)),
-    (pa.bool_(), st.booleans()),
-    (pa.json_(), json_values),
+SCALARS: list[tuple[Type, st.SearchStrategy[Any]]] = [
+    (Scalar.STRING, texts),
+    (Scalar.INT64, st.integers(-(2**63), 2**63 - 1)),
+    (Scalar.FLOAT64, st.floats(allow_nan=False, allow_infinity=False)),
+    (Scalar.BOOL, st.booleans()),
+    (Scalar.JSON, json_values),
 ]
+Columns = dict[str, Type]
+Rows = list[tuple[int, str, list[Any]]]
 
 
 @st.composite
-def kinds(draw: st.DrawFn, depth: int = 2) -> tuple[pa.DataType, st.SearchStrategy[Any]]:
-    """An Arrow type, and its values: null everywhere, and structs that lack names."""
+def kinds(draw: st.DrawFn, depth: int = 2) -> tuple[Type, st.SearchStrategy[Any]]:
+    """A type, and its values: null everywhere, and structs that lack names."""
     form = draw(st.sampled_from(["scalar", "list", "struct"])) if depth else "scalar"
     if form == "list":
         kind, values = draw(kinds(depth - 1))
-        return pa.list_(kind), st.lists(values, max_size=3) | st.none()
+        return ListOf(kind), st.lists(values, max_size=3) | st.none()
     if form == "struct":
         names = draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True))
         inner = {name: draw(kinds(depth - 1)) for name in names}
-        kind = pa.struct([(name, kind) for name, (kind, _) in inner.items()])
+        kind = Struct(tuple((name, kind) for name, (kind, _) in inner.items()))
         optional = {name: values for name, (_, values) in inner.items()}
         return kind, st.fixed_dictionaries({}, optional=optional) | st.none()
     kind, values = draw(st.sampled_from(SCALARS))
@@ -52,31 +55,31 @@ def kinds(draw: st.DrawFn, depth: int = 2) -> tuple[pa.DataType, st.SearchStrate
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[pa.Schema, list[tuple[int, str, list[Any]]], int]:
-    """A schema, rows of two splits by ascending index, and how many indices there are."""
-    columns = draw(st.lists(kinds(), min_size=1, max_size=3))
-    schema = pa.schema([(f"c{number}", kind) for number, (kind, _) in enumerate(columns)])
+def tables(draw: st.DrawFn) -> tuple[Columns, Rows, int]:
+    """A columns, rows of two splits by ascending index, and how many indices there are."""
+    drawn = draw(st.lists(kinds(), min_size=1, max_size=3))
+    columns: Columns = {f"c{number}": kind for number, (kind, _) in enumerate(drawn)}
     size = draw(st.integers(1, 20))
     indices = sorted(draw(st.sets(st.integers(0, size - 1))))
     rows = [
         (
             index,
             draw(st.sampled_from(["train", "test"])),
-            [draw(values) for _, values in columns],
+            [draw(values) for _, values in drawn],
         )
         for index in indices
     ]
-    return schema, rows, size
+    return columns, rows, size
 
 
 def written(
-    schema: pa.Schema, rows: list[tuple[int, str, list[Any]]], *, size: int, files: int
+    columns: Columns, rows: Rows, *, size: int, files: int
 ) -> tuple[MemoryObjects, dict[str, int]]:
     objects = MemoryObjects()
     plan = RowPlan(
         job_id="j",
         folder="data",
-        schema=schema,
+        columns=columns,
         files={"train": files, "test": 1},
         records=size,
         formats=frozenset({OutputFormat.JSONL, OutputFormat.CSV}),
@@ -87,9 +90,9 @@ def written(
     return objects, into.counts
 
 
-def wanted(schema: pa.Schema, rows: list[tuple[int, str, list[Any]]], split: str) -> list[Any]:
+def wanted(columns: Columns, rows: Rows, split: str) -> list[Any]:
     """The rows with every name that their type has: the one thing that a file adds."""
-    fills = [filler(field.type) or (lambda value: value) for field in schema]
+    fills = [filled(kind) or (lambda value: value) for kind in columns.values()]
     return [
         [fill(value) for fill, value in zip(fills, values, strict=True)]
         for _, each, values in rows
@@ -97,36 +100,35 @@ def wanted(schema: pa.Schema, rows: list[tuple[int, str, list[Any]]], split: str
     ]
 
 
-def decoded(value: Any, kind: pa.DataType) -> Any:
+def decoded(value: Any, kind: Type) -> Any:
     """What a reader that knows JSON columns gives."""
     if value is None:
         return None
-    if isinstance(kind, pa.JsonType):
-        return orjson.loads(value)
-    if pa.types.is_list(kind):
-        return [decoded(each, kind.value_type) for each in value]
-    if pa.types.is_struct(kind):
-        return {field.name: decoded(value[field.name], field.type) for field in kind}
+    match kind:
+        case Scalar.JSON:
+            return orjson.loads(value)
+        case ListOf(item):
+            return [decoded(each, item) for each in value]
+        case Struct(fields):
+            return {name: decoded(value[name], each) for name, each in fields}
     return value
 
 
-def from_csv(cell: str, kind: pa.DataType) -> Any:
+def from_csv(cell: str, kind: Type) -> Any:
     """A cell's value, "" for null and for the empty text: CSV has one word for both."""
     if cell == "":
         return ""
-    if pa.types.is_string(kind):
+    if kind is Scalar.STRING:
         return cell[1:] if cell[0] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
     return orjson.loads(cell)
 
 
 @given(tables(), st.integers(1, 4))
-def test_rows_round_trip(
-    case: tuple[pa.Schema, list[tuple[int, str, list[Any]]], int], files: int
-) -> None:
-    schema, rows, size = case
-    objects, counts = written(schema, rows, size=size, files=files)
+def test_rows_round_trip(case: tuple[Columns, Rows, int], files: int) -> None:
+    columns, rows, size = case
+    objects, counts = written(columns, rows, size=size, files=files)
     for split, count in (("train", files), ("test", 1)):
-        expected = wanted(schema, rows, split)
+        expected = wanted(columns, rows, split)
         assert counts[split] == len(expected)
         prefix = f"jobs/j/exports/data/{split}"
         names = [stat.key for stat in objects.list(f"{prefix}-")]
@@ -134,9 +136,9 @@ def test_rows_round_trip(
         found: list[list[Any]] = []
         for name in names:
             table = pq.read_table(io.BytesIO(objects.get(name)))
-            assert table.schema.equals(schema)
+            assert table.schema.equals(arrow_schema(columns))
             found += [
-                [decoded(row[field.name], field.type) for field in schema]
+                [decoded(row[name], kind) for name, kind in columns.items()]
                 for row in table.to_pylist()
             ]
         assert found == expected
@@ -145,18 +147,18 @@ def test_rows_round_trip(
         lines = objects.get(f"{prefix}.jsonl").splitlines()
         assert [list(orjson.loads(line).values()) for line in lines] == expected
         head, *cells = csv.reader(io.StringIO(objects.get(f"{prefix}.csv").decode(), newline=""))
-        assert head == schema.names
+        assert head == list(columns)
         assert [
-            [from_csv(cell, field.type) for cell, field in zip(row, schema, strict=True)]
+            [from_csv(cell, kind) for cell, kind in zip(row, columns.values(), strict=True)]
             for row in cells
         ] == [["" if value is None else value for value in row] for row in expected]
 
 
 def test_what_an_earlier_export_left_goes() -> None:
-    schema = pa.schema([("a", pa.int64())])
+    columns: Columns = {"a": Scalar.INT64}
     rows = [(index, "test" if index % 2 else "train", [index]) for index in range(4)]
-    objects, _ = written(schema, rows, size=4, files=3)
-    plan = RowPlan(job_id="j", folder="data", schema=schema, files={"train": 1}, records=4)
+    objects, _ = written(columns, rows, size=4, files=3)
+    plan = RowPlan(job_id="j", folder="data", columns=columns, files={"train": 1}, records=4)
     with open_rows(objects, plan) as into:
         into.write("train", 0, [0])
     assert [stat.key for stat in objects.list("jobs/j/exports/data/")] == [
