@@ -18,7 +18,7 @@ import orjson
 
 from runtime.domain.errors import OutputError
 from runtime.domain.fields import is_within
-from runtime.domain.templates.output_schema import INT64_MAX, INT64_MIN
+from runtime.domain.outputs.types import INT64_MAX, INT64_MIN
 
 MAX_DEPTH: Final = 100
 """Levels of lists and objects in an output: what can be read deeper can't all be written."""

@@ -8,8 +8,8 @@ from typing import Final
 
 from jinja2 import nodes
 
+from runtime.domain.hints import hint_for
 from runtime.domain.templates import policy
-from runtime.domain.templates.hints import hint_for
 from runtime.domain.templates.syntax import fixed_length, integer_of, text_of
 
 _ATTRIBUTE_FIRST: Final = frozenset({"groupby", "rejectattr", "selectattr", "sum"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import TemplateError
 from runtime.domain.fields import is_number, is_text
-from runtime.domain.templates.hints import hint_for
+from runtime.domain.hints import hint_for
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES, measure
 from runtime.domain.templates.output_schema import schema_problem
 from runtime.domain.templates.template import DEFAULT_MAX_TOKENS, OnTruncation, Step, Template

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from runtime.domain.templates.output_schema import ANNOTATIONS, resolve
+from runtime.domain.references import resolve
+from runtime.domain.templates.output_schema import ANNOTATIONS
 from runtime.domain.templates.provider_schema import (
     ProviderSchema,
     Way,

@@ -9,7 +9,8 @@ where a schema applies several subschemas to one value; `is_plain` tells which s
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from urllib.parse import unquote
+
+from runtime.domain.outputs.types import INT64_MAX, INT64_MIN
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -20,10 +21,6 @@ MAX_PATTERN_CHARACTERS: Final = 1000
 """Of one pattern. A pattern compiles in some 50 ms at most, and fifty of them in three seconds."""
 
 MAX_JINJA_CHARACTERS: Final = 60
-
-INT64_MIN: Final = -(2**63)
-INT64_MAX: Final = 2**63 - 1
-"""Whole numbers that every file format of a dataset can hold."""
 
 ANNOTATIONS: Final = frozenset(
     {
@@ -96,24 +93,6 @@ def with_64_bits(schema: Mapping[str, object]) -> dict[str, object]:
         bounded["minimum"] = _limit(max, schema.get("minimum"), INT64_MIN)
         bounded["maximum"] = _limit(min, schema.get("maximum"), INT64_MAX)
     return bounded
-
-
-def resolve(root: Mapping[str, object], reference: str) -> object:
-    """What a `$ref` within `root` names by a JSON pointer. Raises `LookupError` if that is nothing,
-    or if the reference is no pointer.
-    """
-    if reference != "#" and not reference.startswith("#/"):
-        raise LookupError(reference)
-    node: object = root
-    for part in unquote(reference).split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, Mapping):
-            node = node[name]
-        elif isinstance(node, (list, tuple)) and name.isdecimal():
-            node = node[int(name)]
-        else:
-            raise LookupError(reference)
-    return node
 
 
 def _bounded_keyword(name: str, value: object) -> object:

@@ -12,7 +12,8 @@ from typing import Any, Final
 import orjson
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.templates.output_schema import ANNOTATIONS, resolve
+from runtime.domain.references import resolve
+from runtime.domain.templates.output_schema import ANNOTATIONS
 from runtime.domain.templates.provider_schema import Place, ProviderSchema, Way, in_words
 
 MAX_NODES: Final = 1000
