@@ -18,9 +18,9 @@ import orjson
 from runtime.disk import disk_errors
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.record import clean_text
+from runtime.domain.outputs.fitting import UnfitError, fitter
 from runtime.domain.outputs.types import Type, type_text
 from runtime.domain.plain_text import plain_line
-from runtime.export.columns import fits
 
 MAX_REVIEW_BYTES: Final = 256 * 1024 * 1024
 FIELDS: Final = ("id", "keep", "edit", "note")
@@ -115,14 +115,18 @@ def _verdict(place: str, document: Mapping[str, Any], columns: Mapping[str, Type
     edit = edit or {}
     if not isinstance(edit, Mapping):
         raise InputError(f"{place}: edit gives columns and their new values")
-    for name, value in edit.items():
-        if name not in columns:
-            known = ", ".join(columns)
-            raise InputError(f"{place}: there is no column {_shown(name)}: use {known}")
-        if not fits(value, columns[name]):
-            kind = type_text(columns[name])
-            raise InputError(f"{place}: column {name} takes {kind}, not {_shown(repr(value))}")
-    return Verdict(keep=keep is not False, edit=dict(edit))
+    edited = {name: _edited(place, name, value, columns) for name, value in edit.items()}
+    return Verdict(keep=keep is not False, edit=edited)
+
+
+def _edited(place: str, name: str, value: Any, columns: Mapping[str, Type]) -> Any:
+    if name not in columns:
+        raise InputError(f"{place}: there is no column {_shown(name)}: use {', '.join(columns)}")
+    try:
+        return fitter(columns[name])(value)
+    except UnfitError as exc:
+        kind = type_text(columns[name])
+        raise InputError(f"{place}: column {name} has the type {kind}: {exc}") from exc
 
 
 def _json_lines(name: str, body: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -21,9 +21,10 @@ import orjson
 from runtime.contract.keys import JSON_LINES, row_file_name, row_text_name, rows_prefix
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.outputs.fitting import encoder
 from runtime.domain.outputs.types import Scalar, Type
 from runtime.domain.ports import ObjectStore
-from runtime.export.columns import arrow_schema, arrow_type, filled, json_texts
+from runtime.export.columns import arrow_schema, arrow_type
 from runtime.export.formats import CSV_BUFFER_CHARACTERS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, inert
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ FILE_BYTES: Final = 256 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 
 Values = Sequence[Any]
-"""The cells of a row, in the order of the columns: plain Python values."""
+"""The cells of a row, in the order of the columns: plain Python values that fit their types, with
+every name that these have. Null stands where there is none: a reader that guesses types from the
+first lines would lose what only comes later.
+"""
 Put = Callable[[int, Values], None]
 """Takes the index of a record, and its row."""
 
@@ -170,7 +174,7 @@ class _Part:
             stream, self._schema, compression="zstd"
         )
         self._types = tuple(columns.values())
-        self._encoders = [json_texts(kind) for kind in self._types]
+        self._encoders = [encoder(kind) for kind in self._types]
         self._columns: list[list[Any]] = [[] for _ in columns]
         self._bytes = 0
 
@@ -221,18 +225,9 @@ def _array(values: list[Any], kind: Type) -> Any:
 def _jsonl(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     """One JSON object a line, with every column."""
     names = tuple(plan.columns)
-    fillers = [
-        (position, fill)
-        for position, kind in enumerate(plan.columns.values())
-        if (fill := filled(kind)) is not None
-    ]
     with objects.open_writer(key, content_type=JSON_LINES) as stream:
 
         def put(_index: int, values: Values) -> None:
-            if fillers:
-                values = list(values)
-                for position, fill in fillers:
-                    values[position] = fill(values[position])
             stream.write(
                 orjson.dumps(
                     dict(zip(names, values, strict=True)), option=orjson.OPT_APPEND_NEWLINE
@@ -273,7 +268,4 @@ def _cell(kind: Type) -> Callable[[Any], str]:
     """How a value of this type is written: a text as it is, everything else as JSON has it."""
     if kind is Scalar.STRING:
         return lambda value: "" if value is None else inert(value)
-    fill = filled(kind)
-    if fill is None:
-        return lambda value: "" if value is None else orjson.dumps(value).decode()
-    return lambda value: "" if value is None else orjson.dumps(fill(value)).decode()
+    return lambda value: "" if value is None else orjson.dumps(value).decode()

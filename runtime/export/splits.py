@@ -6,30 +6,25 @@ keeps near copies of training rows out of the test. The shares are then those of
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 
-REST: Final = "train"
-"""The split of everything that no other split gets."""
+from runtime.domain.outputs.split import TRAIN, Split
 
 _UNIT: Final = 2**64
 
 
-def split_of(
-    fractions: Mapping[str, float], *, random_seed: int, by: bool
-) -> Callable[[int, Any], str]:
-    """The split of a row by the record's index, or with `by` by the value of the seed's field.
-
-    `fractions` are those of all splits but `REST`, in their order; together they are below 1.
-    """
-    if not fractions:
-        return lambda _index, _value: REST
+def chooser(split: Split | None, *, random_seed: int) -> Callable[[int, Any], str]:
+    """The split of a row, by the record's index or by the value that `split.by` leads to."""
+    if split is None:
+        return lambda _index, _value: TRAIN
+    by = split.by is not None
     bounds: list[tuple[int, str]] = []
     total = 0.0
-    for name, fraction in fractions.items():
-        total += fraction
+    for name, share in split.shares.items():
+        total += share
         bounds.append((int(total * _UNIT), name))
 
     def choose(index: int, value: Any) -> str:
@@ -37,6 +32,6 @@ def split_of(
         key = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if by else b"%d" % index
         digest = hashlib.blake2b(key, key=b"split/%d" % random_seed, digest_size=8).digest()
         drawn = int.from_bytes(digest, "big")
-        return next((name for bound, name in bounds if drawn < bound), REST)
+        return next((name for bound, name in bounds if drawn < bound), TRAIN)
 
     return choose

@@ -5,11 +5,14 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.export.splits import REST, split_of
+from runtime.domain.outputs.split import TRAIN, Split
+from runtime.domain.outputs.values import Path
+from runtime.export.splits import chooser
 
 fractions = st.dictionaries(
     st.sampled_from(["test", "validation", "holdout"]),
     st.floats(0.01, 0.3),
+    min_size=1,
     max_size=3,
 )
 
@@ -19,20 +22,20 @@ def test_one_source_stays_in_one_split(
     shares: dict[str, float], seed: int, data: st.DataObject
 ) -> None:
     value = data.draw(st.text() | st.integers(-(2**53), 2**53) | st.none())
-    choose = split_of(shares, random_seed=seed, by=True)
+    choose = chooser(Split(shares=shares, by=Path("seed.source")), random_seed=seed)
     assert len({choose(index, value) for index in range(5)}) == 1
-    assert choose(0, value) in {*shares, REST}
+    assert choose(0, value) in {*shares, TRAIN}
 
 
 def test_shares_are_those_asked_for_and_change_with_the_seed() -> None:
-    choose = split_of({"test": 0.1, "validation": 0.2}, random_seed=7, by=False)
+    choose = chooser(Split(shares={"test": 0.1, "validation": 0.2}), random_seed=7)
     drawn = [choose(index, None) for index in range(20_000)]
     counts = Counter(drawn)
     # Five standard deviations of a binomial draw.
     assert abs(counts["test"] - 2000) < 5 * (20_000 * 0.1 * 0.9) ** 0.5
     assert abs(counts["validation"] - 4000) < 5 * (20_000 * 0.2 * 0.8) ** 0.5
-    other = split_of({"test": 0.1, "validation": 0.2}, random_seed=8, by=False)
+    other = chooser(Split(shares={"test": 0.1, "validation": 0.2}), random_seed=8)
     assert drawn != [other(index, None) for index in range(20_000)]
     # A larger share of one split takes rows from the rest alone.
-    more = split_of({"test": 0.3}, random_seed=7, by=False)
+    more = chooser(Split(shares={"test": 0.3}), random_seed=7)
     assert all(more(index, None) == "test" for index, each in enumerate(drawn) if each == "test")
