@@ -23,8 +23,10 @@ from runtime.domain.references import resolve
 
 MAX_DEPTH: Final = 24
 """Levels of a type: what lies deeper is json."""
-MAX_TYPES: Final = 4_000
-"""Parts of one type: a schema whose references multiply has more, and is json."""
+MAX_VISITS: Final = 5_000
+"""Schemas that are looked at for one type: where references multiply there are more, and the type
+is json.
+"""
 
 _CHOICES: Final = ("anyOf", "oneOf")
 _CONDITIONAL: Final = ("then", "else")
@@ -40,8 +42,8 @@ Schemas = tuple[Mapping[str, Any], ...]
 """All that apply to one place."""
 
 
-class _TooManyTypesError(Exception):
-    """The type has more parts than `MAX_TYPES`."""
+class _TooLargeError(Exception):
+    """More than `MAX_VISITS`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +61,31 @@ class SchemaTypes:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
         self._alone = any(draft in str(schema.get("$schema", "")) for draft in _OLD_DRAFTS)
-        self._left = MAX_TYPES
+        self._left = MAX_VISITS
 
     def type_at(self, path: Sequence[str] = ()) -> Type:
         """The type of the value at a path. Raises `LookupError`, with the first part that the
         schema doesn't give and the names that it does.
         """
+        self._left = MAX_VISITS
+        try:
+            return self._type_at(path)
+        except _TooLargeError:
+            return Scalar.JSON
+
+    def names(self) -> tuple[str, ...]:
+        """The properties of an output that is an object whatever it is, and of which the schema
+        says all that matter; else none.
+        """
+        self._left = MAX_VISITS
+        try:
+            place = self._place((self._root,))
+            is_object = _kinds(place.schemas) == {"object"} and self._is_closed(place)
+        except _TooLargeError:
+            return ()
+        return tuple(_own_names(place.schemas)) if is_object else ()
+
+    def _type_at(self, path: Sequence[str]) -> Type:
         schemas: Schemas = (self._root,)
         for position, name in enumerate(path):
             place = self._place(schemas)
@@ -76,20 +97,7 @@ class SchemaTypes:
             if name in names or ((_is_map(place.schemas) or not names) and _may_be_object(place)):
                 return Scalar.JSON  # some outputs have it
             raise LookupError(".".join(path[: position + 1]), names)
-        self._left = MAX_TYPES
-        try:
-            return self._type(schemas, frozenset(), MAX_DEPTH)
-        except _TooManyTypesError:
-            return Scalar.JSON
-
-    def names(self) -> tuple[str, ...]:
-        """The properties of an output that is an object whatever it is, and of which the schema
-        says all that matter; else none.
-        """
-        place = self._place((self._root,))
-        if _kinds(place.schemas) != {"object"} or not self._is_closed(place):
-            return ()
-        return tuple(_own_names(place.schemas))
+        return self._type(schemas, frozenset(), MAX_DEPTH)
 
     # ── what applies ───────────────────────────────────────────────────────────────────────────
 
@@ -102,6 +110,9 @@ class SchemaTypes:
             schema = pending.pop()
             if id(schema) in found:
                 continue
+            self._left -= 1
+            if self._left < 0:
+                raise _TooLargeError
             target = self._target(schema)
             found[id(schema)] = {} if self._alone and "$ref" in schema else schema
             pending += [] if target is None else [target]
@@ -159,9 +170,6 @@ class SchemaTypes:
     # ── types ──────────────────────────────────────────────────────────────────────────────────
 
     def _type(self, schemas: Schemas, above: frozenset[int], levels: int) -> Type:
-        self._left -= 1
-        if self._left < 0:
-            raise _TooManyTypesError
         place = self._place(schemas)
         if levels == 0 or not above.isdisjoint(map(id, place.schemas)):
             return Scalar.JSON  # a schema within itself

@@ -1,0 +1,110 @@
+"""Which paths a template's records have, and what type stands at each."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from runtime.domain.hints import hint_for
+from runtime.domain.outputs.schemas import SchemaTypes
+from runtime.domain.outputs.types import Scalar, Type
+from runtime.domain.outputs.values import RECORD_FIELDS, ROOTS, STEP_FIELDS, Path, as_constant
+
+_SHOWN_NAMES: Final = 8
+_SHOWN_CHARACTERS: Final = 80
+_STEP_PARTS: Final = 3
+
+
+class PathError(ValueError):
+    """There is no such path; the message says what there is."""
+
+
+class Paths:
+    """The paths of records whose steps have these output schemas, None where there is none.
+    `reasoning` says whether records keep it. Types of seed fields are those that are handed in.
+    """
+
+    def __init__(
+        self,
+        steps: Mapping[str, Mapping[str, Any] | None],
+        *,
+        reasoning: bool = True,
+        seeds: Mapping[str, Type] | None = None,
+    ) -> None:
+        self._schemas = {
+            step: None if schema is None else SchemaTypes(schema) for step, schema in steps.items()
+        }
+        self._reasoning = reasoning
+        self._seeds = seeds or {}
+
+    @property
+    def steps(self) -> Mapping[str, SchemaTypes | None]:
+        """The schema of each step, in their order."""
+        return self._schemas
+
+    def is_known(self, path: Path) -> bool:
+        """Whether the template alone says the type: that of a seed field its file says."""
+        return not path.is_seed_field
+
+    def type_of(self, path: Path) -> Type:
+        """The type at a path, json for a seed field of no known type. Raises `PathError`."""
+        parts = path.parts
+        match parts[0]:
+            case "steps":
+                return self._in_step(parts)
+            case "seed":
+                if len(parts) > 1 and parts[1] == "id" and parts != ("seed", "id"):
+                    raise PathError(f'"{_shown(path.text)}": seed.id is a text and has no parts')
+                if not path.is_seed_field:
+                    return Scalar.STRING
+                return self._seeds.get(".".join(parts[1:]), Scalar.JSON)
+            case "record" if len(parts) == 2 and parts[1] in RECORD_FIELDS:  # noqa: PLR2004 - root and name
+                return Scalar.INT64 if parts[1] == "index" else Scalar.STRING
+            case "record":
+                raise PathError("a record has record.id and record.index")
+        text = _shown(path.text)
+        raise PathError(
+            f'"{text}" is no path{hint_for(parts[0], ROOTS)}: a path begins with steps., seed. or'
+            f" record.; a constant text is written {as_constant(text)}"
+        )
+
+    def _in_step(self, parts: tuple[str, ...]) -> Type:
+        known = ", ".join(self._schemas)
+        if len(parts) < _STEP_PARTS - 1:
+            raise PathError(f"write steps.<id>.output; the steps are {known}")
+        step, inner = parts[1], parts[_STEP_PARTS:]
+        if step not in self._schemas:
+            hint = hint_for(step, self._schemas)
+            raise PathError(f'there is no step "{_shown(step)}"{hint}; the steps are {known}')
+        name = parts[2] if len(parts) >= _STEP_PARTS else ""
+        if name not in STEP_FIELDS or (name == "reasoning" and inner):
+            raise PathError(f"write steps.{step}.output{hint_for(name, STEP_FIELDS)}")
+        if name == "reasoning":
+            if not self._reasoning:
+                raise PathError(f"steps.{step}.reasoning needs keep_reasoning: true")
+            return Scalar.STRING
+        schema = self._schemas[step]
+        if schema is None:
+            if inner:
+                raise PathError(
+                    f'step "{step}" has no output_schema, so its output is one text: write'
+                    f" steps.{step}.output"
+                )
+            return Scalar.STRING
+        try:
+            return schema.type_at(inner)
+        except LookupError as exc:
+            place, names = exc.args
+            raise PathError(_no_property(step, place, names)) from None
+
+
+def _no_property(step: str, place: str, names: list[str]) -> str:
+    *above, name = place.split(".")
+    holder = ".".join(("steps", step, "output", *above))
+    shown = ", ".join(map(_shown, names[:_SHOWN_NAMES])) + (
+        ", …" if len(names) > _SHOWN_NAMES else ""
+    )
+    there = f"it has {shown}" if names else "it has no parts that a path can name"
+    return f'{_shown(holder)} has no "{_shown(name)}"{hint_for(name, names)}; {there}'
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
