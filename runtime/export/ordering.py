@@ -8,7 +8,7 @@ the disk as a sorted run, and the runs are merged: an external sort that a sorte
 import heapq
 from collections.abc import Callable, Iterator
 from io import BufferedRandom
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from runtime.domain.jobs.indices import IndexSet
 from runtime.files.disk import disk_errors, temporary_file
@@ -19,44 +19,51 @@ WINDOW_BYTES: Final = 16 * 1024 * 1024
 MAX_RUNS: Final = 64
 """Runs that are merged at once: beyond, they are merged into one first."""
 
+ItemT = TypeVar("ItemT")
+
 _NUMBER_BYTES: Final = 8
 _HEADER_BYTES: Final = 2 * _NUMBER_BYTES
 _THINGS: Final = "records"
 
 
-class IndexOrder:
-    """Takes each index once, in any order, and gives `emit` the lines in ascending order.
+class IndexOrder(Generic[ItemT]):
+    """Takes each index once, in any order, and gives `emit` the items in ascending order.
 
+    `line_of` gives the bytes of an item, as which it waits on the disk, and `read` the item again.
     `absent` are indices that won't come: nobody waits for those. Without them everything after the
     first gap waits until `finish`, on the disk if it has to.
     """
 
     def __init__(
         self,
-        emit: Callable[[int, bytes], None],
+        emit: Callable[[int, ItemT], None],
         *,
+        line_of: Callable[[ItemT], bytes],
+        read: Callable[[bytes], ItemT],
         absent: IndexSet | None = None,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self._emit = emit
+        self._line_of = line_of
+        self._read = read
         self._absent = absent
         self._window_bytes = window_bytes
-        self._window: dict[int, bytes] = {}
+        self._window: dict[int, ItemT] = {}
         self._waiting_bytes = 0
         self._runs: list[Iterator[tuple[int, bytes]]] = []
         self._heads: list[tuple[int, int, bytes]] = []
         self._next = 0
 
-    def add(self, index: int, line: bytes) -> None:
+    def add(self, index: int, item: ItemT) -> None:
         """One record. Raises `StorageError` when the disk can't hold what waits."""
         if index == self._next and not self._heads:  # the usual case
-            self._emit(index, line)
+            self._emit(index, item)
             self._next += 1
             if self._window or self._absent is not None:
                 self._advance()
             return
-        self._window[index] = line
-        self._waiting_bytes += len(line)
+        self._window[index] = item
+        self._waiting_bytes += len(self._line_of(item))
         self._advance()
         if self._waiting_bytes > self._window_bytes:
             self._spill()
@@ -64,23 +71,21 @@ class IndexOrder:
     def finish(self) -> None:
         """Emit what still waits: what is missing now doesn't come."""
         for index in sorted(self._window):
-            line = self._window.pop(index)
             self._emit_runs(below=index)
-            self._emit(index, line)
+            self._emit(index, self._window.pop(index))
         self._emit_runs(below=None)
         self._waiting_bytes = 0
 
     def _advance(self) -> None:
         while True:
-            line = self._window.pop(self._next, None)
-            if line is not None:
-                self._waiting_bytes -= len(line)
+            if self._next in self._window:
+                item = self._window.pop(self._next)
+                self._waiting_bytes -= len(self._line_of(item))
+                self._emit(self._next, item)
             elif self._heads and self._heads[0][0] == self._next:
-                line = self._take_head()
-            elif self._absent is None or not self._is_absent(self._next):
+                self._emit(self._next, self._read(self._take_head()))
+            elif not self._is_absent(self._next):
                 return
-            if line is not None:
-                self._emit(self._next, line)
             self._next += 1
 
     def _is_absent(self, index: int) -> bool:
@@ -90,13 +95,13 @@ class IndexOrder:
     def _emit_runs(self, *, below: int | None) -> None:
         while self._heads and (below is None or self._heads[0][0] < below):
             index = self._heads[0][0]
-            self._emit(index, self._take_head())
+            self._emit(index, self._read(self._take_head()))
 
     def _spill(self) -> None:
         """Everything that waits in memory becomes a sorted run on the disk."""
         if len(self._heads) >= MAX_RUNS:
             self._add_run(self._drained())
-        self._add_run((index, self._window[index]) for index in sorted(self._window))
+        self._add_run((index, self._line_of(self._window[index])) for index in sorted(self._window))
         self._window.clear()
         self._waiting_bytes = 0
 

@@ -30,8 +30,12 @@ def test_everything_comes_once_and_in_order(
     for index in known:
         absent.add(index)
     got: list[tuple[int, bytes]] = []
-    ordering = IndexOrder(
-        lambda index, line: got.append((index, line)), absent=absent, window_bytes=window
+    ordering: IndexOrder[bytes] = IndexOrder(
+        lambda index, line: got.append((index, line)),
+        line_of=bytes,
+        read=bytes,
+        absent=absent,
+        window_bytes=window,
     )
     for number, index in enumerate(order):
         ordering.add(index, b"%d" % index)
@@ -47,7 +51,9 @@ def test_everything_comes_once_and_in_order(
 
 def test_more_runs_than_are_merged_at_once() -> None:
     got: list[int] = []
-    ordering = IndexOrder(lambda index, _: got.append(index), window_bytes=0)
+    ordering: IndexOrder[bytes] = IndexOrder(
+        lambda index, _: got.append(index), line_of=bytes, read=bytes, window_bytes=0
+    )
     many = 3 * MAX_RUNS
     for index in reversed(range(many)):
         ordering.add(index, b"x")
