@@ -19,9 +19,11 @@ from runtime.domain.money.estimate_text import LIKELY_ASSUMES, too_long
 from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.template import Template
-from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.dry_run import estimate_cost, example_seed, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.row_sample import RowSample, sample_row
+from runtime.engine.seeds import seed_types
 from runtime.files.rows import SeedRows
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
@@ -61,6 +63,8 @@ class TemplateCheck:
     """
     nulls: Mapping[str, int] = field(default_factory=dict)
     """In how many of all seeds a path that the template needs leads to null, where there is one."""
+    sample: RowSample
+    """The columns of a row, and the first one, made of what models might answer."""
     warnings: tuple[str, ...] = ()
     """What is odd about the seeds, or too long for a model, and no reason to refuse them."""
 
@@ -130,6 +134,7 @@ def check_template(
         engine.load(checked)
         texts = {} if file is None else _first_texts(engine, checked, file)
         warnings = [] if file is None else [*file.rows.warnings, *_too_long(engine, plan, file)]
+        sample = _sample(engine, checked, file)
     return TemplateCheck(
         name=checked.name,
         needs=tuple(checked.schema_requirements),
@@ -149,7 +154,16 @@ def check_template(
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
         nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
         warnings=tuple(warnings),
+        sample=sample,
     )
+
+
+def _sample(engine: TemplateEngine, template: Template, file: SeedFile | None) -> RowSample:
+    """With the first seed, or with one that is made up."""
+    if file is None:
+        return sample_row(engine, template, example_seed(template.schema_requirements))
+    seeds = seed_types(file.rows, template.output)
+    return sample_row(engine, template, file.rows[0], seeds=seeds)
 
 
 def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[str, ...]]:

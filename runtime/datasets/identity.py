@@ -23,6 +23,8 @@ _ALWAYS: Final[Mapping[type, frozenset[str]]] = {
 """Fields that have been in every digest. Others are there where they differ from their default:
 what a template can say one day changes no digest of those that don't say it.
 """
+_OF_ROWS: Final = ("output", "split")
+"""What says how rows are made of records: it may change while the records stay."""
 _DRAWN_BEFORE: Final = ("template", "seeds", "--seed-strategy", "--random-seed")
 
 
@@ -59,6 +61,8 @@ def stored_job_id(stored: Mapping[str, object]) -> str:
 
 def _document(template: Template) -> dict[str, Any]:
     document = _told(Template, complete_document(template))
+    for name in _OF_ROWS:
+        document.pop(name, None)
     return {**document, "steps": [_told(Step, step) for step in document["steps"]]}
 
 

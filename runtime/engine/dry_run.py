@@ -78,6 +78,12 @@ def _stand_in(step: Step, stand_ins: StandIns) -> Any:
     return text if step.output_schema is None else example_of(step.output_schema, text)
 
 
+def example_outputs(template: Template) -> dict[str, dict[str, Any]]:
+    """What a record would hold of each step, with made-up outputs."""
+    reasoning = {"reasoning": "«reasoning»"} if template.keep_reasoning else {}
+    return {step.id: {"output": _stand_in(step, "note"), **reasoning} for step in template.steps}
+
+
 def example_of(schema: Mapping[str, Any], text: str) -> Any:
     """A value of the shape that `schema` asks for, so that `steps.x.output.field` renders; every
     text in it is `text`. A schema that refers to itself often has it with fewer levels.

@@ -1,10 +1,16 @@
-"""Loads the seeds that a job pinned."""
+"""Loads the seeds that a job pinned; which of them a record has, and what types they give rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from runtime.domain.errors import NotFoundError, SeedError
+from runtime.domain.jobs.sampling import Draws, draw
+from runtime.domain.outputs.seed_types import SeedTypes
+from runtime.domain.outputs.shape import Output
+from runtime.domain.outputs.types import Type
 from runtime.domain.ports import ObjectStore
+from runtime.domain.seeds.seeds import Row
 from runtime.files.reading import load_rows
 from runtime.files.rows import SeedRows
 
@@ -26,3 +32,37 @@ class Seeds:
                 return load_rows(stream, PurePosixPath(key).name, requirements=requirements)
         except NotFoundError as exc:
             raise SeedError(f"seed data not found: {key}") from exc
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnSeed:
+    """The seed of a record, and the entropy of what is drawn while its texts are rendered."""
+
+    row: Row
+    entropy: int
+
+
+class DrawnSeeds:
+    """The seed of every record of a job, by its index, as it was drawn when it was generated."""
+
+    def __init__(self, rows: Sequence[Row], *, job_id: str, draws: Draws) -> None:
+        self._rows = rows
+        self._count = len(rows)
+        self._job_id = job_id
+        self._draws = draws
+
+    def __call__(self, index: int) -> DrawnSeed:
+        drawn = draw(self._job_id, index, rows=self._count, draws=self._draws)
+        return DrawnSeed(row=self._rows[drawn.row], entropy=drawn.filter_entropy)
+
+
+def seed_types(rows: Iterable[Row], output: Output) -> dict[str, Type]:
+    """The types of the seed fields that go into rows, from all seeds of the pinned file: the same
+    whenever they are asked for. Reads no seed where no field goes into rows.
+    """
+    paths = output.seed_paths()
+    types = SeedTypes(paths)
+    if paths:
+        for row in rows:
+            types.add(row)
+    return types.found()

@@ -2,8 +2,8 @@
 of a request. Nothing is stored, and there is no job whose budget could hold.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from runtime.domain.errors import ModelError, PriceError, RenderError, TemplateError
@@ -43,6 +43,8 @@ class Trial:
     """The calls of one record in order. `stopped` says why the record isn't complete."""
 
     calls: Sequence[TrialCall]
+    results: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """What the record holds of each step that is done."""
     stopped: str | None = None
 
     @property
@@ -87,8 +89,8 @@ def try_record(
                 raise
             stopped = f"the model gave no answer ({error.kind})"
         if stopped is not None:
-            return replace(trial, stopped=f"{place}: {stopped}")
-    return trial
+            return replace(trial, results=dict(task.results), stopped=f"{place}: {stopped}")
+    return replace(trial, results=dict(task.results))
 
 
 def _capped(step: StepPlan) -> StepPlan:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from runtime.domain.errors import TemplateError, TemplateNotFoundError
+from runtime.domain.outputs.shape import Output, Shape
+from runtime.domain.outputs.values import Path
 from runtime.domain.templates.document import (
     MAX_FRAGMENTS,
     document_of,
@@ -36,6 +38,7 @@ def test_a_minimal_document_gets_the_defaults() -> None:
         name="n",
         steps=(Step(id="a", prompt="Write about {{ topic }}.", max_tokens=DEFAULT_MAX_TOKENS),),
         schema_requirements=("topic",),
+        output=Output(shape=Shape.COLUMNS, fields={"a": Path("steps.a.output")}),
     )
 
 

@@ -1,8 +1,10 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Final
 
+import orjson
 import typer
 
 from runtime.cli.job_options import takes
@@ -12,12 +14,14 @@ from runtime.cli.options import (
     PricesOption,
     TemplateArgument,
 )
-from runtime.cli.output import print_line, print_titled
+from runtime.cli.output import print_line, print_text, print_titled
 from runtime.datasets.checks import check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import load_prices
+from runtime.domain.outputs.types import Scalar, Type, type_text
 from runtime.domain.seeds.report import null_lines
 from runtime.domain.wording import counted
+from runtime.engine.row_sample import RowSample
 
 EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
 
@@ -44,13 +48,38 @@ def validate(
         if step.schema_reason is not None:
             print_line(f"    in the prompt only: {step.schema_reason}")
     if found.seeds is None:
+        _print_rows(found.sample, seeds=False)
         return
     print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
     for needed, kinds in found.types.items():
         print_line(f"  {needed}: {' or '.join(kinds)}")
+    _print_rows(found.sample, seeds=True)
     for warning in (*null_lines(found.nulls, seeds=found.seeds), *found.warnings):
         print_line(f"warning: {warning}")
     for step in found.steps:
         if step.system:
             print_titled(f"{step.id}: system", step.system)
         print_titled(f"{step.id}: prompt", step.prompt or "")
+
+
+def _print_rows(sample: RowSample, *, seeds: bool) -> None:
+    """The columns of a row with their types, and the first row, of texts that stand for outputs."""
+    if not sample.columns:
+        print_line(f"rows: {sample.shape}, as they are stored")
+        return
+    print_line(f"rows: {sample.shape}")
+    for name, kind in sample.columns.items():
+        print_line(f"  {name}: {type_text(kind)}{_note(kind)}")
+    if sample.seed_fields and not seeds:
+        print_line("  (--seeds says the types of seed fields)")
+    if sample.problem is not None:
+        print_line(f"warning: with made-up outputs there is no row: {sample.problem}")
+    elif sample.row is not None:
+        # Indented, so that no line of it is taken for one of this command.
+        row = orjson.dumps(sample.row, option=orjson.OPT_INDENT_2).decode()
+        print_line("  the first one, with made-up outputs:")
+        print_text(indent(row, "    "))
+
+
+def _note(kind: Type) -> str:
+    return " (any value; JSON text in files without such a type)" if kind is Scalar.JSON else ""

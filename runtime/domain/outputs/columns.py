@@ -83,9 +83,13 @@ def _is_preference_of_openai(output: Output) -> bool:
     return output.shape is Shape.OPENAI and "preferred_output" in output.fields
 
 
-def _system_turns(output: Output) -> list[Turn]:
+def _single_turns(output: Output) -> list[Turn]:
     turns = output.fields.get("messages", ())
-    return [turn for turn in turns if isinstance(turn, Turn) and turn.role == "system"]
+    return [turn for turn in turns if isinstance(turn, Turn)] if isinstance(turns, tuple) else []
+
+
+def _system_turns(output: Output) -> list[Turn]:
+    return [turn for turn in _single_turns(output) if turn.role == "system"]
 
 
 class _Maker:
@@ -185,7 +189,6 @@ class _Maker:
 
     def _bedrock(self) -> dict[str, Node]:
         """Of Bedrock's conversations system texts stand by themselves, and a text is an object."""
-        turns = self._output.fields.get("messages", ())
         system = _system_turns(self._output)
         columns: dict[str, Node] = {"schemaVersion": _constant("bedrock-conversation-2024")}
         if system:
@@ -193,8 +196,8 @@ class _Maker:
         columns["messages"] = _items(
             [
                 Fields(parts={"role": _constant(turn.role), "content": _items([_block(turn)])})
-                for turn in turns
-                if isinstance(turn, Turn) and turn not in system
+                for turn in _single_turns(self._output)
+                if turn.role != "system"
             ]
         )
         return columns

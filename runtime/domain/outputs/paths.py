@@ -40,10 +40,6 @@ class Paths:
         """The schema of each step, in their order."""
         return self._schemas
 
-    def is_known(self, path: Path) -> bool:
-        """Whether the template alone says the type: that of a seed field its file says."""
-        return not path.is_seed_field
-
     def type_of(self, path: Path) -> Type:
         """The type at a path, json for a seed field of no known type. Raises `PathError`."""
         parts = path.parts

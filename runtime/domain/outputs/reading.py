@@ -6,8 +6,9 @@ The syntax tree of a text is checked with the prompts, by `templates.check`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
+from runtime.domain.errors import TemplateError
 from runtime.domain.hints import hint_for
 from runtime.domain.outputs.columns import names_of
 from runtime.domain.outputs.forms import FORMS, TOOL_CALLS, WITH_TOOLS, Kind, TurnForm, turn_form
@@ -22,7 +23,6 @@ from runtime.domain.outputs.values import (
     as_constant,
     is_jinja,
     is_path,
-    value_document,
 )
 
 MAX_COLUMNS: Final = 500
@@ -43,41 +43,21 @@ def read_output(document: object, paths: Paths, refuse: Refuse) -> Output | None
     return _Reader(paths, refuse).output(document)
 
 
-def output_document(output: Output) -> object:
-    """Inverse of `read_output`."""
-    if output.shape is Shape.RECORDS:
-        return output.shape.value
-    fields: Any = {name: _field_document(output, each) for name, each in output.fields.items()}
-    if output.shape is Shape.MESSAGES:
-        fields = fields["messages"]
-    document = {output.shape.value: fields}
-    if output.tools is not None:
-        document["tools"] = output.tools.text
-    if output.keep:
-        document["keep"] = [path.text for path in output.keep]
-    return document
-
-
-def _field_document(output: Output, each: Field) -> object:
-    match each:
-        case Path() | Text():
-            return value_document(each)
-        case tuple():
-            role = turn_form(output.shape).role
-            return [
-                turn.text
-                if isinstance(turn, Path)
-                else {role: turn.role, **{k: value_document(v) for k, v in turn.fields.items()}}
-                for turn in each
-            ]
-        case _:
-            return {name: value_document(value) for name, value in each.items()}
+def stored_output(document: object) -> Output:
+    """An output that was checked before it was stored: its steps are not asked again. Raises
+    `TemplateError` on a document this project didn't write.
+    """
+    problems: list[str] = []
+    output = _Reader(None, lambda *problem: problems.append(": ".join(problem))).output(document)
+    if problems or output is None:
+        raise TemplateError(problems[0])
+    return output
 
 
 class _Reader:
     """Reads a document part by part; each problem goes to `refuse` with its place."""
 
-    def __init__(self, paths: Paths, refuse: Refuse) -> None:
+    def __init__(self, paths: Paths | None, refuse: Refuse) -> None:
         self._paths = paths
         self._tell = refuse
 
@@ -232,14 +212,13 @@ class _Reader:
             self._refuse(place, f"a text needs a role: write {{{form.role}, {form.content}}}")
             return None
         path = self._path(place, document)
-        if path is not None and self._paths.is_known(path):
-            kind = self._paths.type_of(path)
-            if kind is not Scalar.JSON and not may_be_messages(kind, form):
-                self._refuse(
-                    place,
-                    f"{path.text} is no list of messages with {form.role} and {form.content}: to"
-                    f" make one message of it, write {{{form.role}: …, {form.content}: …}}",
-                )
+        kind = self._known_type(path)
+        if kind not in {None, Scalar.JSON} and not may_be_messages(kind, form):
+            self._refuse(
+                place,
+                f"{document} is no list of messages with {form.role} and {form.content}: to make"
+                f" one message of it, write {{{form.role}: …, {form.content}: …}}",
+            )
         return path
 
     # ── values ─────────────────────────────────────────────────────────────────────────────────
@@ -258,12 +237,20 @@ class _Reader:
             )
             return None
         path = Path(document)
+        if self._paths is None:
+            return path
         try:
             self._paths.type_of(path)
         except PathError as error:
             self._refuse(place, str(error))
             return None
         return path
+
+    def _known_type(self, path: Path | None) -> Type | None:
+        """The type where the template alone says it: that of a seed's field its file says."""
+        if path is None or self._paths is None or path.is_seed_field:
+            return None
+        return self._paths.type_of(path)
 
     def _typed(self, place: str, document: object, wanted: Type) -> Path | Text | None:
         """A label, or a list of calls or tools."""
@@ -273,9 +260,9 @@ class _Reader:
                 return value
             self._refuse(place, "must be a path to a list")
             return None
-        if value is None or not self._paths.is_known(value):
+        kind = self._known_type(value)
+        if value is None or kind is None:
             return value
-        kind = self._paths.type_of(value)
         if kind is Scalar.JSON or type(kind) is type(wanted) is ListOf or kind == wanted:
             return value
         if wanted is Scalar.BOOL:
@@ -316,7 +303,7 @@ class _Reader:
         return self._path("keep", name if root == "seed" or name in known else f"seed.{name}")
 
 
-def may_be_messages(kind: Type, form: TurnForm) -> bool:
+def may_be_messages(kind: Type | None, form: TurnForm) -> bool:
     """Whether a list of this type may hold messages."""
     if not isinstance(kind, ListOf):
         return False

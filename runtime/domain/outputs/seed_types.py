@@ -67,7 +67,7 @@ class _Seen:
                 self._give_up()
 
     def type(self) -> Type:
-        kinds: list[Type] = sorted(self.scalars)
+        kinds: list[Type] = [*sorted(self.scalars)]
         if self.item is not None:
             kinds.append(ListOf(self.item.type()))
         if self.fields is not None:

@@ -77,6 +77,10 @@ class Output:
             if isinstance(value, Text) and value.literal is None
         )
 
+    def rendered(self) -> tuple[Text, ...]:
+        """The same texts, each once: the render process knows a text by its position here."""
+        return tuple(dict.fromkeys(text for _, text in self.texts()))
+
     def seed_paths(self) -> tuple[str, ...]:
         """The dotted paths of seed fields whose values become values of a row; the empty path is
         the whole seed.

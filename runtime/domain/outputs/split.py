@@ -9,7 +9,7 @@ What no split takes is `train`.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from runtime.domain.fields import is_number
 from runtime.domain.outputs.values import Path, is_path
@@ -51,6 +51,11 @@ def read_split(document: object, refuse: Callable[[str, str], None]) -> Split | 
         shares={name: float(share) for name, share in shares.items()},
         by=None if by is None else Path(by),
     )
+
+
+def stored_split(document: Mapping[str, Any] | None) -> Split | None:
+    """A split that was checked before it was stored."""
+    return read_split(document, lambda *_problem: None)
 
 
 def split_document(split: Split) -> dict[str, object]:

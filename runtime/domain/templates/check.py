@@ -9,17 +9,18 @@ included fragment is walked in place, with the names that are bound where it is 
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import accumulate
 from typing import Final, NoReturn
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from runtime.domain.errors import TemplateError
+from runtime.domain.outputs.values import Text
 from runtime.domain.templates import policy
 from runtime.domain.templates.arguments import call_problem, filter_problem, test_problem
+from runtime.domain.templates.scope import Scope, paths_to
 from runtime.domain.templates.syntax import fixed_length, names_in, path_of, text_of
 from runtime.domain.templates.template import Step
 
@@ -42,10 +43,17 @@ class Findings:
     includes: tuple[str, ...]
 
 
-def check_template(steps: Sequence[Step], fragments: Mapping[str, str]) -> Findings:
-    """Check every prompt and system text. Included names without a fragment are left for later.
+def check_template(
+    steps: Sequence[Step],
+    fragments: Mapping[str, str],
+    *,
+    texts: Sequence[tuple[str, Text]] = (),
+) -> Findings:
+    """Check every prompt and system text, and the `texts` of rows, each with its place. Included
+    names without a fragment are left for later.
 
-    Raises `TemplateError` with the step and the line of the first thing that isn't allowed.
+    Only prompts require something of a seed. Raises `TemplateError` with the step and the line of
+    the first thing that isn't allowed.
     """
     # A fragment that is included again and again is parsed once.
     parse = cache(Environment(**policy.SYNTAX).parse)  # noqa: S701 - prompts are text, not HTML
@@ -53,42 +61,33 @@ def check_template(steps: Sequence[Step], fragments: Mapping[str, str]) -> Findi
     required: set[str] = set()
     included: set[str] = set()
     nodes_left = policy.MAX_NODES
+
+    def walk(place: str, source: str, earlier: tuple[str, ...]) -> _Walk:
+        nonlocal nodes_left
+        found = _Walk(
+            parse=parse,
+            place=place,
+            earlier=earlier,
+            step_ids=ids,
+            fragments=fragments,
+            nodes_left=nodes_left,
+        )
+        found.source(source, Scope())
+        nodes_left = found.nodes_left
+        return found
+
     for position, step in enumerate(steps):
         for part, source in (("prompt", step.prompt), ("system", step.system)):
-            walk = _Walk(
-                parse=parse,
-                place=f'step "{step.id}", {part}',
-                earlier=ids[:position],
-                step_ids=ids,
-                fragments=fragments,
-                nodes_left=nodes_left,
-            )
-            walk.source(source or "", _Scope())
-            required |= walk.unguarded()
-            included |= walk.included
-            nodes_left = walk.nodes_left
+            found = walk(f'step "{step.id}", {part}', source or "", ids[:position])
+            required |= found.unguarded()
+            included |= found.included
+    for place, text in texts:
+        if walk(f"output, {place}", text.source, ids).included:
+            raise TemplateError(f"output, {place}: include is for prompts: write the text here")
     unused = sorted(fragments.keys() - included)
     if unused:
         raise TemplateError(f'fragment "{unused[0]}" is not included by any step: remove it')
     return Findings(requirements=tuple(sorted(required)), includes=tuple(sorted(included)))
-
-
-def _paths_to(path: str) -> Iterator[str]:
-    """`a.b.c` → a, a.b, a.b.c."""
-    return accumulate(path.split("."), "{}.{}".format)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Scope:
-    """What holds at one place: bound names, the loops around it, the includes that led here."""
-
-    bound: set[str] = field(default_factory=set)
-    loops: int = 0
-    iterations: int = 1
-    chain: tuple[str, ...] = ()
-
-    def inner(self, names: Iterable[str] = ()) -> "_Scope":
-        return replace(self, bound=self.bound | set(names))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -107,7 +106,7 @@ class _Walk:
     included: set[str] = field(default_factory=set)
     spellings: dict[str, str] = field(default_factory=dict)
 
-    def source(self, source: str, scope: _Scope) -> None:
+    def source(self, source: str, scope: Scope) -> None:
         """Parse and walk one source."""
         try:
             tree = self.parse(source)
@@ -123,9 +122,9 @@ class _Walk:
 
     def unguarded(self) -> set[str]:
         """Required paths, without those that the source asks for with `is defined` first."""
-        return {path for path in self.required if self.guarded.isdisjoint(_paths_to(path))}
+        return {path for path in self.required if self.guarded.isdisjoint(paths_to(path))}
 
-    def visit(self, node: nodes.Node, scope: _Scope) -> None:
+    def visit(self, node: nodes.Node, scope: Scope) -> None:
         """Judge `node` and all below it."""
         self.nodes_left -= 1
         self.depth += 1
@@ -140,7 +139,7 @@ class _Walk:
         place = " ".join(self.place.split())  # a fragment's name may hold anything
         raise TemplateError(f"{place}, line {node.lineno}: {reason}")
 
-    def _judge(self, node: nodes.Node, scope: _Scope) -> None:  # noqa: C901, PLR0912 - a table
+    def _judge(self, node: nodes.Node, scope: Scope) -> None:  # noqa: C901, PLR0912 - a table
         match node:
             case _ if isinstance(node, _VALUES):
                 self._value(node, scope)
@@ -179,16 +178,16 @@ class _Walk:
             case _:
                 self.refuse(node, f"{type(node).__name__} is not allowed in a prompt")
 
-    def _children(self, node: nodes.Node, scope: _Scope, skip: tuple[str, ...] = ()) -> None:
+    def _children(self, node: nodes.Node, scope: Scope, skip: tuple[str, ...] = ()) -> None:
         self._all(node.iter_child_nodes(exclude=skip), scope)
 
-    def _all(self, children: Iterable[nodes.Node], scope: _Scope) -> None:
+    def _all(self, children: Iterable[nodes.Node], scope: Scope) -> None:
         for child in children:
             self.visit(child, scope)
 
     # ── values ─────────────────────────────────────────────────────────────────────────────────
 
-    def _value(self, node: nodes.Node, scope: _Scope, *, guard: bool = False) -> None:
+    def _value(self, node: nodes.Node, scope: Scope, *, guard: bool = False) -> None:
         """A name, attribute or item: note the seed path it reads, unless it has a fallback."""
         part, parts = node, 0
         while isinstance(part, (nodes.Getattr, nodes.Getitem)):
@@ -225,7 +224,7 @@ class _Walk:
         if other != name:
             self.refuse(node, f'"{name}" and "{other}" are one name: write seed["{name}"]')
 
-    def _root(self, node: nodes.Name, scope: _Scope) -> None:
+    def _root(self, node: nodes.Name, scope: Scope) -> None:
         if node.name.startswith("_") or node.name in policy.PYTHON_NAMES:
             self.refuse(node, f'"{node.name}" is not allowed')
         if node.name == "range":
@@ -247,7 +246,7 @@ class _Walk:
         if isinstance(node.value, (int, float)) and abs(node.value) > policy.MAX_NUMBER:
             self.refuse(node, f"numbers go up to {policy.MAX_NUMBER}")
 
-    def _arithmetic(self, node: nodes.BinExpr, scope: _Scope) -> None:
+    def _arithmetic(self, node: nodes.BinExpr, scope: Scope) -> None:
         """`*` repeats and `%` formats when an operand isn't a number."""
         for side in (node.left, node.right):
             if (
@@ -259,7 +258,7 @@ class _Walk:
 
     # ── calls, filters, tests ──────────────────────────────────────────────────────────────────
 
-    def _call(self, node: nodes.Call, scope: _Scope) -> None:
+    def _call(self, node: nodes.Call, scope: Scope) -> None:
         problem = call_problem(node, in_loop=scope.loops > 0)
         if problem is not None:
             self.refuse(node, problem)
@@ -267,7 +266,7 @@ class _Walk:
             self.visit(node.node.node, scope)
         self._children(node, scope, skip=("node",))
 
-    def _filter(self, node: nodes.Filter, scope: _Scope) -> None:
+    def _filter(self, node: nodes.Filter, scope: Scope) -> None:
         problem = filter_problem(node)
         if problem is not None:
             self.refuse(node, problem)
@@ -277,7 +276,7 @@ class _Walk:
         else:
             self._children(node, scope)
 
-    def _test(self, node: nodes.Test, scope: _Scope) -> None:
+    def _test(self, node: nodes.Test, scope: Scope) -> None:
         problem = test_problem(node)
         if problem is not None:
             self.refuse(node, problem)
@@ -292,7 +291,7 @@ class _Walk:
 
     # ── statements ─────────────────────────────────────────────────────────────────────────────
 
-    def _bind(self, target: nodes.Node, scope: _Scope) -> None:
+    def _bind(self, target: nodes.Node, scope: Scope) -> None:
         for inner in (target, *target.find_all(nodes.Node)):
             if not isinstance(inner, (nodes.Name, nodes.Tuple)):
                 self.refuse(target, "only plain names can be set")
@@ -302,7 +301,7 @@ class _Walk:
             self._spelling(target, name)
             scope.bound.add(name)
 
-    def _loop(self, node: nodes.For, scope: _Scope) -> None:
+    def _loop(self, node: nodes.For, scope: Scope) -> None:
         if node.recursive:
             self.refuse(node, "recursive loops are not allowed")
         self.visit(node.iter, scope)
@@ -319,7 +318,7 @@ class _Walk:
         self._all(node.body, inside)
         self._all(node.else_, scope.inner())
 
-    def _include(self, node: nodes.Include, scope: _Scope) -> None:
+    def _include(self, node: nodes.Include, scope: Scope) -> None:
         name = text_of(node.template)
         if not name:
             self.refuse(node, "include needs one constant name")

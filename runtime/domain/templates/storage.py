@@ -10,6 +10,10 @@ import json
 from typing import Any, Final
 
 from runtime.domain.errors import TemplateError
+from runtime.domain.outputs.document import output_document
+from runtime.domain.outputs.reading import stored_output
+from runtime.domain.outputs.shape import Shape
+from runtime.domain.outputs.split import stored_split
 from runtime.domain.templates.document import complete_document, parse_template, recheck
 from runtime.domain.templates.template import OnTruncation, Pin, Step, Template
 
@@ -26,9 +30,11 @@ def stored_text(template: Template) -> str:
     """JSON, with the fragments. Raises `TemplateError` when it is too large to be stored."""
     document = {
         **complete_document(template),
+        "output": output_document(template.output),
         "stored": {
             "format": FORMAT,
             "declared": template.requirements_declared,
+            "output_declared": template.output_declared,
             "includes": list(template.includes),
             "pins": {name: [pin.template_id, pin.version] for name, pin in template.pins.items()},
         },
@@ -49,6 +55,7 @@ def parse_stored(text: str) -> Template:
     """
     document = json.loads(text)
     stored = document.pop("stored", None)
+    document.setdefault("output", Shape.RECORDS.value)  # of before there were others
     if stored is None:
         return recheck(document)
     if stored["format"] != FORMAT:
@@ -59,12 +66,16 @@ def parse_stored(text: str) -> Template:
 def _trusted(document: dict[str, Any], stored: dict[str, Any]) -> Template:
     steps = tuple(_trusted_step(step) for step in document.pop("steps"))
     requirements = tuple(document.pop("schema_requirements"))
+    output, split = document.pop("output"), document.pop("split", None)
     return Template(
         **document,
         steps=steps,
         schema_requirements=requirements,
         includes=tuple(stored["includes"]),
         requirements_declared=stored["declared"],
+        output=stored_output(output),
+        output_declared=stored.get("output_declared", True),
+        split=stored_split(split),
         pins={
             name: Pin(template_id=template_id, version=version)
             for name, (template_id, version) in stored["pins"].items()

@@ -1,14 +1,19 @@
 """A template: one or more prompt steps that turn a seed into a record.
 
-The document (YAML or JSON) has `name`, `description`, `schema_requirements` and `steps[]`; a step
-has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`, `max_tokens`,
-`temperature`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
+The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `steps[]`, `output`
+and `split`; a step has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`,
+`max_tokens`, `temperature`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from runtime.domain.outputs.paths import Paths
+from runtime.domain.outputs.shape import RECORDS, Output
+from runtime.domain.outputs.split import Split
+from runtime.domain.outputs.types import Type
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
@@ -59,7 +64,8 @@ class Template:
     that the author declared, else those that the prompts read.
     `includes` are the names that `{% include %}` uses anywhere, fragments included; `fragments`
     maps those names to their Jinja2 source once they are resolved. `pins` are there for the names
-    that the API looked up.
+    that the API looked up. `output` is what the author declared, else what follows from the steps;
+    it and `split` decide no record.
     """
 
     name: str
@@ -72,6 +78,18 @@ class Template:
     fragments: Mapping[str, str] = field(default_factory=dict)
     requirements_declared: bool = False
     pins: Mapping[str, Pin] = field(default_factory=dict)
+    output: Output = RECORDS
+    output_declared: bool = False
+    split: Split | None = None
+
+
+def paths_of(
+    steps: Sequence[Step], *, keep_reasoning: bool, seeds: Mapping[str, Type] | None = None
+) -> Paths:
+    """The paths that the records of these steps have, with the types of seed fields."""
+    return Paths(
+        {step.id: step.output_schema for step in steps}, reasoning=keep_reasoning, seeds=seeds
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,11 +46,12 @@ _BYTES_PER_CHARACTER: Final = 6
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderRequest:
     """One text to render. `entropy` (64 bits) keys what random filters draw; the draws of each
-    step and part are their own. Seed and steps hold JSON values.
+    step and part are their own. Seed and steps hold JSON values. A text of a row is an `output`
+    whose `step_id` is its position in the template's `output.rendered()`.
     """
 
     step_id: str
-    part: Literal["prompt", "system"] = "prompt"
+    part: Literal["prompt", "system", "output"] = "prompt"
     index: int
     seed: Mapping[str, Any]
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -267,6 +268,10 @@ def _template_body(template: Template, schemas: Mapping[str, Mapping[str, object
     sources = {f"{step.id}/prompt": step.prompt for step in template.steps}
     sources |= {
         f"{step.id}/system": step.system for step in template.steps if step.system is not None
+    }
+    # No step's id is a number.
+    sources |= {
+        f"{number}/output": text.source for number, text in enumerate(template.output.rendered())
     }
     return orjson.dumps(
         {"sources": sources, "fragments": dict(template.fragments), "schemas": schemas}

@@ -5,17 +5,22 @@ of earlier ones.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
+
+import orjson
 
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.money.amounts import to_usd
+from runtime.domain.outputs.types import type_text
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import has_path
 from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.row_sample import RowSample, sample_row
 from runtime.engine.trial import TrialCall, try_record
 from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
@@ -71,6 +76,17 @@ class PreviewStep(ApiModel):
     """null: no model was called."""
 
 
+class PreviewRow(ApiModel):
+    """What `output` makes of the record, with made-up outputs where no model was called."""
+
+    shape: str
+    columns: Mapping[str, str]
+    """Their types, such as string, int64 or list<string>; empty for records."""
+    row: Mapping[str, Any] | None
+    """null: there is none, and `problem` says why."""
+    problem: str | None
+
+
 class Preview(ApiModel):
     """One record. With `run_model` the steps are the calls that were made."""
 
@@ -79,6 +95,7 @@ class Preview(ApiModel):
     data: Mapping[str, Any]
     """The seed that was rendered."""
     steps: list[PreviewStep]
+    row: PreviewRow
     stopped: str | None
     """Why later steps were not called."""
     cost_usd: float
@@ -107,19 +124,23 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         if body.run_model:
             trial = try_record(engine, plan, seed, models=ports.models, clock=ports.clock)
             steps, stopped = [_called(each) for each in trial.calls], trial.stopped
-            cost = trial.cost_nano
+            cost, results = trial.cost_nano, trial.results
         else:
-            steps, stopped, cost = (
+            steps, stopped, cost, results = (
                 _rendered(engine, plan, seed, given=body.data is not None),
                 None,
                 0,
+                None,
             )
-    _check_size(steps)
+        sample = sample_row(engine, plan.template, seed, results=results)
+    row = _row(sample, stopped)
+    _check_size(steps, row)
     return Preview(
         template_id=prepared.ref.template_id,
         version=prepared.ref.version,
         data=seed,
         steps=steps,
+        row=row,
         stopped=stopped,
         cost_usd=to_usd(cost),
     )
@@ -185,10 +206,23 @@ def _called(call: TrialCall) -> PreviewStep:
     )
 
 
-def _check_size(steps: Sequence[PreviewStep]) -> None:
+def _row(sample: RowSample, stopped: str | None) -> PreviewRow:
+    """A record that isn't complete gives no row."""
+    if stopped is not None:
+        sample = replace(sample, row=None, problem="the record is not complete")
+    return PreviewRow(
+        shape=str(sample.shape),
+        columns={name: type_text(kind) for name, kind in sample.columns.items()},
+        row=sample.row,
+        problem=sample.problem,
+    )
+
+
+def _check_size(steps: Sequence[PreviewStep], row: PreviewRow) -> None:
     size = sum(len(step.prompt) + len(step.system or "") for step in steps)
+    size += len(orjson.dumps(row.row)) + sum(map(len, row.columns.values()))
     if size > MAX_ANSWER_CHARACTERS:
         raise TooLargeError(
-            f"the prompts have {size} characters, and a preview shows {MAX_ANSWER_CHARACTERS} at"
-            " most: give less data"
+            f"prompts and row have {size} characters, and a preview shows"
+            f" {MAX_ANSWER_CHARACTERS} at most: give less data"
         )

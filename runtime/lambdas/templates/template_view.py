@@ -54,6 +54,12 @@ class TemplateDocument(ApiModel):
     """Whether records carry what models thought before they answered."""
     fragments: Mapping[str, str] | None = None
     """Jinja2 texts to include, by name; other includes are templates."""
+    output: Mapping[str, Any] | str | None = None
+    """What a row is: one shape by name with its fields, such as {"columns": {"topic":
+    "seed.topic"}}, or "records"; by default one column a step, or one a property of its schema."""
+    split: Mapping[str, Any] | None = None
+    """Shares of the rows, such as {"test": 0.1}, and perhaps `by`, a path into the seed: rows with
+    one value there are in one split. The rest is train."""
 
 
 class TemplateSummary(ApiModel):

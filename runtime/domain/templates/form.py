@@ -1,0 +1,253 @@
+"""Reads the document of a template field by field, and collects each problem with its place."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from runtime.domain.fields import is_number, is_text
+from runtime.domain.hints import hint_for
+from runtime.domain.outputs.defaults import default_output
+from runtime.domain.outputs.paths import Paths
+from runtime.domain.outputs.reading import read_output
+from runtime.domain.outputs.shape import RECORDS, Output
+from runtime.domain.outputs.split import read_split
+from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES
+from runtime.domain.templates.output_schema import schema_problem
+from runtime.domain.templates.template import (
+    DEFAULT_MAX_TOKENS,
+    OnTruncation,
+    Step,
+    Template,
+    paths_of,
+)
+
+MAX_STEPS: Final = 50
+MAX_FRAGMENTS: Final = 50
+MAX_OUTPUT_TOKENS: Final = 200_000
+MAX_NAME_CHARACTERS: Final = 200
+MAX_PROBLEMS: Final = 20
+"""Problems that are told at once: whoever has more begins with these."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
+_TEMPLATE_FIELDS: Final = frozenset(
+    {
+        "name",
+        "description",
+        "schema_requirements",
+        "steps",
+        "keep_prompts",
+        "keep_reasoning",
+        "fragments",
+        "output",
+        "split",
+    }
+)
+_STEP_FIELDS: Final = frozenset(
+    {
+        "id",
+        "prompt",
+        "model",
+        "model_tier",
+        "system",
+        "max_tokens",
+        "temperature",
+        "output_schema",
+        "on_truncation",
+    }
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class Form:
+    """Reads a document field by field and collects each problem with its place."""
+
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def refuse(self, place: str, problem: str) -> None:
+        if not self.full:
+            self.problems.append((place, problem))
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is told."""
+        return len(self.problems) >= MAX_PROBLEMS
+
+    def template(self, document: object) -> Template | None:
+        if not isinstance(document, Mapping):
+            self.refuse("", "a template is a mapping with name and steps")
+            return None
+        self._unknown("the template", document, _TEMPLATE_FIELDS)
+        name = self._text(
+            "the template", document, "name", required=True, limit=MAX_NAME_CHARACTERS
+        )
+        if name is not None and _CONTROL.search(name):
+            self.refuse("the template", "name must be one line without control characters")
+        problems = len(self.problems)
+        steps = self._steps(document)
+        keep_reasoning = self._flag(document, "keep_reasoning")
+        # What is said of steps that can't be read would be wrong.
+        paths = paths_of(steps, keep_reasoning=keep_reasoning)
+        readable = len(self.problems) == problems
+        output = self._output(document.get("output"), paths) if readable else None
+        return Template(
+            name=name or "",
+            description=self._text("the template", document, "description", empty=True) or "",
+            schema_requirements=self._requirements(document),
+            steps=steps,
+            keep_prompts=self._flag(document, "keep_prompts"),
+            keep_reasoning=keep_reasoning,
+            fragments=self._fragments(document),
+            output=output or RECORDS,
+            output_declared=document.get("output") is not None,
+            split=read_split(document.get("split"), self.refuse),
+        )
+
+    def _output(self, document: object, paths: Paths) -> Output | None:
+        if document is None:
+            return default_output(paths)
+        return read_output(document, paths, self.refuse)
+
+    def _steps(self, document: Mapping[object, object]) -> tuple[Step, ...]:
+        steps = document.get("steps")
+        if not isinstance(steps, (list, tuple)) or not 1 <= len(steps) <= MAX_STEPS:
+            self.refuse("steps", f"list 1 to {MAX_STEPS} steps")
+            return ()
+        parsed = tuple(self._step(number, step) for number, step in enumerate(steps, start=1))
+        ids = [step.id for step in parsed]
+        for each in sorted({each for each in ids if each and ids.count(each) > 1}):
+            self.refuse("steps", f'step id "{each}" is used {ids.count(each)} times: rename one')
+        return parsed
+
+    def _step(self, number: int, document: object) -> Step:
+        place = f"step {number}"
+        if not isinstance(document, Mapping):
+            self.refuse(place, "a step is a mapping with id and prompt")
+            return Step(id="", prompt="")
+        self._unknown(place, document, _STEP_FIELDS)
+        step_id = self._text(place, document, "id", required=True)
+        if step_id is not None:
+            if _STEP_ID.fullmatch(step_id) is None:
+                self.refuse(f"{place}, id", "use a letter, then up to 63 letters, digits or _")
+            else:
+                place = f'step "{step_id}"'
+        model = self._text(place, document, "model", limit=MAX_NAME_CHARACTERS)
+        tier = self._text(place, document, "model_tier", limit=MAX_NAME_CHARACTERS)
+        if model is not None and tier is not None:
+            self.refuse(place, "set model or model_tier, not both")
+        limit = self._number(place, document, "max_tokens", 1, MAX_OUTPUT_TOKENS, whole=True)
+        return Step(
+            id=step_id or "",
+            prompt=self._text(place, document, "prompt", required=True) or "",
+            model=model,
+            model_tier=tier,
+            system=self._text(place, document, "system"),
+            max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
+            temperature=self._number(place, document, "temperature", 0, 1),
+            output_schema=self._schema(place, document.get("output_schema")),
+            on_truncation=self._on_truncation(place, document.get("on_truncation")),
+        )
+
+    def _unknown(
+        self, place: str, document: Mapping[object, object], known: frozenset[str]
+    ) -> None:
+        for name in document:
+            if self.full:
+                return
+            if name not in known:
+                shown = str(name)[:MAX_NAME_CHARACTERS]
+                hint = hint_for(shown, known)
+                self.refuse(place, f'unknown field "{shown}"{hint}')
+
+    def _text(
+        self,
+        place: str,
+        document: Mapping[object, object],
+        name: str,
+        *,
+        required: bool = False,
+        empty: bool = False,
+        limit: int = MAX_DOCUMENT_BYTES,
+    ) -> str | None:
+        value = document.get(name)
+        if value is None and not required:
+            return None
+        if not isinstance(value, str) or not is_text(value, empty=empty, limit=limit):
+            kind = "a text" if empty else "a text that is not empty"
+            most = f" of at most {limit} characters" if limit < MAX_DOCUMENT_BYTES else ""
+            problem = "is missing: give it" if name not in document else "must be"
+            self.refuse(place, f"{name} {problem} {kind}{most}")
+            return None
+        return value
+
+    def _number(
+        self,
+        place: str,
+        document: Mapping[object, object],
+        name: str,
+        low: int,
+        high: int,
+        *,
+        whole: bool = False,
+    ) -> float | None:
+        value = document.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, (int, float)) or not is_number(
+            value, low=low, high=high, whole=whole
+        ):
+            kind = "a whole number" if whole else "a number"
+            self.refuse(place, f"{name} must be {kind} from {low} to {high}")
+            return None
+        return value if whole else float(value)
+
+    def _flag(self, document: Mapping[object, object], name: str) -> bool:
+        value = document.get(name, False)
+        if not isinstance(value, bool):
+            self.refuse("the template", f"{name} must be true or false")
+        return value is True
+
+    def _requirements(self, document: Mapping[object, object]) -> tuple[str, ...]:
+        value = document.get("schema_requirements")
+        if value is None:
+            return ()
+        if isinstance(value, (list, tuple)) and all(
+            isinstance(path, str) and _PATH.fullmatch(path) for path in value
+        ):
+            return tuple(sorted(set(value)))
+        self.refuse("schema_requirements", "list dotted paths, such as author.name")
+        return ()
+
+    def _fragments(self, document: Mapping[object, object]) -> dict[str, str]:
+        value = document.get("fragments")
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            value = {"": None}
+        fragments = {
+            name: source
+            for name, source in value.items()
+            if isinstance(name, str) and isinstance(source, str)
+        }
+        if len(fragments) != len(value) or len(fragments) > MAX_FRAGMENTS:
+            self.refuse("fragments", f"map at most {MAX_FRAGMENTS} names to their text")
+        return fragments
+
+    def _on_truncation(self, place: str, value: object) -> OnTruncation:
+        if value is None:
+            return OnTruncation.KEEP
+        if value not in list(OnTruncation):
+            self.refuse(place, f"on_truncation must be one of {', '.join(OnTruncation)}")
+            return OnTruncation.KEEP
+        return OnTruncation(str(value))
+
+    def _schema(self, place: str, value: object) -> Mapping[str, object] | None:
+        if value is None:
+            return None
+        problem = schema_problem(value)
+        if problem is not None or not isinstance(value, Mapping):
+            self.refuse(place, f"output_schema {problem}")
+            return None
+        return value

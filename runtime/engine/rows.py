@@ -1,0 +1,256 @@
+"""From records to rows: what a template's `output:` makes of each record.
+
+    records ─▶ texts of Jinja2, many records in one round trip ─▶ columns ─▶ (index, row)
+
+Paths are compiled to functions once and read in this process. A row is a dict of plain values that
+fit its columns. Nothing is dropped in silence: a record that gives no row is reported with its
+column and the reason.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from runtime.domain.errors import RenderError
+from runtime.domain.outputs.columns import Fields, Items, Leaf, Node, columns_of
+from runtime.domain.outputs.fitting import UnfitError, as_text, fitter
+from runtime.domain.outputs.types import Struct, Type
+from runtime.domain.outputs.values import Constant, Path, Text
+from runtime.domain.templates.template import Template, paths_of
+from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.seeds import DrawnSeed
+
+RENDERED_AT_ONCE: Final = 64
+"""Records whose texts go to the render process together."""
+
+Record = Mapping[str, Any]
+"""A record as its JSON line holds it."""
+RowValues = dict[str, Any]
+SeedOf = Callable[[int], DrawnSeed | None]
+"""The seed of a record by its index; None: it is not there, and its fields are null."""
+
+
+class _Source(NamedTuple):
+    """What the values of one row come from."""
+
+    record: Record
+    seed: Mapping[str, Any] | None
+    texts: Sequence[str]
+
+
+_Get = Callable[[_Source], Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowProblem:
+    """Why a record gives no row. The message holds no value of the record."""
+
+    index: int
+    column: str
+    message: str
+
+
+class RowMaker:
+    """Makes the rows of one template, whose shape is not records. `seeds` are the types of seed
+    fields, as `seed_types` finds them. The engine is used by this object alone while rows are made,
+    and only for texts of Jinja2. Used from one thread.
+    """
+
+    def __init__(
+        self, template: Template, engine: TemplateEngine, *, seeds: Mapping[str, Type] | None = None
+    ) -> None:
+        self._template = template
+        self._engine = engine
+        self._texts = template.output.rendered()
+        self._places = {text: place for place, text in reversed(template.output.texts())}
+        paths = paths_of(template.steps, keep_reasoning=template.keep_reasoning, seeds=seeds)
+        columns = columns_of(template.output, paths.type_of)
+        self.schema: Final[Mapping[str, Type]] = {name: node.kind for name, node in columns.items()}
+        self._columns = [(name, self._getter(node)) for name, node in columns.items()]
+
+    @property
+    def reads_seeds(self) -> bool:
+        """Whether rows depend on more than the records."""
+        return bool(self._texts or self._template.output.seed_paths())
+
+    def rows(
+        self, records: Iterable[Record], seed_of: SeedOf, report: Callable[[RowProblem], None]
+    ) -> Iterator[tuple[int, RowValues]]:
+        """Index and row of each record, in the order of the records; who gives none is reported.
+
+        Raises `TemplateError` and `ConfigurationError` as the engine's `load` does.
+        """
+        if not self._texts:
+            for record in records:
+                seed = seed_of(record["index"]) if self.reads_seeds else None
+                source = _Source(record, None if seed is None else seed.row, ())
+                row = self._row(source, report)
+                if row is not None:
+                    yield record["index"], row
+            return
+        self._engine.load(self._template)
+        remaining = iter(records)
+        while batch := list(islice(remaining, RENDERED_AT_ONCE)):
+            for source in self._rendered(batch, seed_of, report):
+                row = self._row(source, report)
+                if row is not None:
+                    yield source.record["index"], row
+
+    def _rendered(
+        self, records: Sequence[Record], seed_of: SeedOf, report: Callable[[RowProblem], None]
+    ) -> Iterator[_Source]:
+        seeds = [seed_of(record["index"]) for record in records]
+        texts = iter(
+            self._engine.execute_template(
+                [
+                    request
+                    for record, seed in zip(records, seeds, strict=True)
+                    for request in self._requests(record, seed)
+                ]
+            )
+        )
+        for record, seed in zip(records, seeds, strict=True):
+            own = list(islice(texts, len(self._texts)))
+            problem = self._render_problem(record["index"], own)
+            if problem is not None:
+                report(problem)
+            else:
+                yield _Source(
+                    record, None if seed is None else seed.row, [str(each) for each in own]
+                )
+
+    def _requests(self, record: Record, seed: DrawnSeed | None) -> list[RenderRequest]:
+        steps = {
+            step: {"output": result.get("output")}
+            for step, result in record["generation_result"].items()
+        }
+        return [
+            RenderRequest(
+                step_id=str(number),
+                part="output",
+                index=record["index"],
+                seed={} if seed is None else seed.row,
+                steps=steps,
+                entropy=0 if seed is None else seed.entropy,
+            )
+            for number in range(len(self._texts))
+        ]
+
+    def _render_problem(self, index: int, texts: Sequence[str | RenderError]) -> RowProblem | None:
+        for text, rendered in zip(self._texts, texts, strict=True):
+            if isinstance(rendered, RenderError):
+                return RowProblem(index=index, column=self._places[text], message=str(rendered))
+        return None
+
+    def _row(self, source: _Source, report: Callable[[RowProblem], None]) -> RowValues | None:
+        row: RowValues = {}
+        name = ""
+        try:
+            for name, get in self._columns:
+                row[name] = get(source)
+        except UnfitError as error:
+            report(RowProblem(index=source.record["index"], column=name, message=str(error)))
+            return None
+        return row
+
+    # ── from a column to a function ────────────────────────────────────────────────────────────
+
+    def _getter(self, node: Node) -> _Get:
+        match node:
+            case Leaf():
+                return self._leaf(node)
+            case Fields(parts=parts):
+                return _object([(name, self._getter(each)) for name, each in parts.items()])
+            case Items():
+                return self._items(node)
+
+    def _leaf(self, leaf: Leaf) -> _Get:
+        fit = as_text if leaf.as_text else fitter(leaf.kind)
+        match leaf.value:
+            case Constant(value):
+                return lambda _source: value
+            case Text() as text:
+                number = self._texts.index(text)
+                return lambda source: fit(source.texts[number])
+            case Path() as path:
+                get = _reader(path)
+                return lambda source: fit(get(source))
+
+    def _items(self, items: Items) -> _Get:
+        parts: list[tuple[bool, _Get]] = []
+        for each in items.items:
+            if isinstance(each, Leaf):
+                parts.append((True, _spread(each, items)))
+            else:
+                parts.append((False, self._getter(each)))
+
+        def get(source: _Source) -> list[Any]:
+            found: list[Any] = []
+            for several, inner in parts:
+                if several:
+                    found += inner(source)
+                else:
+                    found.append(inner(source))
+            return found
+
+        return get
+
+
+def _object(parts: Sequence[tuple[str, _Get]]) -> _Get:
+    return lambda source: {name: get(source) for name, get in parts}
+
+
+def _spread(leaf: Leaf, items: Items) -> _Get:
+    """The messages of a list, each with every field that messages have here."""
+    if not isinstance(leaf.value, Path) or not isinstance(items.kind.item, Struct):
+        raise TypeError("only a path leads to messages")
+    read = _reader(leaf.value)
+    fields = [
+        (name, as_text if name in items.texts else fitter(kind))
+        for name, kind in items.kind.item.fields
+    ]
+    role = fields[0][0]
+
+    def get(source: _Source) -> list[Any]:
+        value = read(source)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise UnfitError("it is no list of messages")
+        found = []
+        for each in value:
+            if not isinstance(each, dict) or not isinstance(each.get(role), str):
+                raise UnfitError(f"a message of the list has no {role}")
+            found.append({name: fit(each.get(name)) for name, fit in fields})
+        return found
+
+    return get
+
+
+def _reader(path: Path) -> _Get:
+    """A function for a path. Where something on the way is null or missing, the value is null."""
+    parts = path.parts
+    match parts:
+        case ("record", name):
+            return lambda source: source.record[name]
+        case ("seed", "id"):
+            return lambda source: source.record["seed_data_id"]
+        case ("seed", *inner):
+            return lambda source: _inside(source.seed, inner)
+        case ("steps", step, name, *inner):
+
+            def get(source: _Source) -> Any:
+                result = source.record["generation_result"].get(step)
+                return None if result is None else _inside(result.get(name), inner)
+
+            return get
+    raise TypeError("a path that no template has")
+
+
+def _inside(value: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
