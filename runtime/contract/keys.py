@@ -8,6 +8,7 @@
     jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again
     jobs/{job_id}/failures.jsonl                  written with the export
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
+    jobs/{job_id}/exports/report.html             what the dataset looks like, for people
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
 
 Numbers have at least four digits. Past 9999 they grow, so whoever lists must order by number
@@ -92,6 +93,11 @@ def exports_prefix(job_id: str) -> str:
 def export_key(job_id: str, extension: str) -> str:
     """The dataset in one format; `extension` is jsonl, parquet or csv."""
     return f"{exports_prefix(job_id)}dataset.{extension}"
+
+
+def report_key(job_id: str) -> str:
+    """The page that says what the exported dataset looks like."""
+    return f"{exports_prefix(job_id)}report.html"
 
 
 def partition_key(job_id: str, day: date) -> str:
