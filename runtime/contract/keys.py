@@ -7,8 +7,8 @@
     jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
     jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again
     jobs/{job_id}/failures.jsonl                  written with the export
+    jobs/{job_id}/report.html                     written with it, too
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
-    jobs/{job_id}/exports/report.html             what the dataset looks like, for people
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
 
 Numbers have at least four digits. Past 9999 they grow, so whoever lists must order by number
@@ -85,6 +85,11 @@ def failures_key(job_id: str) -> str:
     return f"jobs/{job_id}/failures.jsonl"
 
 
+def report_key(job_id: str) -> str:
+    """The page that says what the exported dataset looks like."""
+    return f"jobs/{job_id}/report.html"
+
+
 def exports_prefix(job_id: str) -> str:
     """The folder of the dataset in every format."""
     return f"jobs/{job_id}/exports/"
@@ -93,11 +98,6 @@ def exports_prefix(job_id: str) -> str:
 def export_key(job_id: str, extension: str) -> str:
     """The dataset in one format; `extension` is jsonl, parquet or csv."""
     return f"{exports_prefix(job_id)}dataset.{extension}"
-
-
-def report_key(job_id: str) -> str:
-    """The page that says what the exported dataset looks like."""
-    return f"{exports_prefix(job_id)}report.html"
 
 
 def partition_key(job_id: str, day: date) -> str:

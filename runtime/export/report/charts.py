@@ -8,7 +8,6 @@ from typing import Final
 
 from runtime.export.report.counters import Bar, Share, Sizes
 
-COLORS: Final = 8
 _SHOWN_LABELS: Final = 15
 _THINNEST: Final = 0.6
 """Whatever is there at all is seen."""
@@ -41,7 +40,7 @@ def stacked(parts: Sequence[tuple[str, int, int, str]]) -> list[Part]:
             Part(
                 name=name,
                 shown=shown,
-                color=color % COLORS,
+                color=color,
                 start=round(start, 3),
                 width=round(max(width, _THINNEST), 3),
             )

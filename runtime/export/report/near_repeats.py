@@ -71,7 +71,7 @@ class NearRepeats:
     complete: bool
     """False: there were more pairs to compare than the bound allows, so there may be more."""
     pairs: tuple[AlikePair, ...]
-    """Some of them, the most alike first."""
+    """The most alike of each group, of some groups."""
 
 
 def compared_text(words: Sequence[str]) -> str:
@@ -93,7 +93,6 @@ def find_near_repeats(texts: Iterable[str], *, of: int) -> NearRepeats:
             pairs_of.append(found)
     search = _Search(pairs_of)
     complete = search.run()
-    alike = sorted(search.found, key=lambda pair: (-pair[0], pair[1], pair[2]))
     return NearRepeats(
         sampled=sampled,
         of=of,
@@ -104,7 +103,7 @@ def find_near_repeats(texts: Iterable[str], *, of: int) -> NearRepeats:
         complete=complete,
         pairs=tuple(
             AlikePair(first=kept[one], second=kept[other], similarity=round(similarity, 3))
-            for similarity, one, other in alike[:SHOWN_PAIRS]
+            for similarity, one, other in search.most_alike()[:SHOWN_PAIRS]
         ),
     )
 
@@ -161,6 +160,13 @@ class _Search:
         """Groups of more than one text."""
         members = [self._group(text) for text in range(len(self._leader))]
         return len({group for text, group in enumerate(members) if group != text})
+
+    def most_alike(self) -> list[tuple[float, int, int]]:
+        """The most alike pair of each group, the most alike first: similarity and both texts."""
+        best: dict[int, tuple[float, int, int]] = {}
+        for pair in sorted(self.found, key=lambda pair: (-pair[0], pair[1], pair[2])):
+            best.setdefault(self._group(pair[1]), pair)
+        return list(best.values())
 
     def _sharing(self) -> Iterator[list[int]]:
         """Texts that share one of their rarest pairs of words."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.money.amounts import usd
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _MAX_LINE: Final = 400
 _MAX_SHORT: Final = 320
 _MINUTE: Final = 60
+_COST_COLORS: Final = (0, 6, 5, 4, 7)
+"""Without those that mean that something failed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,11 +246,16 @@ def _cost_parts(s: DatasetStatistics) -> Sequence[Part]:
     costs = [(step, nano) for step, nano in costs if nano]
     if len(costs) < 2:  # noqa: PLR2004 - one part is no comparison
         return ()
-    return stacked([(step, nano, place, usd(nano)) for place, (step, nano) in enumerate(costs)])
+    return stacked(
+        [
+            (step, nano, color, usd(nano))
+            for (step, nano), color in zip(costs, cycle(_COST_COLORS), strict=False)
+        ]
+    )
 
 
 def _column(column: ColumnStatistics) -> _ColumnView:
-    summary = counted(column.values, "value")
+    summary = f"{column.values:,} {'value' if column.values == 1 else 'values'}"
     if column.nulls:
         summary += f", {column.nulls:,} null"
     if column.labels:
@@ -257,7 +265,7 @@ def _column(column: ColumnStatistics) -> _ColumnView:
     return _ColumnView(
         name=column.name,
         summary=summary,
-        words=column.words,
+        words=None if column.labels else column.words,
         characters=column.characters,
         items=column.items,
         numbers=None if column.numbers is None else _numbers(column.numbers),
@@ -278,7 +286,7 @@ def _chart(column: ColumnStatistics) -> Chart | None:
 def _numbers(numbers: Numbers) -> _ShownNumbers:
     return _ShownNumbers(
         minimum=f"{numbers.minimum:,.6g}",
-        mean=f"{numbers.mean:,.6g}",
+        mean=f"{numbers.mean:,.4g}",
         maximum=f"{numbers.maximum:,.6g}",
     )
 

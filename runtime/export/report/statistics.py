@@ -176,6 +176,17 @@ class StatisticsCollector:
             if self._examples.takes(draw):
                 self._examples.add(draw, _example(index, str(record.cells[4]), result))
 
+    def add_lines(self, lines: Iterable[bytes]) -> None:
+        """Count records that are given as their lines, each once; damaged ones are left out, as an
+        export does.
+        """
+        for line in lines:
+            try:
+                record = ExportRecord.parse(line)
+            except ValueError:
+                continue
+            self.add(record)
+
     def _count_step(self, step: str, answer: object) -> None:
         if not isinstance(answer, dict):
             return

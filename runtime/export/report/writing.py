@@ -10,6 +10,7 @@ from runtime.contract.keys import failures_key, report_key
 from runtime.domain.errors import NotFoundError, SeedwrightError
 from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
+from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
 from runtime.export.report.page import render_page
 from runtime.export.report.statistics import DatasetStatistics, StatisticsCollector
@@ -17,7 +18,30 @@ from runtime.logs import event
 
 HTML: Final = "text/html; charset=utf-8"
 
+REPORT_MARK: Final = b'<meta name="generator" content="Seedwright report">'
+"""By this, near its beginning, a page is known to be a report of ours."""
+
 _log = logging.getLogger(__name__)
+
+
+def export_with_report(
+    exporter: Exporter,
+    objects: ObjectStore,
+    job: Job,
+    *,
+    expected: int | None,
+    progress: Callable[[int], None] | None = None,
+    may_write: Callable[[], bool] = lambda: True,
+) -> None:
+    """Export the dataset and, in the same pass, make its report. Raises what the export does.
+
+    `may_write` is asked once the dataset is published: who has lost the job leaves the report to
+    its new owner. A dataset without records has none.
+    """
+    report = Report(objects, job.job_id)
+    exported = exporter.export_data(job, expected=expected, progress=progress, observe=report.add)
+    if exported.records and may_write():
+        report.write(job)
 
 
 class Report:
@@ -35,26 +59,22 @@ class Report:
         if not self._broken:
             self._guarded(lambda: self._collector.add(record))
 
-    def write(self, job: Job) -> bool:
-        """Write the page with the counters of `job`; whether it is there. Raises nothing. An older
-        report, of fewer records, does not stay in its place.
+    def add_lines(self, lines: Iterable[bytes]) -> None:
+        """Count records that are given as their lines, each once; damaged ones are left out, as an
+        export does. Raises nothing.
         """
+        self._guarded(lambda: self._collector.add_lines(lines))
+
+    def write(self, job: Job) -> bool:
+        """Write the page with the counters of `job`; whether that succeeded. Raises nothing."""
         if not self._broken:
             self._guarded(lambda: self._write(job))
-        if self._broken:
-            self._remove()
         return not self._broken
 
     def _write(self, job: Job) -> None:
         statistics = self._collector.result(job, failure_lines(self._objects, self._job_id))
         page = render_page(statistics).encode("utf-8", "replace")
         self._objects.put(report_key(self._job_id), page, content_type=HTML)
-
-    def _remove(self) -> None:
-        try:
-            self._objects.delete([report_key(self._job_id)])
-        except SeedwrightError as error:
-            self._note(error.code)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
@@ -84,10 +104,5 @@ def statistics_of(objects: ObjectStore, job: Job, lines: Iterable[bytes]) -> Dat
     out, as an export does. Raises `StorageError`.
     """
     collector = StatisticsCollector(job.job_id)
-    for line in lines:
-        try:
-            record = ExportRecord.parse(line)
-        except ValueError:
-            continue
-        collector.add(record)
+    collector.add_lines(lines)
     return collector.result(job, failure_lines(objects, job.job_id))
