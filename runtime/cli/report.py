@@ -29,6 +29,8 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
         "requested": outcome.request.num_records,
     }
     code = exit_code(outcome.status, allowed=max_failures, otherwise=EXIT_INTERRUPTED, **shares)
+    for notice in outcome.notices:
+        say(f"warning: {notice}")
     if json:
         print_json(outcome.document())
         return code
@@ -36,6 +38,8 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
         show_records(outcome.sample)
     for path in outcome.files:
         print_line(path)
+    if outcome.report is not None:
+        print_line(outcome.report)
     _print_summary(outcome)
     if code == EXIT_TOO_MANY_FAILURES:
         say(f"error: {too_many(allowed=max_failures, **shares)}")

@@ -28,6 +28,7 @@ from runtime.inputs.files import check_folder
 
 PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"
+REPORT: Final = "report.html"
 _DATASET: Final = "dataset"
 _BATCH: Final = "batch"
 _KINDS: Final = frozenset({_DATASET, _BATCH, "failures"})
@@ -96,6 +97,7 @@ def download_job(
     files = _files(connection, path, first)
     if whole[0]:
         saved = _save_dataset(connection, files, folder, observer)
+        saved += _save_report(connection, path, first, folder, observer)
     else:
         saved, records = _save_parts(connection, files, folder, observer)
     return Downloaded(
@@ -123,6 +125,32 @@ def _save_dataset(
     # What was downloaded before the dataset was whole is a part of it.
     _remove(folder, PARTIAL, PARTIAL_FAILURES)
     return saved
+
+
+def _save_report(
+    connection: Connection, path: str, first: Mapping[str, Any], folder: Path, observer: Observer
+) -> list[SavedFile]:
+    """The report beside the dataset, where there is one: an API of before has none."""
+    if first.get("report") is None:
+        return []
+    with understood("a list of files"):
+        report = RemoteFile(
+            kind="report",
+            path=Path(REPORT),
+            size=int(first["report"]["size"]),
+            url=str(first["report"]["url"]),
+            renew=partial(_renew_report, connection, path),
+        )
+    target = folder / report.path
+    with observer.transfer(target.name, report.size) as on_bytes:
+        size = fetch(connection.transfer(), report, target, on_bytes)
+    return [SavedFile(path=target, size=size)]
+
+
+def _renew_report(connection: Connection, path: str) -> str:
+    page = connection.api.get(path)
+    with understood("a list of files"):
+        return str(page["report"]["url"])
 
 
 def _save_parts(

@@ -10,6 +10,7 @@ JOB_DATA: Final = "jobs/*"
 EXPORTS: Final = "jobs/*/exports/*"
 BATCHES: Final = "jobs/*/outputs/*"
 FAILURES: Final = "jobs/*/failures.jsonl"
+REPORT: Final = "jobs/*/report.html"
 FAILURE_PARTS: Final = "jobs/*/failures/*"
 RETRIES: Final = "jobs/*/retries/*"
 

@@ -10,6 +10,7 @@ from runtime.contract.grants import (
     FAILURE_PARTS,
     FAILURES,
     JOB_DATA,
+    REPORT,
     RETRIES,
     LaunchGrant,
     ListGrant,
@@ -106,7 +107,8 @@ JOB_ROUTES: Final = (
                 READ_JOB,
                 # The signature of an address lends the caller these rights.
                 ObjectGrant(
-                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS), actions=("s3:GetObject",)
+                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS, REPORT),
+                    actions=("s3:GetObject",),
                 ),
                 ListGrant(prefixes=(JOB_DATA,)),
             ),

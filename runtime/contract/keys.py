@@ -7,6 +7,7 @@
     jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
     jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again
     jobs/{job_id}/failures.jsonl                  written with the export
+    jobs/{job_id}/report.html                     written with it, too
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
     jobs/{job_id}/exports/data/train-00000-of-00001.parquet   rows; train.jsonl, train.csv
@@ -83,6 +84,11 @@ failure_part_key = FAILURE_PARTS.key
 def failures_key(job_id: str) -> str:
     """All failures of a job, written with its export."""
     return f"jobs/{job_id}/failures.jsonl"
+
+
+def report_key(job_id: str) -> str:
+    """The page that says what the exported dataset looks like."""
+    return f"jobs/{job_id}/report.html"
 
 
 def exports_prefix(job_id: str) -> str:

@@ -3,6 +3,7 @@
     DIR/dataset.jsonl …          published when they are complete
     DIR/dataset.partial.jsonl    the records so far, while it is not complete
     DIR/failures.jsonl           if there are any
+    DIR/report.html              what the dataset looks like
     DIR/.seedwright/job.json     which dataset this is, and the id of its job
     DIR/.seedwright/lock         held by the process that generates
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
@@ -23,7 +24,7 @@ from typing import Final
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.contract.keys import export_key, failures_key
+from runtime.contract.keys import export_key, failures_key, report_key
 from runtime.datasets.identity import stored_job_id
 from runtime.datasets.request import DatasetRequest
 from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing
@@ -31,11 +32,15 @@ from runtime.domain.errors import ConfigurationError, InputError, NotFoundError,
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job
 from runtime.export.batches import Batches
+from runtime.export.report.writing import REPORT_MARK
 from runtime.local.storage import open_objects
 
 _STATE: Final = ".seedwright"
 FAILURES: Final = "failures.jsonl"
 PARTIAL: Final = "dataset.partial.jsonl"
+REPORT: Final = "report.html"
+_REPORT_HEAD: Final = 1024
+"""Bytes of a report in which its mark stands."""
 
 
 class DatasetFolder:
@@ -85,7 +90,7 @@ class DatasetFolder:
         return stored_job_id(stored), str(stored["--backend"])
 
     def _check_foreign(self) -> None:
-        for name in (*map(_file_name, OutputFormat), PARTIAL, FAILURES):
+        for name in (*map(_file_name, OutputFormat), PARTIAL, FAILURES, REPORT):
             if (self.path / name).exists():
                 raise InputError(
                     f"{self.path / name} exists and was not generated here: choose another --out"
@@ -100,7 +105,7 @@ class DatasetFolder:
         """
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            self._check_links()
+            self.check_links()
             descriptor = open_lock(self.state / "lock")
         except OSError as exc:
             with disk_errors(f"create {self.state}"):
@@ -114,7 +119,7 @@ class DatasetFolder:
         with locked(descriptor, self.state, taken=taken):
             yield
 
-    def _check_links(self) -> None:
+    def check_links(self) -> None:
         """The state is written into, so none of it may lead elsewhere: a folder that came from
         somebody else could name any file of this user. Raises `ConfigurationError` or `OSError`.
         """
@@ -172,6 +177,30 @@ class DatasetFolder:
                     file.write(line + b"\n")
             paths.append(target)
         return [*paths, *self._link(engine, [(failures_key(job.job_id), FAILURES)])]
+
+    def publish_report(self, engine: LocalEngine, job: Job, *, written: bool) -> Path | None:
+        """Put the report of the exported dataset beside it; None if it could not be `written` or a
+        page of somebody else stands in its place. An older one does not stay.
+        """
+        target = self.path / REPORT
+        if not self.owns_report():
+            return None
+        if not written:
+            with disk_errors(f"delete {target}"):
+                target.unlink(missing_ok=True)
+            return None
+        return next(iter(self._link(engine, [(report_key(job.job_id), REPORT)])), None)
+
+    def owns_report(self) -> bool:
+        """Whether `report.html` is ours to replace: a folder of before may hold another one. Raises
+        `StorageError`.
+        """
+        path = self.path / REPORT
+        with disk_errors(f"read {path}"):
+            if not path.exists():
+                return True
+            with path.open("rb") as file:
+                return REPORT_MARK in file.read(_REPORT_HEAD)
 
     def _link(self, engine: LocalEngine, wanted: Sequence[tuple[str, str]]) -> list[Path]:
         paths: list[Path] = []

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Final
 
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
-from runtime.contract.keys import export_key
+from runtime.contract.keys import export_key, report_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import DatasetFolder, check_writable
 from runtime.datasets.job import prepare_job
@@ -34,6 +34,7 @@ from runtime.domain.money.estimate import Estimate
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.export.report.writing import Report, export_with_report
 from runtime.inputs.files import check_folder
 from runtime.logs import event
 from runtime.models.registry import PROVIDERS, open_models
@@ -161,6 +162,7 @@ class _Run:
         meter = self._meter
         meter.stop()
         files = self._publish(job, was_complete=was_complete)
+        report = self._publish_report(job)
         return Outcome(
             request=self._request,
             folder=self._folder.path,
@@ -172,6 +174,7 @@ class _Run:
             progress=job.progress,
             saved=max(job.progress.records_generated, meter.last.records_generated),
             files=tuple(files),
+            report=report,
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,
@@ -217,8 +220,38 @@ class _Run:
         if stale:
             delivery = replace(job.config.delivery, output_formats=stale)
             asked = replace(job, config=replace(job.config, delivery=delivery))
-            self._worker.exporter.export_data(asked, expected=None)
+            export_with_report(
+                self._worker.exporter, self._engine.ports.objects, asked, expected=None
+            )
         return self._folder.publish(self._engine, job, formats)
+
+    def _publish_report(self, job: Job) -> Path | None:
+        """The report beside the dataset, made now for a dataset of before there were reports. That
+        there is none must not hide how the run ended.
+        """
+        if job.status not in _EXPORTED or not job.progress.records_generated:
+            return None
+        try:
+            written = self._has_report(job)
+            if not written:
+                report = Report(self._engine.ports.objects, job.job_id)
+                report.add_lines(self._folder.saved_lines(job.job_id))
+                written = report.write(job)
+            return self._folder.publish_report(self._engine, job, written=written)
+        except SeedwrightError as error:
+            event(_log, logging.WARNING, "report not published", error=error.code)
+            return None
+
+    def _has_report(self, job: Job) -> bool:
+        """Whether there is a report of what is exported now: it is written after the dataset."""
+        report = self._engine.path_of(report_key(job.job_id))
+        if not report.exists():
+            return False
+        exports = (
+            self._engine.path_of(export_key(job.job_id, each.lower())) for each in OutputFormat
+        )
+        written_at = report.stat().st_mtime_ns
+        return all(each.stat().st_mtime_ns <= written_at for each in exports if each.exists())
 
     def _publish_partial(self, job: Job) -> list[Path]:
         """What there is of a dataset that is not complete. A disk that gives no room for it must

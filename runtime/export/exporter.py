@@ -133,12 +133,14 @@ class Exporter:
         *,
         expected: int | None,
         progress: Callable[[int], None] | None = None,
+        observe: Write | None = None,
     ) -> ExportResult:
         """Export every requested format, and the failures beside it.
 
         `expected` is the number of records the checkpoint counted, None if it is unknown.
         `progress` is notified of the number of records written so far; what it raises stops the
-        export, publishes nothing and reaches the caller as it is.
+        export, publishes nothing and reaches the caller as it is. `observe` is given each record
+        once, as it is written.
         """
         stored = self._batches.load_all_batches(job.job_id)
         parts = self._failure_parts.load_all_batches(job.job_id)
@@ -152,7 +154,7 @@ class Exporter:
             progress=progress,
         )
         try:
-            keys = self._write(job, records, job.config.delivery.output_formats)
+            keys = self._write(job, records, job.config.delivery.output_formats, observe)
             failures = self._write_failures(job, parts, records.seen)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
@@ -195,7 +197,11 @@ class Exporter:
         return self._write(job, records, (OutputFormat.CSV,)).get(OutputFormat.CSV, ())
 
     def _write(
-        self, job: Job, records: Iterable[ExportRecord], formats: Iterable[OutputFormat]
+        self,
+        job: Job,
+        records: Iterable[ExportRecord],
+        formats: Iterable[OutputFormat],
+        observe: Write | None = None,
     ) -> dict[OutputFormat, tuple[str, ...]]:
         iterator = iter(records)
         first = next(iterator, None)
@@ -205,7 +211,7 @@ class Exporter:
         days = Days(self._objects, job.job_id)
         keys: dict[OutputFormat, tuple[str, ...]] = {}
         with ExitStack() as publishing:
-            writes: list[Write] = []
+            writes: list[Write] = [] if observe is None else [observe]
             for output_format in dict.fromkeys(formats):
                 if self._by_day(job, output_format):
                     writes.append(publishing.enter_context(days.one_pass()))

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from runtime.contract.log_lines import JOB_ENDED
 from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
-from runtime.domain.jobs.job import ENDED, JobError, JobStatus, Progress
+from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
 from runtime.logs import event
 from runtime.worker.crash_points import CrashPoint, pass_through
@@ -23,6 +23,13 @@ class Jobs:
         self._queue = queue
         self._crash_point = crash_point
         self._unpublished: tuple[Claim, Progress] | None = None
+
+    def latest(self, job: Job) -> Job:
+        """The job with the counters that were published last, as far as they can be read."""
+        try:
+            return self._store.get_job(job.job_id)
+        except SeedwrightError:
+            return job
 
     def update_job_progress(self, claim: Claim, progress: Progress) -> None:
         """Publish counters. A failure is logged and not raised: the next flush says it again, or

@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import Seeds
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
+from runtime.export.report.writing import export_with_report
 from runtime.logs import event
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
@@ -208,7 +210,7 @@ class Worker:
         except BudgetExceededError as error:
             return self._over_budget(job, error)
         if reason is None:
-            self._export(job, expected=progress.records_generated)
+            self._export(replace(job, progress=progress), expected=progress.records_generated)
         if reason is StopReason.CANCELLED:
             return Ending(status=JobStatus.CANCELLED)
         if reason is StopReason.SHUTDOWN:
@@ -224,7 +226,7 @@ class Worker:
     def _over_budget(self, job: Job, error: BudgetExceededError) -> Ending:
         """What was generated is exported first: a budget that ran out is no reason to lose it."""
         try:
-            self._export(job, expected=None)
+            self._export(self.jobs.latest(job), expected=None)
         except ExportError as export_error:
             return self._ended_by(export_error, message=f"{error}; {export_error}")
         return self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
@@ -234,7 +236,14 @@ class Worker:
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self._crash_point("before_export")
-        self.exporter.export_data(job, expected=expected, progress=self._during_export)
+        export_with_report(
+            self.exporter,
+            self._ports.objects,
+            job,
+            expected=expected,
+            progress=self._during_export,
+            may_write=lambda: self._control.reason is not StopReason.LEASE_LOST,
+        )
 
     def _during_export(self, _records: int) -> None:
         """Asked as the export goes, at last when all records are written and none is published."""

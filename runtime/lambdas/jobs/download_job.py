@@ -1,9 +1,10 @@
 """GET /jobs/{job_id}/download: signed addresses of a job's files.
 
-The dataset in every format that was exported, with the failures; where nothing is exported yet, the
-batches and the lists of failures that are saved so far.
+The dataset in every format that was exported, with the failures and, beside them, its report; where
+nothing is exported yet, the batches and the lists of failures that are saved so far.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -16,6 +17,7 @@ from runtime.contract.keys import (
     exports_prefix,
     failure_parts_prefix,
     failures_key,
+    report_key,
 )
 from runtime.domain.errors import NotFoundError
 from runtime.domain.jobs.delivery import OutputFormat
@@ -54,6 +56,17 @@ class FileView(ApiModel):
     url: str
 
 
+class ReportView(ApiModel):
+    """The page that says what the dataset looks like, and where it is read without a token."""
+
+    name: str
+    """`report.html`."""
+    size: int
+    """Bytes."""
+    url: str
+    """It is answered as a file to save, not as a page to show."""
+
+
 class DownloadView(ApiModel):
     """The files of a job."""
 
@@ -64,6 +77,8 @@ class DownloadView(ApiModel):
     records_generated: int
     files: list[FileView]
     """Empty while nothing is saved."""
+    report: ReportView | None
+    """Comes with the first page of an exported dataset; None where there is none."""
     expires_in: int
     """For how many seconds the addresses hold."""
     next_cursor: str | None
@@ -88,6 +103,7 @@ def lambda_handler(call: Call[NoBody, Download]) -> DownloadView:
         complete=job.status is JobStatus.COMPLETED,
         records_generated=job.progress.records_generated,
         files=[_file(ports, job, each) for each in found],
+        report=_report(ports, job) if _begins_dataset(found, after) else None,
         expires_in=ports.settings.download_seconds,
         next_cursor=encode_cursor(following, operation=operation, caller=call.caller),
     )
@@ -140,6 +156,26 @@ def _failures(ports: ApiPorts, job_id: str) -> list[_Found]:
         return [_Found(FileKind.FAILURES, ports.objects.stat(failures_key(job_id)))]
     except NotFoundError:
         return []
+
+
+def _begins_dataset(found: Sequence[_Found], after: str | None) -> bool:
+    return after is None and bool(found) and found[0].kind is FileKind.DATASET
+
+
+def _report(ports: ApiPorts, job: Job) -> ReportView | None:
+    key = report_key(job.job_id)
+    try:
+        stat = ports.objects.stat(key)
+    except NotFoundError:  # of before there were reports, or it could not be written
+        return None
+    name = PurePosixPath(key).name
+    return ReportView(
+        name=name,
+        size=stat.size,
+        url=ports.links.download_url(
+            key, file_name=f"{job.job_id}-{name}", seconds=ports.settings.download_seconds
+        ),
+    )
 
 
 def _file(ports: ApiPorts, job: Job, found: _Found) -> FileView:
