@@ -19,7 +19,7 @@ from runtime.cli.main import app
 from runtime.contract import environment
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.templates import document as template_document
+from runtime.domain.templates import form as template_form
 from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
@@ -186,10 +186,8 @@ def test_templates_are_shown() -> None:
 
 
 def test_every_field_of_a_template_is_described() -> None:
-    assert (
-        set(first_column(TEMPLATES, "Fields of a template")) == template_document._TEMPLATE_FIELDS
-    )
-    assert set(first_column(TEMPLATES, "Fields of a step")) == template_document._STEP_FIELDS
+    assert set(first_column(TEMPLATES, "Fields of a template")) == template_form.TEMPLATE_FIELDS
+    assert set(first_column(TEMPLATES, "Fields of a step")) == template_form.STEP_FIELDS
 
 
 def test_every_filter_test_and_method_is_named() -> None:

@@ -107,7 +107,7 @@ class _Maker:
             return self._bedrock()
         columns: dict[str, Node] = {name: self._node(name, each) for name, each in fields.items()}
         if self._output.shape is Shape.ALPACA:
-            columns.setdefault("input", _constant(""))
+            columns = {"instruction": columns["instruction"], "input": _constant(""), **columns}
         if _is_preference_of_openai(self._output):
             parts: dict[str, Node] = {"messages": columns["input"]}
             if self._output.tools is not None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from runtime.domain.errors import TemplateError
 from runtime.domain.hints import hint_for
-from runtime.domain.outputs.columns import names_of
+from runtime.domain.outputs.columns import columns_of, names_of
 from runtime.domain.outputs.forms import FORMS, TOOL_CALLS, WITH_TOOLS, Kind, TurnForm, turn_form
 from runtime.domain.outputs.forms import Fields as Forms
 from runtime.domain.outputs.paths import PathError, Paths
@@ -29,6 +29,14 @@ MAX_COLUMNS: Final = 500
 MAX_TURNS: Final = 200
 MAX_NAME_CHARACTERS: Final = 200
 
+_ALIKE: Final[Mapping[Shape, frozenset[str]]] = {
+    shape: frozenset(
+        name for form in forms for name, each in form.items() if each.kind is Kind.TEXT_OR_TURNS
+    )
+    for shape, forms in FORMS.items()
+    if any(each.kind is Kind.TEXT_OR_TURNS for form in forms for each in form.values())
+}
+"""Fields of a shape that have to have one form."""
 _BESIDE: Final = ("tools", "keep")
 _SHOWN_CHARACTERS: Final = 60
 
@@ -91,6 +99,7 @@ class _Reader:
             keep=self._keep(document.get("keep")),
         )
         self._check_names(output)
+        self._check_alike(output)
         return output
 
     def _check_names(self, output: Output) -> None:
@@ -99,6 +108,20 @@ class _Reader:
             self._refuse("", f'two columns are named "{_shown(name)}": rename or leave out one')
         if len(names) > MAX_COLUMNS:
             self._refuse("", f"at most {MAX_COLUMNS} columns")
+
+    def _check_alike(self, output: Output) -> None:
+        """Trainers take texts or messages, and no mixture of both."""
+        if self._paths is None or output.shape not in _ALIKE:
+            return
+        columns = columns_of(output, self._paths.type_of)
+        kinds = {
+            name: "a text" if columns[name].kind is Scalar.STRING else "messages"
+            for name in output.fields
+            if name in _ALIKE[output.shape]
+        }
+        if len(set(kinds.values())) > 1:
+            shown = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+            self._refuse(output.shape, f"{shown}: write all as texts or all as messages")
 
     # ── fields ─────────────────────────────────────────────────────────────────────────────────
 

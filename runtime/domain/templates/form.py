@@ -32,7 +32,7 @@ MAX_PROBLEMS: Final = 20
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
-_TEMPLATE_FIELDS: Final = frozenset(
+TEMPLATE_FIELDS: Final = frozenset(
     {
         "name",
         "description",
@@ -45,7 +45,7 @@ _TEMPLATE_FIELDS: Final = frozenset(
         "split",
     }
 )
-_STEP_FIELDS: Final = frozenset(
+STEP_FIELDS: Final = frozenset(
     {
         "id",
         "prompt",
@@ -79,7 +79,7 @@ class Form:
         if not isinstance(document, Mapping):
             self.refuse("", "a template is a mapping with name and steps")
             return None
-        self._unknown("the template", document, _TEMPLATE_FIELDS)
+        self._unknown("the template", document, TEMPLATE_FIELDS)
         name = self._text(
             "the template", document, "name", required=True, limit=MAX_NAME_CHARACTERS
         )
@@ -126,7 +126,7 @@ class Form:
         if not isinstance(document, Mapping):
             self.refuse(place, "a step is a mapping with id and prompt")
             return Step(id="", prompt="")
-        self._unknown(place, document, _STEP_FIELDS)
+        self._unknown(place, document, STEP_FIELDS)
         step_id = self._text(place, document, "id", required=True)
         if step_id is not None:
             if _STEP_ID.fullmatch(step_id) is None:
