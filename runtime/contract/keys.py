@@ -131,3 +131,13 @@ def row_text_name(split: str, extension: str) -> str:
     the Parquet files.
     """
     return f"{split}.{extension}"
+
+
+def rows_result_key(job_id: str) -> str:
+    """What rows the last export wrote: shapes, columns, counts, and what gave none."""
+    return f"jobs/{job_id}/rows.json"
+
+
+def card_key(job_id: str) -> str:
+    """The dataset's card, written with its rows."""
+    return f"jobs/{job_id}/README.md"

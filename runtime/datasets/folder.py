@@ -27,6 +27,7 @@ from runtime.bootstrap import LocalEngine
 from runtime.contract.keys import export_key, failures_key, report_key
 from runtime.datasets.identity import stored_job_id
 from runtime.datasets.request import DatasetRequest
+from runtime.datasets.rows import PublishedRows
 from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
@@ -51,6 +52,7 @@ class DatasetFolder:
         self.state = path / _STATE
         self.log = self.state / "log.jsonl"
         self._identity = self.state / "job.json"
+        self.rows = PublishedRows(path, self.state)
 
     @property
     def is_begun(self) -> bool:
@@ -90,6 +92,8 @@ class DatasetFolder:
         return stored_job_id(stored), str(stored["--backend"])
 
     def _check_foreign(self) -> None:
+        if (rows := self.rows.foreign()) is not None:
+            raise InputError(f"{rows} exists and was not generated here: choose another --out")
         for name in (*map(_file_name, OutputFormat), PARTIAL, FAILURES, REPORT):
             if (self.path / name).exists():
                 raise InputError(

@@ -1,14 +1,18 @@
 """How a run ended, as data: the command prints it, Python gets a dataset or an error."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from runtime.datasets.folder import FAILURES, REPORT
 from runtime.datasets.request import DatasetRequest
+from runtime.datasets.rows import README
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd_decimal
+from runtime.domain.outputs.types import type_text
+from runtime.export.row_export import RowResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +40,10 @@ class Outcome:
     """The page that says what the dataset looks like; None: there is no dataset yet, or the page
     could not be written.
     """
+    rows: tuple[RowResult, ...] = ()
+    """What rows there are; none in the shape `records`, and none before there is a dataset."""
+    owns_card: bool = True
+    """Whether the card beside the rows is ours; False: somebody wrote their own, which stays."""
     sample: tuple[bytes, ...]
     """The first records that were saved, by index, as many as were asked for."""
     was_complete: bool
@@ -53,10 +61,16 @@ class Outcome:
     @property
     def notices(self) -> tuple[str, ...]:
         """What did not work out beside the dataset, a sentence each."""
+        return tuple(self._notices())
+
+    def _notices(self) -> Iterator[str]:
         exported = self.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}
         if exported and self.report is None and self.progress.records_generated:
-            return (f"{REPORT} could not be written: the log in .seedwright says why",)
-        return ()
+            yield f"{REPORT} could not be written: the log in .seedwright says why"
+        for each in self.rows:
+            yield from each.notes()
+        if self.rows and not self.owns_card:
+            yield f"{README} is your own and stays: delete it to get the dataset's card"
 
     @property
     def message(self) -> str:
@@ -85,6 +99,7 @@ class Outcome:
             "failures_by_kind": dict(sorted(self.progress.failures_by_kind.items())),
             "requested": self.request.num_records,
             "files": [str(path) for path in self.files],
+            "rows": [_rows(each) for each in self.rows],
             "cost_usd": usd_decimal(self.progress.cost_nano),
             "budget_usd": usd_decimal(self.request.budget_nano),
             "tokens": self.progress.tokens_used,
@@ -96,6 +111,14 @@ class Outcome:
             "retry_after": self.retry_after and self.retry_after.isoformat(),
             "notices": list(self.notices),
         }
+
+
+def _rows(each: RowResult) -> dict[str, object]:
+    """What rows of one shape there are."""
+    document = each.document()
+    del document["made_of"], document["files"]
+    document["columns"] = {name: type_text(kind) for name, kind in each.columns.items()}
+    return document
 
 
 def _figures(totals: StepTotals) -> dict[str, object]:

@@ -7,7 +7,7 @@ signal handler and no alarm, and works in any thread.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Final
 
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
-from runtime.contract.keys import export_key, report_key
+from runtime.contract.keys import ROWS_FOLDER, export_key, report_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import DatasetFolder, check_writable
 from runtime.datasets.job import prepare_job
@@ -31,14 +31,18 @@ from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
 from runtime.domain.jobs.record import index_of
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.estimate import Estimate
+from runtime.domain.outputs.shape import Shape
+from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.export.report.writing import Report, export_with_report
+from runtime.export.report.writing import Report
+from runtime.export.row_export import RowResult, load_results
 from runtime.inputs.files import check_folder
 from runtime.logs import event
 from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
+from runtime.worker.exporting import RowChoice, rows_digest
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
@@ -106,6 +110,13 @@ def run_dataset(
                 return run.to_the_end(observer, stop, sample=sample)
 
 
+def _are_of(results: Sequence[RowResult], template: Template) -> bool:
+    """Whether the rows that there are, are those of the template."""
+    made_of = [each.made_of for each in results if each.folder == ROWS_FOLDER]
+    wanted = [] if template.output.shape is Shape.RECORDS else [rows_digest(template)]
+    return made_of == wanted
+
+
 def _estimate(
     templates: TemplateEngine,
     plan: Plan,
@@ -136,6 +147,8 @@ class _Run:
             Goal(records=request.num_records, budget_nano=request.budget_nano), monotonic
         )
         self._observer: Observer | None = None
+        self._rows: tuple[RowResult, ...] = ()
+        self._owns_card = True
         self._loads = PROVIDERS[request.backend].loads
         self._worker = Worker(
             engine.ports,
@@ -175,6 +188,8 @@ class _Run:
             saved=max(job.progress.records_generated, meter.last.records_generated),
             files=tuple(files),
             report=report,
+            rows=self._rows,
+            owns_card=self._owns_card,
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,
@@ -217,13 +232,32 @@ class _Run:
         others = () if was_complete else self._folder.published()
         formats = tuple(dict.fromkeys((*self._request.delivery.output_formats, *others)))
         stale = tuple(each for each in formats if self._needs_export(job, each))
-        if stale:
+        template = self._row_template(job)
+        results = load_results(self._engine.ports.objects, job.job_id)
+        if stale or not _are_of(results, template):
             delivery = replace(job.config.delivery, output_formats=stale)
             asked = replace(job, config=replace(job.config, delivery=delivery))
-            export_with_report(
-                self._worker.exporter, self._engine.ports.objects, asked, expected=None
-            )
-        return self._folder.publish(self._engine, job, formats)
+            choice = RowChoice(formats=frozenset(formats))
+            results = self._worker.job_export.export(asked, template, expected=None, choice=choice)
+        self._rows = results
+        paths = self._folder.publish(self._engine, job, formats)
+        rows, self._owns_card = self._folder.rows.publish(self._engine, job, results)
+        return [*rows, *paths]
+
+    def _row_template(self, job: Job) -> Template:
+        """The template with what a row is now: `output` and `split` may change, and a dataset of
+        before there were rows has none until they are asked for.
+        """
+        stored = self._worker.templates.load_template(job)
+        asked = self._request.template
+        if stored.output.shape is Shape.RECORDS and not asked.output_declared:
+            return stored
+        return replace(
+            stored,
+            output=asked.output,
+            output_declared=asked.output_declared,
+            split=asked.split,
+        )
 
     def _publish_report(self, job: Job) -> Path | None:
         """The report beside the dataset, made now for a dataset of before there were reports. That

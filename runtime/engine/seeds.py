@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from runtime.domain.errors import NotFoundError, SeedError
-from runtime.domain.jobs.sampling import Draws, draw
+from runtime.domain.jobs.sampling import Draw, Draws, draw
 from runtime.domain.outputs.seed_types import SeedTypes
 from runtime.domain.outputs.shape import Output
 from runtime.domain.outputs.types import Type
@@ -52,8 +52,15 @@ class DrawnSeeds:
         self._draws = draws
 
     def __call__(self, index: int) -> DrawnSeed:
-        drawn = draw(self._job_id, index, rows=self._count, draws=self._draws)
+        drawn = self._draw(index)
         return DrawnSeed(row=self._rows[drawn.row], entropy=drawn.filter_entropy)
+
+    def position(self, index: int) -> int:
+        """Which seed of the file it is, from 0."""
+        return self._draw(index).row
+
+    def _draw(self, index: int) -> Draw:
+        return draw(self._job_id, index, rows=self._count, draws=self._draws)
 
 
 def seed_types(rows: Iterable[Row], output: Output) -> dict[str, Type]:

@@ -35,8 +35,9 @@ class Batch:
 class StoredBatches:
     """Batches in the order of their numbers, read one at a time; each iteration reads anew.
 
-    `error` is set, and there are no batches, when they could not be listed. Who needs all of them
-    has to look at it. Iterating raises `StorageError` when a listed object can't be read.
+    `size` are the bytes of all, as they were listed. `error` is set, and there are no batches, when
+    they could not be listed. Who needs all of them has to look at it. Iterating raises
+    `StorageError` when a listed object can't be read.
     """
 
     def __init__(
@@ -44,10 +45,13 @@ class StoredBatches:
         read: Callable[[int, str], Batch],
         numbered: Sequence[tuple[int, str]],
         error: StorageError | None = None,
+        *,
+        size: int = 0,
     ) -> None:
         self._read = read
         self._numbered = numbered
         self.error = error
+        self.size = size
 
     @property
     def last_number(self) -> int:
@@ -102,15 +106,16 @@ class Batches:
         """Every object from `from_number` on."""
         prefix = self._kind.prefix(job_id, shard)
         try:
-            numbered = sorted(
-                (number, stat.key)
+            found = [
+                (number, stat)
                 for stat in self._objects.list(prefix)
                 if (number := serial_number(stat.key)) is not None and number >= from_number
-            )
+            ]
         except StorageError as exc:
             event(self._logger, logging.ERROR, "batches not listed", prefix=prefix, error=exc.code)
             return StoredBatches(self._read, (), exc)
-        return StoredBatches(self._read, numbered)
+        numbered = sorted((number, stat.key) for number, stat in found)
+        return StoredBatches(self._read, numbered, size=sum(stat.size for _, stat in found))
 
     def _read(self, number: int, key: str) -> Batch:
         return self._parse(number, key, self._objects.get(key))

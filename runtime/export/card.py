@@ -5,6 +5,7 @@ Its front matter says which files are a configuration's splits, as the Hub and `
 fenced: it is shown, and neither read as Markdown nor as HTML.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ _SIZES: Final = (
     (10_000_000, "1M<n<10M"),
 )
 """The Hub's size categories, by the first number of rows that is too many."""
+
+_MARK: Final = "<!-- made by Seedwright, and replaced by it while it is unchanged: {} -->"
 
 _INLINE: Final = re.compile(r"[\\`*_\[\]~|!$]")
 _BLOCK: Final = re.compile(r"\d+(?=[.)])|[#+=-]")
@@ -83,9 +86,24 @@ class Card:
 
 
 def render_card(card: Card) -> str:
-    """The whole file. Equal cards give equal texts."""
+    """The whole file. Equal cards give equal texts. Its last line tells whether anybody has changed
+    it, see `is_unchanged`.
+    """
     front = render_yaml(_front_matter(card))
-    return f"---\n{front}---\n\n" + "\n".join(_body(card)) + "\n"
+    text = f"---\n{front}---\n\n" + "\n".join(_body(card)) + "\n\n"
+    return text + _MARK.format(_digest(text)) + "\n"
+
+
+def is_unchanged(card: bytes) -> bool:
+    """Whether a file is a card as it was rendered: whoever edits one, or writes their own, keeps
+    it.
+    """
+    text, _, last = card.decode("utf-8", "replace").rstrip("\n").rpartition("\n")
+    return last == _MARK.format(_digest(text + "\n"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def size_category(rows: int) -> str:
@@ -126,7 +144,7 @@ def _body(card: Card) -> Iterator[str]:
     yield f"# {escaped(card.name)}"
     yield ""
     if card.description:
-        yield from (escaped(line) for line in plain_lines(card.description).split("\n"))
+        yield from (_whole_line(line) for line in plain_lines(card.description).split("\n"))
         yield ""
     yield (
         "This dataset is synthetic: language models wrote it, with Seedwright"
@@ -201,7 +219,7 @@ def _origin(card: Card) -> Iterator[str]:
         )
     for note in card.notes:
         yield ""
-        yield escaped(note)
+        yield _whole_line(note)
 
 
 def _template(text: str) -> Iterator[str]:
@@ -227,9 +245,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """One line of foreign text as Markdown that shows just that."""
+    """Foreign text within a line as Markdown that shows just that."""
     line = _INLINE.sub(r"\\\g<0>", plain_line(text).strip())
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _whole_line(text: str) -> str:
+    """Foreign text as a line of its own: it begins no heading, list or rule."""
+    line = escaped(text)
     block = _BLOCK.match(line)
     if block is None:
         return line

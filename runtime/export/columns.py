@@ -29,9 +29,10 @@ def arrow_type(kind: Type, *, stored: bool = False) -> "pa.DataType":
             return pa.struct([(name, arrow_type(each, stored=stored)) for name, each in fields])
         case Scalar.JSON:
             return pa.string() if stored else pa.json_()
-    return {
+    scalars: dict[Scalar, pa.DataType] = {
         Scalar.STRING: pa.string(),
         Scalar.INT64: pa.int64(),
         Scalar.FLOAT64: pa.float64(),
         Scalar.BOOL: pa.bool_(),
-    }[kind]
+    }
+    return scalars[kind]

@@ -8,8 +8,8 @@ export can be repeated at will: it reads batches and calls no model.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -29,6 +29,7 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
+from runtime.export.row_export import RowExport
 from runtime.logs import event
 
 PROGRESS_RECORDS: Final = 2000
@@ -134,8 +135,9 @@ class Exporter:
         expected: int | None,
         progress: Callable[[int], None] | None = None,
         observe: Write | None = None,
+        rows: Sequence[RowExport] = (),
     ) -> ExportResult:
-        """Export every requested format, and the failures beside it.
+        """Export every requested format, the rows, and the failures beside them.
 
         `expected` is the number of records the checkpoint counted, None if it is unknown.
         `progress` is notified of the number of records written so far; what it raises stops the
@@ -154,7 +156,13 @@ class Exporter:
             progress=progress,
         )
         try:
-            keys = self._write(job, records, job.config.delivery.output_formats, observe)
+            absent = _absent(parts, records, expected) if rows else None
+            writers: list[AbstractContextManager[Write]] = [
+                each.opened(stored_bytes=stored.size, absent=absent) for each in rows
+            ]
+            if observe is not None:
+                writers.append(nullcontext(observe))
+            keys = self._write(job, records, job.config.delivery.output_formats, writers)
             failures = self._write_failures(job, parts, records.seen)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
@@ -201,7 +209,7 @@ class Exporter:
         job: Job,
         records: Iterable[ExportRecord],
         formats: Iterable[OutputFormat],
-        observe: Write | None = None,
+        writers: Iterable[AbstractContextManager[Write]] = (),
     ) -> dict[OutputFormat, tuple[str, ...]]:
         iterator = iter(records)
         first = next(iterator, None)
@@ -211,7 +219,7 @@ class Exporter:
         days = Days(self._objects, job.job_id)
         keys: dict[OutputFormat, tuple[str, ...]] = {}
         with ExitStack() as publishing:
-            writes: list[Write] = [] if observe is None else [observe]
+            writes: list[Write] = [publishing.enter_context(each) for each in writers]
             for output_format in dict.fromkeys(formats):
                 if self._by_day(job, output_format):
                     writes.append(publishing.enter_context(days.one_pass()))
@@ -256,6 +264,20 @@ class Exporter:
                 stream.write(line + b"\n")
                 written += 1
         return written
+
+
+def _absent(
+    parts: StoredBatches, records: DistinctRecords, expected: int | None
+) -> IndexSet | None:
+    """The indices that have no record, where that is certain: every index has a record or failed.
+    One that failed and was tried again may have both, and then the numbers don't add up.
+    """
+    failed = IndexSet(records.seen.size)
+    for part in parts:
+        for index in part.indices:
+            if index < failed.size:
+                failed.add(index)
+    return failed if expected is not None and len(failed) + expected == failed.size else None
 
 
 def _last_failures(parts: StoredBatches, records: IndexSet) -> Iterator[bytes]:

@@ -36,7 +36,6 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import Seeds
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
-from runtime.export.report.writing import export_with_report
 from runtime.logs import event
 from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.checkpoints import Checkpoints
@@ -44,6 +43,7 @@ from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import Ending, ended_by, write_ending
+from runtime.worker.exporting import JobExport
 from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
@@ -103,6 +103,7 @@ class Worker:
         self.jobs = Jobs(ports.jobs, ports.queue, crash_point)
         self.exporter = Exporter(ports.objects)
         self.template_engine = template_engine or TemplateEngine()
+        self.job_export = JobExport(self.exporter, ports, self.template_engine)
 
     def handle_shutdown(self, signum: int, _frame: FrameType | None) -> None:
         """Signal handler of SIGTERM and SIGINT: stop dispatching, keep what is paid for.
@@ -236,10 +237,9 @@ class Worker:
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self._crash_point("before_export")
-        export_with_report(
-            self.exporter,
-            self._ports.objects,
+        self.job_export.export(
             job,
+            self.templates.load_template(job),
             expected=expected,
             progress=self._during_export,
             may_write=lambda: self._control.reason is not StopReason.LEASE_LOST,

@@ -6,7 +6,15 @@ import pytest
 import yaml
 
 from runtime.domain.jobs.step_totals import StepTotals
-from runtime.export.card import Card, Configuration, SplitFiles, escaped, render_card, size_category
+from runtime.export.card import (
+    Card,
+    Configuration,
+    SplitFiles,
+    escaped,
+    is_unchanged,
+    render_card,
+    size_category,
+)
 
 HOSTILE = "<script>x</script> | `a` [l](javascript:y)\x1b[31m *b*"
 
@@ -98,6 +106,15 @@ def test_nothing_foreign_is_markdown_or_html() -> None:
 def test_a_long_template_is_cut_and_says_so() -> None:
     text = render_card(a_card(template="x" * 20_007))
     assert "7 more characters are left out" in text
+
+
+def test_a_card_that_somebody_changed_is_theirs() -> None:
+    card = render_card(a_card()).encode()
+    assert is_unchanged(card)
+    assert not is_unchanged(card.replace(b"synthetic", b"my own"))
+    assert not is_unchanged(card + b"More.\n")
+    assert not is_unchanged(b"# Mine\n")
+    assert not is_unchanged(b"")
 
 
 def test_escaping_leaves_plain_words_alone() -> None:

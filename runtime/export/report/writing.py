@@ -3,7 +3,7 @@ never in its way: a report that can't be made or written is logged and said, and
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from runtime.contract.keys import failures_key, report_key
@@ -14,6 +14,7 @@ from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
 from runtime.export.report.page import render_page
 from runtime.export.report.statistics import DatasetStatistics, StatisticsCollector
+from runtime.export.row_export import RowExport
 from runtime.logs import event
 
 HTML: Final = "text/html; charset=utf-8"
@@ -32,14 +33,18 @@ def export_with_report(
     expected: int | None,
     progress: Callable[[int], None] | None = None,
     may_write: Callable[[], bool] = lambda: True,
+    rows: Sequence[RowExport] = (),
 ) -> None:
-    """Export the dataset and, in the same pass, make its report. Raises what the export does.
+    """Export the dataset, with its rows, and make its report in the same pass. Raises what the
+    export does.
 
     `may_write` is asked once the dataset is published: who has lost the job leaves the report to
     its new owner. A dataset without records has none.
     """
     report = Report(objects, job.job_id)
-    exported = exporter.export_data(job, expected=expected, progress=progress, observe=report.add)
+    exported = exporter.export_data(
+        job, expected=expected, progress=progress, observe=report.add, rows=rows
+    )
     if exported.records and may_write():
         report.write(job)
 

@@ -1,0 +1,269 @@
+"""Rows from the pass that writes the dataset: put in order, made, judged, split, and written.
+
+    record ─▶ in index order ─▶ rows (many at once) ─▶ review ─▶ split ─▶ files, published last
+
+What gives no row is counted with its column and reason, and the first ones are named.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+
+from runtime.contract.keys import rows_result_key
+from runtime.domain.errors import NotFoundError, StorageError
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.outputs.split import TRAIN, Split
+from runtime.domain.outputs.types import Type, parse_type, type_document
+from runtime.domain.ports import ObjectStore
+from runtime.export.formats import ExportRecord, Write
+from runtime.export.ordering import IndexOrder
+from runtime.export.review import Review
+from runtime.export.row_files import RowFiles, RowPlan, file_count, open_rows
+from runtime.export.splits import chooser
+
+MADE_AT_ONCE: Final = 256
+"""Records whose rows are made together: one round trip where texts have to be rendered."""
+SHOWN_PROBLEMS: Final = 10
+
+Made = tuple[int, Mapping[str, Any]]
+
+
+class Problem(Protocol):
+    """Why a record gives no row; the message holds no value of the record."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def column(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowSource:
+    """What the rows of a job are. `make` gives index and row of records, in their order, and tells
+    of those that give none; `value_of` is what the split's `by` leads to for a record's index.
+    """
+
+    job_id: str
+    folder: str
+    shape: str
+    made_of: str
+    """Tells one shape and split from another."""
+    columns: Mapping[str, Type]
+    make: Callable[[Sequence[Mapping[str, Any]], Callable[[Problem], None]], Iterator[Made]]
+    records: int
+    """Indices that the job has."""
+    random_seed: int = 0
+    split: Split | None = None
+    value_of: Callable[[int], Any] = lambda _index: None
+    formats: frozenset[OutputFormat] = frozenset()
+    """Besides Parquet."""
+    byte_order_mark: bool = False
+    review: Review | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowResult:
+    """What was written of one shape. `files` are names below its folder."""
+
+    folder: str
+    shape: str
+    made_of: str
+    columns: Mapping[str, Type]
+    counts: Mapping[str, int]
+    """Rows by split; splits without one are left out."""
+    empty: tuple[str, ...] = ()
+    """Splits that got no row."""
+    files: tuple[str, ...] = ()
+    without_row: int = 0
+    """Records that give none."""
+    problems: tuple[str, ...] = ()
+    """Why, of the first of them."""
+    dropped: int = 0
+    edited: int = 0
+    """By a review."""
+    unknown: int = 0
+    """Ids in the review that the dataset doesn't have."""
+
+    @property
+    def rows(self) -> int:
+        """In all splits."""
+        return sum(self.counts.values())
+
+    def notes(self) -> Iterator[str]:
+        """What a reader of the dataset should know, a sentence each."""
+        if self.without_row:
+            yield f"{self.without_row} records gave no row: {'; '.join(self.problems)}."
+        for name in self.empty:
+            yield f"The split {name} got no row and is left out."
+        if self.dropped or self.edited:
+            yield f"A review left out {self.dropped} rows and changed {self.edited}."
+        if self.unknown:
+            yield f"{self.unknown} ids of the review are not in the dataset."
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it; inverse of `parse_result`."""
+        return {
+            "folder": self.folder,
+            "shape": self.shape,
+            "made_of": self.made_of,
+            "columns": [[name, type_document(kind)] for name, kind in self.columns.items()],
+            "counts": dict(self.counts),
+            "empty": list(self.empty),
+            "files": list(self.files),
+            "without_row": self.without_row,
+            "problems": list(self.problems),
+            "dropped": self.dropped,
+            "edited": self.edited,
+            "unknown": self.unknown,
+        }
+
+
+def parse_result(document: Mapping[str, Any]) -> RowResult:
+    """Inverse of `RowResult.document`. Raises `ValueError` and `KeyError` on damage."""
+    return RowResult(
+        folder=str(document["folder"]),
+        shape=str(document["shape"]),
+        made_of=str(document["made_of"]),
+        columns={str(name): parse_type(kind) for name, kind in document["columns"]},
+        counts={str(name): int(count) for name, count in document["counts"].items()},
+        empty=tuple(map(str, document["empty"])),
+        files=tuple(map(str, document["files"])),
+        without_row=int(document["without_row"]),
+        problems=tuple(map(str, document["problems"])),
+        dropped=int(document["dropped"]),
+        edited=int(document["edited"]),
+        unknown=int(document["unknown"]),
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Missing:
+    """Records that give no row."""
+
+    count: int = 0
+    shown: Counter[str] = field(default_factory=Counter)
+
+    def add(self, problem: Problem) -> None:
+        self.count += 1
+        text = f"{problem.column}: {problem.message}"
+        if text in self.shown or len(self.shown) < SHOWN_PROBLEMS:
+            self.shown[text] += 1
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(
+            text if count == 1 else f"{text} ({count} times)" for text, count in self.shown.items()
+        )
+
+
+class RowExport:
+    """Writes the rows of one shape. `opened` is one of the writers of an export, and `result` what
+    it wrote once the block has ended well.
+    """
+
+    def __init__(self, objects: ObjectStore, source: RowSource) -> None:
+        self._objects = objects
+        self._source = source
+        self._names = tuple(source.columns)
+        self._choose = chooser(source.split, random_seed=source.random_seed)
+        self._by_value = source.split is not None and source.split.by is not None
+        self._missing = _Missing()
+        self.result: RowResult | None = None
+
+    @contextmanager
+    def opened(self, *, stored_bytes: int, absent: IndexSet | None = None) -> Iterator[Write]:
+        """`stored_bytes` are those of the job's batches, `absent` indices that have no record.
+        Raises `StorageError`, `ExportError`, and what `make` raises.
+        """
+        plan = self._plan(stored_bytes)
+        with open_rows(self._objects, plan) as files:
+            waiting: list[ExportRecord] = []
+
+            def flush() -> None:
+                self._write(waiting, files)
+                waiting.clear()
+
+            def take(_index: int, record: ExportRecord) -> None:
+                waiting.append(record)
+                if len(waiting) >= MADE_AT_ONCE:
+                    flush()
+
+            order: IndexOrder[ExportRecord] = IndexOrder(
+                take, line_of=lambda record: record.line, read=ExportRecord.parse, absent=absent
+            )
+            yield lambda record: order.add(record.document["index"], record)
+            order.finish()
+            flush()
+        self.result = self._result(files)
+
+    def _plan(self, stored_bytes: int) -> RowPlan:
+        source = self._source
+        shares = {} if source.split is None else source.split.shares
+        files = {TRAIN: file_count(stored_bytes, 1 - sum(shares.values()))}
+        files |= {name: file_count(stored_bytes, share) for name, share in shares.items()}
+        return RowPlan(
+            job_id=source.job_id,
+            folder=source.folder,
+            columns=source.columns,
+            files=files,
+            records=source.records,
+            formats=source.formats,
+            byte_order_mark=source.byte_order_mark,
+        )
+
+    def _write(self, records: Sequence[ExportRecord], files: RowFiles) -> None:
+        source = self._source
+        made = source.make([record.document for record in records], self._missing.add)
+        for index, row in made:
+            values: Sequence[Any] | None = list(row.values())
+            if source.review is not None and values is not None:
+                record_id = f"{source.job_id}-{index}"
+                values = source.review.apply(record_id, self._names, values)
+            if values is None:
+                continue
+            value = source.value_of(index) if self._by_value else None
+            files.write(self._choose(index, value), index, values)
+
+    def _result(self, files: RowFiles) -> RowResult:
+        source = self._source
+        applied = None if source.review is None else source.review.applied
+        prefix = f"{source.folder}/"
+        return RowResult(
+            folder=source.folder,
+            shape=source.shape,
+            made_of=source.made_of,
+            columns=source.columns,
+            counts={name: count for name, count in files.counts.items() if count},
+            empty=tuple(name for name, count in files.counts.items() if not count),
+            files=tuple(sorted(key.rpartition(prefix)[2] for key in files.keys)),
+            without_row=self._missing.count,
+            problems=self._missing.texts(),
+            dropped=0 if applied is None else applied.dropped,
+            edited=0 if applied is None else applied.edited,
+            unknown=0 if applied is None else applied.unknown,
+        )
+
+
+def load_results(objects: ObjectStore, job_id: str) -> tuple[RowResult, ...]:
+    """Inverse of `save_results`; none where no rows were exported. Raises `StorageError`, also for
+    a damaged note.
+    """
+    try:
+        documents = orjson.loads(objects.get(rows_result_key(job_id)))
+        return tuple(parse_result(each) for each in documents)
+    except NotFoundError:
+        return ()
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise StorageError("what is noted of the rows is damaged: export them again") from exc
+
+
+def save_results(objects: ObjectStore, job_id: str, results: Sequence[RowResult]) -> None:
+    """Note what rows there are, for whoever shows them. Raises `StorageError`."""
+    body = orjson.dumps([each.document() for each in results])
+    objects.put(rows_result_key(job_id), body, content_type="application/json")

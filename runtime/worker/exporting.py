@@ -1,0 +1,200 @@
+"""What is exported of a job, in one pass over its records: the dataset, its rows, card and report.
+
+    template, seeds ─▶ what a row is ┐
+    batches ─────────────────────────┴▶ dataset.* · data/* · report ─▶ card, what rows there are
+
+Nobody is called and nothing is paid: it may be repeated at will.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import orjson
+
+from runtime.contract.keys import ROWS_FOLDER, card_key
+from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.job import Job
+from runtime.domain.outputs.document import output_document
+from runtime.domain.outputs.shape import Output, Shape
+from runtime.domain.outputs.split import Split, split_document
+from runtime.domain.outputs.types import Type, type_text
+from runtime.domain.ports import Ports
+from runtime.domain.seeds.seeds import value_at
+from runtime.domain.templates.document import document_of
+from runtime.domain.templates.template import Template
+from runtime.domain.templates.text import render_yaml
+from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.rows import RowMaker, RowProblem
+from runtime.engine.seeds import DrawnSeeds, Seeds, seed_types
+from runtime.export.card import Card, Configuration, SplitFiles, render_card
+from runtime.export.exporter import Exporter
+from runtime.export.report.writing import export_with_report
+from runtime.export.review import Review
+from runtime.export.row_export import RowExport, RowResult, RowSource, save_results
+
+MARKDOWN: Final = "text/markdown; charset=utf-8"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowChoice:
+    """How rows are written beyond what the template says."""
+
+    folder: str = ROWS_FOLDER
+    formats: frozenset[OutputFormat] | None = None
+    """None: those of the job. Parquet is always written."""
+    byte_order_mark: bool = False
+    review_of: Callable[[Mapping[str, Type]], Review] | None = None
+    """Makes the review, which is checked against the columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobExport:
+    """Exports jobs. `engine` renders the texts of rows."""
+
+    exporter: Exporter
+    ports: Ports
+    engine: TemplateEngine
+
+    def export(
+        self,
+        job: Job,
+        template: Template,
+        *,
+        expected: int | None,
+        progress: Callable[[int], None] | None = None,
+        may_write: Callable[[], bool] = lambda: True,
+        choice: RowChoice | None = None,
+    ) -> tuple[RowResult, ...]:
+        """All of it; what rows there are. Raises `ExportError`, `SeedError`, `TemplateError`, and
+        what `progress` raises. `job` carries the counters that card and report show.
+        """
+        with self._rows(job, template, choice or RowChoice()) as rows:
+            export_with_report(
+                self.exporter,
+                self.ports.objects,
+                job,
+                expected=expected,
+                progress=progress,
+                may_write=may_write,
+                rows=rows,
+            )
+        results = tuple(each.result for each in rows if each.result is not None)
+        if results and may_write():
+            self._describe(job, template, results)
+        return results
+
+    @contextmanager
+    def _rows(self, job: Job, template: Template, choice: RowChoice) -> Iterator[list[RowExport]]:
+        """The writer of the template's rows; none for the shape `records`."""
+        if template.output.shape is Shape.RECORDS:
+            yield []
+            return
+        if not _reads_seeds(template.output, template.split):
+            yield [self._row_export(job, template, choice, {}, None)]
+            return
+        seeds = Seeds(self.ports.objects).load_seed_data(
+            job.config.seed_data_path, version=job.config.seed_version, requirements=()
+        )
+        with closing(seeds):
+            types = seed_types(seeds, template.output)
+            drawn = DrawnSeeds(seeds, job_id=job.job_id, draws=job.config.draws)
+            yield [self._row_export(job, template, choice, types, drawn)]
+
+    def _row_export(
+        self,
+        job: Job,
+        template: Template,
+        choice: RowChoice,
+        types: Mapping[str, Type],
+        drawn: DrawnSeeds | None,
+    ) -> RowExport:
+        maker = RowMaker(template, self.engine, seeds=types)
+        formats = job.config.delivery.output_formats if choice.formats is None else choice.formats
+
+        def make(
+            records: Sequence[Mapping[str, Any]], report: Callable[[RowProblem], None]
+        ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+            return maker.rows(records, drawn or (lambda _index: None), report)
+
+        return RowExport(
+            self.ports.objects,
+            RowSource(
+                job_id=job.job_id,
+                folder=choice.folder,
+                shape=str(template.output.shape),
+                made_of=rows_digest(template),
+                columns=maker.schema,
+                make=make,
+                records=job.config.num_records,
+                random_seed=job.config.draws.random_seed or 0,
+                split=template.split,
+                value_of=_value_of(template.split, drawn),
+                formats=frozenset(formats) - {OutputFormat.PARQUET},
+                byte_order_mark=choice.byte_order_mark,
+                review=None if choice.review_of is None else choice.review_of(maker.schema),
+            ),
+        )
+
+    def _describe(self, job: Job, template: Template, results: Sequence[RowResult]) -> None:
+        card = Card(
+            name=template.name,
+            description=template.description,
+            configurations=[_configuration(each) for each in results],
+            template=render_yaml(document_of(template)),
+            version=_version(),
+            finished_at=self.ports.clock.now(),
+            requested=job.config.num_records,
+            records=job.progress.records_generated,
+            failures=job.progress.failures_by_kind,
+            steps=job.progress.steps,
+            price_table=job.config.price_table_version,
+            random_seed=job.config.draws.random_seed,
+            notes=[note for each in results for note in each.notes()],
+        )
+        body = render_card(card).encode()
+        self.ports.objects.put(card_key(job.job_id), body, content_type=MARKDOWN)
+        save_results(self.ports.objects, job.job_id, results)
+
+
+def rows_digest(template: Template) -> str:
+    """What rows are made of besides records and seeds: another one for another output or split."""
+    split = None if template.split is None else split_document(template.split)
+    document = [output_document(template.output), split]
+    return hashlib.sha256(orjson.dumps(document)).hexdigest()
+
+
+def _reads_seeds(output: Output, split: Split | None) -> bool:
+    by = split is not None and split.by is not None
+    return bool(by or output.seed_paths() or output.rendered())
+
+
+def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], Any]:
+    if split is None or split.by is None or drawn is None:
+        return lambda _index: None
+    if not split.by.is_seed_field:  # seed.id: what tells seeds apart is their position
+        return drawn.position
+    path = ".".join(split.by.parts[1:])
+    return lambda index: value_at(drawn(index).row, path, None)
+
+
+def _configuration(each: RowResult) -> Configuration:
+    return Configuration(
+        name="default" if each.folder == ROWS_FOLDER else each.folder,
+        folder=each.folder,
+        splits=[SplitFiles(name=name, rows=count) for name, count in each.counts.items()],
+        columns={name: type_text(kind) for name, kind in each.columns.items()},
+    )
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - rarely needed
+
+    try:
+        return version("seedwright")
+    except PackageNotFoundError:  # in the worker's image there is the code alone
+        return ""
