@@ -13,7 +13,6 @@ import yaml
 
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.outputs.fitting import fitter
-from runtime.domain.outputs.forms import FORMS
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.document import document_of, parse_template, resolve_includes
 from runtime.domain.templates.policy import ALLOWED_FILTERS, ALLOWED_METHODS, ALLOWED_TESTS
@@ -23,7 +22,7 @@ from runtime.domain.templates.text import parse_text, render_yaml
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.engine.row_sample import sample_row
 from runtime.engine.seeds import seed_types
-from tests.fuzz import words
+from tests.fuzz import outputs, words
 from tests.fuzz.case import Case, demand, one_line, pick
 
 RENDER_SECONDS: Final = 0.3
@@ -157,56 +156,10 @@ def document(rng: Random) -> dict[str, Any]:
         if rng.random() < (0.1 if name == "description" else 0.02):
             found[name] = make()
     if rng.random() < 0.3:
-        found["output"] = _output(rng)
+        found["output"] = outputs.output(rng, _NAMES, _prompt)
     if "include 'f'" in str(steps) or rng.random() < 0.02:
         found["fragments"] = {"f": _prompt(rng)}
     return found
-
-
-def _output(rng: Random) -> Any:
-    """What a row may be said to be, most of it in the right form."""
-    shape = rng.choice(tuple(Shape))
-    messages = [_message(rng) for _ in range(1 + words.short(rng) // 3)]
-    names = [name for form in FORMS.get(shape, ({},)) for name in form]
-    fields = {
-        name: messages if rng.random() < 0.4 else _row_value(rng)
-        for name in (*names, *(words.name(rng) for _ in range(not names)))
-    }
-    made: dict[str, Any] = {shape.value: messages if shape is Shape.MESSAGES else fields}
-    if rng.random() < 0.3:
-        made["keep"] = [rng.choice((*_NAMES, *_PATHS)) for _ in range(words.short(rng) // 2)]
-    if rng.random() < 0.2:
-        made["tools"] = _row_value(rng)
-    if rng.random() < 0.1:
-        made = words.change(rng, made)
-    return shape.value if shape is Shape.RECORDS else made
-
-
-def _message(rng: Random) -> Any:
-    if rng.random() < 0.1:
-        return _row_value(rng)
-    role = rng.choice(("system", "user", "assistant", "tool", words.word(rng)))
-    key, text = rng.choice((("role", "content"), ("role", "content"), ("from", "value")))
-    more = {rng.choice(("tool_calls", "name", "x")): _row_value(rng)} if rng.random() < 0.1 else {}
-    return {key: role, text: _row_value(rng), **more}
-
-
-def _row_value(rng: Random) -> Any:
-    value: Any = pick(
-        rng,
-        (8, lambda: rng.choice(_PATHS)),
-        (1, lambda: f"seed.{rng.choice(_NAMES)}.{words.name(rng)}"),
-        (2, lambda: _prompt(rng)),
-        (1, lambda: f'{{{{ "{words.word(rng)}" }}}}'),
-        (1, lambda: words.value(rng, 1)),
-    )
-    return value
-
-
-_PATHS: Final = (
-    *("steps.s0.output", "steps.s0.output.a", "steps.s1.output", "steps.s0.reasoning"),
-    *("seed", "seed.a", "seed.id", "seed.größe", "record.id", "record.index", "record.x"),
-)
 
 
 def _step(rng: Random, number: int) -> dict[str, Any]:
