@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from runtime.domain.errors import RenderError
 from runtime.domain.outputs.columns import Fields, Items, Leaf, Node, columns_of
 from runtime.domain.outputs.fitting import UnfitError, as_text, fitter
-from runtime.domain.outputs.types import Struct, Type
+from runtime.domain.outputs.types import Scalar, Struct, Type
 from runtime.domain.outputs.values import Constant, Path, Text
 from runtime.domain.templates.template import Template, paths_of
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
@@ -35,6 +35,7 @@ class _Source(NamedTuple):
     """What the values of one row come from."""
 
     record: Record
+    results: Mapping[str, Any]
     seed: Mapping[str, Any] | None
     texts: Sequence[str]
 
@@ -67,12 +68,9 @@ class RowMaker:
         paths = paths_of(template.steps, keep_reasoning=template.keep_reasoning, seeds=seeds)
         columns = columns_of(template.output, paths.type_of)
         self.schema: Final[Mapping[str, Type]] = {name: node.kind for name, node in columns.items()}
-        self._columns = [(name, self._getter(node)) for name, node in columns.items()]
-
-    @property
-    def reads_seeds(self) -> bool:
+        self.reads_seeds: Final = bool(self._texts or template.output.seed_paths())
         """Whether rows depend on more than the records."""
-        return bool(self._texts or self._template.output.seed_paths())
+        self._columns = [(name, self._getter(node)) for name, node in columns.items()]
 
     def rows(
         self, records: Iterable[Record], seed_of: SeedOf, report: Callable[[RowProblem], None]
@@ -84,8 +82,7 @@ class RowMaker:
         if not self._texts:
             for record in records:
                 seed = seed_of(record["index"]) if self.reads_seeds else None
-                source = _Source(record, None if seed is None else seed.row, ())
-                row = self._row(source, report)
+                row = self._row(_source(record, seed, ()), report)
                 if row is not None:
                     yield record["index"], row
             return
@@ -116,9 +113,7 @@ class RowMaker:
             if problem is not None:
                 report(problem)
             else:
-                yield _Source(
-                    record, None if seed is None else seed.row, [str(each) for each in own]
-                )
+                yield _source(record, seed, [str(each) for each in own])
 
     def _requests(self, record: Record, seed: DrawnSeed | None) -> list[RenderRequest]:
         steps = {
@@ -144,15 +139,21 @@ class RowMaker:
         return None
 
     def _row(self, source: _Source, report: Callable[[RowProblem], None]) -> RowValues | None:
-        row: RowValues = {}
-        name = ""
         try:
-            for name, get in self._columns:
-                row[name] = get(source)
-        except UnfitError as error:
-            report(RowProblem(index=source.record["index"], column=name, message=str(error)))
+            return {name: get(source) for name, get in self._columns}
+        except UnfitError:
+            report(self._unfit(source))
             return None
-        return row
+
+    def _unfit(self, source: _Source) -> RowProblem:
+        """Which column it was: asked only now, since rows are many and problems few."""
+        index = source.record["index"]
+        for name, get in self._columns:
+            try:
+                get(source)
+            except UnfitError as error:
+                return RowProblem(index=index, column=name, message=str(error))
+        raise AssertionError("a row that is made twice is made twice alike")
 
     # ── from a column to a function ────────────────────────────────────────────────────────────
 
@@ -175,7 +176,7 @@ class RowMaker:
                 return lambda source: fit(source.texts[number])
             case Path() as path:
                 get = _reader(path)
-                return lambda source: fit(get(source))
+                return get if leaf.kind is Scalar.JSON else lambda source: fit(get(source))
 
     def _items(self, items: Items) -> _Get:
         parts: list[tuple[bool, _Get]] = []
@@ -228,24 +229,35 @@ def _spread(leaf: Leaf, items: Items) -> _Get:
     return get
 
 
+def _source(record: Record, seed: DrawnSeed | None, texts: Sequence[str]) -> _Source:
+    return _Source(record, record["generation_result"], None if seed is None else seed.row, texts)
+
+
 def _reader(path: Path) -> _Get:
     """A function for a path. Where something on the way is null or missing, the value is null."""
-    parts = path.parts
-    match parts:
+    match path.parts:
         case ("record", name):
             return lambda source: source.record[name]
         case ("seed", "id"):
             return lambda source: source.record["seed_data_id"]
         case ("seed", *inner):
             return lambda source: _inside(source.seed, inner)
-        case ("steps", step, name, *inner):
+        case ("steps", step, name):
+            return lambda source: _of_step(source.results.get(step), name)
+        case ("steps", step, name, last):
 
             def get(source: _Source) -> Any:
-                result = source.record["generation_result"].get(step)
-                return None if result is None else _inside(result.get(name), inner)
+                value = _of_step(source.results.get(step), name)
+                return value.get(last) if isinstance(value, dict) else None
 
             return get
+        case ("steps", step, name, *inner):
+            return lambda source: _inside(_of_step(source.results.get(step), name), inner)
     raise TypeError("a path that no template has")
+
+
+def _of_step(result: Mapping[str, Any] | None, name: str) -> Any:
+    return None if result is None else result.get(name)
 
 
 def _inside(value: Any, names: Sequence[str]) -> Any:

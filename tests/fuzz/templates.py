@@ -12,13 +12,17 @@ from typing import Any, Final
 import yaml
 
 from runtime.domain.errors import RenderError, TemplateError
+from runtime.domain.outputs.fitting import fitter
+from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.document import document_of, parse_template, resolve_includes
 from runtime.domain.templates.policy import ALLOWED_FILTERS, ALLOWED_METHODS, ALLOWED_TESTS
 from runtime.domain.templates.storage import parse_stored, stored_text
 from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import parse_text, render_yaml
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
-from tests.fuzz import words
+from runtime.engine.row_sample import sample_row
+from runtime.engine.seeds import seed_types
+from tests.fuzz import outputs, words
 from tests.fuzz.case import Case, demand, one_line, pick
 
 RENDER_SECONDS: Final = 0.3
@@ -80,7 +84,24 @@ class Templates:
             else:
                 found = _INSIDE.search(each)
                 demand(found is None or found[0] in held, "a prompt shows an object of Python")
+        _check_row(self._engine, template, seed, held)
         return "rendered"
+
+
+def _check_row(engine: TemplateEngine, template: Template, seed: dict[str, Any], held: str) -> None:
+    """A row has the columns that it says, or there is a reason in one line."""
+    sample = sample_row(engine, template, seed, seeds=seed_types([seed], template.output))
+    if sample.problem is not None:
+        one_line(sample.problem)
+        demand(_DEFECT.search(sample.problem) is None, f"a row ended with {sample.problem}")
+    elif template.output.shape is not Shape.RECORDS:
+        demand(sample.row is not None, "neither a row nor a problem")
+        row = sample.row or {}
+        demand(list(row) == list(sample.columns), "a row has other columns than it says")
+        for name, kind in sample.columns.items():
+            demand(fitter(kind)(row[name]) == row[name], f"{name} does not fit its column")
+        found = _INSIDE.search(json.dumps(row, ensure_ascii=False))
+        demand(found is None or found[0] in held, "a row shows an object of Python")
 
 
 def _no_fragment(_name: str) -> str:
@@ -127,11 +148,15 @@ def document(rng: Random) -> dict[str, Any]:
         "description": lambda: words.text(rng),
         "schema_requirements": lambda: [words.name(rng) for _ in range(words.short(rng) // 2)],
         "keep_prompts": lambda: rng.random() < 0.5,
+        "keep_reasoning": lambda: rng.random() < 0.5,
+        "split": lambda: {words.name(rng): rng.choice((0.1, 0, words.number(rng)))},
         words.name(rng): lambda: words.value(rng),
     }
     for name, make in extras.items():
         if rng.random() < (0.1 if name == "description" else 0.02):
             found[name] = make()
+    if rng.random() < 0.3:
+        found["output"] = outputs.output(rng, _NAMES, _prompt)
     if "include 'f'" in str(steps) or rng.random() < 0.02:
         found["fragments"] = {"f": _prompt(rng)}
     return found

@@ -170,6 +170,26 @@ def test_validate_shows_the_prompts_of_the_first_seed(
     assert shown.endswith("── text: prompt ──\nWrite sentence 0 about ships.\n")
 
 
+def test_validate_shows_what_a_row_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    template = (folder / "template.yaml").read_text(encoding="utf-8")
+    output = "\noutput:\n  columns: {text: steps.text.output}\n  keep: [topic, record.index]\n"
+    (folder / "template.yaml").write_text(template + output, encoding="utf-8")
+    assert run(["validate", "template.yaml", "--seeds", "seeds.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    rows = shown[shown.index("rows:") : shown.index("── text")]
+    assert rows.splitlines()[:4] == [
+        *("rows: columns", "  text: string", "  topic: string", "  record_index: int64"),
+    ]
+    row = orjson.loads(rows[rows.index("{") :])
+    assert row == {"text": "«output of text»", "topic": "ships", "record_index": 0}
+    assert run(["validate", "template.yaml"]) == 0
+    assert "topic: json" in capsys.readouterr().out
+
+    (folder / "template.yaml").write_text(template + "\noutput: records\n", encoding="utf-8")
+    assert run(["validate", "template.yaml"]) == 0
+    assert "rows: records, as they are stored" in capsys.readouterr().out
+
+
 def test_an_example_has_the_shape_of_its_schema() -> None:
     schema = {
         "type": "object",

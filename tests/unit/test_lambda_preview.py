@@ -39,6 +39,38 @@ def run(world: ApiWorld, *steps: dict[str, Any], **body: Any) -> Reply:
     return preview(world, *steps, **{"run_model": True, "data": DATA, **body})
 
 
+# ── rows ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_preview_shows_the_row_that_output_makes(
+    api_world: ApiWorld, models: BedrockDouble
+) -> None:
+    output = {"columns": {"text": "{{ steps.answer.output }}!", "about": "seed.product"}}
+    document = {"name": "n", "steps": list(CHAIN), "output": output, "split": {"test": 0.5}}
+    created = api_world.post("/templates", document)
+    assert created.status == 201, created
+    assert created.body["document"]["output"] == output
+    assert created.body["document"]["split"] == {"test": 0.5}
+    path = f"/templates/{created.body['template_id']}/preview"
+    assert api_world.post(path, {"data": DATA}).body["row"] == {
+        "shape": "columns",
+        "columns": {"text": "string", "about": "json"},
+        "row": {"text": "«output of answer»!", "about": "kettle"},
+        "problem": None,
+    }
+    reply = api_world.post(path, {"data": DATA, "run_model": True})
+    answer = reply.body["steps"][1]["reply"]["output"]
+    assert reply.body["row"]["row"] == {"text": f"{answer}!", "about": "kettle"}
+    assert models.calls == 2
+
+
+def test_an_output_that_the_steps_do_not_give_is_refused(api_world: ApiWorld) -> None:
+    document = {"name": "n", "steps": list(CHAIN), "output": {"columns": {"a": "steps.x.output"}}}
+    reply = api_world.post("/templates", document)
+    assert reply.status == 400
+    assert 'there is no step "x"' in reply.message
+
+
 # ── without models ─────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,6 +11,7 @@ import pytest
 from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.outputs.schemas import SchemaTypes
 from runtime.domain.outputs.shape import RECORDS, Shape
 from runtime.domain.outputs.types import Scalar, Type, parse_type, type_document, type_text
 from runtime.domain.outputs.values import Path
@@ -529,6 +530,75 @@ def test_names_that_clash_have_their_step_in_front() -> None:
 )
 def test_an_output_whose_names_are_not_all_known_is_one_column(schema: Any) -> None:
     assert columns(("a", schema)) == {"a": "steps.a.output"}
+
+
+# ── types ──────────────────────────────────────────────────────────────────────────────────────
+
+NULL: Final = {"type": "null"}
+DEEP: Final = {
+    "$defs": {
+        f"d{number}": {
+            "type": "object",
+            "properties": {name: {"$ref": f"#/$defs/d{number + 1}"} for name in "ab"},
+        }
+        for number in range(30)
+    },
+    "$ref": "#/$defs/d0",
+}
+"""Would be a type of a thousand million parts."""
+OLD_DRAFT: Final = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "$defs": {"a": {"type": "string"}},
+    "type": "object",
+    "properties": {"x": {"$ref": "#/$defs/a", "type": "integer"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "number"}, "float64"),
+        ({"type": ["integer", "number", "null"]}, "float64"),
+        ({"type": "integer"}, "int64"),
+        ({"type": ["string", "integer"]}, "json"),
+        ({"enum": ["a", None]}, "string"),
+        ({"enum": [1, 2.5]}, "float64"),
+        ({"enum": [1, "a"]}, "json"),
+        ({"enum": [True, 1]}, "json"),
+        ({"const": 2**63}, "json"),
+        ({"type": "integer", "allOf": [{"type": "number"}]}, "int64"),
+        ({"anyOf": [{"type": "boolean"}, NULL]}, "bool"),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "float64"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "json"),
+        ({"anyOf": [{"type": "integer"}, {}]}, "json"),
+        ({"type": "array"}, "list<json>"),
+        ({"type": "array", "items": {"type": "string"}}, "list<string>"),
+        ({"type": "array", "prefixItems": [{"type": "string"}]}, "list<json>"),
+        ({"type": "object"}, "json"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, "json"),
+        (having("x", additionalProperties=False), "struct<x: string>"),
+        (having("x", allOf=[having("y")]), "struct<x: string, y: string>"),
+        ({"anyOf": [having("x"), NULL]}, "struct<x: string>"),
+        (having("x", then=having("y")), "json"),
+        ({"properties": {"x": {"type": "string"}}}, "json"),
+        (having("x", properties={"x": {"$ref": "#"}, "y": True}), "struct<x: json, y: json>"),
+        ({"$ref": "#/nowhere"}, "json"),
+        (OLD_DRAFT, "struct<x: string>"),
+        (DEEP, "json"),
+    ],
+)
+def test_the_type_of_an_output_is_that_of_its_schema(schema: Any, expected: str) -> None:
+    assert type_text(SchemaTypes(schema).type_at()) == expected
+
+
+def test_a_path_below_what_not_every_output_has_is_json() -> None:
+    types = SchemaTypes({"anyOf": [having("x"), having("y")], "$defs": {}})
+    assert types.type_at(["x"]) is Scalar.JSON
+    with pytest.raises(LookupError):
+        types.type_at(["z"])
+    assert type_text(SchemaTypes(DEEP).type_at(["a"] * 29)) == "struct<a: json, b: json>"
+    anything = SchemaTypes({"additionalProperties": {"type": "string"}})
+    assert anything.type_at(["z"]) is Scalar.JSON
 
 
 # ── stored, and of before ──────────────────────────────────────────────────────────────────────
