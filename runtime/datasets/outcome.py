@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runtime.datasets.folder import FAILURES, REPORT
+from runtime.datasets.folder import FAILURES
 from runtime.datasets.request import DatasetRequest
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
@@ -33,9 +33,11 @@ class Outcome:
     the list of failures is the last one.
     """
     report: Path | None = None
-    """The page that says what the dataset looks like; None: there is no dataset yet, or the page
-    could not be written.
+    """The page that says what the dataset looks like; None: there is no dataset yet, or a notice
+    says why.
     """
+    notices: tuple[str, ...] = ()
+    """What did not work out beside the dataset, a sentence each."""
     sample: tuple[bytes, ...]
     """The first records that were saved, by index, as many as were asked for."""
     was_complete: bool
@@ -49,14 +51,6 @@ class Outcome:
     def failures_file(self) -> Path | None:
         """The list of failures, if there is one."""
         return next((path for path in self.files if path.name == FAILURES), None)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What did not work out beside the dataset, a sentence each."""
-        exported = self.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}
-        if exported and self.report is None and self.progress.records_generated:
-            return (f"{REPORT} could not be written: the log in .seedwright says why",)
-        return ()
 
     @property
     def message(self) -> str:
