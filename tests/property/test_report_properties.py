@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.export.report.counters import OPENINGS_KEPT, OpeningCounter, SizeCounter
@@ -38,7 +38,12 @@ def rank(values: list[int], part: float) -> int:
     )
 
 
+def answered(text: str) -> dict[str, Any]:
+    return {"ask": text, "judge": {"label": "good", "score": 1, "sure": True, "tags": []}}
+
+
 @given(st.lists(outputs, min_size=1, max_size=40))
+@example([answered("Green  tea"), answered("green tea "), answered("green tea too")])
 def test_one_pass_counts_what_counting_everything_counts(records: list[dict[str, Any]]) -> None:
     found = statistics_for(records)
 
@@ -141,3 +146,21 @@ def test_near_repeats_are_found_and_nothing_else(seed: int, planted: int) -> Non
     for pair in found.pairs:
         assert abs(alike(pair.first, pair.second) - pair.similarity) < 0.001
         assert pair.similarity >= THRESHOLD
+
+
+def test_what_is_near_is_decided_by_the_threshold() -> None:
+    """Long texts with one copy each, from nearly the same to half as alike."""
+    chance = random.Random(5)  # noqa: S311 - test data
+    texts, near = [], 0
+    for number in range(120):
+        words = [f"{number}-{place}" for place in range(150)]
+        copy = list(words)
+        for place in chance.sample(range(150), chance.randrange(5, 26)):
+            copy[place] = "changed"
+        texts += [" ".join(words), " ".join(copy)]
+        near += alike(*texts[-2:]) >= THRESHOLD
+
+    found = find_near_repeats(texts, of=len(texts))
+
+    assert 20 < near < 100
+    assert (found.near, found.groups, found.compared) == (near, near, 240)
