@@ -24,6 +24,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.estimate",
         "Say what a dataset would cost before a cent is spent.",
     ),
+    "report": (
+        "runtime.cli.commands.report",
+        "Say what a dataset looks like, and write its report.html.",
+    ),
     "models": (
         "runtime.cli.commands.models",
         "List models with prices, tiers and the last day they can be used.",

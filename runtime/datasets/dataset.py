@@ -9,6 +9,7 @@ import orjson
 
 from runtime.datasets.folder import FAILURES, PARTIAL, DatasetFolder
 from runtime.datasets.outcome import Outcome
+from runtime.datasets.statistics import read_statistics
 from runtime.domain.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ class Dataset:
         if listed is None:
             return []
         return [orjson.loads(line) for line in DatasetFolder(self.path).lines_of(listed)]
+
+    def statistics(self) -> dict[str, Any]:
+        """What the records look like: counts, sizes, balance, openings, repeats, examples. The
+        same as `seedwright report --json` prints, counted anew.
+
+        Raises `InputError` where the folder is gone, `StorageError` if it can't be read.
+        """
+        return read_statistics(self.path).document()
 
     def to_arrow(self) -> "pa.Table":
         """The published Parquet file as a table of pyarrow; `generation_result` is a JSON text.

@@ -454,6 +454,26 @@ def test_a_dataset_comes_in_all_its_files(
     assert not list((tmp_path / "out").glob("*.partial.jsonl"))
 
 
+def test_a_dataset_comes_with_its_report(api: FakeApi, tmp_path: Path) -> None:
+    """Also when its URL has become too old; what the API calls it is no path."""
+    listed = files(api, {"exports/dataset.jsonl": line(0)}, kind="dataset")
+    url = f"{api.server.url}/objects"
+    old = {"name": "../../victim", "size": 6, "url": f"{url}/old?signature=secret"}
+    api.usual["GET /objects/old"] = Script(status=403, body=b"expired")
+    api.usual["GET /objects/new"] = Script(body=b"<html>")
+    fresh = {**old, "url": f"{url}/new?signature=secret"}
+    more = {"status": "COMPLETED", "complete": True}
+    api.answers[DOWNLOAD] = [page(listed, report=old, **more), page(listed, report=fresh, **more)]
+
+    assert run(["download", JOB, "--out", "out"]) == 0
+
+    assert (tmp_path / "out" / "report.html").read_bytes() == b"<html>"
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
+        "dataset.jsonl",
+        "report.html",
+    ]
+
+
 def test_what_is_there_so_far_is_one_file_without_repetitions(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -679,6 +679,29 @@ def test_a_completed_job_gives_every_format_and_its_failures(api_world: ApiWorld
     assert body["expires_in"] == 15 * 60
 
 
+def test_the_report_of_a_dataset_stands_beside_its_files(api_world: ApiWorld) -> None:
+    """On the first page, and only of what is exported; it comes as a file to save."""
+    job_id = api_world.job_id(JobStatus.COMPLETED)
+    api_world.put_object(keys.report_key(job_id), b"<!DOCTYPE html>")
+    api_world.put_object(keys.batch_key(job_id, 1), b"{}\n")
+    assert api_world.get(f"/jobs/{job_id}/download").body["report"] is None
+
+    for extension in ("jsonl", "csv"):
+        api_world.put_object(keys.export_key(job_id, extension), b"{}\n")
+    body = api_world.get(f"/jobs/{job_id}/download", query={"limit": "1"}).body
+    query = {"limit": "1", "cursor": body["next_cursor"]}
+    following = api_world.get(f"/jobs/{job_id}/download", query=query).body
+
+    assert [each["name"] for each in body["files"]] == ["exports/dataset.csv"]
+    assert (body["report"]["name"], body["report"]["size"]) == ("report.html", 15)
+    url = body["report"]["url"]
+    assert f"/jobs/{job_id}/report.html?" in url
+    disposition = url.partition("response-content-disposition=")[2]
+    assert disposition.startswith("attachment")
+    assert f"{job_id}-report.html" in disposition
+    assert following["report"] is None
+
+
 def test_partitions_by_day_are_all_there(api_world: ApiWorld) -> None:
     job_id = api_world.job_id(JobStatus.COMPLETED)
     days = [f"2026-11-{day:02d}" for day in range(20, 25)]

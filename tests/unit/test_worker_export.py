@@ -258,3 +258,18 @@ def test_s10_8_nested_results_are_json_text_in_parquet_and_csv(world: WorkerWorl
     assert [json.loads(cell) for cell in cells] == expected
     rows = sorted(rows_of_csv(world, job_id)[1:], key=lambda row: int(row[2]))
     assert [json.loads(row[5]) for row in rows] == expected
+
+
+def test_a_report_is_written_beside_the_exports(world: WorkerWorld) -> None:
+    """With the counters of the end, also where the budget was the end."""
+    job_id = run_job(world, JSONL, PARQUET, num_records=6)
+    ended = world.create_job(num_records=40, budget="0.0002")
+    assert world.run() is ExitCode.BUDGET_EXCEEDED
+
+    for each in (job_id, ended):
+        key = keys.report_key(each)
+        assert content_type(world, key) == "text/html; charset=utf-8"
+        page, job = world.object(key).decode(), world.job(each)
+        assert f"<dd>{job.progress.records_generated}<small>of {job.config.num_records}" in page
+        assert 0 < job.progress.records_generated == len(world.dataset(each))
+        assert f"<dt>Tokens</dt><dd>{job.progress.tokens_used:,}<small>" in page

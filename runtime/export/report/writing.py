@@ -12,7 +12,6 @@ from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
-from runtime.export.report.page import render_page
 from runtime.export.report.statistics import DatasetStatistics, StatisticsCollector
 from runtime.export.row_export import RowExport
 from runtime.logs import event
@@ -77,6 +76,8 @@ class Report:
         return not self._broken
 
     def _write(self, job: Job) -> None:
+        from runtime.export.report.page import render_page  # noqa: PLC0415 - not at every start
+
         statistics = self._collector.result(job, failure_lines(self._objects, self._job_id))
         page = render_page(statistics).encode("utf-8", "replace")
         self._objects.put(report_key(self._job_id), page, content_type=HTML)

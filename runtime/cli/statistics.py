@@ -1,0 +1,93 @@
+"""The statistics of a dataset as the terminal shows them: the same figures as its page, shorter."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from runtime.cli.figures import print_figures
+from runtime.cli.output import print_line, print_table, say
+from runtime.datasets.folder import REPORT
+from runtime.datasets.statistics import FolderReport
+from runtime.domain.money.amounts import usd
+from runtime.domain.wording import counted
+from runtime.export.report.columns import ColumnStatistics
+from runtime.export.report.counters import Share
+from runtime.export.report.statistics import DatasetStatistics
+
+_OPENINGS: Final = 5
+_LABELS: Final = 8
+_SIZES: Final = ("column", "values", "null", "of", "min", "median", "p95", "max", "repeats")
+
+
+def print_statistics(report: FolderReport) -> None:
+    """Records, steps, columns, repeats; at last where the page is."""
+    found = report.statistics
+    print_line(
+        f"{found.records} of {found.requested} records, {found.failed} failed · "
+        f"{usd(found.cost_nano)} · {counted(found.tokens, 'token')} · {found.seconds:.1f} s"
+    )
+    print_figures(report.job.progress)
+    if found.columns:
+        print_line("")
+        print_table([_row(column) for column in found.columns], _SIZES)
+    for line in _values(found):
+        print_line(line)
+    print_line("")
+    for line in _repeats(found):
+        print_line(line)
+    if report.page is None:
+        say(f"{REPORT} of the folder was not made here and stays as it is")
+    else:
+        print_line(report.page)
+
+
+def _row(column: ColumnStatistics) -> Mapping[str, object]:
+    for sizes, unit in ((column.words, "words"), (column.items, "items")):
+        if sizes is not None:
+            shown = {
+                "of": unit,
+                "min": sizes.minimum,
+                "median": sizes.median,
+                "p95": sizes.p95,
+                "max": sizes.maximum,
+            }
+            break
+    else:
+        shown = {}
+        if column.numbers is not None:
+            shown = {
+                "of": "value",
+                "min": f"{column.numbers.minimum:g}",
+                "max": f"{column.numbers.maximum:g}",
+            }
+    return {
+        "column": column.name,
+        "values": column.values,
+        "null": column.nulls,
+        **shown,
+        "repeats": "" if column.repeats is None else column.repeats.repeated,
+    }
+
+
+def _values(found: DatasetStatistics) -> Iterator[str]:
+    """The balance of columns with few values, and how the others begin."""
+    for column in found.columns:
+        if column.labels:
+            yield f"{column.name}: {_shares(column.labels, column.values, _LABELS)}"
+        elif column.openings is not None and column.openings.most_frequent:
+            frequent = column.openings.most_frequent
+            yield f"{column.name} begins: {_shares(frequent, column.openings.texts, _OPENINGS)}"
+
+
+def _shares(shares: tuple[Share, ...], whole: int, most: int) -> str:
+    shown = [f"{share.value!r} {share.count / whole:.0%}" for share in shares[:most]]
+    return ", ".join([*shown, "…"] if len(shares) > most else shown)
+
+
+def _repeats(found: DatasetStatistics) -> Iterator[str]:
+    yield f"exact repeats: {counted(found.repeats.repeated, 'record')}"
+    near = found.near_repeats
+    more = "" if near.complete else ", and there may be more"
+    yield (
+        f"near repeats: {near.near} in {counted(near.groups, 'group')} of a keyed sample of "
+        f"{near.sampled} (alike by {near.threshold:.0%} of their word pairs or more{more})"
+    )
