@@ -84,7 +84,9 @@ def create_s3_client(timeouts: Timeouts = WORKER) -> "S3Client":
 
 
 def create_ecs_client() -> "ECSClient":
-    """For starting tasks, which a token makes safe to retry. Raises `ConfigurationError`."""
+    """For starting tasks, which a token makes safe to retry, and stopping them. Raises
+    `ConfigurationError`.
+    """
     client: ECSClient = _create(
         "ecs",
         connect_timeout=REQUEST.connect,

@@ -9,6 +9,7 @@ from runtime.contract.grants import (
     ListGrant,
     ModelGrant,
     ObjectGrant,
+    StopGrant,
     TableGrant,
 )
 
@@ -46,7 +47,7 @@ class Function:
                     found.add(names.BUCKET_NAME)
                 case LaunchGrant():
                     found.update(names.LAUNCH_REQUIRED)
-                case ModelGrant():
+                case ModelGrant() | StopGrant():
                     pass
         return tuple(sorted(found))
 

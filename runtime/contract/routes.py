@@ -8,7 +8,7 @@ refused by AWS.
 from typing import Final
 
 from runtime.contract.functions import Function, Route
-from runtime.contract.grants import SEEDS, LaunchGrant, ObjectGrant, TableGrant
+from runtime.contract.grants import SEEDS, LaunchGrant, ObjectGrant, StopGrant, TableGrant
 from runtime.contract.job_routes import JOB_ROUTES
 from runtime.contract.shared_grants import (
     DELETE_JOB,
@@ -97,6 +97,7 @@ SWEEP_QUEUE: Final = Function(
         *DELETE_JOB,
         TableGrant(table=QUEUE, actions=QUERY, index=QUEUE_BY_STATUS),
         LaunchGrant(),
+        StopGrant(),
     ),
     seconds=60,
 )

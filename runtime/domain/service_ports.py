@@ -141,6 +141,12 @@ class Launcher(Protocol):
         """
         ...
 
+    def stop(self, owner: str) -> int:
+        """End what still runs of a worker that has lost its work, by what it called itself in its
+        claim; how many were stopped. It is no error that none is left. Raises `LaunchError`.
+        """
+        ...
+
 
 # ── objects that a browser or a command moves by itself ────────────────────────────────────────
 

@@ -241,6 +241,40 @@ def test_a_worker_without_a_beat_for_a_whole_lease_is_gone(
     claim(api_world, job_id, 2)
 
 
+def test_e12_the_old_task_of_recovered_work_is_stopped(
+    api_world: ApiWorld, clock: ManualClock, handler_logs: HandlerLogs
+) -> None:
+    """A container that hangs would cost money and quota for ever. The next worker runs; an event of
+    ECS proves that there is nothing to stop.
+    """
+    tasks = api_world.aws.tasks
+    job_id = api_world.job_id()
+    claim(api_world, job_id)
+    sweep(api_world)
+    clock.advance(LEASE)
+    assert sweep(api_world)["recovered"] == 1
+    assert tasks.stopped == [f"{job_id}/1"]
+    assert [line["owner"] for line in handler_logs.lines if "silent" in line["message"]] == [
+        f"{job_id}/1"
+    ]
+    claim(api_world, job_id, 2)
+    hear(api_world, stopped(job_id, launch=2))
+    assert tasks.stopped == [f"{job_id}/1"]
+
+
+def test_e12_work_goes_on_where_the_old_task_can_not_be_stopped(
+    api_world: ApiWorld, clock: ManualClock, handler_logs: HandlerLogs
+) -> None:
+    job_id = api_world.job_id()
+    claim(api_world, job_id)
+    sweep(api_world)
+    clock.advance(LEASE)
+    api_world.fail("ecs", "ListTasks", "ServerException")
+    assert sweep(api_world)["launched"] == 1
+    [line] = [line for line in handler_logs.lines if line["message"] == "silent worker not stopped"]
+    assert (line["owner"], line["code"]) == (f"{job_id}/1", "launch_failed")
+
+
 def test_a_worker_that_beats_is_alive_for_ever(api_world: ApiWorld, clock: ManualClock) -> None:
     job_id = api_world.job_id()
     claim(api_world, job_id)

@@ -74,4 +74,4 @@ def _running(ports: ApiPorts, item: WorkItem) -> Counts:
     quiet = ports.clock.now() - item.seen_at
     if quiet < timedelta(seconds=ports.settings.lease_seconds):
         return {}
-    return recover(ports, item)
+    return recover(ports, item, silent=True)
