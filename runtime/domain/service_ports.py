@@ -5,7 +5,7 @@ The same rules hold: two families of adapters, one contract suite, every method 
 operation sees the whole of `ApiPorts` and touches what it needs: clients are built on first use.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -86,6 +86,12 @@ class WorkCatalog(Protocol):
 
     def get_work(self, work_id: str) -> WorkItem:
         """Strongly consistent read. Raises `NotFoundError`."""
+        ...
+
+    def work_of(self, job_id: str) -> Sequence[WorkItem]:
+        """The job's work item, or those of its shards in their order; empty where there is none.
+        Strongly consistent.
+        """
         ...
 
     def list_work(self, status: JobStatus) -> Iterator[WorkItem]:

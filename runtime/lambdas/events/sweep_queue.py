@@ -25,6 +25,7 @@ _COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "la
 def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - the event says nothing but "now"
     """Look after every queued and running work item; how many there were, and what was done."""
     totals: Counter[str] = Counter(dict.fromkeys((*_COUNTS, "failed"), 0))
+    enough = after(ports, SWEEP_SECONDS)
     for item in ports.work.list_work(JobStatus.RUNNING):
         totals.update(running=1, **_sweep(ports, item))
     waits = [0]
@@ -32,7 +33,7 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
         if item.queued_at is not None:
             waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
         totals.update(queued=1, **_sweep(ports, item))
-    totals.update(go_on_deleting(ports, enough=after(ports, SWEEP_SECONDS)))
+    totals.update(go_on_deleting(ports, enough=enough))
     for name, value in totals.items():
         count(f"Sweep{name.title().replace('_', '')}", value)
     logger.info(QUEUE_SWEPT, extra={**totals, OLDEST_QUEUED_SECONDS: max(waits)})
@@ -42,7 +43,11 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
 def go_on_deleting(ports: ApiPorts, *, enough: Callable[[], bool]) -> Counts:
     """Jobs whose deletion was too much for the request that began it, until `enough` says stop."""
     totals: Counter[str] = Counter()
+    seen: set[str] = set()
     for item in ports.work.list_work(JobStatus.DELETING):
+        if item.job_id in seen:  # another shard of it
+            continue
+        seen.add(item.job_id)
         try:
             gone = delete_data(ports, item.job_id, enough=enough)
         except Exception as error:  # noqa: BLE001 - as in _sweep
