@@ -99,7 +99,7 @@ def test_e12_every_shard_of_a_job_is_deleted(api_world: ApiWorld, clock: ManualC
     assert claim is not None
     assert api_world.delete(f"/jobs/{job.job_id}").status == 409
     own.queue.finish(claim, JobStatus.CANCELLED)
-    fault = api_world.fail("s3", "DeleteObjects")
+    fault = api_world.fail("s3", "DeleteObjects", "SlowDown", status=503)
     api_world.put_object(keys.checkpoint_key(job.job_id, 2), b"{}")
     assert api_world.delete(f"/jobs/{job.job_id}").status == 503
     fault.clear()
