@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from cdk_app.constructs.tables import Tables
 from cdk_app.models import invoke_statements, routed_models
 from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
+from runtime.contract.events import DEFAULT_BUS
 from runtime.contract.functions import Function
 from runtime.contract.grants import (
+    AnnounceGrant,
     DataGrant,
     Grant,
     LaunchGrant,
@@ -49,6 +51,8 @@ def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.Po
         return _launch_statements(resources, stack)
     if isinstance(grant, StopGrant):
         return _stop_statements(resources, stack)
+    if isinstance(grant, AnnounceGrant):
+        return [_announce_statement(stack)]
     return _data_statements(grant, resources.tables, resources.bucket, stack)
 
 
@@ -131,6 +135,11 @@ def _stop_statements(resources: Resources, stack: Stack) -> list[iam.PolicyState
     ]
 
 
+def _announce_statement(stack: Stack) -> iam.PolicyStatement:
+    bus = stack.format_arn(service="events", resource="event-bus", resource_name=DEFAULT_BUS)
+    return iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus])
+
+
 def _tasks_of(cluster: ecs.ICluster, stack: Stack) -> str:
     return stack.format_arn(
         service="ecs", resource="task", resource_name=f"{cluster.cluster_name}/*"
@@ -186,7 +195,7 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                     "*",
                     "Tasks of Fargate are listed on no resource; the condition says which cluster.",
                 )
-            case TableGrant() | ListGrant():
+            case TableGrant() | ListGrant() | AnnounceGrant():
                 pass
 
 

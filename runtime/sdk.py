@@ -97,6 +97,17 @@ def create_ecs_client() -> "ECSClient":
     return client
 
 
+def create_events_client() -> Any:
+    """For events of EventBridge, which who hears them takes twice. Raises `ConfigurationError`."""
+    return _create(
+        "events",
+        connect_timeout=REQUEST.connect,
+        read_timeout=REQUEST.table,
+        retries={"total_max_attempts": REQUEST.attempts, "mode": "standard"},
+        max_pool_connections=1,
+    )
+
+
 def create_bedrock_client(
     *, concurrency: int, timeouts: Timeouts = WORKER, reply_seconds: float = SHORTEST_SECONDS
 ) -> "BedrockRuntimeClient":

@@ -103,5 +103,6 @@ def _values(stage: StageConfig, resources: Resources, network: WorkerNetwork) ->
         names.SUBNET_IDS: ",".join(network.subnets.subnet_ids),
         names.SECURITY_GROUP_IDS: network.security_group.security_group_id,
         names.ASSIGN_PUBLIC_IP: "ENABLED" if network.assign_public_ip else "DISABLED",
+        names.STAGE: stage.name,
         names.MAX_ACTIVE_JOBS: str(stage.max_active_jobs),
     }

@@ -57,5 +57,8 @@ LAUNCH_REQUIRED: Final = (
 )
 """What a function that starts workers reads, besides its tables."""
 
+STAGE: Final = "STAGE"
+"""Which deployment this is, for whoever hears of it elsewhere."""
+
 MAX_ACTIVE_JOBS: Final = "MAX_ACTIVE_JOBS"
 """Queued and running jobs that one user may have."""

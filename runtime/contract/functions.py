@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from runtime.contract import environment as names
 from runtime.contract.grants import (
+    AnnounceGrant,
     Grant,
     LaunchGrant,
     ListGrant,
@@ -47,6 +48,8 @@ class Function:
                     found.add(names.BUCKET_NAME)
                 case LaunchGrant():
                     found.update(names.LAUNCH_REQUIRED)
+                case AnnounceGrant():
+                    found.add(names.STAGE)
                 case ModelGrant() | StopGrant():
                     pass
         return tuple(sorted(found))

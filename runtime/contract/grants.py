@@ -55,9 +55,14 @@ class StopGrant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AnnounceGrant:
+    """Put events on the default bus of EventBridge: events:PutEvents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelGrant:
     """Call every Bedrock model of the price table."""
 
 
 DataGrant = TableGrant | ObjectGrant | ListGrant | ModelGrant
-Grant = DataGrant | LaunchGrant | StopGrant
+Grant = DataGrant | LaunchGrant | StopGrant | AnnounceGrant

@@ -154,6 +154,17 @@ class Launcher(Protocol):
         ...
 
 
+class Announcer(Protocol):
+    """Says to the world that jobs have ended."""
+
+    def announce(self, *, enough: Callable[[], bool]) -> int:
+        """Announce the ends that nobody has announced yet, oldest first, until `enough` says stop;
+        how many. Each at least once, whatever dies meanwhile, unless the job has gone on or was
+        deleted before. What could not be announced is left for the next time.
+        """
+        ...
+
+
 # ── objects that a browser or a command moves by itself ────────────────────────────────────────
 
 
@@ -235,6 +246,8 @@ class ApiPorts(Protocol):
     def work(self) -> WorkCatalog: ...
     @property
     def launcher(self) -> Launcher: ...
+    @property
+    def announcer(self) -> Announcer: ...
     @property
     def templates(self) -> TemplateStore: ...
     @property

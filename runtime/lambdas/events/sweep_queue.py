@@ -1,5 +1,5 @@
-"""Every minute: work whose worker is gone without a word, work that could not be started, and
-what a request has begun to delete.
+"""Every minute: work whose worker is gone without a word, work that could not be started, ends of
+jobs that are to be announced, and what a request has begun to delete.
 
 The sweeper has no memory but what `note_seen` stores, and it compares times of its own clock only.
 A worker that beats is alive, whatever its clock says.
@@ -33,11 +33,27 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
         if item.queued_at is not None:
             waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
         totals.update(queued=1, **_sweep(ports, item))
+    announced = _announce(ports, enough=enough)
+    totals.update(failed=int(announced is None))
     totals.update(go_on_deleting(ports, enough=enough))
     for name, value in totals.items():
         count(f"Sweep{name.title().replace('_', '')}", value)
-    logger.info(QUEUE_SWEPT, extra={**totals, OLDEST_QUEUED_SECONDS: max(waits)})
+    logger.info(
+        QUEUE_SWEPT, extra={**totals, "announced": announced, OLDEST_QUEUED_SECONDS: max(waits)}
+    )
     return dict(totals)
+
+
+def _announce(ports: ApiPorts, *, enough: Callable[[], bool]) -> int | None:
+    """How many ends of jobs were announced; None: that has failed, and waits for the next sweep."""
+    try:
+        announced = ports.announcer.announce(enough=enough)
+    except Exception as error:  # noqa: BLE001 - as in _sweep
+        log_failure("ends not announced", error)
+        return None
+    if announced:
+        count("JobsAnnounced", announced)
+    return announced
 
 
 def go_on_deleting(ports: ApiPorts, *, enough: Callable[[], bool]) -> Counts:
