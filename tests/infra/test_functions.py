@@ -10,7 +10,15 @@ from cdk_app.bundling import BUNDLES
 from cdk_app.constructs.functions import construct_name
 from runtime.contract import environment
 from runtime.contract.functions import Function
-from runtime.contract.grants import LaunchGrant, ListGrant, ModelGrant, ObjectGrant, TableGrant
+from runtime.contract.grants import (
+    AnnounceGrant,
+    LaunchGrant,
+    ListGrant,
+    ModelGrant,
+    ObjectGrant,
+    StopGrant,
+    TableGrant,
+)
 from runtime.contract.routes import EVENT_FUNCTIONS, FUNCTIONS
 from runtime.contract.tables import TABLES
 from tests.fixtures.aws import BUCKET
@@ -85,6 +93,7 @@ def test_its_variables_name_the_right_things(app: Synthesized, function: Functio
         environment.TASK_DEFINITION: launch.family,
         environment.ASSIGN_PUBLIC_IP: "ENABLED" if public else "DISABLED",
         environment.MAX_ACTIVE_JOBS: "10",
+        environment.STAGE: app.stage.name,
     }
     for name, value in given.items():
         if name in expected:
@@ -153,6 +162,13 @@ def expected(app: Synthesized, function: Function) -> set[tuple[str, str]]:
                 pairs |= {(each, f"arn:aws:s3:::{BUCKET}") for each in actions}
             case LaunchGrant():
                 pairs |= launch_pairs(app)
+            case StopGrant():
+                cluster = app.deployment.launch.cluster
+                tasks = f"{cluster.replace(':cluster/', ':task/')}/*"
+                pairs |= {("ecs:ListTasks", "*"), ("ecs:StopTask", tasks)}
+            case AnnounceGrant():
+                bus = "arn:aws:events:us-east-1:123456789012:event-bus/default"
+                pairs.add(("events:PutEvents", bus))
             case ModelGrant():
                 pairs |= {
                     (action, resource)

@@ -202,6 +202,10 @@ def test_tasks_are_started_in_the_own_cluster_only(app: Synthesized) -> None:
             assert statement.conditions == {
                 "ArnEquals": {"ecs:cluster": (app.deployment.launch.cluster,)}
             }
+        if {"ecs:ListTasks", "ecs:StopTask"} & set(statement.actions):
+            assert statement.conditions == {
+                "ArnEquals": {"ecs:cluster": (app.deployment.launch.cluster,)}
+            }
         if "ecs:TagResource" in statement.actions:
             assert statement.conditions == {"StringEquals": {"ecs:CreateAction": ("RunTask",)}}
 
