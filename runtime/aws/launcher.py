@@ -188,7 +188,7 @@ def subnet_tries(
     """
     first = (number - 1) % len(subnet_ids)
     order = subnet_ids[first:] + subnet_ids[:first]
-    alone = [(subnet,) for subnet in order]
+    alone: list[tuple[str, ...]] = [(subnet,) for subnet in order]
     return alone if came_to_nothing or len(order) == 1 else [order, *alone[:-1]]
 
 

@@ -72,7 +72,8 @@ class OwnClients:
 
     @cached_property
     def events(self) -> EventsClient:
-        return sdk.create_events_client()
+        client: EventsClient = sdk.create_events_client()
+        return client
 
     def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient":
         """One for calls whose replies are waited for so long."""

@@ -143,14 +143,15 @@ def _work(cloud: Cloud, root: Path, prefix: Path) -> None:
     _expect(job.status, JobStatus.COMPLETED)
     _expect(cloud.dataset(JOB_ID), list(range(RECORDS)))
     export = cloud.storage.objects.get(keys.export_key(JOB_ID, "jsonl")).decode()
-    _expect("Größe 商品" in export, True)
+    _expect(export.count("Prüfe die Größe 商品"), RECORDS)
 
 
 def _create_job(cloud: Cloud) -> None:
-    """Names outside ASCII in template, step and seeds."""
+    """Names outside ASCII in the template, in its prompt and in the seeds."""
     storage = cloud.storage
     prompt = "Prüfe die {{ größe }} von „{{ 商品 }}“."
-    ref = storage.templates.save_template("ada", JOB_ID, make_template(step(prompt=prompt)))
+    template = replace(make_template(step(prompt=prompt), keep_prompts=True), name="Prüfung 商品")
+    ref = storage.templates.save_template("ada", JOB_ID, template)
     path = f"{keys.seed_prefix('ada')}größe.csv"
     rows = "".join(f"Größe 商品 {number},é\n" for number in range(RECORDS))
     storage.objects.put(path, f"größe,商品\n{rows}".encode(), content_type="text/csv")
