@@ -23,6 +23,7 @@ def sweep(world: ApiWorld) -> list[Any]:
 
 
 def test_e12_every_end_is_announced_once(api_world: ApiWorld, clock: ManualClock) -> None:
+    """Requirement N17."""
     jobs = {api_world.job_id(status): status for status in ENDS}
     failed = api_world.job_id()
     error = JobError(message="secret prompt", code="model_error")
