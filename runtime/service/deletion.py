@@ -11,16 +11,11 @@ deletion goes on.
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final
 
 from runtime.contract.keys import job_prefix
 from runtime.domain.errors import ConflictError, NotFoundError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts
-
-SWEEP_SECONDS: Final = 35.0
-"""How long a sweep, which has a minute, goes on with deletions, from its beginning. S3 deletes some
-thousand objects in a second."""
 
 
 def after(ports: ApiPorts, seconds: float) -> Callable[[], bool]:

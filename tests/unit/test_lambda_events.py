@@ -481,6 +481,27 @@ def test_a_sweep_is_counted(api_world: ApiWorld, capfd: pytest.CaptureFixture[st
     assert (metrics["SweepQueued"], metrics["SweepFailed"]) == ([1.0], [0.0])
 
 
+def test_e12_a_sweep_without_machines_ends_in_its_time(
+    api_world: ApiWorld, clock: ManualClock
+) -> None:
+    """The function has a minute: what it has no time for is the next sweep's."""
+    jobs = []
+    for _ in range(3):
+        jobs.append(api_world.job_id())
+        clock.advance(1)
+    clock.advance(GRACE + 1)
+
+    def takes_long(_parameters: Any) -> bool:
+        clock.advance(20)
+        return False
+
+    fault = api_world.fail("ecs", "RunTask", match=takes_long)
+    assert sweep(api_world) == {"queued": 3, "launched": 2}
+    fault.clear()
+    assert sweep(api_world) == {"queued": 3, "launched": 1}
+    assert launched(api_world)[3:] == [f"{job_id}/2" for job_id in jobs]
+
+
 # ── work that kills its workers ────────────────────────────────────────────────────────────────
 
 

@@ -62,12 +62,12 @@ def restored(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, 
 def test_e12_objects_come_back_as_they_were(
     bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bucket.put("jobs/a/same", b"same", BEFORE)
+    bucket.put("jobs/a/same", b"same", THEN)
     deleted = bucket.put("jobs/a/deleted", b"deleted", BEFORE)
     for at in (AFTER, LATER):
         bucket.delete("jobs/a/deleted", at)
     bucket.put("jobs/a/replaced", b"first", BEFORE - timedelta(hours=1))
-    bucket.put("jobs/a/replaced", b"true", BEFORE)
+    bucket.put("jobs/a/replaced", b"true", THEN)
     bucket.put("jobs/a/replaced", b"wrong", AFTER)
     bucket.delete("jobs/a/replaced", LATER)
     bucket.put("jobs/a/new", b"new", AFTER)

@@ -14,9 +14,13 @@ from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Event, event_handler
-from runtime.service.deletion import SWEEP_SECONDS, after, delete_data
+from runtime.service.deletion import after, delete_data
 from runtime.service.observability import count, log_failure, logger
 from runtime.service.recovery import Counts, recover, start_or_withdraw
+
+SWEEP_SECONDS: Final = 35.0
+"""After how much of its minute a sweep begins nothing that takes long. S3 deletes some thousand
+objects in a second."""
 
 _COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "launch_failed")
 
@@ -32,7 +36,9 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
     for item in ports.work.list_work(JobStatus.QUEUED):
         if item.queued_at is not None:
             waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
-        totals.update(queued=1, **_sweep(ports, item))
+        # Where no zone has a machine a launch takes seconds: the oldest work is tried first, and
+        # what there is no time for is the next sweep's.
+        totals.update(queued=1, **({} if enough() else _sweep(ports, item)))
     announced = _announce(ports, enough=enough)
     totals.update(failed=int(announced is None))
     totals.update(go_on_deleting(ports, enough=enough))
