@@ -1,5 +1,6 @@
 """Ends of jobs are announced: each at least once, whatever dies, and nothing of users in it."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from runtime.contract.routes import SWEEP_QUEUE
 from runtime.domain.jobs.job import JobError, JobStatus
 from runtime.service.requeue import queue_again
-from tests.fixtures.api import HandlerLogs
+from tests.fixtures.api import Api, HandlerLogs
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import ALICE
+from tests.fixtures.local_api import open_local_api
+from tests.fixtures.storage import new_job
 
 ENDS: Final = (JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED, JobStatus.CANCELLED)
 
@@ -113,6 +116,20 @@ def test_e12_jobs_that_go_on_or_go_are_not_announced(
     else:
         queue_again(api_world.own.jobs, api_world.own.queue, job_id)
     assert sweep(api_world) == []
+
+
+def test_e12_the_local_server_announces_nothing_and_stops_no_process(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Nobody listens, and a worker that holds its lock is alive. The sweep itself works there."""
+    service = open_local_api(tmp_path, clock)
+    ports = service.api
+    ports.jobs.create_job(new_job("job", clock))
+    ports.jobs.set_status("job", JobStatus.CANCELLED, fence=None)
+    assert Api(ports).handle(SWEEP_QUEUE, {})["withdrawn"] == 1
+    assert ports.announcer.announce(enough=lambda: False) == 0
+    assert ports.launcher.stop("job/1") == 0
+    service.close()
 
 
 def test_e12_a_damaged_job_stops_no_announcement(api_world: ApiWorld) -> None:

@@ -12,15 +12,14 @@ from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName, parse_task_name
 from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
-from runtime.domain.jobs.job import JobStatus, work_id_of
-from runtime.domain.service_ports import WorkItem
 from tests.fixtures.aws import FakeAws
 from tests.fixtures.aws_api import API_ENVIRONMENT
-from tests.fixtures.aws_faults import hooked, no_retry_pauses, refused, reply_lost
+from tests.fixtures.aws_faults import no_retry_pauses, refused, reply_lost
 from tests.fixtures.clock import START
-from tests.fixtures.ecs_double import NO_CAPACITY, subnets_of
+from tests.fixtures.ecs_double import NO_CAPACITY
+from tests.fixtures.launches import JOB_ID, launcher_in
+from tests.fixtures.launches import work_to_launch as item
 
-JOB_ID: Final = "4f9c1f0e-6a53-4a0e-9d57-3f0a6a1f0c11"
 ATTEMPTS: Final = 2
 
 
@@ -28,27 +27,6 @@ ATTEMPTS: Final = 2
 def launcher(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> EcsLauncher:
     no_retry_pauses(monkeypatch)
     return EcsLauncher(client=aws.ecs, settings=TaskSettings.of(API_ENVIRONMENT))
-
-
-def launcher_in(aws: FakeAws, *subnets: str) -> EcsLauncher:
-    variables = {**API_ENVIRONMENT, names.SUBNET_IDS: ",".join(subnets)}
-    return EcsLauncher(client=aws.ecs, settings=TaskSettings.of(variables))
-
-
-def item(
-    shard: int | None = None, *, job_id: str = JOB_ID, attempt: int = 0, quota_refusals: int = 0
-) -> WorkItem:
-    return WorkItem(
-        work_id=work_id_of(job_id, shard),
-        job_id=job_id,
-        shard=shard,
-        status=JobStatus.QUEUED,
-        owner=None,
-        fence=0,
-        beat=0,
-        attempt=attempt,
-        quota_refusals=quota_refusals,
-    )
 
 
 # ── what is asked ──────────────────────────────────────────────────────────────────────────────
@@ -236,86 +214,6 @@ def test_a_throttled_launch_is_retried_and_then_reported(
 def test_an_unreachable_service_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher) -> None:
     with reply_lost(aws.ecs, "RunTask", times=99), pytest.raises(LaunchError):
         launcher.launch(item(), number=1, created_at=START, on_demand=False)
-
-
-# ── zones ──────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("fault", ["full_subnets", "other_subnets"])
-def test_e12_a_launch_goes_round_a_bad_zone(aws: FakeAws, fault: str) -> None:
-    """Requirement S3.5: Fargate may fail in one subnet without trying the others."""
-    launcher = launcher_in(aws, "a", "b", "c")
-    getattr(aws.tasks, fault).add("a")
-    launcher.launch(item(), number=1, created_at=START, on_demand=False)
-    asked = [subnets_of(request) for request in aws.tasks.tries]
-    assert asked == [("a", "b", "c"), ("a",), ("b",)]
-    assert [launch.subnets for launch in aws.tasks.launches] == [("b",)]
-    tokens = {request["clientToken"] for request in aws.tasks.tries}
-    assert len(tokens) == len(asked), "a token with other parameters is refused"
-
-
-def test_e12_each_launch_begins_with_another_zone_and_few_requests_are_made(aws: FakeAws) -> None:
-    launcher = launcher_in(aws, "a", "b", "c")
-    aws.tasks.full_for = 4
-    asked = []
-    for number, attempt in ((1, 0), (2, 1), (3, 1), (4, 3)):
-        with pytest.raises(LaunchError, match=NO_CAPACITY):
-            launcher.launch(item(attempt=attempt), number=number, created_at=START, on_demand=False)
-        asked.append([subnets_of(request) for request in aws.tasks.tries])
-        aws.tasks.tries.clear()
-    assert asked == [
-        [("a", "b", "c"), ("a",), ("b",)],
-        [("b", "c", "a"), ("b",), ("c",)],
-        [("c",), ("a",), ("b",)],  # the launch before came to nothing
-        [("a", "b", "c"), ("a",), ("b",)],
-    ]
-
-
-def test_e12_at_the_quota_other_zones_are_not_tried(aws: FakeAws) -> None:
-    launcher = launcher_in(aws, "a", "b", "c")
-    aws.tasks.at_quota_for = 1
-    with pytest.raises(LaunchQuotaError):
-        launcher.launch(item(), number=1, created_at=START, on_demand=False)
-    assert len(aws.tasks.tries) == 1
-    launcher.launch(item(quota_refusals=1), number=2, created_at=START, on_demand=False)
-    assert aws.tasks.launches[0].subnets == ("b", "c", "a")
-
-
-# ── stopping ───────────────────────────────────────────────────────────────────────────────────
-
-
-def test_e12_the_task_of_a_lost_worker_is_stopped(aws: FakeAws, launcher: EcsLauncher) -> None:
-    for number in (1, 2):
-        launcher.launch(item(), number=number, created_at=START, on_demand=False)
-    assert launcher.stop(f"{JOB_ID}/1") == 1
-    assert aws.tasks.stopped == [f"{JOB_ID}/1"]
-    assert launcher.stop(f"{JOB_ID}/1") == 0, "it has stopped already"
-    assert launcher.stop("a-laptop:4711") == 0, "no task of ours"
-    assert aws.tasks.stopped == [f"{JOB_ID}/1"]
-
-
-def test_e12_a_task_that_is_gone_when_it_is_stopped_is_no_error(
-    aws: FakeAws, launcher: EcsLauncher
-) -> None:
-    launcher.launch(item(), number=1, created_at=START, on_demand=False)
-
-    def forget(**_: object) -> None:
-        aws.tasks.forget_all()
-
-    with hooked(aws.ecs, "before-call.ecs.StopTask", forget, last=False):
-        assert launcher.stop(f"{JOB_ID}/1") == 0
-
-
-@pytest.mark.parametrize("operation", ["ListTasks", "StopTask"])
-def test_e12_a_stop_that_is_refused_says_what_to_do(
-    aws: FakeAws, launcher: EcsLauncher, operation: str
-) -> None:
-    launcher.launch(item(), number=1, created_at=START, on_demand=False)
-    with (
-        refused(aws.ecs, operation, "AccessDeniedException"),
-        pytest.raises(LaunchError, match=f"started by {JOB_ID}/1 in the ECS console"),
-    ):
-        launcher.stop(f"{JOB_ID}/1")
 
 
 # ── settings ───────────────────────────────────────────────────────────────────────────────────
