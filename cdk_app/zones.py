@@ -5,12 +5,12 @@ where Fargate takes ARM64 tasks in some zones only, the subnets name zones by id
 take the account's first zones: a template that belongs to no account can't know how many there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from cdk_app.nag import acknowledge
 
-from aws_cdk import Aws, CfnCondition, Fn, Token
+from aws_cdk import Aws, CfnCondition, Fn, ICfnConditionExpression, Token
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
@@ -41,12 +41,16 @@ def pin_zones(scope: Construct, subnets: Sequence[ec2.ISubnet]) -> None:
         )
         for region in ZONE_IDS
     }
-    listed = CfnCondition(scope, "ZonesById", expression=Fn.condition_or(*conditions.values()))
+    listed = CfnCondition(
+        scope,
+        "ZonesById",
+        expression=Fn.condition_or(*cast("Iterable[ICfnConditionExpression]", conditions.values())),
+    )
     for index, subnet in enumerate(subnets):
         resource = cast("ec2.CfnSubnet", subnet.node.default_child)
         resource.availability_zone = _if(listed, Aws.NO_VALUE, resource.availability_zone)
         zone = Aws.NO_VALUE
-        for region, ids in reversed(ZONE_IDS.items()):
+        for region, ids in reversed(list(ZONE_IDS.items())):
             zone = _if(conditions[region], ids[index % len(ids)], zone)
         resource.availability_zone_id = zone
         acknowledge(

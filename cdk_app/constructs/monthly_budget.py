@@ -27,6 +27,8 @@ def add_monthly_budget(scope: Construct, stage: StageConfig, *, address: str) ->
                 amount=stage.monthly_budget_usd, unit="USD"
             ),
             filter_expression=_tagged(stage.name) if stage.cost_tags_active else None,
+            # An expression wants to know which cost; without one AWS has a kind of its own.
+            metrics=["UnblendedCost"] if stage.cost_tags_active else None,
         ),
         notifications_with_subscribers=[
             budgets.CfnBudget.NotificationWithSubscribersProperty(

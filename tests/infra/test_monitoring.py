@@ -211,8 +211,9 @@ def test_a_budget_counts_by_tags_only_where_they_are_active(
     private: Synthesized, tmp_path: Path
 ) -> None:
     """A tag that is not activated is on no bill: the budget would stay at nothing."""
-    by_tag = private.one(STACK, "AWS::Budgets::Budget")["Budget"]["FilterExpression"]
-    assert by_tag == {
+    by_tag = private.one(STACK, "AWS::Budgets::Budget")["Budget"]
+    assert by_tag["Metrics"] == ["UnblendedCost"]
+    assert by_tag["FilterExpression"] == {
         "Or": [
             {"Tags": {"Key": key, "Values": ["private"]}} for key in ("stage", "iamPrincipal/stage")
         ]
