@@ -5,14 +5,12 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from cdk_app.config import DEV
 from runtime.contract import log_lines
 from runtime.contract.grants import LaunchGrant
 from runtime.contract.routes import FUNCTIONS
@@ -30,7 +28,7 @@ from runtime.worker.status_writer import Jobs
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue
 from tests.fixtures.storage import new_job
-from tests.infra.conftest import ROOT, Synthesized, synthesize
+from tests.infra.conftest import ROOT, Synthesized
 
 STACK = "monitoring"
 
@@ -61,24 +59,6 @@ def filters(app: Synthesized) -> dict[str, list[Any]]:
 
 def test_the_alarms(app: Synthesized) -> None:
     assert set(alarms(app)) == ALARMS
-
-
-def test_monitoring_locks_no_other_stack(app: Synthesized) -> None:
-    """A name that is imported can't change, so no function could be renamed or replaced."""
-    assert "Fn::ImportValue" not in json.dumps(app.templates[STACK])
-    assert "Fn::GetStackOutput" in json.dumps(app.templates[STACK])
-    for stack in ("api", "events"):
-        exports = [each for each in app.templates[stack]["Outputs"].values() if "Export" in each]
-        assert exports == [], stack
-
-
-def test_a_stage_that_still_exports_can_be_moved_by_one_deployment(tmp_path: Path) -> None:
-    """CloudFormation refuses to take an export away that is imported at that moment."""
-    moving = synthesize(replace(DEV, monitoring_references="both"), tmp_path)
-
-    assert "Fn::ImportValue" not in json.dumps(moving.templates[STACK])
-    outputs = moving.templates["api"]["Outputs"].values()
-    assert len([each for each in outputs if "Export" in each]) > 20
 
 
 def test_every_alarm_goes_to_the_topic(app: Synthesized) -> None:
@@ -188,38 +168,6 @@ def test_throttles_and_lost_events_are_watched(app: Synthesized) -> None:
         assert dimension["Name"] == "QueueName"
         queues.add(app.resolver.text(STACK, dimension["Value"]))
     assert queues == {f"{each}.QueueName" for each in app.resources("events", "AWS::SQS::Queue")}
-
-
-def test_the_bill_has_a_budget_where_there_is_an_address(
-    dev: Synthesized, private: Synthesized
-) -> None:
-    assert not dev.resources(STACK, "AWS::Budgets::Budget")
-    properties = private.one(STACK, "AWS::Budgets::Budget")
-    budget = properties["Budget"]
-    assert (budget["BudgetType"], budget["TimeUnit"]) == ("COST", "MONTHLY")
-    assert budget["BudgetLimit"] == {"Amount": 50, "Unit": "USD"}
-    told = properties["NotificationsWithSubscribers"]
-    assert [
-        (each["Notification"]["NotificationType"], each["Notification"]["Threshold"])
-        for each in told
-    ] == [("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100)]
-    for each in told:
-        assert each["Subscribers"] == [{"SubscriptionType": "EMAIL", "Address": "ops@example.com"}]
-
-
-def test_a_budget_counts_by_tags_only_where_they_are_active(
-    private: Synthesized, tmp_path: Path
-) -> None:
-    """A tag that is not activated is on no bill: the budget would stay at nothing."""
-    by_tag = private.one(STACK, "AWS::Budgets::Budget")["Budget"]
-    assert by_tag["Metrics"] == ["UnblendedCost"]
-    assert by_tag["FilterExpression"] == {
-        "Or": [
-            {"Tags": {"Key": key, "Values": ["private"]}} for key in ("stage", "iamPrincipal/stage")
-        ]
-    }
-    whole = synthesize(replace(DEV, alarm_email="ops@example.com"), tmp_path)
-    assert "FilterExpression" not in whole.one(STACK, "AWS::Budgets::Budget")["Budget"]
 
 
 # ── filters see what is written ────────────────────────────────────────────────────────────────
