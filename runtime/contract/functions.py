@@ -38,8 +38,10 @@ class Function:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables that its settings read, in a fixed order."""
-        found = set(self.extra_variables)
+        """The environment variables that its settings read, in a fixed order. Those of
+        `FUNCTION_OPTIONAL` are among them; a stage gives the ones that it has.
+        """
+        found = {*names.FUNCTION_OPTIONAL, *self.extra_variables}
         for grant in self.grants:
             match grant:
                 case TableGrant(table=table):
