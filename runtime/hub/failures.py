@@ -38,9 +38,7 @@ def failure(error: Exception, target: Target, token: str) -> SeedwrightError:
         return found
     if isinstance(error, RuntimeError):  # of hf_xet, which has no class of its own
         return StorageUnavailableError(f"the upload to {target.endpoint} failed: {_AGAIN}")
-    return StorageError(
-        f"{target.endpoint} gave an answer that a Hub does not give: check the endpoint"
-    )
+    return no_hub(target)
 
 
 def _known(error: BaseException, target: Target, token: str) -> SeedwrightError | None:
@@ -58,6 +56,13 @@ def _known(error: BaseException, target: Target, token: str) -> SeedwrightError 
         case OSError(filename=str() as name):
             return StorageError(f"could not read {name}: check the disk and its permissions")
     return None
+
+
+def no_hub(target: Target) -> StorageError:
+    """An answer that can't be read."""
+    return StorageError(
+        f"{target.endpoint} gave an answer that a Hub does not give: check the endpoint"
+    )
 
 
 def no_token(target: Target) -> UnauthenticatedError:

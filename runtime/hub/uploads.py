@@ -21,7 +21,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from runtime.domain.errors import InputError
 from runtime.domain.wording import counted
-from runtime.hub.failures import failure, no_token
+from runtime.hub.failures import failure, no_hub, no_token
 from runtime.hub.observer import OnBytes, Pushed, PushedFile, PushObserver
 from runtime.hub.selection import LocalFile, Selection
 from runtime.hub.session import guard_client, hub_session
@@ -99,7 +99,9 @@ class _Push:
             self.api.create_repo(repo, repo_type=_KIND, private=target.private, exist_ok=True)
             guard_client()
             found = self.api.dataset_info(repo)
-        is_private = bool(found.private)
+        is_private: object = found.private
+        if not isinstance(is_private, bool):  # of no type that it promises: it is a server's word
+            raise no_hub(target)
         if target.private and not is_private:
             raise InputError(
                 f"{repo} is there and everybody can read it: push with --public (private=False), "

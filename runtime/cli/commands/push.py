@@ -1,5 +1,7 @@
 """`seedwright push`: a dataset of this machine to the Hugging Face Hub."""
 
+import sys
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +14,7 @@ from runtime.cli.terminal import TerminalObserver
 from runtime.client.transfer import size_text
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.datasets.pushing import push_dataset
-from runtime.hub.observer import Pushed
+from runtime.hub.observer import OnBytes, Pushed
 from runtime.hub.selection import Selection
 from runtime.hub.target import Target
 
@@ -75,6 +77,11 @@ class _Terminal(TerminalObserver):
     def unchanged(self, size: int) -> None:
         if size:
             self.notice(f"{size_text(size)} of it are there already")
+
+    def transfer(self, name: str, size: int | None) -> AbstractContextManager[OnBytes]:
+        if not sys.stderr.isatty():  # no bar: a log gets a line
+            self.notice(f"sending {name}")
+        return super().transfer(name, size)
 
 
 def _listed(names: tuple[str, ...]) -> str:
