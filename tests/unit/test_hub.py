@@ -1,8 +1,11 @@
 """Datasets on the Hub, pushed by the command and by Python to a double of it on loopback."""
 
+import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +31,7 @@ from seedwright import (
     StorageUnavailableError,
     UnauthenticatedError,
 )
+from tests.fixtures.command import REPOSITORY, environment
 from tests.fixtures.hub_double import TOKEN, HubDouble, Repository, hub_double
 from tests.fixtures.kept.kept import COMMITS, unpack
 
@@ -201,11 +205,19 @@ def test_a_push_that_was_cut_goes_on_with_the_rest(hub: HubDouble, folder: Path)
     assert seen[-1] == (total, total)
 
 
-def test_one_failure_of_the_hub_is_none_of_the_user(hub: HubDouble, folder: Path) -> None:
+def test_one_failure_of_the_hub_is_none_of_the_user(
+    hub: HubDouble, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = StringIO()  # huggingface_hub would tell of each attempt, with signed URLs
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        monkeypatch.setattr(handler, "stream", written)
     hub.faults["preupload"] = [500]
     hub.faults["lfs/objects/batch"] = [503]
     dataset_in(folder).push_to_hub(REPO)
     assert set(files_of(hub)) == PUSHED
+    assert written.getvalue() == ""
+    logging.getLogger("huggingface_hub").warning("of somebody else")
+    assert written.getvalue() == "of somebody else\n"
 
 
 ECHO = {"error": f"no: {TOKEN} \x1b[2J {'x' * 5000}"}
@@ -267,6 +279,7 @@ def test_what_is_no_hub_is_said_to_be_none(hub: HubDouble, folder: Path, place: 
         with pytest.raises(SeedwrightError) as caught:
             dataset_in(folder).push_to_hub(REPO)
         assert type(caught.value) is StorageError, name
+        assert ("without an end" in str(caught.value)) == (name == "no end")
         assert "check the endpoint" in str(caught.value)
         assert len(str(caught.value)) < 200
 
@@ -408,3 +421,14 @@ def test_what_the_progress_function_raises_is_raised(hub: HubDouble, folder: Pat
     with pytest.raises(InterruptedError, match="enough"):
         dataset_in(folder).push_to_hub(REPO, on_progress=stop)
     assert files_of(hub) == {}
+
+
+def test_the_client_of_the_hub_is_imported_by_a_push_alone() -> None:
+    code = (
+        "import sys, seedwright, runtime.cli.commands.push; seedwright.Dataset\n"
+        "sys.exit('huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), check=False
+    )
+    assert done.returncode == 0
