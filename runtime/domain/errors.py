@@ -19,6 +19,8 @@
     ├── OutputCheckError              a reply that could not be checked: time or memory limit
     ├── BudgetExceededError           the job's limit leaves no room for another call
     ├── ModelError                    a call to a model failed; `kind` says how (see retry.py)
+    │   ├── ModelAccessError          the account or its policy doesn't let the model be called
+    │   └── SchemaRefusedError        the service can't compile the schema that came along
     ├── LeaseLostError                another worker owns this work now; stop writing
     ├── StorageError                  a table or an object store failed
     │   ├── NotFoundError
@@ -225,6 +227,22 @@ class ModelError(SeedwrightError):
         self.kind = kind
         self.service_code = service_code
         self.timed_out = timed_out
+
+
+class ModelAccessError(ModelError):
+    """Somebody has to grant access to a model first: no policy, subscription or use case. Its kind
+    is FATAL; once that is mended, the job goes on.
+    """
+
+    code = "model_access_denied"
+
+
+class SchemaRefusedError(ModelError):
+    """The service can't compile the schema that it should hold the model to, or not in time. Its
+    kind is REJECTED, and not billed; the same prompt with the schema in words may be answered.
+    """
+
+    code = "schema_refused"
 
 
 class LeaseLostError(SeedwrightError):
