@@ -323,8 +323,8 @@ DENIALS = [
         "AccessDeniedException",
         (
             "User: arn:aws:sts::123456789012:assumed-role/worker/1 is not authorized to perform:"
-            " bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/x because no"
-            " identity-based policy allows the bedrock:InvokeModel action"
+            " bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/x because"
+            " no identity-based policy allows the bedrock:InvokeModel action"
         ),
         "the policy of this role",
     ),
@@ -332,8 +332,8 @@ DENIALS = [
         "AccessDeniedException",
         (
             "Model access is denied due to User: arn:aws:sts::123456789012:assumed-role/worker/1 is"
-            " not authorized to perform: aws-marketplace:ViewSubscriptions on resource: * because no"
-            " identity-based policy allows it. If you recently fixed this issue, try again after 15"
+            " not authorized to perform: aws-marketplace:ViewSubscriptions on resource: * because"
+            " no identity-based policy allows it. If you recently fixed this issue, try again after 15"
             " minutes."
         ),
         "no subscription",
@@ -346,8 +346,8 @@ DENIALS = [
     (
         "ResourceNotFoundException",
         (
-            "Model use case details have not been submitted for this account. Fill out the Anthropic"
-            " use case details form before using the model."
+            "Model use case details have not been submitted for this account. Fill out the"
+            " Anthropic use case details form before using the model."
         ),
         "asks for a use case",
     ),
@@ -393,8 +393,8 @@ def test_f12_a_denial_says_who_has_to_grant_what(
         (
             "ValidationException",
             (
-                f"Invocation of model ID {MODEL} with on-demand throughput isn't supported. Retry your"
-                " request with the ID or ARN of an inference profile that contains this model."
+                f"Invocation of model ID {MODEL} with on-demand throughput isn't supported. Retry"
+                " your request with the ID or ARN of an inference profile that contains this model."
             ),
             K.FATAL,
             "prefix of an inference profile",
