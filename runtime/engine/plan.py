@@ -53,6 +53,13 @@ class StepPlan:
         """What the prompt says about the schema; empty if that is nothing."""
         return "" if self.form is None else self.form.instruction
 
+    def in_words(self) -> "StepPlan":
+        """The same step with its whole schema in the prompt, for a service that can't compile it.
+        The reader stays: a null that stands for nothing is taken out of the reply in any case.
+        """
+        schema = self.step.output_schema
+        return self if schema is None else replace(self, form=in_words(schema))
+
     def request(
         self,
         messages: tuple[Message, ...],

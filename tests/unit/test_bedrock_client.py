@@ -323,8 +323,8 @@ DENIALS = [
         "AccessDeniedException",
         (
             "User: arn:aws:sts::123456789012:assumed-role/worker/1 is not authorized to perform:"
-            " bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/x because"
-            " no identity-based policy allows the bedrock:InvokeModel action"
+            " bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/x"
+            " because no identity-based policy allows the bedrock:InvokeModel action"
         ),
         "the policy of this role",
     ),
@@ -332,9 +332,8 @@ DENIALS = [
         "AccessDeniedException",
         (
             "Model access is denied due to User: arn:aws:sts::123456789012:assumed-role/worker/1 is"
-            " not authorized to perform: aws-marketplace:ViewSubscriptions on resource: * because"
-            " no identity-based policy allows it. If you recently fixed this issue, try again after 15"
-            " minutes."
+            " not authorized to perform: aws-marketplace:ViewSubscriptions on resource: *. If you"
+            " recently fixed this issue, try again after 15 minutes."
         ),
         "no subscription",
     ),
