@@ -201,6 +201,9 @@ def aws_api(
 
 
 def prices_of(environment: Mapping[str, str]) -> PriceTable:
-    """The packaged price table, with the override file that the environment names."""
+    """The packaged price table, with the override file that the environment names, as seen from the
+    environment's region.
+    """
     override = environment.get(names.PRICES_FILE)
-    return load_prices(Path(override) if override else None)
+    prices = load_prices(Path(override) if override else None)
+    return prices.seen_from(environment.get(names.REGION) or None)

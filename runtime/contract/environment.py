@@ -19,6 +19,9 @@ LEASE_SECONDS: Final = "LEASE_SECONDS"
 PRICES_FILE: Final = "SEEDWRIGHT_PRICES"
 """A price file that overrides rows of the packaged table."""
 
+REGION: Final = "AWS_REGION"
+"""The region that a function or a task runs in, and calls models from; AWS sets it."""
+
 WORKER_OWNER: Final = "WORKER_OWNER"
 """What a worker calls itself in its claims: what started its task, so that whoever hears that the
 task has stopped knows whose lease ended with it. Host and process id when it is not set."""
