@@ -1,7 +1,9 @@
 """What differs between stages. Constructs read these settings and never ask for a stage's name."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 Network = Literal["public", "private"]
@@ -47,6 +49,10 @@ class StageConfig:
     worker_concurrency: int = 64
     """Model calls at a time, at most."""
 
+    price_file: Path | None = None
+    """Prices of one's own, over the packaged ones (docs/prices.md): uploaded with the stacks, read
+    by functions and workers; what it names may be called."""
+
     alarm_email: str | None = None
     """Gets every alarm, once the address has confirmed the subscription."""
     oldest_queued_minutes: int = 15
@@ -88,6 +94,8 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         changes["cors_origins"] = tuple(_origin(each) for each in str(origins).split(","))
     if sign_up := _choice(context, "self_sign_up", ("true", "false")):
         changes["self_sign_up"] = sign_up == "true"
+    if (prices := context("prices")) is not None:
+        changes["price_file"] = _price_file(str(prices))
     given = {key: value for key, value in changes.items() if value is not None}
     return replace(STAGES[name], **given)
 
@@ -100,6 +108,17 @@ def _choice(context: Callable[[str], object], key: str, choices: Iterable[str]) 
     if text not in choices:
         raise ValueError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
     return text
+
+
+def _price_file(text: str) -> Path:
+    path = Path(text).absolute()
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"prices {text!r} is not a price file that can be read: {exc}") from exc
+    if not isinstance(document, dict):
+        raise ValueError(f"prices {text!r} is not a price file: it must hold a JSON object")  # noqa: TRY004 - as any other value
+    return path
 
 
 def _origin(text: str) -> str:

@@ -57,6 +57,9 @@ class Functions:
                 resources=[group.log_group_arn],
             )
         )
+        # Most functions price something: where a stage has a file of its own, all of them get it.
+        given = self._resources.models.give(self._scope, role)
+        prices = {} if given is None else {names.PRICES_FILE: given}
         created = lambda_.Function(
             scope,
             "Function",
@@ -67,7 +70,7 @@ class Functions:
             architecture=lambda_.Architecture.ARM_64,
             memory_size=function.memory,
             timeout=Duration.seconds(function.seconds),
-            environment={name: self._values[name] for name in function.variables},
+            environment={name: self._values[name] for name in function.variables} | prices,
             role=role,
             log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,

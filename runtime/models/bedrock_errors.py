@@ -24,7 +24,7 @@ from typing import Final
 
 import botocore.exceptions as sdk
 
-from runtime.domain.errors import ModelAccessError, ModelError, ModelErrorKind, SchemaRefusedError
+from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
 from runtime.domain.models.calls import ModelRequest
 from runtime.domain.plain_text import plain_line
 
@@ -185,7 +185,6 @@ _SAYINGS: Final = (
 _QUOTE_LENGTH: Final = 16
 """So many characters in common with a prompt make an error text a quotation of it."""
 _DETAIL_LIMIT: Final = 400
-_DETAILED: Final = frozenset({_Kind.REJECTED, _Kind.FATAL})
 _CALL: Final = "Converse"
 _CODE_LIMIT: Final = 100
 
@@ -203,34 +202,32 @@ def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mode
     key = code.casefold().removesuffix("exception")
     said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())[:_DETAIL_LIMIT]
     kind = _kind_of_answer(key, exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if exc.operation_name == _CALL:
-        read = "" if quoting else said
-        build, kind, text = _meaning(key, kind, read, has_schema=request.output_schema is not None)
-    else:  # it asked for credentials, before ours was sent
-        build, text = ModelError, _MESSAGES[kind]
+    denied, text = False, _MESSAGES[kind]
+    if exc.operation_name == _CALL:  # else it asked for credentials, before ours was sent
+        kind, text, denied = _meaning(key, kind, "" if quoting else said)
     detail = code
-    if kind in _DETAILED and not quoting:
+    if kind in {_Kind.REJECTED, _Kind.FATAL} and not quoting:
         # Only here does the service say what to change, such as a limit of the model.
         detail = f"{code}: {said}" if said else code
-    return build(kind, f"{text.format(model=request.model)} ({detail})", service_code=code)
+        if kind is _Kind.REJECTED and request.output_schema is not None and _GRAMMAR.search(said):
+            message = f"{_SCHEMA_REFUSED.format(model=request.model)} ({detail})"
+            return SchemaRefusedError(kind, message, service_code=code)
+    message = f"{text.format(model=request.model)} ({detail})"
+    return ModelError(kind, message, service_code=code, denied=denied)
 
 
-def _meaning(
-    key: str, kind: ModelErrorKind, said: str, *, has_schema: bool
-) -> tuple[type[ModelError], ModelErrorKind, str]:
-    """A refusal of ours, with this code and these words: the error, its kind and its message."""
+def _meaning(key: str, kind: ModelErrorKind, said: str) -> tuple[ModelErrorKind, str, bool]:
+    """What a refusal with this code and these words is: its kind, its message, and whether somebody
+    has to grant access.
+    """
     if kind is _Kind.THROTTLED and _A_DAY.search(said):
-        return ModelError, _Kind.QUOTA_USED_UP, _MESSAGES[_Kind.QUOTA_USED_UP]
-    if kind in _DETAILED:
+        return _Kind.QUOTA_USED_UP, _MESSAGES[_Kind.QUOTA_USED_UP], False
+    if kind in {_Kind.REJECTED, _Kind.FATAL}:
         for saying in _SAYINGS:
             if key in saying.codes and saying.pattern.search(said):
-                build = ModelAccessError if saying.is_access else ModelError
-                return build, _Kind.FATAL, saying.advice
-    if kind is _Kind.REJECTED and has_schema and _GRAMMAR.search(said):
-        return SchemaRefusedError, kind, _SCHEMA_REFUSED
+                return _Kind.FATAL, saying.advice, saying.is_access
     denied = kind is _Kind.FATAL and key == "accessdenied"
-    text = _MESSAGES_BY_CODE.get(key, _MESSAGES[kind])
-    return ModelAccessError if denied else ModelError, kind, text
+    return kind, _MESSAGES_BY_CODE.get(key, _MESSAGES[kind]), denied
 
 
 def _kind_of_answer(key: str, status: int) -> ModelErrorKind:

@@ -17,6 +17,7 @@ from typing import Final
 from runtime.domain.errors import (
     BudgetExceededError,
     LeaseLostError,
+    ModelAccessError,
     ModelError,
     ModelErrorKind,
     QuotaUsedUpError,
@@ -280,7 +281,8 @@ class Generation:
             retry_seconds=delay,
         )
         if error.kind is ModelErrorKind.FATAL:
-            self._error = self._error or error
+            fatal = ModelAccessError(str(error)) if error.denied else error
+            self._error = self._error or fatal
         elif error.kind is ModelErrorKind.QUOTA_USED_UP:
             self._error = self._error or QuotaUsedUpError(str(error))
         elif delay is not None:

@@ -67,7 +67,6 @@ STATUSES = {
     "ConflictError": 409,
     "LimitError": 429,
     "ModelError": 502,
-    "ModelAccessError": 502,
     "SchemaRefusedError": 502,
     "StorageBusyError": 503,
     "StorageFullError": 507,

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from runtime.domain.errors import InputError, PriceError
+from runtime.bootstrap import prices_of
+from runtime.domain.errors import InputError, NotFoundError, PriceError
 from runtime.domain.models import price_table as pricing
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price_file import parse_document
@@ -28,6 +29,7 @@ from runtime.domain.money.amounts import (
     usd_decimal,
 )
 from runtime.domain.templates.template import DEFAULT_TIER, Step
+from tests.fixtures.aws import BUCKET, FakeAws
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.storage import new_job
 
@@ -717,3 +719,17 @@ def test_f12_places_that_are_wrong_are_named(
 ) -> None:
     with pytest.raises(PriceError, match=words):
         load_prices(write(tmp_path, {"models": [row(**changes)]}))
+
+
+def test_f12_a_price_file_in_a_bucket_is_read_like_any(aws: FakeAws, tmp_path: Path) -> None:
+    """What a deployed stage gives its functions and workers, with the region they run in."""
+    path = write(tmp_path, {"models": [row(input=1)]})
+    aws.s3.put_object(Bucket=BUCKET, Key="own/prices.json", Body=path.read_bytes())
+    address = f"s3://{BUCKET}/own/prices.json"
+
+    found = prices_of({"SEEDWRIGHT_PRICES": address, "AWS_REGION": "us-west-2"})
+
+    assert found == load_prices(path).seen_from("us-west-2")
+    assert found.price(f"us.{NOVA_MICRO}", TODAY).input == 1
+    with pytest.raises(NotFoundError, match=r"own/missing\.json"):
+        prices_of({"SEEDWRIGHT_PRICES": address.replace("prices", "missing")})

@@ -6,7 +6,7 @@ Rates are integer nano-USD per token. None says that the model doesn't bill that
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from runtime.domain.errors import PriceError
 from runtime.domain.models.calls import Usage
@@ -48,8 +48,11 @@ class Price:
 
     def seen_from(self, region: str) -> "Price":
         """The same with the rates of that region, where it has its own."""
-        rates = self.regional.get(region)
-        return self if rates is None else replace(self, **rates, priced_in=(region,), regional={})
+        own = self.regional.get(region)
+        if own is None:
+            return self
+        changes: dict[str, Any] = {**own, "priced_in": (region,), "regional": {}}
+        return replace(self, **changes)
 
     def is_called_from(self, region: str | None) -> bool:
         """Whether this id can be called there; of an unknown region that is not questioned."""

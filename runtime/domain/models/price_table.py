@@ -147,11 +147,16 @@ def load_prices(override: Path | None = None) -> PriceTable:
     A row replaces the row of the same id with all its profiles; a tier is replaced for the
     providers it lists. Raises `PriceError` for a file that can't be read or used.
     """
-    base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
     if override is None:
+        base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
         return _table(base, file=_PACKAGED.name, checked=base.tiers)
-    body = _read(override)
-    own = parse_document(body, file=str(override), partial=True)
+    return load_prices_over(_read(override), file=str(override))
+
+
+def load_prices_over(body: bytes, *, file: str) -> PriceTable:
+    """The same with the override file that holds `body`; complaints call it `file`."""
+    base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
+    own = parse_document(body, file=file, partial=True)
     merged = PriceDocument(
         version=f"{base.version}+{hashlib.sha256(body).hexdigest()[:8]}",
         rows={**base.rows, **own.rows},
@@ -161,7 +166,7 @@ def load_prices(override: Path | None = None) -> PriceTable:
         },
         tier_aliases={**base.tier_aliases, **own.tier_aliases},
     )
-    return _table(merged, file=str(override), checked=own.tiers)
+    return _table(merged, file=file, checked=own.tiers)
 
 
 def _read(file: Path) -> bytes:
