@@ -8,6 +8,7 @@ import pytest
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.jobs.step_totals import sum_of
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
+from tests.fixtures.session_faults import Document
 from tests.fixtures.worker_checks import check_completed, kill
 from tests.fixtures.worker_world import (
     MODEL,
@@ -27,7 +28,7 @@ GRAMMAR: RuleDocument = {
 }
 
 
-def rating(name: str = "rate", *, model: str = SCHEMA_MODEL, schema: object = STARS) -> object:
+def rating(name: str = "rate", *, model: str = SCHEMA_MODEL, schema: object = STARS) -> Document:
     return step(name, "Rate {{ product }} for " + name, model=model, output_schema=schema)
 
 
