@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 
 from cdk_app.constructs.tables import Tables
-from cdk_app.models import invoke_statements, routed_models
+from cdk_app.models import PricedModels
 from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
+from runtime.contract.events import DEFAULT_BUS
 from runtime.contract.functions import Function
 from runtime.contract.grants import (
+    AnnounceGrant,
     DataGrant,
     Grant,
     LaunchGrant,
     ListGrant,
     ModelGrant,
     ObjectGrant,
+    StopGrant,
     TableGrant,
 )
 from runtime.contract.worker_grants import WORKER_GRANTS
@@ -32,6 +35,7 @@ class Resources:
     bucket: s3.IBucket
     cluster: ecs.ICluster
     definition: ecs.FargateTaskDefinition
+    models: PricedModels
 
 
 def statements_of(
@@ -46,11 +50,15 @@ def statements_of(
 def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
     if isinstance(grant, LaunchGrant):
         return _launch_statements(resources, stack)
-    return _data_statements(grant, resources.tables, resources.bucket, stack)
+    if isinstance(grant, StopGrant):
+        return _stop_statements(resources, stack)
+    if isinstance(grant, AnnounceGrant):
+        return [_announce_statement(stack)]
+    return _data_statements(grant, resources.tables, resources.bucket, resources.models, stack)
 
 
 def _data_statements(
-    grant: DataGrant, tables: Tables, bucket: s3.IBucket, stack: Stack
+    grant: DataGrant, tables: Tables, bucket: s3.IBucket, models: PricedModels, stack: Stack
 ) -> list[iam.PolicyStatement]:
     match grant:
         case TableGrant():
@@ -63,16 +71,16 @@ def _data_statements(
         case ListGrant():
             return [_list_statement(bucket, grant)]
         case ModelGrant():
-            return invoke_statements(stack)
+            return models.invoke_statements(stack)
 
 
 def worker_statements(
-    stack: Stack, tables: Tables, bucket: s3.IBucket
+    stack: Stack, tables: Tables, bucket: s3.IBucket, models: PricedModels
 ) -> list[iam.PolicyStatement]:
     """All that a worker may do besides writing its own log."""
     statements: list[iam.PolicyStatement] = []
     for row in WORKER_GRANTS:
-        found = _data_statements(row.grant, tables, bucket, stack)
+        found = _data_statements(row.grant, tables, bucket, models, stack)
         if row.name is not None:
             for statement in found:
                 statement.sid = row.name
@@ -103,13 +111,7 @@ def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicySta
         # A task is tagged like its definition, so that its costs can be told.
         iam.PolicyStatement(
             actions=["ecs:TagResource"],
-            resources=[
-                stack.format_arn(
-                    service="ecs",
-                    resource="task",
-                    resource_name=f"{resources.cluster.cluster_name}/*",
-                )
-            ],
+            resources=[_tasks_of(resources.cluster, stack)],
             conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
         ),
         iam.PolicyStatement(
@@ -118,6 +120,31 @@ def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicySta
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
     ]
+
+
+def _stop_statements(resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+    in_cluster = {"ArnEquals": {"ecs:cluster": resources.cluster.cluster_arn}}
+    return [
+        # The only resource that it can be granted on is an instance of EC2, and Fargate's tasks are
+        # on none: AWS asks for `*` then, and the condition keeps it to the cluster.
+        iam.PolicyStatement(actions=["ecs:ListTasks"], resources=["*"], conditions=in_cluster),
+        iam.PolicyStatement(
+            actions=["ecs:StopTask"],
+            resources=[_tasks_of(resources.cluster, stack)],
+            conditions=in_cluster,
+        ),
+    ]
+
+
+def _announce_statement(stack: Stack) -> iam.PolicyStatement:
+    bus = stack.format_arn(service="events", resource="event-bus", resource_name=DEFAULT_BUS)
+    return iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus])
+
+
+def _tasks_of(cluster: ecs.ICluster, stack: Stack) -> str:
+    return stack.format_arn(
+        service="ecs", resource="task", resource_name=f"{cluster.cluster_name}/*"
+    )
 
 
 def task_definition_arn(definition: ecs.FargateTaskDefinition, stack: Stack) -> str:
@@ -162,14 +189,20 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                     "A task has its id only once it was started; tags are allowed in RunTask only.",
                 )
             case ModelGrant():
-                acknowledge_models(role)
-            case TableGrant() | ListGrant():
+                acknowledge_models(role, resources.models)
+            case StopGrant():
+                acknowledge_wildcard(
+                    role,
+                    "*",
+                    "Tasks of Fargate are listed on no resource; the condition says which cluster.",
+                )
+            case TableGrant() | ListGrant() | AnnounceGrant():
                 pass
 
 
-def acknowledge_models(role: IConstruct) -> None:
-    """Accept the `*` for the region in `routed_models`."""
-    for resource in routed_models(partition="<AWS::Partition>"):
+def acknowledge_models(role: IConstruct, models: PricedModels) -> None:
+    """Accept the `*` for the region in `PricedModels.routed_models`."""
+    for resource in models.routed_models(partition="<AWS::Partition>"):
         acknowledge_wildcard(
             role,
             resource,
