@@ -462,7 +462,7 @@ def test_a_dataset_comes_with_its_report(api: FakeApi, tmp_path: Path) -> None:
     api.usual["GET /objects/old"] = Script(status=403, body=b"expired")
     api.usual["GET /objects/new"] = Script(body=b"<html>")
     fresh = {**old, "url": f"{url}/new?signature=secret"}
-    more = {"status": "COMPLETED", "complete": True}
+    more: dict[str, Any] = {"status": "COMPLETED", "complete": True}
     api.answers[DOWNLOAD] = [page(listed, report=old, **more), page(listed, report=fresh, **more)]
 
     assert run(["download", JOB, "--out", "out"]) == 0

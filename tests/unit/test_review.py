@@ -36,7 +36,7 @@ def test_rows_stay_go_or_change(tmp_path: Path) -> None:
         {"id": "j-2", "keep": None, "edit": None},
         {"id": "j-99", "keep": True},
     )
-    row = ["old", 1, [], {"title": "t"}]
+    row: list[Any] = ["old", 1, [], {"title": "t"}]
     assert [review.apply(f"j-{index}", NAMES, row) for index in range(4)] == [
         None,
         ["better", 1, ["a"], {"title": "t"}],
@@ -50,7 +50,7 @@ def test_rows_stay_go_or_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize("as_csv", [True, False])
 def test_the_form_is_read_back_when_it_was_filled_in(tmp_path: Path, *, as_csv: bool) -> None:
     head, line = form_writer(NAMES, as_csv=as_csv, inert=inert)
-    rows = [["=1+1", 1, ["x"], None], ["b\n,", None, None, {"title": "é"}]]
+    rows: list[list[Any]] = [["=1+1", 1, ["x"], None], ["b\n,", None, None, {"title": "é"}]]
     body = head + b"".join(line(f"j-{index}", row) for index, row in enumerate(rows))
     path = tmp_path / ("form.csv" if as_csv else "form.jsonl")
     path.write_bytes(body)

@@ -119,7 +119,7 @@ def _histogram(ordered: Sequence[tuple[int, int]], *, last: int) -> tuple[Bar, .
 
 def _round_width(width: int) -> int:
     """The next of 1, 2, 5, 10, 20, 50 …: edges that people can read."""
-    unit = 10 ** (len(str(width)) - 1)
+    unit: int = 10 ** (len(str(width)) - 1)
     return next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= width)
 
 

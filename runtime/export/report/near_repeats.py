@@ -83,7 +83,8 @@ def compared_text(words: Sequence[str]) -> str:
 
 def find_near_repeats(texts: Iterable[str], *, of: int) -> NearRepeats:
     """What is nearly the same among texts that `compared_text` gave, a sample `of` so many."""
-    sampled, distinct = 0, {}
+    sampled = 0
+    distinct: dict[str, None] = {}
     for text in texts:
         sampled += 1
         distinct.setdefault(text)

@@ -156,8 +156,8 @@ class StatisticsCollector:
         self._stop_reasons: dict[str, Counter[str]] = {}
 
     def add(self, record: ExportRecord) -> None:
-        """Count a record. Raises `ValueError` when its outputs are not JSON."""
-        result = orjson.loads(record.cells[5])
+        """Count a record."""
+        result = record.document["generation_result"]
         if not isinstance(result, dict):
             return
         self._records += 1
@@ -244,7 +244,7 @@ def _shares(counts: Mapping[str, int]) -> tuple[Share, ...]:
 
 
 def _example(index: int, seed_data_id: str, result: Mapping[str, Any]) -> Example:
-    cells = []
+    cells: list[Any] = []
     for name, value in values_of(result):
         if len(cells) == _EXAMPLE_CELLS:
             break
