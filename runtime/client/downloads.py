@@ -24,19 +24,22 @@ from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError
 from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import MAX_RECORDS, JobStatus
 from runtime.domain.jobs.record import index_of
+from runtime.export.card import is_unchanged
 from runtime.inputs.files import check_folder
 
 PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"
-REPORT: Final = "report.html"
+_DOCUMENTS: Final = {"report": "report.html", "card": "README.md"}
+"""What stands beside a dataset, by its name in the answer."""
 _DATASET: Final = "dataset"
 _BATCH: Final = "batch"
 _KINDS: Final = frozenset({_DATASET, _BATCH, "failures"})
 _EXPORTS: Final = "exports/"
 _DATASET_FILE: Final = re.compile(
     r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
+    r"|data/[A-Za-z][A-Za-z0-9_]{0,63}(?:-[0-9]{5}-of-[0-9]{5}\.parquet|\.jsonl|\.csv)"
 )
-"""A dataset, or its part of a day, in one of the formats."""
+"""A dataset, or its part of a day, in one of the formats; the rows of a split."""
 _OTHER_FILE: Final = re.compile(
     r"failures\.jsonl|(?:outputs|failures)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
 )
@@ -97,7 +100,8 @@ def download_job(
     files = _files(connection, path, first)
     if whole[0]:
         saved = _save_dataset(connection, files, folder, observer)
-        saved += _save_report(connection, path, first, folder, observer)
+        for document in _DOCUMENTS:
+            saved += _save_document(connection, path, first, document, folder, observer)
     else:
         saved, records = _save_parts(connection, files, folder, observer)
     return Downloaded(
@@ -127,30 +131,41 @@ def _save_dataset(
     return saved
 
 
-def _save_report(
-    connection: Connection, path: str, first: Mapping[str, Any], folder: Path, observer: Observer
+def _save_document(
+    connection: Connection,
+    path: str,
+    first: Mapping[str, Any],
+    document: str,
+    folder: Path,
+    observer: Observer,
 ) -> list[SavedFile]:
-    """The report beside the dataset, where there is one: an API of before has none."""
-    if first.get("report") is None:
+    """The report or the card beside the dataset, where there is one: an API of before has none."""
+    target = folder / _DOCUMENTS[document]
+    if first.get(document) is None or (document == "card" and _is_somebodys(target)):
         return []
     with understood("a list of files"):
-        report = RemoteFile(
-            kind="report",
-            path=Path(REPORT),
-            size=int(first["report"]["size"]),
-            url=str(first["report"]["url"]),
-            renew=partial(_renew_report, connection, path),
+        file = RemoteFile(
+            kind=document,
+            path=Path(target.name),
+            size=int(first[document]["size"]),
+            url=str(first[document]["url"]),
+            renew=partial(_renew_document, connection, path, document),
         )
-    target = folder / report.path
-    with observer.transfer(target.name, report.size) as on_bytes:
-        size = fetch(connection.transfer(), report, target, on_bytes)
+    with observer.transfer(target.name, file.size) as on_bytes:
+        size = fetch(connection.transfer(), file, target, on_bytes)
     return [SavedFile(path=target, size=size)]
 
 
-def _renew_report(connection: Connection, path: str) -> str:
+def _is_somebodys(card: Path) -> bool:
+    """Whether there is a card already that somebody wrote or changed: it stays."""
+    with disk_errors(f"read {card}"):
+        return card.exists() and not is_unchanged(card.read_bytes())
+
+
+def _renew_document(connection: Connection, path: str, document: str) -> str:
     page = connection.api.get(path)
     with understood("a list of files"):
-        return str(page["report"]["url"])
+        return str(page[document]["url"])
 
 
 def _save_parts(

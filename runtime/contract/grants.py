@@ -11,6 +11,8 @@ EXPORTS: Final = "jobs/*/exports/*"
 BATCHES: Final = "jobs/*/outputs/*"
 FAILURES: Final = "jobs/*/failures.jsonl"
 REPORT: Final = "jobs/*/report.html"
+CARD: Final = "jobs/*/README.md"
+ROWS: Final = "jobs/*/exports/data/*"
 FAILURE_PARTS: Final = "jobs/*/failures/*"
 RETRIES: Final = "jobs/*/retries/*"
 

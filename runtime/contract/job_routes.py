@@ -6,6 +6,7 @@ from runtime.contract import environment as names
 from runtime.contract.functions import Function, Route
 from runtime.contract.grants import (
     BATCHES,
+    CARD,
     EXPORTS,
     FAILURE_PARTS,
     FAILURES,
@@ -107,7 +108,7 @@ JOB_ROUTES: Final = (
                 READ_JOB,
                 # The signature of an address lends the caller these rights.
                 ObjectGrant(
-                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS, REPORT),
+                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS, REPORT, CARD),
                     actions=("s3:GetObject",),
                 ),
                 ListGrant(prefixes=(JOB_DATA,)),

@@ -6,6 +6,7 @@ from typing import Final
 from runtime.contract.grants import (
     FAILURES,
     JOB_DATA,
+    ROWS,
     SEEDS,
     DataGrant,
     ListGrant,
@@ -63,9 +64,10 @@ WORKER_GRANTS: Final = (
             keys=(JOB_DATA,), actions=("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
         ),
     ),
-    # The list of failures goes when a repeated export finds none; nothing else is deleted.
+    # The list of failures goes when a repeated export finds none, and rows of an earlier one when
+    # there are fewer files of them; nothing else is deleted.
     WorkerGrant(
-        name="NoFailures", grant=ObjectGrant(keys=(FAILURES,), actions=("s3:DeleteObject",))
+        name="NoFailures", grant=ObjectGrant(keys=(FAILURES, ROWS), actions=("s3:DeleteObject",))
     ),
     WorkerGrant(grant=ModelGrant()),
 )

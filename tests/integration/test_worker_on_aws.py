@@ -330,3 +330,63 @@ def test_a_job_keeps_the_prices_that_it_began_with(world: WorkerWorld) -> None:
 
     assert world.account(other).spent_nano == 2 * world.account(job_id).spent_nano
     assert 2 * world.account(job_id).spent_nano == nano(world.double.stats()["usage"])
+
+
+# ── rows ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rows_stand_beside_the_dataset_in_the_order_of_their_index(world: WorkerWorld) -> None:
+    """What an earlier export left of other rows goes; a split and a text of Jinja2 are the same
+    wherever they are made.
+    """
+    template = make_template(
+        step(),
+        output={
+            "messages": [
+                {"role": "user", "content": "Review {{ seed.product }}."},
+                {"role": "assistant", "content": "steps.review.output"},
+            ],
+            "keep": ["product", "record.index"],
+        },
+        split={"test": 0.3},
+    )
+    job_id = world.create_job(
+        template, num_records=12, output_formats=(OutputFormat.JSONL, OutputFormat.CSV)
+    )
+    prefix = keys.rows_prefix(job_id)
+    world.put_object(f"{prefix}train-00000-of-00009.parquet", b"of before")
+
+    assert world.run() is ExitCode.DONE
+
+    names = [key.removeprefix(prefix) for key in world.object_keys(prefix)]
+    assert names == [
+        f"{split}{ending}"
+        for split in ("test", "train")
+        for ending in ("-00000-of-00001.parquet", ".csv", ".jsonl")
+    ]
+    lines = {
+        split: [json.loads(line) for line in world.object(f"{prefix}{split}.jsonl").splitlines()]
+        for split in ("train", "test")
+    }
+    for rows in lines.values():
+        assert [row["record_index"] for row in rows] == sorted(row["record_index"] for row in rows)
+    outputs = {record["index"]: output(record) for record in world.dataset(job_id)}
+    everything = sorted((row["record_index"], row) for rows in lines.values() for row in rows)
+    assert everything == [
+        (
+            index,
+            {
+                "messages": [
+                    {"role": "user", "content": f"Review product {index}."},
+                    {"role": "assistant", "content": outputs[index]},
+                ],
+                "product": f"product {index}",
+                "record_index": index,
+            },
+        )
+        for index in range(12)
+    ]
+    card = world.object(keys.card_key(job_id)).decode()
+    assert f"| train | {len(lines['train'])} |" in card
+    (result,) = json.loads(world.object(keys.rows_result_key(job_id)))
+    assert result["counts"] == {split: len(rows) for split, rows in lines.items()}

@@ -474,6 +474,48 @@ def test_a_dataset_comes_with_its_report(api: FakeApi, tmp_path: Path) -> None:
     ]
 
 
+def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_path: Path) -> None:
+    parquet = "data/train-00000-of-00001.parquet"
+    contents = {f"exports/{parquet}": b"PAR1", "exports/data/test.csv": b"a\n"}
+    listed = files(api, contents, kind="dataset")
+    api.usual["GET /objects/card"] = Script(body=b"# ours\n")
+    card = {"name": "README.md", "size": 7, "url": f"{api.server.url}/objects/card?signature=s"}
+    api.usual[DOWNLOAD] = page(listed, card=card, status="COMPLETED", complete=True)
+
+    assert run(["download", JOB, "--out", "out"]) == 0
+    out = tmp_path / "out"
+    assert (out / parquet).read_bytes() == b"PAR1"
+    assert (out / "data" / "test.csv").read_bytes() == b"a\n"
+    assert (out / "README.md").read_bytes() == b"# ours\n"
+
+    (out / "README.md").write_bytes(b"# mine\n")
+    assert run(["download", JOB, "--out", "out"]) == 0
+    assert (out / "README.md").read_bytes() == b"# mine\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/../../victim.parquet",
+        "data/.hidden.jsonl",
+        "data/train-1-of-2.parquet",
+        "other/train-00000-of-00001.parquet",
+        "data/a/b.jsonl",
+    ],
+)
+def test_what_is_no_row_file_is_refused(
+    api: FakeApi, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.usual[DOWNLOAD] = page(
+        [{"kind": "dataset", "name": f"exports/{name}", "size": 1, "url": f"{api.server.url}/x"}],
+        status="COMPLETED",
+        complete=True,
+    )
+    assert run(["download", JOB, "--out", "out"]) != 0
+    assert "is refused" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_there_so_far_is_one_file_without_repetitions(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

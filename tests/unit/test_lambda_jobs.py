@@ -700,6 +700,24 @@ def test_the_report_of_a_dataset_stands_beside_its_files(api_world: ApiWorld) ->
     assert disposition.startswith("attachment")
     assert f"{job_id}-report.html" in disposition
     assert following["report"] is None
+    assert body["card"] is None
+
+
+def test_rows_and_their_card_stand_beside_the_dataset(api_world: ApiWorld) -> None:
+    job_id = api_world.job_id(JobStatus.COMPLETED)
+    name = keys.row_file_name("train", 0, 1)
+    for key in (keys.export_key(job_id, "jsonl"), f"{keys.rows_prefix(job_id)}{name}"):
+        api_world.put_object(key, b"{}\n")
+    api_world.put_object(keys.card_key(job_id), b"# Towns\n")
+
+    body = api_world.get(f"/jobs/{job_id}/download").body
+
+    assert [(each["name"], each["format"]) for each in body["files"]] == [
+        ("exports/data/train-00000-of-00001.parquet", "PARQUET"),
+        ("exports/dataset.jsonl", "JSONL"),
+    ]
+    assert (body["card"]["name"], body["card"]["size"]) == ("README.md", 8)
+    assert f"/jobs/{job_id}/README.md?" in body["card"]["url"]
 
 
 def test_partitions_by_day_are_all_there(api_world: ApiWorld) -> None:

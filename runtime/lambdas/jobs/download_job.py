@@ -1,7 +1,7 @@
 """GET /jobs/{job_id}/download: signed addresses of a job's files.
 
-The dataset in every format that was exported, with the failures and, beside them, its report; where
-nothing is exported yet, the batches and the lists of failures that are saved so far.
+The dataset in every format that was exported and its rows, with the failures and, beside them, its
+report and card; where nothing is exported yet, the batches and the lists of failures so far.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from runtime.contract.keys import (
     batches_prefix,
+    card_key,
     exports_prefix,
     failure_parts_prefix,
     failures_key,
@@ -49,18 +50,20 @@ class FileView(ApiModel):
 
     kind: FileKind
     name: str
-    """Path below the job: `exports/dataset.jsonl`, `outputs/batch-0001.jsonl`, …"""
+    """Path below the job: `exports/dataset.jsonl`, `exports/data/train-00000-of-00001.parquet`,
+    `outputs/batch-0001.jsonl`, …
+    """
     format: OutputFormat
     size: int
     """Bytes."""
     url: str
 
 
-class ReportView(ApiModel):
-    """The page that says what the dataset looks like, and where it is read without a token."""
+class DocumentView(ApiModel):
+    """What is said of the dataset beside it, and where it is read without a token."""
 
     name: str
-    """`report.html`."""
+    """`report.html`, `README.md`."""
     size: int
     """Bytes."""
     url: str
@@ -77,8 +80,12 @@ class DownloadView(ApiModel):
     records_generated: int
     files: list[FileView]
     """Empty while nothing is saved."""
-    report: ReportView | None
-    """Comes with the first page of an exported dataset; None where there is none."""
+    report: DocumentView | None
+    """What the dataset looks like. It and the card come with the first page of an exported dataset;
+    None where there is none.
+    """
+    card: DocumentView | None
+    """What is in `exports/data/`, and how it was made."""
     expires_in: int
     """For how many seconds the addresses hold."""
     next_cursor: str | None
@@ -97,13 +104,15 @@ def lambda_handler(call: Call[NoBody, Download]) -> DownloadView:
     operation = f"download_job {job.job_id}"
     after = decode_cursor(call.query.cursor, operation=operation, caller=call.caller)
     found, following = _files(ports, job.job_id, limit=call.query.limit, after=after)
+    begins = _begins_dataset(found, after)
     return DownloadView(
         job_id=job.job_id,
         status=job.status,
         complete=job.status is JobStatus.COMPLETED,
         records_generated=job.progress.records_generated,
         files=[_file(ports, job, each) for each in found],
-        report=_report(ports, job) if _begins_dataset(found, after) else None,
+        report=_document(ports, job, report_key(job.job_id)) if begins else None,
+        card=_document(ports, job, card_key(job.job_id)) if begins else None,
         expires_in=ports.settings.download_seconds,
         next_cursor=encode_cursor(following, operation=operation, caller=call.caller),
     )
@@ -162,14 +171,13 @@ def _begins_dataset(found: Sequence[_Found], after: str | None) -> bool:
     return after is None and bool(found) and found[0].kind is FileKind.DATASET
 
 
-def _report(ports: ApiPorts, job: Job) -> ReportView | None:
-    key = report_key(job.job_id)
+def _document(ports: ApiPorts, job: Job, key: str) -> DocumentView | None:
     try:
         stat = ports.objects.stat(key)
-    except NotFoundError:  # of before there were reports, or it could not be written
+    except NotFoundError:  # of before there were any, or it could not be written
         return None
     name = PurePosixPath(key).name
-    return ReportView(
+    return DocumentView(
         name=name,
         size=stat.size,
         url=ports.links.download_url(
