@@ -59,3 +59,9 @@ LAUNCH_REQUIRED: Final = (
 
 MAX_ACTIVE_JOBS: Final = "MAX_ACTIVE_JOBS"
 """Queued and running jobs that one user may have."""
+
+MONTHLY_BUDGET_USD: Final = "MONTHLY_BUDGET_USD"
+"""Whole US dollars that the jobs of a month may cost together."""
+USER_MONTHLY_BUDGET_USD: Final = "USER_MONTHLY_BUDGET_USD"
+"""Whole US dollars that the jobs of one user may cost in a month; not set where there is no such
+limit."""

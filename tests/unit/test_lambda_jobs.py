@@ -17,8 +17,8 @@ from runtime.domain.errors import NotFoundError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.price_table import load_prices
+from runtime.domain.money.accounts import Hold
 from runtime.domain.money.amounts import usd
-from runtime.domain.ports import Hold
 from runtime.lambdas.jobs import create_job
 from tests.fixtures.api import downloads
 from tests.fixtures.api_world import SOME_ID, ApiWorld
