@@ -73,6 +73,7 @@ class Jobs:
             status = self._store.get_job(claim.job_id).status
             if status in ENDED:
                 # Cancelled while the worker was stopping: QUEUED would take that back.
+                self._store.return_rest(claim.job_id)
                 self._queue.finish(claim, status)
                 return
             self._publish_again(claim)
@@ -114,6 +115,8 @@ class Jobs:
         whoever claims the item finds an ended job and finishes the item.
         """
         try:
+            # The worker holds nothing any more; what it held when the job ended returns now.
+            self._store.return_rest(claim.job_id)
             self._queue.finish(claim, status)
             if self._store.get_job(claim.job_id).status is JobStatus.QUEUED:
                 # Queued again a moment ago, while this item had not ended and could not be queued.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from runtime.domain.errors import LimitError, MonthlyBudgetError
-from runtime.domain.money.amounts import usd
+from runtime.domain.errors import ConfigurationError, LimitError, MonthlyBudgetError
+from runtime.domain.money.amounts import NANO_PER_USD, usd
 
 # ── a job and the holds of its workers ─────────────────────────────────────────────────────────
 
@@ -99,6 +99,17 @@ def user_account(user_id: str, month: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MonthUse:
+    """What the accounts of a month say: nano-USD reserved or spent by all, and by one user, and
+    that user's previews that called models.
+    """
+
+    stage_nano: int = 0
+    user_nano: int = 0
+    previews: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What a month and a user have. Nano-USD; None: it is counted, and nothing is refused."""
 
@@ -112,6 +123,17 @@ class Limits:
             stage_account(self.month): self.stage_nano,
             user_account(user_id, self.month): self.user_nano,
         }
+
+    def check(self, user_id: str, use: MonthUse, child_nano: int) -> None:
+        """Raises `MonthlyBudgetError` where an account has no room for a child's limit."""
+        committed = (use.stage_nano, use.user_nano)
+        for (account_id, limit), nano in zip(
+            self.of_accounts(user_id).items(), committed, strict=True
+        ):
+            if limit is not None and not fits(nano, child_nano, limit):
+                raise no_room(
+                    account_id, committed_nano=nano, child_nano=child_nano, limit_nano=limit
+                )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,17 +213,6 @@ def _next_month(month: str) -> str:
     return f"{year + number // 12:04d}-{number % 12 + 1:02d}-01"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MonthUse:
-    """What the accounts of a month say: nano-USD reserved or spent by all, and by one user, and
-    that user's previews that called models.
-    """
-
-    stage_nano: int = 0
-    user_nano: int = 0
-    previews: int = 0
-
-
 class MonthlyBudgets(Protocol):
     """The accounts of a month, for what isn't a job. A job's share changes with its status, see
     `ports.JobStore`.
@@ -222,5 +233,21 @@ class MonthlyBudgets(Protocol):
         ...
 
 
-DEFAULT_MONTHLY_NANO: Final = 1000 * 10**9
+DEFAULT_MONTHLY_NANO: Final = 1000 * NANO_PER_USD
 """What all jobs of a month may cost together where nobody says otherwise."""
+
+NO_LIMIT: Final = "off"
+_MAX_USD: Final = 10**9
+
+
+def parse_limit(text: str, *, name: str) -> int | None:
+    """Nano-USD of a setting, whole US dollars or `off`, which is None. Raises `ConfigurationError`
+    that names it.
+    """
+    if text == NO_LIMIT:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_USD):
+        raise ConfigurationError(
+            f"{name} must be whole US dollars from 1 to {_MAX_USD}, or {NO_LIMIT}"
+        )
+    return int(text) * NANO_PER_USD
