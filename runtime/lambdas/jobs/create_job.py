@@ -35,13 +35,13 @@ from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.lambdas.option_fields import chosen, request_document, takes
 from runtime.service.admission import (
-    admission_of,
     check_active_jobs,
     estimate,
     find_seeds,
     prepare_template,
 )
 from runtime.service.launching import start_job
+from runtime.service.month import admission_of
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 

@@ -21,8 +21,9 @@ from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.lambdas.option_fields import chosen, takes
 from runtime.service.access import own_job
-from runtime.service.admission import admission_of, check_active_jobs, check_room
+from runtime.service.admission import check_active_jobs
 from runtime.service.launching import start_job
+from runtime.service.month import admission_of, check_room
 from runtime.service.requeue import has_work_left, queue_again
 from runtime.service.retry import retry_failed
 
