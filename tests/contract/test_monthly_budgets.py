@@ -17,7 +17,7 @@ from runtime.domain.money.accounts import Admission, Hold, Limits, month_of
 from runtime.domain.money.amounts import NANO_PER_USD, usd_decimal
 from runtime.service.requeue import queue_again
 from tests.fixtures.aws import FakeAws
-from tests.fixtures.aws_faults import canceled, no_retry_pauses, reply_lost
+from tests.fixtures.aws_faults import canceled, meanwhile, no_retry_pauses, reply_lost
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import ApiStorage, OpenApi, new_job, open_aws
@@ -258,6 +258,17 @@ def test_a_lost_reply_moves_no_money_twice(
     assert used(ports, clock) == (10 * USD, 10 * USD)
     counter = aws.dynamodb.get_item(TableName="Budgets", Key={"account_id": {"S": "active#ada"}})
     assert counter["Item"]["jobs"] == {"N": "1"}
+
+
+def test_a_hold_that_grows_while_the_job_is_cancelled_is_not_lent_to_others(
+    aws: FakeAws, clock: ManualClock
+) -> None:
+    ports = open_aws(aws, clock)
+    create(ports, clock)
+    run(ports)
+    with meanwhile(aws.dynamodb, "TransactWriteItems", lambda: hold(ports, 3 * USD)):
+        ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
+    assert used(ports, clock) == (3 * USD, 3 * USD)
 
 
 def test_a_transaction_that_collides_is_tried_again(
