@@ -10,7 +10,7 @@ import pytest
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
-from runtime.domain.ports import Hold
+from runtime.domain.money.accounts import Hold
 from runtime.worker import budget_guard, outcomes, recovery
 from tests.simulation.campaign import JOB_ID, SCHEMA_MODEL, Outcome, Schedule, run_schedule
 from tests.simulation.process import Rates
