@@ -19,7 +19,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e check static fmt bench campaign fuzz mutate synth \
-        bundles wheel deploy-tools openapi lock clean
+        bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,10 @@ wheel: $(VENV)/.dev ## build the wheel in dist and try it in an empty environmen
 	    $(WHEEL_BIN)/seedwright validate $$example/template.yaml --seeds $$example/seeds.csv && \
 	    $(WHEEL_BIN)/seedwright estimate $$example/template.yaml --seeds $$example/seeds.csv -n 100
 
+IMAGE_PYTHON ?=
+image-check: $(VENV)/.dev ## the Dockerfile's steps for this machine, and a job as its user in a read-only root (Linux, root)
+	$(BIN)/python -m tests.process.image_check $(IMAGE_PYTHON)
+
 deploy-tools: node_modules/.made ## install what `npm run deploy` needs: CDK, Node.js, Python
 
 openapi: $(VENV)/.dev ## write docs/openapi.json from routes and models
@@ -112,7 +116,7 @@ mutate: $(VENV)/.dev ## break the code on purpose: named mutants and a sample (M
 	$(BIN)/python -m tests.mutation.run --sample $(MUTANTS)
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
-	$(COMPILE) --extra local --group local-model --group build --group worker --group lambda \
+	$(COMPILE) --extra local --extra hub --group local-model --group build --group worker --group lambda \
 	    --group infra --group dev pyproject.toml --output-file requirements.txt
 	$(COMPILE) --constraint requirements.txt --extra local --group local-model --group build \
 	    pyproject.toml --output-file requirements/local.txt

@@ -6,6 +6,10 @@ from typing import Any, Final, Literal
 
 Network = Literal["public", "private"]
 BundleFor = Literal["lambda", "this-machine"]
+MonitoringReferences = Literal["weak", "both"]
+
+MIN_ZONES: Final = 2
+MAX_ZONES: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,18 +44,44 @@ class StageConfig:
     """docs/adr/0010 has the reasons: public subnets cost nothing, private ones need endpoints."""
     flow_logs: bool = False
     container_insights: bool = False
+    zones: int = 3
+    """Subnets of the workers, each in a zone of its own where the region has as many: subnets are
+    free, and each zone has Spot machines of its own. cdk_app/zones.py has the regions where not
+    every zone takes workers."""
 
     worker_cpu: int = 1024
     """1024 is one vCPU. A worker is one process, so more than one vCPU idles."""
     worker_memory_mib: int = 2048
     worker_concurrency: int = 64
     """Model calls at a time, at most."""
+    python_image: str | None = None
+    """The base of the worker's image, with its digest; None for the one that
+    `runtime/worker/Dockerfile` names."""
 
     alarm_email: str | None = None
     """Gets every alarm, once the address has confirmed the subscription."""
     oldest_queued_minutes: int = 15
     function_errors: int = 3
     """So many errors of all functions in five minutes raise an alarm."""
+    reserve_sweeper: bool = False
+    """One execution is kept for the sweeper. AWS refuses it where fewer than 100 would be left for
+    everything else, so in every new account, which has ten."""
+    monitoring_references: MonitoringReferences = "weak"
+    """`both` is for one deployment over a stage whose stacks still export to monitoring."""
+
+    monthly_budget_usd: int = 1000
+    """What all jobs of a month may cost together; also the AWS Budget that writes to
+    `alarm_email`."""
+    user_monthly_budget_usd: int | None = None
+    """What the jobs of one user may cost in a month; None for no such limit."""
+    cost_tags_active: bool = False
+    """The tags are activated for cost allocation, so the AWS Budget counts this stage alone. One
+    that filters by a tag which is not active counts nothing; without, it counts the account."""
+
+    @property
+    def metrics_namespace(self) -> str:
+        """Where the stage's own metrics are in CloudWatch."""
+        return f"seedwright/{self.name}"
 
 
 DEV: Final = StageConfig(name="dev", retain_data=False)
@@ -79,6 +109,13 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
     changes: dict[str, Any] = {
         "network": _choice(context, "network", ("public", "private")),
         "bundle_for": _choice(context, "bundle_for", ("lambda", "this-machine")),
+        "monitoring_references": _choice(context, "monitoring_references", ("weak", "both")),
+        "self_sign_up": _switch(context, "self_sign_up"),
+        "reserve_sweeper": _switch(context, "reserve_sweeper"),
+        "cost_tags_active": _switch(context, "cost_tags_active"),
+        "zones": _number(context, "zones", least=MIN_ZONES, most=MAX_ZONES),
+        "monthly_budget_usd": _number(context, "monthly_budget_usd", least=1),
+        "user_monthly_budget_usd": _number(context, "user_monthly_budget_usd", least=1),
     }
     if (email := context("alarm_email")) is not None:
         if "@" not in str(email):
@@ -86,8 +123,10 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         changes["alarm_email"] = str(email)
     if (origins := context("cors_origins")) is not None:
         changes["cors_origins"] = tuple(_origin(each) for each in str(origins).split(","))
-    if sign_up := _choice(context, "self_sign_up", ("true", "false")):
-        changes["self_sign_up"] = sign_up == "true"
+    if (image := context("python_image")) is not None:
+        if "@sha256:" not in str(image):
+            raise ValueError(f"python_image {image!r} has no digest: write name:tag@sha256:…")
+        changes["python_image"] = str(image)
     given = {key: value for key, value in changes.items() if value is not None}
     return replace(STAGES[name], **given)
 
@@ -100,6 +139,24 @@ def _choice(context: Callable[[str], object], key: str, choices: Iterable[str]) 
     if text not in choices:
         raise ValueError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
     return text
+
+
+def _switch(context: Callable[[str], object], key: str) -> bool | None:
+    text = _choice(context, key, ("true", "false"))
+    return None if text is None else text == "true"
+
+
+def _number(
+    context: Callable[[str], object], key: str, *, least: int, most: int | None = None
+) -> int | None:
+    value = context(key)
+    if value is None:
+        return None
+    text = str(value)
+    if not text.isascii() or not text.isdigit() or int(text) < least or int(text) > (most or 10**9):
+        limits = f"from {least} to {most}" if most else f"of at least {least}"
+        raise ValueError(f"{key} takes a whole number {limits}, not {text!r}")
+    return int(text)
 
 
 def _origin(text: str) -> str:

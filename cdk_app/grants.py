@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from cdk_app.constructs.tables import Tables
 from cdk_app.models import invoke_statements, routed_models
 from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
+from runtime.contract.events import DEFAULT_BUS
 from runtime.contract.functions import Function
 from runtime.contract.grants import (
+    AnnounceGrant,
     DataGrant,
     Grant,
     LaunchGrant,
     ListGrant,
     ModelGrant,
     ObjectGrant,
+    StopGrant,
     TableGrant,
 )
 from runtime.contract.worker_grants import WORKER_GRANTS
@@ -46,6 +49,10 @@ def statements_of(
 def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
     if isinstance(grant, LaunchGrant):
         return _launch_statements(resources, stack)
+    if isinstance(grant, StopGrant):
+        return _stop_statements(resources, stack)
+    if isinstance(grant, AnnounceGrant):
+        return [_announce_statement(stack)]
     return _data_statements(grant, resources.tables, resources.bucket, stack)
 
 
@@ -103,13 +110,7 @@ def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicySta
         # A task is tagged like its definition, so that its costs can be told.
         iam.PolicyStatement(
             actions=["ecs:TagResource"],
-            resources=[
-                stack.format_arn(
-                    service="ecs",
-                    resource="task",
-                    resource_name=f"{resources.cluster.cluster_name}/*",
-                )
-            ],
+            resources=[_tasks_of(resources.cluster, stack)],
             conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
         ),
         iam.PolicyStatement(
@@ -118,6 +119,31 @@ def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicySta
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
     ]
+
+
+def _stop_statements(resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+    in_cluster = {"ArnEquals": {"ecs:cluster": resources.cluster.cluster_arn}}
+    return [
+        # The only resource that it can be granted on is an instance of EC2, and Fargate's tasks are
+        # on none: AWS asks for `*` then, and the condition keeps it to the cluster.
+        iam.PolicyStatement(actions=["ecs:ListTasks"], resources=["*"], conditions=in_cluster),
+        iam.PolicyStatement(
+            actions=["ecs:StopTask"],
+            resources=[_tasks_of(resources.cluster, stack)],
+            conditions=in_cluster,
+        ),
+    ]
+
+
+def _announce_statement(stack: Stack) -> iam.PolicyStatement:
+    bus = stack.format_arn(service="events", resource="event-bus", resource_name=DEFAULT_BUS)
+    return iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus])
+
+
+def _tasks_of(cluster: ecs.ICluster, stack: Stack) -> str:
+    return stack.format_arn(
+        service="ecs", resource="task", resource_name=f"{cluster.cluster_name}/*"
+    )
 
 
 def task_definition_arn(definition: ecs.FargateTaskDefinition, stack: Stack) -> str:
@@ -163,7 +189,13 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                 )
             case ModelGrant():
                 acknowledge_models(role)
-            case TableGrant() | ListGrant():
+            case StopGrant():
+                acknowledge_wildcard(
+                    role,
+                    "*",
+                    "Tasks of Fargate are listed on no resource; the condition says which cluster.",
+                )
+            case TableGrant() | ListGrant() | AnnounceGrant():
                 pass
 
 

@@ -13,11 +13,18 @@ _RETENTION = {
 }
 
 
-def log_group(scope: Construct, construct_id: str, *, days: int) -> logs.LogGroup:
-    """A log group that goes with its stack. `days` is one of the periods CloudWatch knows.
+def log_group(
+    scope: Construct, construct_id: str, *, days: int, name: str | None = None
+) -> logs.LogGroup:
+    """A log group that goes with its stack. `days` is one of the periods CloudWatch knows. A `name`
+    is only for whom one matters, and has the name of the stack in it.
 
     Without one, AWS makes a group at the first line, that is kept for ever and outlives the stack.
     """
     return logs.LogGroup(
-        scope, construct_id, retention=_RETENTION[days], removal_policy=RemovalPolicy.DESTROY
+        scope,
+        construct_id,
+        log_group_name=name,
+        retention=_RETENTION[days],
+        removal_policy=RemovalPolicy.DESTROY,
     )

@@ -84,7 +84,9 @@ def create_s3_client(timeouts: Timeouts = WORKER) -> "S3Client":
 
 
 def create_ecs_client() -> "ECSClient":
-    """For starting tasks, which a token makes safe to retry. Raises `ConfigurationError`."""
+    """For starting tasks, which a token makes safe to retry, and stopping them. Raises
+    `ConfigurationError`.
+    """
     client: ECSClient = _create(
         "ecs",
         connect_timeout=REQUEST.connect,
@@ -93,6 +95,17 @@ def create_ecs_client() -> "ECSClient":
         max_pool_connections=1,
     )
     return client
+
+
+def create_events_client() -> Any:
+    """For events of EventBridge, which who hears them takes twice. Raises `ConfigurationError`."""
+    return _create(
+        "events",
+        connect_timeout=REQUEST.connect,
+        read_timeout=REQUEST.table,
+        retries={"total_max_attempts": REQUEST.attempts, "mode": "standard"},
+        max_pool_connections=1,
+    )
 
 
 def create_bedrock_client(

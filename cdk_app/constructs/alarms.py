@@ -1,4 +1,6 @@
-"""What somebody has to hear of. The runbook has a section for each alarm, under its name."""
+"""What somebody has to hear of, because it is theirs to mend: users' mistakes and spent budgets are
+on the dashboard and wake nobody. The runbook has a section for each alarm, under its name.
+"""
 
 from typing import Final
 
@@ -72,14 +74,8 @@ class Alarms(Construct):
         )
         self._add(
             "FailedJobs",
-            "A job has failed.",
-            measures.jobs["FAILED"],
-            threshold=1,
-        )
-        self._add(
-            "BudgetUsedUp",
-            "A job has stopped because its budget is used up.",
-            measures.jobs["BUDGET_EXCEEDED"],
+            "A job has failed, and not by its user's fault.",
+            measures.failures_to_mend,
             threshold=1,
         )
         self._add(
@@ -122,6 +118,25 @@ class Alarms(Construct):
             "TaskStoppedErrors",
             "The handler of stopped tasks fails: interrupted jobs go on later than they could.",
             stopped.metric_errors(period=PERIOD),
+            threshold=stage.function_errors,
+        )
+        self._add(
+            "ThrottledFunctions",
+            "Functions are refused: the account's concurrency is used up.",
+            measures.throttles,
+            threshold=stage.function_errors,
+        )
+        lost = measures.lost_events
+        self._add(
+            "LostEvents",
+            "The end of a task was not handled, and is not tried again.",
+            lost["task_stopped"],
+            threshold=1,
+        )
+        self._add(
+            "LostSweeps",
+            "Sweeps were not run to their end within the last hour.",
+            lost["sweep_queue"],
             threshold=stage.function_errors,
         )
         self._add(

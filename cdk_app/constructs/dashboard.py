@@ -19,7 +19,7 @@ def add_dashboard(
         cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=2 * _WIDTH)
     )
     dashboard.add_widgets(
-        _graph("Jobs that ended", [*measures.jobs.values()]),
+        _graph("Jobs that ended", [*measures.jobs.values(), measures.failures_to_mend]),
         _graph("Longest wait in the queue (s)", [measures.oldest_queued]),
     )
     dashboard.add_widgets(
@@ -48,6 +48,16 @@ def add_dashboard(
                 measures.costs_above_worst_case,
             ],
         ),
+    )
+    dashboard.add_widgets(
+        _graph(
+            "Functions refused for want of concurrency",
+            [
+                function.metric_throttles(period=PERIOD, label=name)
+                for name, function in measures.functions.items()
+            ],
+        ),
+        _graph("Events that nobody handled", [*measures.lost_events.values()]),
     )
     return dashboard
 

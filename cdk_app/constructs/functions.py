@@ -43,9 +43,10 @@ class Functions:
         # A `Code` belongs to one stack, and one serves all of its functions.
         self._code = {bundle: function_code(bundle, target) for bundle in BUNDLES}
 
-    def create(self, function: Function) -> lambda_.Function:
+    def create(self, function: Function, *, reserved: int | None = None) -> lambda_.Function:
         """The function of one row: its role may do what the row grants, and its environment holds
-        what the row names, nothing more.
+        what the row names, nothing more. `reserved` executions are kept for it alone, and it runs
+        no more than these at a time.
         """
         scope = Construct(self._scope, construct_name(function))
         group = log_group(scope, "Log", days=self._stage.log_days)
@@ -67,7 +68,12 @@ class Functions:
             architecture=lambda_.Architecture.ARM_64,
             memory_size=function.memory,
             timeout=Duration.seconds(function.seconds),
-            environment={name: self._values[name] for name in function.variables},
+            reserved_concurrent_executions=reserved,
+            environment={
+                name: value
+                for name in function.variables
+                if (value := self._values[name]) is not None
+            },
             role=role,
             log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,
@@ -93,8 +99,11 @@ class Functions:
         return role
 
 
-def _values(stage: StageConfig, resources: Resources, network: WorkerNetwork) -> dict[str, str]:
-    """Every variable that a row can name."""
+def _values(
+    stage: StageConfig, resources: Resources, network: WorkerNetwork
+) -> dict[str, str | None]:
+    """Every variable that a row can name; None for what the stage doesn't have."""
+    per_user = stage.user_monthly_budget_usd
     return {
         **{table.variable: resources.tables[table.name].table_name for table in TABLES},
         names.BUCKET_NAME: resources.bucket.bucket_name,
@@ -103,5 +112,9 @@ def _values(stage: StageConfig, resources: Resources, network: WorkerNetwork) ->
         names.SUBNET_IDS: ",".join(network.subnets.subnet_ids),
         names.SECURITY_GROUP_IDS: network.security_group.security_group_id,
         names.ASSIGN_PUBLIC_IP: "ENABLED" if network.assign_public_ip else "DISABLED",
+        names.STAGE: stage.name,
         names.MAX_ACTIVE_JOBS: str(stage.max_active_jobs),
+        names.MONTHLY_BUDGET_USD: str(stage.monthly_budget_usd),
+        names.USER_MONTHLY_BUDGET_USD: None if per_user is None else str(per_user),
+        names.METRICS_NAMESPACE: stage.metrics_namespace,
     }

@@ -16,6 +16,7 @@ from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 PERIOD: Final = Duration.minutes(5)
@@ -24,7 +25,7 @@ RECOVERERS: Final = tuple(each.name for each in EVENT_FUNCTIONS)
 
 
 class Measures(Construct):
-    """Metrics by what they mean. `functions` is by name in the route table."""
+    """Metrics by what they mean. `functions` and `lost_events` are by name in the route table."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Measures(Construct):
         worker_log: logs.ILogGroup,
         api: apigw.HttpApi,
         functions: Mapping[str, lambda_.Function],
+        lost_events: Mapping[str, sqs.IQueue],
     ) -> None:
         super().__init__(scope, construct_id)
         self._namespace = namespace
@@ -51,6 +53,15 @@ class Measures(Construct):
             )
             for status in map(str, ENDS)
         }
+        # Users mend their own mistakes; the rest is for whoever runs this.
+        self.failures_to_mend = self._count(
+            "FailuresToMend",
+            worker_log,
+            logs.FilterPattern.all(
+                _message(lines.JOB_ENDED),
+                logs.FilterPattern.string_value(f"$.{lines.FAULT}", "=", lines.OWN_FAULT),
+            ),
+        )
         self.costs_above_worst_case = self._count(
             "CostsAboveWorstCase", worker_log, _message(lines.COST_ABOVE_WORST_CASE)
         )
@@ -67,9 +78,17 @@ class Measures(Construct):
             "WorkersAtQuota", LAUNCHERS, _message(lines.WORKER_AT_QUOTA)
         )
         # A job whose workers died has failed like any other; no worker was left to say so.
-        self._count_in(
-            "JobsFailed", RECOVERERS, _message(lines.JOB_GIVEN_UP), filter_id="JobsGivenUp"
-        )
+        for name, filter_id in {"JobsFailed": "JobsGivenUp", "FailuresToMend": "GivenUp"}.items():
+            self._count_in(name, RECOVERERS, _message(lines.JOB_GIVEN_UP), filter_id=filter_id)
+        self.lost_events = {
+            name: queue.metric_approximate_number_of_messages_visible(
+                statistic="max", period=PERIOD
+            )
+            for name, queue in lost_events.items()
+        }
+        # Without a dimension: concurrency is one pool of the account and region, and an alarm can
+        # add up no more than ten functions.
+        self.throttles = lambda_.Function.metric_all_throttles(statistic="sum", period=PERIOD)
 
     def api_metric(
         self, name: str, *, statistic: str = "sum", label: str | None = None

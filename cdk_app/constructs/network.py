@@ -10,12 +10,15 @@ from typing import Final
 from cdk_app.config import StageConfig
 from cdk_app.logs import log_group
 from cdk_app.nag import acknowledge
+from cdk_app.zones import first_zones, pin_zones
 
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 HTTPS: Final = 443
-ZONES: Final = 2
+_ENDPOINT_ZONES: Final = 2
+"""Zones that have interface endpoints, which are paid for by the hour and reached from all zones.
+An endpoint takes one subnet a zone, and every region has two."""
 
 _INTERFACES: Final = {
     "EcrApi": ec2.InterfaceVpcEndpointAwsService.ECR,
@@ -27,7 +30,7 @@ _INTERFACES: Final = {
 
 
 class WorkerNetwork(Construct):
-    """A VPC over two zones, and the security group that workers run in."""
+    """A VPC over the zones of the stage, and the security group that workers run in."""
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
         super().__init__(scope, construct_id)
@@ -35,7 +38,7 @@ class WorkerNetwork(Construct):
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
-            max_azs=ZONES,
+            availability_zones=first_zones(stage.zones),
             nat_gateways=0,
             restrict_default_security_group=False,  # nothing uses it; saves a custom resource
             subnet_configuration=[
@@ -55,6 +58,7 @@ class WorkerNetwork(Construct):
             },
         )
         self.subnets = self.vpc.select_subnets(subnet_group_name="Worker")
+        pin_zones(self, self.subnets.subnets)
         self.security_group = ec2.SecurityGroup(
             self,
             "Workers",
@@ -82,7 +86,7 @@ class WorkerNetwork(Construct):
             self.vpc.add_interface_endpoint(
                 name,
                 service=service,
-                subnets=ec2.SubnetSelection(subnets=self.subnets.subnets),
+                subnets=ec2.SubnetSelection(subnets=self.subnets.subnets[:_ENDPOINT_ZONES]),
                 security_groups=[group],
                 open=False,  # only workers, not the whole VPC
             )

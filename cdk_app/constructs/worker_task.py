@@ -63,7 +63,7 @@ class WorkerTask(Construct):
         container = self.definition.add_container(
             environment.WORKER_CONTAINER,
             container_name=environment.WORKER_CONTAINER,
-            image=ecs.ContainerImage.from_docker_image_asset(_image(self)),
+            image=ecs.ContainerImage.from_docker_image_asset(_image(self, stage.python_image)),
             # The exec form: a shell in between would keep SIGTERM from Python.
             entry_point=["python", "-m", "runtime.worker"],
             user=USER,
@@ -119,14 +119,17 @@ def _task_role(scope: Construct) -> iam.Role:
     )
 
 
-def _image(scope: Construct) -> ecr_assets.DockerImageAsset:
-    """Built when it is deployed, never when it is synthesized."""
+def _image(scope: Construct, python_image: str | None) -> ecr_assets.DockerImageAsset:
+    """Built when it is deployed, never when it is synthesized. What it is built on is part of the
+    hash: the Dockerfile is a file of it, and so are arguments.
+    """
     return ecr_assets.DockerImageAsset(
         scope,
         "Image",
         directory=str(ROOT),
         file="runtime/worker/Dockerfile",
         platform=ecr_assets.Platform.LINUX_ARM64,
+        build_args=None if python_image is None else {"PYTHON_IMAGE": python_image},
         exclude=["*", *(f"!{path}" for path in WORKER_SOURCES), "**/__pycache__", "**/*.pyc"],
         ignore_mode=IgnoreMode.DOCKER,
     )

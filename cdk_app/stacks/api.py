@@ -13,7 +13,7 @@ from cdk_app.nag import acknowledge
 from runtime.contract.functions import Route
 from runtime.contract.routes import ROUTES
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
@@ -99,7 +99,11 @@ class ApiStack(Stack):
             CfnOutput(self, name, value=value)
 
     def _add_stage(self, stage: StageConfig) -> None:
-        group = log_group(self, "AccessLog", days=stage.log_days)
+        # API Gateway writes its right to a log into one policy of the account, which has room for
+        # few; what is below this prefix needs no line of its own.
+        group = log_group(
+            self, "AccessLog", days=stage.log_days, name=f"/aws/vendedlogs/{Aws.STACK_NAME}/access"
+        )
         self.api.add_stage(
             "Stage",
             stage_name="$default",

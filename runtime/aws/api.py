@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
+from runtime.aws.announcer import EventBridgeAnnouncer
 from runtime.aws.job_catalog import DynamoJobCatalog
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.aws.links import S3Links
 from runtime.aws.storage import AwsStorage, Clients, OwnClients
+from runtime.aws.table import Table
 from runtime.aws.template_catalog import DynamoTemplateCatalog
 from runtime.aws.work_catalog import DynamoWorkCatalog
 from runtime.contract import environment as names
-from runtime.contract.tables import QUEUE, TEMPLATES
+from runtime.contract.tables import JOBS, QUEUE, TEMPLATES
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.ports import Clock
@@ -74,6 +76,14 @@ class AwsApi(AwsStorage):
     def launcher(self) -> EcsLauncher:
         self._require(*names.LAUNCH_REQUIRED)
         return EcsLauncher(client=self._clients.ecs, settings=TaskSettings.of(self._environment))
+
+    @cached_property
+    def announcer(self) -> EventBridgeAnnouncer:
+        return EventBridgeAnnouncer(
+            client=self._clients.events,
+            jobs=Table(self._clients.dynamodb, self._table(JOBS)),
+            stage=self._variable(names.STAGE),
+        )
 
     @cached_property
     def template_catalog(self) -> DynamoTemplateCatalog:

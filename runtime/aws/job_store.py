@@ -6,6 +6,7 @@ failures_by_kind and cost_by_model (maps of numbers, USD), service_failures, ste
 `StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one error_message,
 error_code, retry_after, launch_error, request_hash, started_at, completed_at, fence.
 `active_user_id` is the user's id while the job is QUEUED or RUNNING: an index counts by it.
+`unannounced` is there from the job's end until somebody has announced it (`announcer.py`).
 `table.py` adds the token of the last write, and `budget_store.py` keeps the account on the item.
 """
 
@@ -34,6 +35,7 @@ from runtime.domain.errors import (
     StorageError,
 )
 from runtime.domain.jobs.config import config_document, parse_config
+from runtime.domain.jobs.ended import is_end
 from runtime.domain.jobs.job import (
     ACTIVE,
     Job,
@@ -48,6 +50,9 @@ from runtime.domain.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+UNANNOUNCED: Final = "job"
+"""The one value of the attribute: the partition of an index."""
 
 MAX_SHARDS: Final = MAX_PARTS - 1
 """Job and work items are stored in one transaction."""
@@ -210,6 +215,11 @@ def _status_change(
     else:
         set_.append("#completed_at = :now")
         remove.append("#active_user_id")
+    if is_end(status):  # the same write: no crash loses an end that is to be announced
+        set_.append("#unannounced = :unannounced")
+        values[":unannounced"] = UNANNOUNCED
+    else:
+        remove.append("#unannounced")
     told: dict[str, str | None] = dict.fromkeys(("error_message", "error_code", "retry_after"))
     if error is not None:
         told |= {"error_message": error.message, "error_code": error.code}

@@ -1,4 +1,6 @@
-"""Starts workers as tasks on Fargate, on Spot machines unless it is asked for others."""
+"""Starts workers as tasks on Fargate, on Spot machines unless it is asked for others, and stops
+those whose work somebody else has.
+"""
 
 import hashlib
 import re
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from runtime.aws.failures import SDK_ERRORS, error_code
 from runtime.aws.table import stamp
 from runtime.contract import environment as names
-from runtime.contract.tasks import TaskName
+from runtime.contract.tasks import TaskName, parse_task_name
 from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
 from runtime.domain.service_ports import WorkItem
 
@@ -29,6 +31,12 @@ _QUOTAS: Final[Mapping[str, str]] = {
 _AT_QUOTA: Final = re.compile(r"reached the limit on the number of (vCPUs|tasks)", re.IGNORECASE)
 """ECS gives no code with a failure: these words alone tell a used up quota from a lack of
 machines, and are looked for nowhere else."""
+
+_OF_A_SUBNET: Final = frozenset({"ClientException", "InvalidParameterException"})
+"""Refusals that may be about the subnets: their zones may lack the processor or the platform."""
+
+_GONE: Final = "InvalidParameterException"
+"""What StopTask says of a task that ECS has forgotten."""
 
 _STOPPED: Final = "STOPPED"
 
@@ -79,8 +87,52 @@ class EcsLauncher:
 
     def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
         name = TaskName(job_id=item.job_id, shard=item.shard, number=number)
-        settings = self._settings
         provider = ON_DEMAND if on_demand else SPOT
+        # Launches that no worker has claimed the work of, and that the quota hasn't refused.
+        came_to_nothing = number - 1 - item.attempt - item.quota_refusals > 0
+        tries = subnet_tries(
+            self._settings.subnet_ids, number=number, came_to_nothing=came_to_nothing
+        )
+        refusal: LaunchError | None = None
+        for subnets in tries:
+            refusal = self._run(name, created_at, provider, subnets)
+            if refusal is None:
+                return
+        if refusal is not None:
+            raise refusal
+
+    def stop(self, owner: str) -> int:
+        if parse_task_name(owner) is None:
+            return 0  # a worker that somebody started by hand
+        cluster = self._settings.cluster
+        try:
+            # ECS takes no other filter beside this one; those that have stopped are not listed.
+            arns = self._client.list_tasks(cluster=cluster, startedBy=owner)["taskArns"]
+            return sum(self._stop(arn) for arn in arns)
+        except SDK_ERRORS as exc:
+            raise LaunchError(
+                f"the task of a lost worker could not be stopped ({error_code(exc)}):"
+                f" stop the one that was started by {owner} in the ECS console"
+            ) from exc
+
+    def _stop(self, arn: str) -> bool:
+        try:
+            self._client.stop_task(
+                cluster=self._settings.cluster, task=arn, reason="Its work was given to another"
+            )
+        except SDK_ERRORS as exc:
+            if error_code(exc) == _GONE:
+                return False
+            raise
+        return True
+
+    def _run(
+        self, name: TaskName, created_at: datetime, provider: str, subnets: tuple[str, ...]
+    ) -> LaunchError | None:
+        """Start the task in one of `subnets`. What is returned other subnets may mend, and what is
+        raised they may not.
+        """
+        settings = self._settings
         try:
             reply = self._client.run_task(
                 cluster=settings.cluster,
@@ -91,28 +143,53 @@ class EcsLauncher:
                 capacityProviderStrategy=[{"capacityProvider": provider, "weight": 1}],
                 networkConfiguration={
                     "awsvpcConfiguration": {
-                        "subnets": settings.subnet_ids,
+                        "subnets": subnets,
                         "securityGroups": settings.security_group_ids,
                         "assignPublicIp": settings.assign_public_ip,
                     }
                 },
                 overrides={"containerOverrides": [_override(name)]},
                 startedBy=str(name),
-                clientToken=_client_token(name, created_at),
+                clientToken=_client_token(name, created_at, subnets),
                 # What a task costs shows under the tags of its cluster and its definition.
                 enableECSManagedTags=True,
                 propagateTags="TASK_DEFINITION",
             )
         except SDK_ERRORS as exc:
-            raise LaunchError(
+            error = LaunchError(
                 f"the worker's task could not be started ({error_code(exc)}): it is tried again"
-            ) from exc
+            )
+            if error_code(exc) in _OF_A_SUBNET:
+                return error
+            raise error from exc
         # A lack of machines is a success without a task.
         for failure in reply.get("failures", ()):
-            raise _launch_error(failure.get("reason", "no reason given"), provider)
+            refusal = _launch_error(failure.get("reason", "no reason given"), provider)
+            if isinstance(refusal, LaunchQuotaError):
+                raise refusal
+            return refusal
         # So ECS answers a token that it has heard of, an hour after its task's end, too.
         if any(task.get("lastStatus") == _STOPPED for task in reply.get("tasks", ())):
             raise LaunchError("the worker's task has stopped at once: it is tried again")
+        return None
+
+
+def subnet_tries(
+    subnet_ids: tuple[str, ...], *, number: int, came_to_nothing: bool
+) -> list[tuple[str, ...]]:
+    """The subnets that each request of launch `number` names, in order; at most as many requests as
+    there are subnets.
+
+    Fargate places a task in one of the subnets that it is given, and may fail there without trying
+    the others: the zone has no machine, or none of this processor. So all of them come first, and
+    then one after the other. Where launches came to nothing already, perhaps after ECS had taken
+    them, the choice is not left to Fargate. Each launch begins with another subnet: of as many in a
+    row as there are subnets, each subnet is first once.
+    """
+    first = (number - 1) % len(subnet_ids)
+    order = subnet_ids[first:] + subnet_ids[:first]
+    alone: list[tuple[str, ...]] = [(subnet,) for subnet in order]
+    return alone if came_to_nothing or len(order) == 1 else [order, *alone[:-1]]
 
 
 def _launch_error(reason: str, provider: str) -> LaunchError:
@@ -141,10 +218,12 @@ def _override(name: TaskName) -> Any:
     }
 
 
-def _client_token(name: TaskName, created_at: datetime) -> str:
+def _client_token(name: TaskName, created_at: datetime, subnets: tuple[str, ...]) -> str:
     """By this ECS recognises a launch that it has heard of: 64 characters are the most it takes.
 
     A job that was deleted may come again under its id, and counts its launches from 1: the time
-    keeps ECS from answering with the old job's task.
+    keeps ECS from answering with the old job's task. The subnets tell the tries of one launch
+    apart, because ECS refuses a token that comes with other parameters.
     """
-    return hashlib.sha256(f"{name} {stamp(created_at)}".encode()).hexdigest()
+    text = f"{name} {stamp(created_at)} {' '.join(subnets)}"
+    return hashlib.sha256(text.encode()).hexdigest()

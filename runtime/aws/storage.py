@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 from runtime import sdk
+from runtime.aws.announcer import EventsClient
 from runtime.aws.budget_store import DynamoBudgetStore
 from runtime.aws.checkpoint_versions import DynamoCheckpointVersions
 from runtime.aws.cost_store import DynamoCostStore
@@ -43,6 +44,8 @@ class Clients(Protocol):
     def s3(self) -> "S3Client": ...
     @property
     def ecs(self) -> "ECSClient": ...
+    @property
+    def events(self) -> EventsClient: ...
     def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient": ...
 
 
@@ -66,6 +69,11 @@ class OwnClients:
     @cached_property
     def ecs(self) -> "ECSClient":
         return sdk.create_ecs_client()
+
+    @cached_property
+    def events(self) -> EventsClient:
+        client: EventsClient = sdk.create_events_client()
+        return client
 
     def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient":
         """One for calls whose replies are waited for so long."""

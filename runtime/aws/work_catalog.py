@@ -8,12 +8,13 @@ began, unless it failed), seen_fence, seen_beat, seen_at (what an observer has n
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 from runtime.aws.table import Item, Refused, Table, parse_stamp, stamp
 from runtime.aws.work_queue import no_work
 from runtime.contract.tables import QUEUE_BY_STATUS
-from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import WorkItem
 
@@ -33,6 +34,14 @@ class DynamoWorkCatalog:
         if item is None:
             raise no_work(work_id)
         return _parse(item)
+
+    def work_of(self, job_id: str) -> list[WorkItem]:
+        whole = self._table.get({"work_id": work_id_of(job_id)})
+        if whole is not None:
+            return [_parse(whole)]
+        # Shards are numbered from 0 without a gap, and go from the last one on: no index is needed.
+        shards = (self._table.get({"work_id": work_id_of(job_id, shard)}) for shard in count())
+        return [_parse(item) for item in takewhile(lambda item: item is not None, shards) if item]
 
     def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
         yield from map(_parse, self._table.query("status", status, index=QUEUE_BY_STATUS))

@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.demo",
         "Generate product reviews with the embedded model.",
     ),
+    "push": ("runtime.cli.commands.push", "Push a dataset to the Hugging Face Hub."),
     "validate": ("runtime.cli.commands.validate", "Check a template."),
     "estimate": (
         "runtime.cli.commands.estimate",

@@ -57,5 +57,20 @@ LAUNCH_REQUIRED: Final = (
 )
 """What a function that starts workers reads, besides its tables."""
 
+STAGE: Final = "STAGE"
+"""Which deployment this is, for whoever hears of it elsewhere."""
+
 MAX_ACTIVE_JOBS: Final = "MAX_ACTIVE_JOBS"
 """Queued and running jobs that one user may have."""
+
+MONTHLY_BUDGET_USD: Final = "MONTHLY_BUDGET_USD"
+"""Whole US dollars that the jobs of a month may cost together."""
+USER_MONTHLY_BUDGET_USD: Final = "USER_MONTHLY_BUDGET_USD"
+"""Whole US dollars that the jobs of one user may cost in a month; not set where there is no such
+limit."""
+
+METRICS_NAMESPACE: Final = "METRICS_NAMESPACE"
+"""Where the metrics of handlers go in CloudWatch: each stage has a namespace of its own."""
+
+FUNCTION_OPTIONAL: Final = (MONTHLY_BUDGET_USD, USER_MONTHLY_BUDGET_USD, METRICS_NAMESPACE)
+"""What every function is given where its stage has it, and starts without."""

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from runtime.contract import environment as names
 from runtime.contract.grants import (
+    AnnounceGrant,
     Grant,
     LaunchGrant,
     ListGrant,
     ModelGrant,
     ObjectGrant,
+    StopGrant,
     TableGrant,
 )
 
@@ -36,8 +38,10 @@ class Function:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables that its settings read, in a fixed order."""
-        found = set(self.extra_variables)
+        """The environment variables that its settings read, in a fixed order. Those of
+        `FUNCTION_OPTIONAL` are among them; a stage gives the ones that it has.
+        """
+        found = {*names.FUNCTION_OPTIONAL, *self.extra_variables}
         for grant in self.grants:
             match grant:
                 case TableGrant(table=table):
@@ -46,7 +50,9 @@ class Function:
                     found.add(names.BUCKET_NAME)
                 case LaunchGrant():
                     found.update(names.LAUNCH_REQUIRED)
-                case ModelGrant():
+                case AnnounceGrant():
+                    found.add(names.STAGE)
+                case ModelGrant() | StopGrant():
                     pass
         return tuple(sorted(found))
 

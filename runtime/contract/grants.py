@@ -48,9 +48,21 @@ class LaunchGrant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopGrant:
+    """Find and stop tasks of the cluster: ecs:ListTasks and ecs:StopTask. Beside a `LaunchGrant`,
+    which has the variables.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnounceGrant:
+    """Put events on the default bus of EventBridge: events:PutEvents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelGrant:
     """Call every Bedrock model of the price table."""
 
 
 DataGrant = TableGrant | ObjectGrant | ListGrant | ModelGrant
-Grant = DataGrant | LaunchGrant
+Grant = DataGrant | LaunchGrant | StopGrant | AnnounceGrant

@@ -5,7 +5,14 @@ filters of the infrastructure look for them: a message that changes here changes
 from typing import Final
 
 JOB_ENDED: Final = "job ended"
-"""The worker, when a job ends; its field `status` says how."""
+"""The worker, when a job ends; its field `status` says how, `FAULT` whose fault a failure is."""
+
+FAULT: Final = "fault"
+"""A field of `JOB_ENDED` where the status is FAILED: `USERS_FAULT` or `OWN_FAULT`."""
+USERS_FAULT: Final = "user"
+"""The user's, who alone can mend it: seeds or a template that don't fit."""
+OWN_FAULT: Final = "service"
+"""The deployment's or AWS's: whoever runs it has to look."""
 
 JOB_GIVEN_UP: Final = "job given up"
 """Whoever finds a worker dead, when it was one too many: the job has failed, and no worker is left

@@ -8,7 +8,14 @@ refused by AWS.
 from typing import Final
 
 from runtime.contract.functions import Function, Route
-from runtime.contract.grants import SEEDS, LaunchGrant, ObjectGrant, TableGrant
+from runtime.contract.grants import (
+    SEEDS,
+    AnnounceGrant,
+    LaunchGrant,
+    ObjectGrant,
+    StopGrant,
+    TableGrant,
+)
 from runtime.contract.job_routes import JOB_ROUTES
 from runtime.contract.shared_grants import (
     DELETE_JOB,
@@ -19,7 +26,7 @@ from runtime.contract.shared_grants import (
     READ_TEMPLATES,
     START_WORKER,
 )
-from runtime.contract.tables import JOBS, JOBS_BY_USER, QUEUE, QUEUE_BY_STATUS
+from runtime.contract.tables import JOBS, JOBS_BY_USER, JOBS_UNANNOUNCED, QUEUE, QUEUE_BY_STATUS
 from runtime.contract.template_routes import TEMPLATE_ROUTES
 
 ROUTES: Final = (
@@ -96,12 +103,15 @@ SWEEP_QUEUE: Final = Function(
     grants=(
         *DELETE_JOB,
         TableGrant(table=QUEUE, actions=QUERY, index=QUEUE_BY_STATUS),
+        TableGrant(table=JOBS, actions=QUERY, index=JOBS_UNANNOUNCED),
         LaunchGrant(),
+        StopGrant(),
+        AnnounceGrant(),
     ),
     seconds=60,
 )
-"""Every minute: work whose worker is gone without a word, work that could not be started, and jobs
-that are being deleted.
+"""Every minute: work whose worker is gone without a word, work that could not be started, jobs
+that are being deleted, and ends of jobs that are to be announced.
 """
 
 EVENT_FUNCTIONS: Final = (TASK_STOPPED, SWEEP_QUEUE)

@@ -30,6 +30,8 @@ class Table:
 JOBS_BY_USER: Final = "user_id-created_at"
 JOBS_ACTIVE: Final = "active_user_id-created_at"
 """Queued and running jobs only: `active_user_id` goes when a job ends."""
+JOBS_UNANNOUNCED: Final = "unannounced-completed_at"
+"""Ended jobs whose end nobody has announced yet: `unannounced` goes when it is."""
 QUEUE_BY_STATUS: Final = "status-queued_at"
 TEMPLATES_BY_USER: Final = "listed_by-created_at"
 """Heads only (version 0), so that a template with many versions is listed once."""
@@ -43,6 +45,7 @@ JOBS: Final = Table(
     indexes={
         JOBS_BY_USER: Key(partition=("user_id", "S"), sort=("created_at", "S")),
         JOBS_ACTIVE: Key(partition=("active_user_id", "S"), sort=("created_at", "S")),
+        JOBS_UNANNOUNCED: Key(partition=("unannounced", "S"), sort=("completed_at", "S")),
     },
 )
 QUEUE: Final = Table(

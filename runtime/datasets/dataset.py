@@ -1,6 +1,6 @@
 """A dataset in its folder, as Python programs use it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,9 @@ import orjson
 
 from runtime.datasets.folder import FAILURES, PARTIAL, DatasetFolder
 from runtime.datasets.outcome import Outcome
+from runtime.datasets.pushing import push_dataset
 from runtime.domain.errors import ConfigurationError, NotFoundError
+from runtime.hub.observer import CalledPush, Pushed, SilentPush
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +96,41 @@ class Dataset:
             raise ConfigurationError(
                 "to_pandas needs pandas, which is not installed: run `pip install pandas`"
             ) from exc
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        endpoint: str | None = None,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Pushed:
+        """Push the card, the rows and the report to the dataset repository `repo` (owner/name) of
+        the Hugging Face Hub, which is created if there is none. What is there already is not sent
+        again, so the same call goes on where another one was cut.
+
+        `token` is taken from HF_TOKEN or from what `hf auth login` stored, unless it is given;
+        `endpoint` from HF_ENDPOINT. `on_progress` is called in this thread with the bytes that are
+        done and those of all files; what it raises ends the push.
+
+        Raises `InputError` for a dataset that is not complete, has no card or no rows;
+        `ConfigurationError` without the extra `hub`; `UnauthenticatedError`, `ForbiddenError`,
+        `NotFoundError`, `ConflictError`, `LimitError`, `StorageUnavailableError`, `StorageError`.
+        """
+        observer = SilentPush() if on_progress is None else CalledPush(on_progress)
+        return push_dataset(
+            self.path,
+            repo,
+            observer,
+            private=private,
+            token=token,
+            revision=revision,
+            message=message,
+            endpoint=endpoint,
+        )
 
     def _file(self, name: str) -> Path | None:
         """What is published under a name, by this call or an earlier one."""

@@ -5,7 +5,7 @@ The same rules hold: two families of adapters, one contract suite, every method 
 operation sees the whole of `ApiPorts` and touches what it needs: clients are built on first use.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -88,6 +88,12 @@ class WorkCatalog(Protocol):
         """Strongly consistent read. Raises `NotFoundError`."""
         ...
 
+    def work_of(self, job_id: str) -> Sequence[WorkItem]:
+        """The job's work item, or those of its shards in their order; empty where there is none.
+        Strongly consistent.
+        """
+        ...
+
     def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
         """All items of a status, oldest first; QUEUED and RUNNING are never many."""
         ...
@@ -138,6 +144,23 @@ class Launcher(Protocol):
         """Raises `LaunchError`. The same `number` starts no second worker of the job of that time.
 
         `on_demand` asks for a machine at the full price, which nobody takes away.
+        """
+        ...
+
+    def stop(self, owner: str) -> int:
+        """End what still runs of a worker that has lost its work, by what it called itself in its
+        claim; how many were stopped. It is no error that none is left. Raises `LaunchError`.
+        """
+        ...
+
+
+class Announcer(Protocol):
+    """Says to the world that jobs have ended."""
+
+    def announce(self, *, enough: Callable[[], bool]) -> int:
+        """Announce the ends that nobody has announced yet, oldest first, until `enough` says stop;
+        how many. Each at least once, whatever dies meanwhile, unless the job has gone on or was
+        deleted before. What could not be announced is left for the next time.
         """
         ...
 
@@ -223,6 +246,8 @@ class ApiPorts(Protocol):
     def work(self) -> WorkCatalog: ...
     @property
     def launcher(self) -> Launcher: ...
+    @property
+    def announcer(self) -> Announcer: ...
     @property
     def templates(self) -> TemplateStore: ...
     @property

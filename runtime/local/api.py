@@ -5,6 +5,7 @@ from collections.abc import Callable
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.service_ports import ApiSettings, WorkItem
+from runtime.local.announcer import NoAnnouncer
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks, signing_secret
 from runtime.local.storage import LocalStorage
@@ -39,6 +40,7 @@ class LocalApi:
         self.queue = storage.queue
         self.work = storage.work
         self.launcher = LocalLauncher(on_launch)
+        self.announcer = NoAnnouncer()
         self.templates = storage.templates
         self.template_catalog = storage.template_catalog
         self.objects = storage.objects

@@ -23,6 +23,10 @@ class SqliteWorkCatalog:
             raise NotFoundError(f"no work item {work_id}")
         return _item_of(rows[0])
 
+    def work_of(self, job_id: str) -> list[WorkItem]:
+        rows = self._database.rows("SELECT * FROM work WHERE job_id = ? ORDER BY shard", (job_id,))
+        return list(map(_item_of, rows))
+
     def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
         rows = self._database.rows(
             "SELECT * FROM work WHERE status = ? ORDER BY position", (status,)

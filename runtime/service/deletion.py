@@ -2,32 +2,31 @@
 
     DELETING ──▶ objects, a page after the other ──▶ tables, the job itself last
 
-A job may have tens of thousands of objects, and a request has seconds. What is not gone by then is
-the sweeper's: it finds the job by its work item, which is DELETING too. Two may delete at once, and
-a crash at any point leaves a job whose deletion goes on.
+A job may have tens of thousands of objects, and somebody waits for the request: it deletes one page
+of them, which is all that most jobs have. The rest is the sweeper's: it finds the job by its work
+items, which are DELETING too. Two may delete at once, and a crash at any point leaves a job whose
+deletion goes on.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final
 
 from runtime.contract.keys import job_prefix
 from runtime.domain.errors import ConflictError, NotFoundError
-from runtime.domain.jobs.job import JobStatus, work_id_of
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts
-
-REQUEST_SECONDS: Final = 10.0
-"""How long a request deletes before it leaves the rest to the sweeper."""
-
-SWEEP_SECONDS: Final = 35.0
-"""How long a sweep, which has a minute, deletes in all."""
 
 
 def after(ports: ApiPorts, seconds: float) -> Callable[[], bool]:
     """Whether that many seconds have passed since now."""
     until = ports.clock.now() + timedelta(seconds=seconds)
     return lambda: ports.clock.now() >= until
+
+
+def at_once() -> bool:
+    """Leave what is more than a page to the sweeper."""
+    return True
 
 
 def begin_deletion(ports: ApiPorts, job_id: str) -> None:
@@ -40,9 +39,10 @@ def begin_deletion(ports: ApiPorts, job_id: str) -> None:
         ports.jobs.set_status(job_id, JobStatus.DELETING, fence=None)
     # It may have been resumed, claimed and cancelled between the two lines above: then its worker
     # is about to stop. Where there is no work, an earlier deletion came that far.
-    with suppress(NotFoundError):
-        if not ports.work.begin_deletion(work_id_of(job_id)):
-            raise _still_stopping()
+    for item in ports.work.work_of(job_id):
+        with suppress(NotFoundError):
+            if not ports.work.begin_deletion(item.work_id):
+                raise _still_stopping()
 
 
 def delete_data(ports: ApiPorts, job_id: str, *, enough: Callable[[], bool]) -> bool:
@@ -56,9 +56,8 @@ def delete_data(ports: ApiPorts, job_id: str, *, enough: Callable[[], bool]) -> 
 
 
 def _check_idle(ports: ApiPorts, job_id: str) -> None:
-    with suppress(NotFoundError):
-        if ports.work.get_work(work_id_of(job_id)).status is JobStatus.RUNNING:
-            raise _still_stopping()
+    if any(item.status is JobStatus.RUNNING for item in ports.work.work_of(job_id)):
+        raise _still_stopping()
 
 
 def _still_stopping() -> ConflictError:

@@ -5,6 +5,7 @@ A Lambda function answers one request at a time, the local server several: keys 
 to the request that added them.
 """
 
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Final
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from runtime.contract import environment as names
 from runtime.domain.errors import SeedwrightError
 
 SERVICE: Final = "seedwright"
@@ -31,7 +33,8 @@ def observe(operation: str, request_id: str) -> Iterator[None]:
     """
     name = operation.rpartition(".")[2]
     logger.thread_safe_append_keys(operation=name, request_id=request_id)
-    metrics = EphemeralMetrics(namespace=SERVICE, service=SERVICE)
+    namespace = os.environ.get(names.METRICS_NAMESPACE) or SERVICE
+    metrics = EphemeralMetrics(namespace=namespace, service=SERVICE)
     metrics.add_dimension(name="operation", value=name)
     before = _metrics.set(metrics)
     count("Requests")

@@ -1,7 +1,7 @@
 """What is done about a work item whose worker is gone or was never there. Nothing here executes
 work: it becomes claimable, is started, or is withdrawn.
 
-    RUNNING, its worker is dead ──▶ QUEUED ──▶ a new worker
+    RUNNING, its worker is dead or silent ──▶ QUEUED ──▶ a new worker
                                       │  └──▶ job FAILED, where worker after worker has died
                                       └─ its job has ended ──▶ withdrawn
 """
@@ -11,12 +11,17 @@ from datetime import timedelta
 from typing import Final
 
 from runtime.contract.log_lines import JOB_GIVEN_UP
-from runtime.domain.errors import ConflictError, NotFoundError, WorkersLostError
+from runtime.domain.errors import (
+    ConflictError,
+    NotFoundError,
+    SeedwrightError,
+    WorkersLostError,
+)
 from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus
 from runtime.domain.ports import Lease
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.launching import start_worker
-from runtime.service.observability import logger
+from runtime.service.observability import count, logger
 
 Counts = dict[str, int]
 """What was done, by name; each is a metric."""
@@ -24,8 +29,12 @@ Counts = dict[str, int]
 STOPPED_EARLY: Final = "a worker was started and ended before it took the job; it is tried again"
 
 
-def recover(ports: ApiPorts, item: WorkItem) -> Counts:
-    """Take RUNNING work from a worker that is known to be dead, and give it to the next one."""
+def recover(ports: ApiPorts, item: WorkItem, *, silent: bool = False) -> Counts:
+    """Take RUNNING work from a worker that is known to be dead, and give it to the next one.
+
+    One that is only `silent` may hang for ever: what still runs of it is stopped, for the money and
+    the quota that it holds. Its writes are refused in any case.
+    """
     lease = Lease(work_id=item.work_id, job_id=item.job_id, fence=item.fence, beat=item.beat)
     if not ports.queue.recover(lease):
         return {"alive": 1}  # it has shown a sign of life, or somebody else was quicker
@@ -33,6 +42,8 @@ def recover(ports: ApiPorts, item: WorkItem) -> Counts:
         "work recovered",
         extra={"work_id": item.work_id, "job_id": item.job_id, "fence": item.fence},
     )
+    if silent and item.owner is not None:  # before the next one is started, which needs its quota
+        _stop(ports, item.work_id, item.owner)
     job = _job(ports, item)
     if job is not None and job.status not in ENDED and _is_hopeless(ports, item, job):
         _give_up(ports, job)
@@ -91,6 +102,22 @@ def _job(ports: ApiPorts, item: WorkItem) -> Job | None:
         return ports.jobs.get_job(item.job_id)
     except NotFoundError:
         return None
+
+
+def _stop(ports: ApiPorts, work_id: str, owner: str) -> None:
+    """End what still runs of a worker. A failure is logged: the work has to go on."""
+    try:
+        stopped = ports.launcher.stop(owner)
+    except SeedwrightError as error:
+        logger.error(
+            "silent worker not stopped",
+            extra={"work_id": work_id, "owner": owner, "code": error.code},
+        )
+        count("SilentWorkersNotStopped")
+        return
+    if stopped:
+        logger.warning("silent worker stopped", extra={"work_id": work_id, "owner": owner})
+        count("SilentWorkersStopped", stopped)
 
 
 def _is_hopeless(ports: ApiPorts, item: WorkItem, job: Job) -> bool:

@@ -2,15 +2,35 @@
 
 import logging
 from contextlib import suppress
+from typing import Final
 
-from runtime.contract.log_lines import JOB_ENDED
-from runtime.domain.errors import ConflictError, LeaseLostError, SeedwrightError
+from runtime.contract.log_lines import FAULT, JOB_ENDED, OWN_FAULT, USERS_FAULT
+from runtime.domain.errors import (
+    BudgetTooSmallError,
+    ConflictError,
+    InputError,
+    LeaseLostError,
+    PriceError,
+    RecordsFailingError,
+    SeedError,
+    SeedwrightError,
+    TemplateError,
+    TemplateNotFoundError,
+    TooLargeError,
+)
 from runtime.domain.jobs.job import ENDED, JobError, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
 from runtime.logs import event
 from runtime.worker.crash_points import CrashPoint, pass_through
 
 _log = logging.getLogger(__name__)
+
+_USERS_FAULTS: Final = (
+    *(InputError, TemplateError, TemplateNotFoundError, SeedError, PriceError, TooLargeError),
+    *(BudgetTooSmallError, RecordsFailingError),
+)
+_USERS_CODES: Final = frozenset(each.code for each in _USERS_FAULTS)
+"""What only the user of a job can mend."""
 
 
 class Jobs:
@@ -103,7 +123,8 @@ class Jobs:
             status = self._store.get_job(claim.job_id).status
             if status not in ENDED:
                 raise
-        event(_log, logging.INFO, JOB_ENDED, job_id=claim.job_id, status=str(status))
+        fault = _fault(status, error)
+        event(_log, logging.INFO, JOB_ENDED, job_id=claim.job_id, status=str(status), **fault)
         self._crash_point("between_status_writes")
         self.finish_item(claim, status)
 
@@ -130,3 +151,11 @@ class Jobs:
                 work_id=claim.work_id,
                 error=error.code,
             )
+
+
+def _fault(status: JobStatus, error: JobError | None) -> dict[str, str]:
+    """Whose fault a failure is, as a field of the log: somebody is woken for the one kind only."""
+    if status is not JobStatus.FAILED:
+        return {}
+    users = error is not None and error.code in _USERS_CODES
+    return {FAULT: USERS_FAULT if users else OWN_FAULT}

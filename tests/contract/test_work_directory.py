@@ -70,6 +70,13 @@ def test_work_of_a_shard(ports: ApiStorage, clock: ManualClock) -> None:
     assert (item.job_id, item.shard) == ("b", 1)
 
 
+def test_e12_all_work_of_a_job(ports: ApiStorage, clock: ManualClock) -> None:
+    ports.jobs.create_job(new_job("b", clock), shards=range(12))
+    assert ports.work.work_of("a") == [ports.work.get_work("a")]
+    assert [item.shard for item in ports.work.work_of("b")] == list(range(12))
+    assert not ports.work.work_of("nothing")
+
+
 def test_work_that_is_not_there(ports: ApiStorage) -> None:
     with pytest.raises(NotFoundError):
         ports.work.get_work("nothing")

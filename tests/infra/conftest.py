@@ -31,6 +31,12 @@ VARIATIONS: Final[Mapping[str, StageConfig]] = {
         self_sign_up=True,
         cors_origins=("https://app.example.com",),
         alarm_email="ops@example.com",
+        zones=2,
+        reserve_sweeper=True,
+        cost_tags_active=True,
+        monthly_budget_usd=50,
+        user_monthly_budget_usd=5,
+        python_image="python:3.13-slim@sha256:" + "0" * 64,
     ),
 }
 

@@ -22,6 +22,13 @@ def test_settings_go_over_the_stage() -> None:
             "cors_origins": "https://a.example.com, http://localhost:5173/",
             "self_sign_up": "true",
             "bundle_for": "this-machine",
+            "zones": "2",
+            "reserve_sweeper": "true",
+            "monthly_budget_usd": "250",
+            "user_monthly_budget_usd": 20,
+            "cost_tags_active": True,
+            "monitoring_references": "both",
+            "python_image": "python:3.13-slim@sha256:00",
         }.get
     )
 
@@ -31,6 +38,10 @@ def test_settings_go_over_the_stage() -> None:
     assert stage.cors_origins == ("https://a.example.com", "http://localhost:5173")
     assert stage.self_sign_up
     assert stage.bundle_for == "this-machine"
+    assert (stage.zones, stage.reserve_sweeper) == (2, True)
+    assert (stage.monthly_budget_usd, stage.user_monthly_budget_usd) == (250, 20)
+    assert (stage.cost_tags_active, stage.monitoring_references) == (True, "both")
+    assert stage.python_image == "python:3.13-slim@sha256:00"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +54,14 @@ def test_settings_go_over_the_stage() -> None:
         ("cors_origins", "http://example.com"),
         ("self_sign_up", "maybe"),
         ("bundle_for", "x86"),
+        ("zones", "1"),
+        ("zones", "seven"),
+        ("monthly_budget_usd", "0"),
+        ("monthly_budget_usd", "9.99"),
+        ("user_monthly_budget_usd", "-5"),
+        ("reserve_sweeper", "1"),
+        ("monitoring_references", "strong"),
+        ("python_image", "python:3.13-slim"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(key: str, value: str) -> None:

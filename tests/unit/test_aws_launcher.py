@@ -12,15 +12,14 @@ from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.contract import environment as names
 from runtime.contract.tasks import TaskName, parse_task_name
 from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
-from runtime.domain.jobs.job import JobStatus, work_id_of
-from runtime.domain.service_ports import WorkItem
 from tests.fixtures.aws import FakeAws
 from tests.fixtures.aws_api import API_ENVIRONMENT
 from tests.fixtures.aws_faults import no_retry_pauses, refused, reply_lost
 from tests.fixtures.clock import START
 from tests.fixtures.ecs_double import NO_CAPACITY
+from tests.fixtures.launches import JOB_ID, launcher_in
+from tests.fixtures.launches import work_to_launch as item
 
-JOB_ID: Final = "4f9c1f0e-6a53-4a0e-9d57-3f0a6a1f0c11"
 ATTEMPTS: Final = 2
 
 
@@ -30,24 +29,11 @@ def launcher(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> EcsLauncher:
     return EcsLauncher(client=aws.ecs, settings=TaskSettings.of(API_ENVIRONMENT))
 
 
-def item(shard: int | None = None, *, job_id: str = JOB_ID) -> WorkItem:
-    return WorkItem(
-        work_id=work_id_of(job_id, shard),
-        job_id=job_id,
-        shard=shard,
-        status=JobStatus.QUEUED,
-        owner=None,
-        fence=0,
-        beat=0,
-        attempt=0,
-    )
-
-
 # ── what is asked ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_worker_is_started_on_a_spot_machine(aws: FakeAws, launcher: EcsLauncher) -> None:
-    launcher.launch(item(), number=3, created_at=START, on_demand=False)
+    launcher.launch(item(attempt=2), number=3, created_at=START, on_demand=False)
     (launch,) = aws.tasks.launches
     request = dict(launch.request)
     assert re.fullmatch(r"[0-9a-f]{64}", request.pop("clientToken"))
@@ -196,8 +182,12 @@ def test_a_used_up_quota_is_an_error_of_its_own(
         "PlatformUnknownException",
     ],
 )
-def test_a_refusal_is_a_launch_error(aws: FakeAws, launcher: EcsLauncher, code: str) -> None:
+def test_a_refusal_is_a_launch_error(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
     """Requirement S3.5: `run_task` raises."""
+    no_retry_pauses(monkeypatch)
+    launcher = launcher_in(aws, "subnet-a")
     with refused(aws.ecs, "RunTask", code) as sent, pytest.raises(LaunchError) as caught:
         launcher.launch(item(), number=1, created_at=START, on_demand=False)
     assert code in str(caught.value)

@@ -1,6 +1,7 @@
 """Jobs whose data is too much for one request: the sweeper goes on with them, on AWS and here."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from runtime.domain.jobs.job import JobStatus, work_id_of
 from runtime.local import objects as local_objects
 from runtime.server.deletions import Deletions
 from runtime.service import deletion
-from tests.fixtures.api_world import ApiWorld
+from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.local_api import open_local_api
 from tests.fixtures.storage import new_job
 
@@ -29,10 +31,9 @@ def sweep(world: ApiWorld) -> dict[str, int]:
 
 @pytest.fixture
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page has two versions, and a request or a sweep has time for one page."""
+    """A page has two versions, and a sweep has time for one page."""
     monkeypatch.setattr(aws_objects, "_DELETE_KEYS", 2)
     monkeypatch.setattr(local_objects, "_DELETE_KEYS", 2)
-    monkeypatch.setattr("runtime.lambdas.jobs.delete_job.REQUEST_SECONDS", 0)
     monkeypatch.setattr("runtime.lambdas.events.sweep_queue.SWEEP_SECONDS", 0)
 
 
@@ -63,6 +64,49 @@ def test_g5_what_a_request_can_not_delete_is_swept(api_world: ApiWorld) -> None:
     assert not [each for each in api_world.items("Queue") if job_id in str(each)]
     assert [each["job_id"]["S"] for each in api_world.items("CostTracking")] == [other]
     assert api_world.object_keys("jobs/") == [keys.checkpoint_key(other)]
+
+
+@pytest.mark.usefixtures("_small_steps")
+def test_e12_a_large_job_is_answered_at_once_and_swept_until_time_is_up(
+    api_world: ApiWorld, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request deletes one page. A sweep goes on for its seconds, and the next one after it."""
+    monkeypatch.setattr("runtime.lambdas.events.sweep_queue.SWEEP_SECONDS", 35)
+    job_id = api_world.job_id(JobStatus.COMPLETED)
+    for _ in range(3 * VERSIONS):
+        api_world.put_object(keys.checkpoint_key(job_id), b"{}")
+
+    def takes_ten_seconds(_parameters: Any) -> bool:
+        clock.advance(10)
+        return False
+
+    api_world.fail("s3", "DeleteObjects", match=takes_ten_seconds)
+    assert api_world.delete(f"/jobs/{job_id}").status == 202
+    pages = [call for call in api_world.calls if call.operation == "DeleteObjects"]
+    assert len(pages) == 1
+    for left, counts in ((11, {"deleting": 1}), (3, {"deleting": 1}), (0, {"deleted": 1})):
+        assert sweep(api_world) == counts
+        assert len(api_world.object_keys("jobs/")) == left
+
+
+def test_e12_every_shard_of_a_job_is_deleted(api_world: ApiWorld, clock: ManualClock) -> None:
+    """Its work items are listed as DELETING, wherever the deletion was broken off."""
+    own = api_world.own
+    job = replace(new_job(SOME_ID, clock), user_id=ALICE)
+    own.jobs.create_job(job, shards=range(3))
+    own.jobs.set_status(job.job_id, JobStatus.CANCELLED, fence=None)
+    claim = own.queue.claim(work_id_of(job.job_id, 2), "worker")
+    assert claim is not None
+    assert api_world.delete(f"/jobs/{job.job_id}").status == 409
+    own.queue.finish(claim, JobStatus.CANCELLED)
+    fault = api_world.fail("s3", "DeleteObjects", "SlowDown", status=503)
+    api_world.put_object(keys.checkpoint_key(job.job_id, 2), b"{}")
+    assert api_world.delete(f"/jobs/{job.job_id}").status == 503
+    fault.clear()
+    assert {item.status for item in own.work.work_of(job.job_id)} == {JobStatus.DELETING}
+    assert sweep(api_world) == {"deleted": 1}
+    assert not api_world.items("Queue")
+    assert not api_world.items("Jobs")
 
 
 def test_g5_work_that_is_taken_is_not_deleted(api_world: ApiWorld) -> None:

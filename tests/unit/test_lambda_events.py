@@ -241,6 +241,40 @@ def test_a_worker_without_a_beat_for_a_whole_lease_is_gone(
     claim(api_world, job_id, 2)
 
 
+def test_e12_the_old_task_of_recovered_work_is_stopped(
+    api_world: ApiWorld, clock: ManualClock, handler_logs: HandlerLogs
+) -> None:
+    """A container that hangs would cost money and quota for ever. The next worker runs; an event of
+    ECS proves that there is nothing to stop.
+    """
+    tasks = api_world.aws.tasks
+    job_id = api_world.job_id()
+    claim(api_world, job_id)
+    sweep(api_world)
+    clock.advance(LEASE)
+    assert sweep(api_world)["recovered"] == 1
+    assert tasks.stopped == [f"{job_id}/1"]
+    assert [line["owner"] for line in handler_logs.lines if "silent" in line["message"]] == [
+        f"{job_id}/1"
+    ]
+    claim(api_world, job_id, 2)
+    hear(api_world, stopped(job_id, launch=2))
+    assert tasks.stopped == [f"{job_id}/1"]
+
+
+def test_e12_work_goes_on_where_the_old_task_can_not_be_stopped(
+    api_world: ApiWorld, clock: ManualClock, handler_logs: HandlerLogs
+) -> None:
+    job_id = api_world.job_id()
+    claim(api_world, job_id)
+    sweep(api_world)
+    clock.advance(LEASE)
+    api_world.fail("ecs", "ListTasks", "ServerException")
+    assert sweep(api_world)["launched"] == 1
+    [line] = [line for line in handler_logs.lines if line["message"] == "silent worker not stopped"]
+    assert (line["owner"], line["code"]) == (f"{job_id}/1", "launch_failed")
+
+
 def test_a_worker_that_beats_is_alive_for_ever(api_world: ApiWorld, clock: ManualClock) -> None:
     job_id = api_world.job_id()
     claim(api_world, job_id)
@@ -445,6 +479,27 @@ def test_a_sweep_is_counted(api_world: ApiWorld, capfd: pytest.CaptureFixture[st
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     [metrics] = [line for line in lines if "_aws" in line]
     assert (metrics["SweepQueued"], metrics["SweepFailed"]) == ([1.0], [0.0])
+
+
+def test_e12_a_sweep_without_machines_ends_in_its_time(
+    api_world: ApiWorld, clock: ManualClock
+) -> None:
+    """The function has a minute: what it has no time for is the next sweep's."""
+    jobs = []
+    for _ in range(3):
+        jobs.append(api_world.job_id())
+        clock.advance(1)
+    clock.advance(GRACE + 1)
+
+    def takes_long(_parameters: Any) -> bool:
+        clock.advance(20)
+        return False
+
+    fault = api_world.fail("ecs", "RunTask", match=takes_long)
+    assert sweep(api_world) == {"queued": 3, "launched": 2}
+    fault.clear()
+    assert sweep(api_world) == {"queued": 3, "launched": 1}
+    assert launched(api_world)[3:] == [f"{job_id}/2" for job_id in jobs]
 
 
 # ── work that kills its workers ────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from runtime.contract.environment import METRICS_NAMESPACE
 from runtime.domain.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -321,6 +322,19 @@ def test_requests_and_errors_are_counted(
     assert metrics["Requests"] == [1.0]
     assert metrics[counted] == [1.0]
     assert metrics["operation"] == "test_lambda_http"
+
+
+@pytest.mark.parametrize("namespace", ["seedwright/dev", None])
+def test_the_metrics_of_a_stage_are_its_own(
+    namespace: str | None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if namespace is not None:
+        monkeypatch.setenv(METRICS_NAMESPACE, namespace)
+    send(order)
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    [metrics] = [line for line in lines if "_aws" in line]
+    [directive] = metrics["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == (namespace or "seedwright")
 
 
 def test_one_request_leaves_nothing_in_the_logs_of_the_next(handler_logs: HandlerLogs) -> None:

@@ -14,7 +14,7 @@ from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
-from runtime.service.deletion import REQUEST_SECONDS, after, begin_deletion, delete_data
+from runtime.service.deletion import at_once, begin_deletion, delete_data
 from runtime.service.observability import logger
 
 
@@ -84,9 +84,8 @@ def _withdraw(ports: ApiPorts, job_id: str) -> bool:
 
 
 def _delete(ports: ApiPorts, job: Job) -> Answer:
-    enough = after(ports, REQUEST_SECONDS)
     begin_deletion(ports, job.job_id)
-    if delete_data(ports, job.job_id, enough=enough):
+    if delete_data(ports, job.job_id, enough=at_once):
         return Answer(body=None, status=HTTPStatus.NO_CONTENT)
     deleting = replace(job, status=JobStatus.DELETING)
     return Answer(body=job_view(deleting), status=HTTPStatus.ACCEPTED)
