@@ -14,6 +14,7 @@ from runtime.doctor.models import models_of_tiers
 from runtime.doctor.registry import CHECKS, CREDENTIALS
 from runtime.domain.errors import InputError
 from runtime.domain.models.price_table import load_prices
+from runtime.sdk import region_here
 
 LONGEST_SECONDS: Final = 90.0
 """For all checks together. They mostly take some five seconds: Bedrock has many quotas to list."""
@@ -42,7 +43,7 @@ def doctor(
     """
     if not stage or len(stage) > _STAGE_CHARACTERS or not stage.replace("-", "").isalnum():
         raise InputError(f"stage {stage[:_STAGE_CHARACTERS]!r}: use letters, digits and hyphens")
-    table = load_prices(None if prices is None else Path(prices))
+    table = load_prices(None if prices is None else Path(prices)).seen_from(region or region_here())
     chosen = (*models_of_tiers(table, datetime.now(UTC).date()), *models)
     account = Account(
         stage=stage,

@@ -7,7 +7,6 @@ from runtime.aws.failures import error_code
 from runtime.doctor.account import Account
 from runtime.doctor.finding import Finding, ok, unknown, wrong
 from runtime.domain.errors import ConfigurationError
-from runtime.domain.models.price_table import PriceTable
 from runtime.sdk import regions_of
 
 CREDENTIALS: Final = "credentials"
@@ -59,19 +58,5 @@ def look_at_region(account: Account) -> Iterator[Finding]:
             f"{region}: the SDK knows of no Bedrock there",
             mend="choose a region with Bedrock, us-east-1 for example",
         )
-    elif not has_prices(account.prices, region):
-        yield unknown(
-            REGION,
-            f"{region}: Bedrock is there; the price table is of {PRICED_REGION}",
-            mend="compare with https://aws.amazon.com/bedrock/pricing/, docs/prices.md",
-        )
     else:
-        yield ok(REGION, f"{region}: Bedrock is there, and the price table is of there")
-
-
-PRICED_REGION: Final = "us-east-1"
-
-
-def has_prices(prices: PriceTable, region: str) -> bool:  # noqa: ARG001 - the table has one region
-    """Whether the table's prices are those of this region."""
-    return region == PRICED_REGION
+        yield ok(REGION, f"{region}: Bedrock is there")

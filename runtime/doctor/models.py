@@ -41,6 +41,10 @@ def look_at_prices(account: Account) -> Iterator[Finding]:
             price = account.prices.price(model, account.now().date())
         except PriceError as error:
             yield wrong(name, str(error), mend="docs/prices.md")
+            continue
+        warnings = account.prices.warnings([model])
+        if warnings:
+            yield unknown(name, warnings[0], mend="https://aws.amazon.com/bedrock/pricing/")
         else:
             yield ok(name, f"{price.name}, checked {price.checked}")
 
