@@ -337,7 +337,8 @@ def test_s3_3_s2_6_a_condition_that_fails_underneath(
         )
         return False
 
-    api_world.fail("dynamodb", "UpdateItem", match=complete)
+    write = "TransactWriteItems" if method == "POST" else "UpdateItem"
+    api_world.fail("dynamodb", write, match=complete)
     reply = call(api_world, method, path.format(id=job_id), body)
     assert (reply.status, reply.body["error"]["code"]) == (409, "conflict")
 
