@@ -59,16 +59,32 @@ def tell(pytestconfig: pytest.Config) -> Tell:
 def assembly(tmp_path_factory: pytest.TempPathFactory, tell: Tell) -> Path:
     """The templates and assets as `cdk deploy` takes them."""
     tell("cdk synth")
-    out = tmp_path_factory.mktemp("assembly") / "cdk.out"
+    return _synthesized(tmp_path_factory.mktemp("assembly") / "cdk.out")
+
+
+def _synthesized(out: Path, *context: str) -> Path:
     environment = {name: value for name, value in os.environ.items() if name[:4] != "AWS_"}
     environment["PATH"] = f"{NODE_FOLDER}{os.pathsep}{environment['PATH']}"
     subprocess.run(
-        [CDK, "synth", "--quiet", "--no-notices", "--output", out],
+        [CDK, "synth", "--quiet", "--no-notices", "--output", out, *context],
         cwd=ROOT,
         env=environment | {"CDK_DISABLE_CLI_TELEMETRY": "true"},
         check=True,
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def other_stage(
+    deployment: Deployment, tmp_path_factory: pytest.TempPathFactory, tell: Tell
+) -> Deployment:
+    """The stage *prod* beside the one of `deployment`, in the same account and region."""
+    tell("cdk synth -c stage=prod")
+    assembly = _synthesized(tmp_path_factory.mktemp("prod") / "cdk.out", "-c", "stage=prod")
+    outputs = assemblies.deploy(assembly, deployment.emulator)
+    tell(f"deployed {len(outputs)} more stacks")
+    merged = {key: value for stack in outputs.values() for key, value in stack.items()}
+    return Deployment(emulator=deployment.emulator, outputs=merged)
 
 
 @pytest.fixture(scope="session")
