@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cdk_app.config import StageConfig
 from cdk_app.grants import Resources
+from cdk_app.models import PricedModels
 from cdk_app.stacks.api import ApiStack
 from cdk_app.stacks.events import EventsStack
 from cdk_app.stacks.monitoring import MonitoringStack
@@ -38,6 +39,7 @@ def add_stacks(app: App, stage: StageConfig) -> Stacks:
         bucket=stateful.bucket,
         cluster=worker.cluster,
         definition=worker.task.definition,
+        models=PricedModels(price_file=stage.price_file),
     )
     network = worker.network
     api = ApiStack(

@@ -1,7 +1,9 @@
 """What differs between stages. Constructs read these settings and never ask for a stage's name."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 Network = Literal["public", "private"]
@@ -57,6 +59,10 @@ class StageConfig:
     python_image: str | None = None
     """The base of the worker's image, with its digest; None for the one that
     `runtime/worker/Dockerfile` names."""
+
+    price_file: Path | None = None
+    """Prices of one's own, over the packaged ones (docs/prices.md): uploaded with the stacks, read
+    by functions and workers; what it names may be called."""
 
     alarm_email: str | None = None
     """Gets every alarm, once the address has confirmed the subscription."""
@@ -127,6 +133,8 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         if "@sha256:" not in str(image):
             raise ValueError(f"python_image {image!r} has no digest: write name:tag@sha256:…")
         changes["python_image"] = str(image)
+    if (prices := context("prices")) is not None:
+        changes["price_file"] = _price_file(str(prices))
     given = {key: value for key, value in changes.items() if value is not None}
     return replace(STAGES[name], **given)
 
@@ -157,6 +165,17 @@ def _number(
         limits = f"from {least} to {most}" if most else f"of at least {least}"
         raise ValueError(f"{key} takes a whole number {limits}, not {text!r}")
     return int(text)
+
+
+def _price_file(text: str) -> Path:
+    path = Path(text).absolute()
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"prices {text!r} is not a price file that can be read: {exc}") from exc
+    if not isinstance(document, dict):
+        raise ValueError(f"prices {text!r} is not a price file: it must hold a JSON object")  # noqa: TRY004 - as any other value
+    return path
 
 
 def _origin(text: str) -> str:

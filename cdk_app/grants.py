@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cdk_app.constructs.tables import Tables
-from cdk_app.models import invoke_statements, routed_models
+from cdk_app.models import PricedModels
 from cdk_app.nag import acknowledge_objects, acknowledge_wildcard, name_of_export
 from runtime.contract.events import DEFAULT_BUS
 from runtime.contract.functions import Function
@@ -35,6 +35,7 @@ class Resources:
     bucket: s3.IBucket
     cluster: ecs.ICluster
     definition: ecs.FargateTaskDefinition
+    models: PricedModels
 
 
 def statements_of(
@@ -53,11 +54,11 @@ def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.Po
         return _stop_statements(resources, stack)
     if isinstance(grant, AnnounceGrant):
         return [_announce_statement(stack)]
-    return _data_statements(grant, resources.tables, resources.bucket, stack)
+    return _data_statements(grant, resources.tables, resources.bucket, resources.models, stack)
 
 
 def _data_statements(
-    grant: DataGrant, tables: Tables, bucket: s3.IBucket, stack: Stack
+    grant: DataGrant, tables: Tables, bucket: s3.IBucket, models: PricedModels, stack: Stack
 ) -> list[iam.PolicyStatement]:
     match grant:
         case TableGrant():
@@ -70,16 +71,16 @@ def _data_statements(
         case ListGrant():
             return [_list_statement(bucket, grant)]
         case ModelGrant():
-            return invoke_statements(stack)
+            return models.invoke_statements(stack)
 
 
 def worker_statements(
-    stack: Stack, tables: Tables, bucket: s3.IBucket
+    stack: Stack, tables: Tables, bucket: s3.IBucket, models: PricedModels
 ) -> list[iam.PolicyStatement]:
     """All that a worker may do besides writing its own log."""
     statements: list[iam.PolicyStatement] = []
     for row in WORKER_GRANTS:
-        found = _data_statements(row.grant, tables, bucket, stack)
+        found = _data_statements(row.grant, tables, bucket, models, stack)
         if row.name is not None:
             for statement in found:
                 statement.sid = row.name
@@ -188,7 +189,7 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                     "A task has its id only once it was started; tags are allowed in RunTask only.",
                 )
             case ModelGrant():
-                acknowledge_models(role)
+                acknowledge_models(role, resources.models)
             case StopGrant():
                 acknowledge_wildcard(
                     role,
@@ -199,9 +200,9 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                 pass
 
 
-def acknowledge_models(role: IConstruct) -> None:
-    """Accept the `*` for the region in `routed_models`."""
-    for resource in routed_models(partition="<AWS::Partition>"):
+def acknowledge_models(role: IConstruct, models: PricedModels) -> None:
+    """Accept the `*` for the region in `PricedModels.routed_models`."""
+    for resource in models.routed_models(partition="<AWS::Partition>"):
         acknowledge_wildcard(
             role,
             resource,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from runtime.contract import environment as names
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.calls import ModelClient
-from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.models.price_table import PriceTable, load_prices, load_prices_over
 from runtime.domain.ports import Clock, Ports
 from runtime.domain.service_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.models.registry import BEDROCK
@@ -201,6 +201,17 @@ def aws_api(
 
 
 def prices_of(environment: Mapping[str, str]) -> PriceTable:
-    """The packaged price table, with the override file that the environment names."""
+    """The packaged price table, with the override file that the environment names, as seen from the
+    environment's region.
+    """
     override = environment.get(names.PRICES_FILE)
-    return load_prices(Path(override) if override else None)
+    if override and override.startswith("s3://"):
+        from runtime.aws.objects import S3Objects  # noqa: PLC0415
+        from runtime.sdk import create_s3_client  # noqa: PLC0415
+
+        bucket, _, key = override.removeprefix("s3://").partition("/")
+        objects = S3Objects(client=create_s3_client(), bucket_name=bucket)
+        prices = load_prices_over(objects.get(key), file=override)
+    else:
+        prices = load_prices(Path(override) if override else None)
+    return prices.seen_from(environment.get(names.REGION) or None)

@@ -7,6 +7,7 @@ Clients are thread safe; make one of a kind per process and share it.
 import os
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import ConfigurationError
@@ -125,6 +126,25 @@ def create_bedrock_client(
         parameter_validation=False,  # a tenth of the CPU of a call; requests are built by us
     )
     return client
+
+
+def region_here() -> str | None:
+    """The region that clients of this process call, as far as it is known without calling anybody:
+    by the environment, else by the AWS profile.
+    """
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if named:
+        return named
+    if not Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser().is_file():
+        return None
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as in `_create`
+    from botocore.session import Session  # noqa: PLC0415
+
+    try:
+        region: str | None = Session().get_config_variable("region")
+    except BotoCoreError:  # a profile that is not there is reported where a client is made
+        return None
+    return region
 
 
 def _has_own_endpoint(service: str) -> bool:

@@ -58,6 +58,9 @@ class Functions:
                 resources=[group.log_group_arn],
             )
         )
+        # Most functions price something: where a stage has a file of its own, all of them get it.
+        given = self._resources.models.give(self._scope, role)
+        prices = {} if given is None else {names.PRICES_FILE: given}
         created = lambda_.Function(
             scope,
             "Function",
@@ -73,7 +76,8 @@ class Functions:
                 name: value
                 for name in function.variables
                 if (value := self._values[name]) is not None
-            },
+            }
+            | prices,
             role=role,
             log_group=group,
             logging_format=lambda_.LoggingFormat.JSON,

@@ -6,6 +6,7 @@ from cdk_app.config import StageConfig
 from cdk_app.constructs.tables import Tables
 from cdk_app.grants import acknowledge_models, worker_statements
 from cdk_app.logs import log_group
+from cdk_app.models import PricedModels
 from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
 from cdk_app.source import ROOT, WORKER_SOURCES
 from runtime.contract import environment
@@ -52,12 +53,17 @@ class WorkerTask(Construct):
             ),
             task_role=_task_role(self),
         )
-        self._add_container(stage, tables, bucket)
-        for statement in worker_statements(Stack.of(self), tables, bucket):
+        models = PricedModels(price_file=stage.price_file)
+        container = self._add_container(stage, tables, bucket)
+        for statement in worker_statements(Stack.of(self), tables, bucket, models):
             self.definition.task_role.add_to_principal_policy(statement)
-        self._acknowledge(bucket)
+        if (prices := models.give(Stack.of(self), self.definition.task_role)) is not None:
+            container.add_environment(environment.PRICES_FILE, prices)
+        self._acknowledge(bucket, models)
 
-    def _add_container(self, stage: StageConfig, tables: Tables, bucket: s3.IBucket) -> None:
+    def _add_container(
+        self, stage: StageConfig, tables: Tables, bucket: s3.IBucket
+    ) -> ecs.ContainerDefinition:
         linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)
         linux.drop_capabilities(ecs.Capability.ALL)
         container = self.definition.add_container(
@@ -87,8 +93,9 @@ class WorkerTask(Construct):
         container.add_mount_points(
             ecs.MountPoint(container_path="/tmp", read_only=False, source_volume=_SCRATCH)  # noqa: S108 - of its own
         )
+        return container
 
-    def _acknowledge(self, bucket: s3.IBucket) -> None:
+    def _acknowledge(self, bucket: s3.IBucket, models: PricedModels) -> None:
         acknowledge(
             self.definition,
             "AwsSolutions-ECS2",
@@ -98,7 +105,7 @@ class WorkerTask(Construct):
         why = "One role works on the jobs of all users; prefixes keep it to seeds and jobs."
         for pattern in (SEEDS, JOB_DATA, FAILURES):
             acknowledge_objects(role, bucket, pattern, why)
-        acknowledge_models(role)
+        acknowledge_models(role, models)
         acknowledge_wildcard(
             self.definition.obtain_execution_role(),
             "*",

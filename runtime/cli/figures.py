@@ -32,6 +32,11 @@ def count_lines(progress: Progress) -> list[str]:
         lines.append(
             f"refused: {counted(total.refused, 'reply', 'replies')} without a usable answer"
         )
+    if total.schema_in_prompt:
+        lines.append(
+            f"schema in the prompt: {counted(total.schema_in_prompt, 'call')}, since the service"
+            " could not compile it"
+        )
     if total.retried:
         lines.append(f"retried: {counted(total.retried, 'call')} after failures of the service")
     if total.presumed:

@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from runtime.cli.output import say
 from runtime.client import connection
@@ -42,8 +42,11 @@ class TerminalObserver:
     def warning(self, text: str) -> None:
         say(text)
 
+    def transfer(self, name: str, size: int | None) -> AbstractContextManager[OnBytes]:
+        return self._bar(name, size)
+
     @contextmanager
-    def transfer(self, name: str, size: int | None) -> Iterator[OnBytes]:
+    def _bar(self, name: str, size: int | None) -> Iterator[OnBytes]:
         if self._json or not sys.stderr.isatty():
             yield lambda _count: None
             return

@@ -237,6 +237,7 @@ def _estimate_of(document: Mapping[str, Any], records: int) -> Estimate:
             )
             for step, each in document.get("steps", {}).items()
         ),
+        warnings=tuple(str(each) for each in document.get("warnings", ())),
     )
 
 

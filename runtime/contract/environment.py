@@ -17,7 +17,10 @@ WORKER_CONCURRENCY: Final = "WORKER_CONCURRENCY"
 HEARTBEAT_SECONDS: Final = "HEARTBEAT_SECONDS"
 LEASE_SECONDS: Final = "LEASE_SECONDS"
 PRICES_FILE: Final = "SEEDWRIGHT_PRICES"
-"""A price file that overrides rows of the packaged table."""
+"""A price file that overrides rows of the packaged table: a path, or s3://bucket/key on AWS."""
+
+REGION: Final = "AWS_REGION"
+"""The region that a function or a task runs in, and calls models from; AWS sets it."""
 
 WORKER_OWNER: Final = "WORKER_OWNER"
 """What a worker calls itself in its claims: what started its task, so that whoever hears that the

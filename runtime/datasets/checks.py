@@ -62,7 +62,7 @@ class TemplateCheck:
     nulls: Mapping[str, int] = field(default_factory=dict)
     """In how many of all seeds a path that the template needs leads to null, where there is one."""
     warnings: tuple[str, ...] = ()
-    """What is odd about the seeds, or too long for a model, and no reason to refuse them."""
+    """What is odd about seeds or prices, or too long for a model, and no reason to refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +96,7 @@ class CostEstimate(Estimate):
             "highest_usd": usd_decimal(self.highest_nano),
             "likely_tokens": self.likely_tokens,
             "likely_assumes": LIKELY_ASSUMES,
+            "warnings": list(self.warnings),
             "steps": {
                 each.step: {
                     "model": each.model,
@@ -148,7 +149,7 @@ def check_template(
         seeds=None if file is None else len(file.rows),
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
         nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
-        warnings=tuple(warnings),
+        warnings=(*plan.warnings, *warnings),
     )
 
 
@@ -209,6 +210,7 @@ def estimate_dataset(
         highest_nano=result.highest_nano,
         likely_tokens=result.likely_tokens,
         steps=result.steps,
+        warnings=result.warnings,
     )
 
 

@@ -36,11 +36,12 @@ from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
-from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.models.price_table import PriceTable
 from runtime.domain.options import options_given
 from runtime.inputs.options import PRICED_BACKEND, check_concurrency
 from runtime.inputs.seeds import SeedSource
 from runtime.inputs.templates import TemplateSource
+from runtime.models.registry import prices_here
 from runtime.progress.displays import make_library_display
 from runtime.progress.meter import Snapshot
 
@@ -101,7 +102,7 @@ def generate(
     return _generated(
         request,
         _folder(out, request),
-        prices=_prices(prices),
+        prices=_prices(prices, backend),
         concurrency=concurrency,
         on_progress=on_progress,
     )
@@ -170,7 +171,7 @@ def preview(
         outcome = _run(
             request,
             Path(folder) / "preview",
-            prices=_prices(prices),
+            prices=_prices(prices, backend),
             concurrency=concurrency,
             on_progress=on_progress,
             kept=False,
@@ -195,7 +196,7 @@ def estimate(
         template,
         seeds,
         num_records=n,
-        prices=_prices(prices),
+        prices=_prices(prices, backend),
         backend=backend,
         models=options_given(ModelChoice(), model=model),
         draws=options_given(Draws(), seed_strategy=seed_strategy),
@@ -216,7 +217,7 @@ def validate(
     return check_template(
         template,
         seeds,
-        prices=_prices(prices),
+        prices=_prices(prices, backend),
         backend=backend,
         models=options_given(ModelChoice(), model=model),
     )
@@ -305,9 +306,7 @@ def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> No
             )
 
 
-def _prices(path: Any) -> PriceTable:
-    if path is None:
-        return load_prices(None)
-    if not isinstance(path, str | Path):
+def _prices(path: Any, backend: str) -> PriceTable:
+    if path is not None and not isinstance(path, str | Path):
         raise InputError(f"prices is the path of a file, not {path!r}")
-    return load_prices(Path(path))
+    return prices_here(backend, None if path is None else Path(path))

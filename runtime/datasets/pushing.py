@@ -47,7 +47,7 @@ def push_dataset(
 @contextmanager
 def _complete(path: Path) -> Iterator[None]:
     """Hold the folder's lock, if it was generated here, for as long as its files are read."""
-    go_on = f"run `seedwright resume {path}` first"
+    go_on = f"before a push run `seedwright resume {path}`"
     if (path / PARTIAL).exists():
         raise InputError(f"the dataset in {path} is not complete: {go_on}")
     folder = DatasetFolder(path)
@@ -62,5 +62,6 @@ def _complete(path: Path) -> Iterator[None]:
             except NotFoundError:
                 status = JobStatus.QUEUED
         if status is not JobStatus.COMPLETED:
-            raise InputError(f"the dataset in {path} is {status} and not complete: {go_on}")
+            more = " with a larger --budget" if status is JobStatus.BUDGET_EXCEEDED else ""
+            raise InputError(f"the dataset in {path} is not complete: {go_on}{more}")
         yield

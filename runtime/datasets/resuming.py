@@ -11,13 +11,13 @@ from runtime.datasets.request import DatasetRequest
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.call_options import CallOptions
-from runtime.domain.models.price_table import PriceTable, load_prices
+from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import parse_usd
 from runtime.engine.plan import Templates
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import read_seeds
 from runtime.local.storage import LocalStorage, open_storage
-from runtime.models.registry import check_provider
+from runtime.models.registry import check_provider, prices_here
 
 _BEGIN: Final = "run `seedwright generate` with its template and seeds"
 
@@ -59,11 +59,11 @@ def read_resumption(
             retry_failed=retry_failed,
             begun_as=job_id,
         )
-        return request, _prices(storage, job)
+        return request, _prices(storage, job, request.backend)
 
 
-def _prices(storage: LocalStorage, job: Job) -> PriceTable:
+def _prices(storage: LocalStorage, job: Job, backend: str) -> PriceTable:
     try:
         return PriceTable.decode(storage.objects.get(prices_key(job.job_id)))
     except NotFoundError:  # of before, and its first run stopped before it had a worker
-        return load_prices(None)
+        return prices_here(backend)

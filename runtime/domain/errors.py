@@ -19,6 +19,7 @@
     ├── OutputCheckError              a reply that could not be checked: time or memory limit
     ├── BudgetExceededError           the job's limit leaves no room for another call
     ├── ModelError                    a call to a model failed; `kind` says how (see retry.py)
+    │   └── SchemaRefusedError        the service can't compile the schema that came along
     ├── LeaseLostError                another worker owns this work now; stop writing
     ├── StorageError                  a table or an object store failed
     │   ├── NotFoundError
@@ -30,6 +31,7 @@
     ├── CorruptCheckpointError        a stored checkpoint that can't be read
     ├── JobFailedError                a dataset that could not be finished; what there is is kept
     ├── ModelsFailingError            no model answers: the job stops paying
+    ├── ModelAccessError              the account or its policy doesn't let a model be called
     ├── QuotaUsedUpError              the account's quota of the day is used up
     ├── RecordsFailingError           record after record failed by its own fault
     ├── WorkersLostError              worker after worker of a job has died
@@ -209,6 +211,7 @@ class ModelError(SeedwrightError):
 
     `kind` drives retry and accounting; `service_code` is the provider's own error code, for logs.
     `timed_out` says that the reply did not come in time: the next attempt waits longer.
+    `denied` says that somebody has to grant access to the model first; its kind is FATAL then.
     """
 
     code = "model_error"
@@ -220,11 +223,21 @@ class ModelError(SeedwrightError):
         *,
         service_code: str = "",
         timed_out: bool = False,
+        denied: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.service_code = service_code
         self.timed_out = timed_out
+        self.denied = denied
+
+
+class SchemaRefusedError(ModelError):
+    """The service can't compile the schema that it should hold the model to, or not in time. Its
+    kind is REJECTED, and not billed; the same prompt with the schema in words may be answered.
+    """
+
+    code = "schema_refused"
 
 
 class LeaseLostError(SeedwrightError):
@@ -299,6 +312,14 @@ class ModelsFailingError(SeedwrightError):
     """No model answers, or too many records failed in a row: going on would only cost money."""
 
     code = "models_failing"
+
+
+class ModelAccessError(SeedwrightError):
+    """Somebody has to grant access to a model first: no policy, subscription or use case. Once that
+    is mended, the job goes on.
+    """
+
+    code = "model_access_denied"
 
 
 class QuotaUsedUpError(SeedwrightError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import orjson
@@ -195,7 +196,7 @@ def estimate_cost(
         )
         for position in range(count)
     ]
-    return estimate(samples, records=records)
+    return replace(estimate(samples, records=records), warnings=plan.warnings)
 
 
 def _price_record(

@@ -53,6 +53,13 @@ class StepPlan:
         """What the prompt says about the schema; empty if that is nothing."""
         return "" if self.form is None else self.form.instruction
 
+    def in_words(self) -> "StepPlan":
+        """The same step with its whole schema in the prompt, for a service that can't compile it.
+        The reader stays: a null that stands for nothing is taken out of the reply in any case.
+        """
+        schema = self.step.output_schema
+        return self if schema is None else replace(self, form=in_words(schema))
+
     def request(
         self,
         messages: tuple[Message, ...],
@@ -99,6 +106,8 @@ class Plan:
 
     template: Template
     steps: tuple[StepPlan, ...]
+    warnings: tuple[str, ...] = ()
+    """What is odd about the prices, and no reason to refuse them; each in one line."""
 
     @property
     def longest_wait(self) -> float:
@@ -149,16 +158,15 @@ def make_plan(
     seconds, where they are given. Raises `PriceError` for a model that has no valid price on that
     day.
     """
-    return Plan(
-        template=template,
-        steps=tuple(
-            replace(
-                _plan_step(step, prices, provider=provider, model=model, on=on),
-                timeout_seconds=call_timeout,
-            )
-            for step in template.steps
-        ),
+    steps = tuple(
+        replace(
+            _plan_step(step, prices, provider=provider, model=model, on=on),
+            timeout_seconds=call_timeout,
+        )
+        for step in template.steps
     )
+    warnings = prices.warnings(step.model for step in steps)
+    return Plan(template=template, steps=steps, warnings=warnings)
 
 
 def _plan_step(

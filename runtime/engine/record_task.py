@@ -37,6 +37,9 @@ class RecordTask:
     """Whether a reply to the current step was cut, and its calls have the raised limit now."""
     waits_longer: bool = False
     """Whether a call timed out, so that the next one is waited for longer."""
+    in_words: bool = False
+    """Whether the current step's calls show the schema in the prompt, since the service that should
+    hold the model to it can't compile it."""
     is_suspect: bool = False
     """Whether an earlier pass failed it by the service: the reason may be its own prompt."""
     replies_seen: int = 0
@@ -72,7 +75,7 @@ class RecordTask:
 
     def request(self) -> ModelRequest:
         """The next call, from the rendered prompt; a repair carries the refused output along."""
-        plan = self.step
+        plan = self.step.in_words() if self.in_words else self.step
         prompt = (self.prompt or "") + plan.instruction
         messages = [Message(role=Role.USER, text=prompt)]
         if self.invalid is not None and self.invalid.strip():
@@ -124,7 +127,7 @@ class RecordTask:
             result["reasoning"] = "\n\n".join(thoughts)
         self.results[plan.step.id] = result
         self.invalid = self.prompt = self.system = None
-        self.raised = self.waits_longer = False
+        self.raised = self.waits_longer = self.in_words = False
         self.attempts = Attempts()
         return None
 

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runtime.domain.errors import ModelError, PriceError, RenderError, TemplateError
+from runtime.domain.errors import (
+    ModelError,
+    PriceError,
+    RenderError,
+    SchemaRefusedError,
+    TemplateError,
+)
 from runtime.domain.jobs.sampling import Draws, draw
 from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
 from runtime.domain.money.amounts import NANO_PER_USD, usd
@@ -82,6 +88,9 @@ def try_record(
             stopped = f"can't be rendered: {error}"
             if not trial.calls:
                 raise TemplateError(f"{place} {stopped}") from error
+        except SchemaRefusedError:
+            task.in_words = True  # and once more, as a job does
+            continue
         except ModelError as error:
             if not trial.calls:
                 raise

@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx2
 from huggingface_hub import get_session
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from runtime.domain.errors import StorageError
 

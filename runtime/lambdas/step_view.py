@@ -26,6 +26,8 @@ class StepView(ApiModel):
     """Replies without a usable completion."""
     cut: int
     """Replies that were cut at their max_tokens."""
+    schema_in_prompt: int
+    """Calls that showed the output_schema in the prompt, since the service could not compile it."""
     presumed: int
     """Calls of which nobody knows whether they were billed."""
     presumed_cost: float

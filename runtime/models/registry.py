@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from runtime.domain.errors import InputError
 from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.price_table import PriceTable, load_prices
 
 BEDROCK: Final = "bedrock"
 LOCAL: Final = "local"
@@ -64,3 +66,13 @@ def open_models(provider: str, concurrency: int | None = None) -> tuple[int, Mod
     found = PROVIDERS[check_provider(provider)]
     calls = concurrency or found.concurrency
     return calls, found.open(calls)
+
+
+def prices_here(provider: str, override: Path | None = None) -> PriceTable:
+    """The price table, with an override file, as seen from where this process calls the provider's
+    models. Raises `PriceError`.
+    """
+    from runtime.sdk import region_here  # noqa: PLC0415 - as above
+
+    prices = load_prices(override)
+    return prices.seen_from(region_here()) if provider == BEDROCK else prices

@@ -17,8 +17,7 @@ from runtime.bootstrap import LocalService, local_api
 from runtime.client.profiles import LOCAL_PROFILE, Profile, open_profiles
 from runtime.datasets.engine_parts import log_to
 from runtime.domain.models.calls import ModelClient
-from runtime.domain.models.price_table import load_prices
-from runtime.models.registry import open_models
+from runtime.models.registry import open_models, prices_here
 from runtime.server.data_folder import DataFolder, default_data_folder
 from runtime.server.listener import ApiServer, Listener
 from runtime.server.pages import pages_of
@@ -113,7 +112,7 @@ def open_server(
 
     Raises `ConfigurationError` when the address is taken, the folder is in use or can't be used.
     """
-    prices = load_prices(options.prices)
+    prices = prices_here(options.backend, options.prices)
     folder = DataFolder((options.data or default_data_folder(os.environ)).absolute())
     with folder.locked(), _logging_to(folder.log), _listen(options) as listener:
         profile = folder.remember(listener.base_url)

@@ -30,9 +30,8 @@ from runtime.bootstrap import (
 from runtime.contract.exit_codes import ExitCode
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.domain.errors import SeedwrightError
-from runtime.domain.models.price_table import load_prices
 from runtime.logs import event
-from runtime.models.registry import open_models
+from runtime.models.registry import open_models, prices_here
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
@@ -87,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
 def _open(order: WorkerOrder) -> tuple[LocalEngine, int]:
     concurrency, models = open_models(order.backend, order.concurrency)
-    prices = load_prices(Path(order.prices) if order.prices else None)
+    prices = prices_here(order.backend, Path(order.prices) if order.prices else None)
     engine = local_engine(Path(order.storage), models=models, provider=order.backend, prices=prices)
     return engine, concurrency
 

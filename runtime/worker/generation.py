@@ -9,7 +9,6 @@ again for the next step or one repair, until it is a record or a failure.
 """
 
 import heapq
-import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -18,27 +17,28 @@ from typing import Final
 from runtime.domain.errors import (
     BudgetExceededError,
     LeaseLostError,
+    ModelAccessError,
     ModelError,
     ModelErrorKind,
     QuotaUsedUpError,
     RenderError,
+    SchemaRefusedError,
     SeedwrightError,
 )
 from runtime.domain.jobs.record import Failure, Record
 from runtime.domain.models.calls import ModelReply
-from runtime.domain.models.retry import RULES, is_service_failure
+from runtime.domain.models.retry import is_service_failure
 from runtime.domain.money.amounts import exact_usd
 from runtime.engine.record_task import RecordTask
 from runtime.worker.activity_report import ActivityReport
-from runtime.worker.budget_guard import Reservation
 from runtime.worker.control import StopReason
+from runtime.worker.dispatch import Dispatch
 from runtime.worker.losing_streak import LosingStreak
 from runtime.worker.pool import Completion
 from runtime.worker.prompts import Prompts
 from runtime.worker.record_log import log_record
 from runtime.worker.run import Run
 from runtime.worker.settlement import Settlement
-from runtime.worker.traffic import Traffic
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +68,10 @@ class Generation:
             admit=self._check_booked_cost,
         )
         self._budget_usd = exact_usd(run.guard.limit_nano)
-        self._ready: deque[RecordTask] = deque()
+        self._calls = Dispatch(run)
         self._waiting: list[tuple[float, int, RecordTask]] = []
-        self._in_flight: dict[int, RecordTask] = {}
         self._arrived: deque[Completion] = deque()
         self._ahead = min(MAX_AHEAD, run.settings.concurrency)
-        self._calls = itertools.count(1)
-        self._traffic = {step.model: Traffic(run.settings.concurrency) for step in run.plan.steps}
         self._streak = LosingStreak(run.clock, longest_wait=run.plan.longest_wait)
         self._error: SeedwrightError | None = None
         self._activity = ActivityReport(run.clock, run.on_activity)
@@ -109,9 +106,9 @@ class Generation:
 
     def _report_activity(self) -> None:
         self._activity.report(
-            in_flight=len(self._in_flight),
+            in_flight=len(self._calls.in_flight),
             waiting_until=self._waiting[0][0] if self._waiting else None,
-            probe_at=self._next_probe(),
+            probe_at=min(self._calls.probes(), default=None),
             last_reply=self._streak.last_reply,
         )
 
@@ -120,19 +117,17 @@ class Generation:
     def _drain(self) -> None:
         """Begin nothing; keep what is paid for. Calls beyond the deadline are presumed spent."""
         self._check_lease()
-        for call in self._run.pool.withdraw():
-            self._guard.release(call)
-            del self._in_flight[call]
+        self._calls.withdraw()
         deadline = self._run.clock.monotonic() + self._run.settings.drain_seconds
         # Slow calls may outlast this process: what is finished is saved before waiting for them.
         self._flush(last=False)
-        while self._in_flight and (left := deadline - self._run.clock.monotonic()) > 0:
+        while self._calls.in_flight and (left := deadline - self._run.clock.monotonic()) > 0:
             self._check_lease()
             self._report_activity()
             self._receive(min(left, MAX_WAIT_SECONDS))
-        for call, task in self._in_flight.items():
+        for call, task in self._calls.in_flight.items():
             self._settlement.presume_spent(call, task)
-        self._in_flight.clear()
+        self._calls.in_flight.clear()
         self._flush(last=True)
 
     def _check_lease(self) -> None:
@@ -158,10 +153,10 @@ class Generation:
         """
         self._prompts.begin_last_pass()
         for task, error in self._prompts.render_waiting():
-            self._take_prompt(task, error, self._ready.appendleft)
-        if len(self._ready) < self._ahead:
+            self._take_prompt(task, error, self._calls.ready.appendleft)
+        if len(self._calls.ready) < self._ahead:
             for task, error in self._prompts.render_fresh(self._ahead):
-                self._take_prompt(task, error, self._ready.append)
+                self._take_prompt(task, error, self._calls.ready.append)
 
     def _take_prompt(
         self,
@@ -187,32 +182,9 @@ class Generation:
         # the budget, and after a crash be presumed to be paid, without ever having been sent.
         # While a batch can't be saved there is less room: what is paid for beyond it is limited.
         room = min(self._run.settings.concurrency, self._saver.room)
-        now = self._run.clock.monotonic()
-        for _ in range(len(self._ready)):
-            if len(self._in_flight) >= room:
-                return
-            task = self._ready[0]
-            traffic = self._traffic[task.step.model]
-            if not traffic.has_room(now):
-                if len(self._traffic) == 1:
-                    return
-                self._ready.rotate(-1)  # another model may have room
-                continue
-            request = task.request()
-            call = next(self._calls)
-            worst_case = task.step.worst_case(request)
-            reservation = self._guard.reserve(call, worst_case)
-            if reservation is not Reservation.GRANTED:
-                if reservation is Reservation.EXHAUSTED and not self._in_flight:
-                    raise self._over_budget(next_nano=worst_case)
-                # Calls in flight will settle below their worst case and make room.
-                return
-            self._ready.popleft()
-            self._run.crash_point("after_reserve")
-            task.calls += 1
-            self._in_flight[call] = task
-            traffic.in_flight += 1
-            self._run.pool.submit(call, request)
+        needed = self._calls.send(room=room)
+        if needed is not None:
+            raise self._over_budget(next_nano=needed)
 
     def _check_booked_cost(self) -> None:
         """Asked before each record. Cost equal to the limit counts as exceeded (requirement S8.7);
@@ -235,21 +207,16 @@ class Generation:
             waits.append(self._waiting[0][0] - now)
         if (due := self._saver.seconds_to_flush()) is not None:
             waits.append(due)
-        if self._ready:
-            waits += [probe - now for each in self._traffic.values() if (probe := each.next_probe)]
+        if self._calls.ready:
+            waits += [probe - now for probe in self._calls.probes()]
         if (error := self._streak.stalled()) is not None and not self._prompts.give_up():
             raise error
         return max(min(waits), 0.0)
 
-    def _next_probe(self) -> float | None:
-        """When to ask next whether a model is back that is down."""
-        probes = [each.next_probe for each in self._traffic.values()]
-        return min((probe for probe in probes if probe is not None), default=None)
-
     def _wake_waiting(self) -> None:
         now = self._run.clock.monotonic()
         while self._waiting and self._waiting[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._waiting)[2])
+            self._calls.ready.appendleft(heapq.heappop(self._waiting)[2])
 
     def _receive(self, timeout: float) -> None:
         # Kept here, so that a flush that fails between two replies doesn't lose the others.
@@ -259,7 +226,7 @@ class Generation:
             (step.step.id, step.reader, each.result.text)
             for each in self._arrived
             if isinstance(each.result, ModelReply)
-            for step in [self._in_flight[each.call].step]
+            for step in [self._calls.in_flight[each.call].step]
         )
         while self._arrived:
             self._completed(self._arrived.popleft())
@@ -269,8 +236,7 @@ class Generation:
 
     def _completed(self, completion: Completion) -> None:
         self._run.crash_point("after_call")
-        task = self._in_flight.pop(completion.call)
-        self._traffic[task.step.model].in_flight -= 1
+        task = self._calls.came_back(completion.call, completion.result)
         if isinstance(completion.result, ModelError):
             self._refused(completion.call, task, completion.result)
         else:
@@ -279,9 +245,7 @@ class Generation:
     # ── from reply to record ───────────────────────────────────────────────────────────────────
 
     def _answered(self, call: int, task: RecordTask, reply: ModelReply) -> None:
-        step = task.step
         self._streak.answered()
-        self._traffic[step.model].answered()
         self._settlement.settle(call, task, reply)
         tokens = reply.usage.total if reply.usage else 0
         failure = task.answered(reply)
@@ -294,13 +258,18 @@ class Generation:
             if task.prompt is None:
                 self._prompts.render_later(task)
             else:
-                self._ready.appendleft(task)
+                self._calls.ready.appendleft(task)
 
     def _refused(self, call: int, task: RecordTask, error: ModelError) -> None:
-        now = self._run.clock.monotonic()
         self._settlement.failed(call, task, error.kind)
+        if isinstance(error, SchemaRefusedError) and not task.in_words:
+            # Nothing is wrong with the record: it goes again at once, with the schema in words.
+            log_record(logging.WARNING, "output schema not compiled", task, error=str(error))
+            self._calls.ready.appendleft(task)
+            return
+        now = self._run.clock.monotonic()
         jitter = self._run.rng.random()
-        self._traffic[task.step.model].refused(task, RULES[error.kind], now, jitter=jitter)
+        self._calls.failed(task, error, jitter=jitter)
         delay = task.failed(error, jitter=jitter)
         log_record(
             logging.WARNING,
@@ -312,7 +281,8 @@ class Generation:
             retry_seconds=delay,
         )
         if error.kind is ModelErrorKind.FATAL:
-            self._error = self._error or error
+            fatal = ModelAccessError(str(error)) if error.denied else error
+            self._error = self._error or fatal
         elif error.kind is ModelErrorKind.QUOTA_USED_UP:
             self._error = self._error or QuotaUsedUpError(str(error))
         elif delay is not None:

@@ -32,6 +32,7 @@ class Settlement:
             refused=reply.stop_reason in REFUSED_STOP_REASONS,
             repair=task.invalid is not None,
         )
+        self._count_way(task)
         try:
             if reply.usage is not None:
                 cost = task.step.price.cost(reply.usage)
@@ -53,6 +54,8 @@ class Settlement:
 
     def failed(self, call: int, task: RecordTask, kind: ModelErrorKind) -> None:
         """Book a call that gave no completion: its worst case, or nothing."""
+        if kind is not ModelErrorKind.NOT_SENT:
+            self._count_way(task)
         if RULES[kind].presume_spent:
             self.presume_spent(call, task)
             return
@@ -63,3 +66,7 @@ class Settlement:
     def retried(self, task: RecordTask) -> None:
         """The call that failed will be made again."""
         self._tally.retried(task.step.step.id, task.step.model)
+
+    def _count_way(self, task: RecordTask) -> None:
+        if task.in_words:
+            self._tally.in_words(task.step.step.id, task.step.model)

@@ -26,6 +26,7 @@ STEPS = {
         repaired=2,
         refused=3,
         cut=4,
+        schema_in_prompt=6,
         presumed=5,
         presumed_nano=2**60,
     ),

@@ -1,5 +1,7 @@
 """What can be set from the command line, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from cdk_app.config import DEV, PROD, stage_from
@@ -71,3 +73,15 @@ def test_what_makes_no_sense_is_refused_by_name(key: str, value: str) -> None:
 
 def test_a_file_may_give_a_boolean() -> None:
     assert stage_from({"self_sign_up": True}.get).self_sign_up
+
+
+def test_f12_a_stage_may_bring_its_own_prices(tmp_path: Path) -> None:
+    own, broken = tmp_path / "own.json", tmp_path / "broken.json"
+    own.write_text('{"models": []}', encoding="utf-8")
+    broken.write_text("[]", encoding="utf-8")
+
+    assert stage_from({"prices": str(own)}.get).price_file == own
+    assert DEV.price_file is None
+    for path in (broken, tmp_path / "missing.json"):
+        with pytest.raises(ValueError, match="is not a price file"):
+            stage_from({"prices": str(path)}.get)

@@ -245,6 +245,7 @@ def test_a_job_that_fails_says_why(api: ApiWorld, world: WorkerWorld) -> None:
     job = api.get(f"/jobs/{job_id}").body
     assert job["status"] == "FAILED"
     assert job["error_message"]
+    assert job["error_code"] == "model_access_denied"
     world.double.faults([])
     assert api.post(f"/jobs/{job_id}/resume", {}).status == 200
     assert run(api, world, job_id) is ExitCode.DONE

@@ -49,6 +49,8 @@ from tests.simulation.truth import InvariantError, Truth
 
 JOB_ID: Final = "job"
 MODEL: Final = "amazon.nova-micro-v1:0"
+SCHEMA_MODEL: Final = "openai.gpt-oss-20b-1:0"
+"""Is held to a schema by its service, which has to compile it."""
 SEEDS_KEY: Final = "seed-data/user/seeds.jsonl"
 ON: Final = date(2026, 11, 23)
 MAX_ROUNDS: Final = 60
@@ -99,7 +101,8 @@ class Outcome:
 
 def template(steps: int) -> Template:
     """One or two steps; the second answers in JSON."""
-    schema = {"type": "object", "required": ["answer"]}
+    answer = {"answer": {"type": "integer"}}
+    schema = {"type": "object", "required": ["answer"], "properties": answer}
     two = Step(id="two", prompt="{{ steps.one.output }}", output_schema=schema, max_tokens=20)
     return Template(name="t", steps=(Step(id="one", prompt="x", max_tokens=20), two)[:steps])
 
@@ -107,8 +110,9 @@ def template(steps: int) -> Template:
 class Schedule:
     """One seeded run from a queued job to its terminal state."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, model: str = MODEL) -> None:
         self.seed = seed
+        self.model = model
         self.rng = random.Random(seed)  # noqa: S311 - a schedule has to be repeatable
         rng = self.rng
         self.scheduler = Scheduler(random.Random(rng.getrandbits(64)))  # noqa: S311
@@ -117,7 +121,7 @@ class Schedule:
         self.objects = MemoryObjects()
         self.budgets = MemoryBudgets()
         prices = load_prices()
-        self.price = prices.price(MODEL, ON)
+        self.price = prices.price(model, ON)
         self.records = rng.randint(1, 40)
         self.ports = Ports(
             clock=self.scheduler.clock,
@@ -182,7 +186,7 @@ class Schedule:
                     seed_data_path=SEEDS_KEY,
                     seed_version=None,
                     num_records=self.records,
-                    model=MODEL,
+                    model=self.model,
                 ),
                 budget_limit=f"{budget / 1e9:.9f}",
                 created_at=now,

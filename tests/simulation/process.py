@@ -14,6 +14,7 @@ from runtime.domain.errors import (
     ModelError,
     ModelErrorKind,
     RenderError,
+    SchemaRefusedError,
     StorageUnavailableError,
 )
 from runtime.domain.jobs.record import index_of
@@ -25,6 +26,7 @@ from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.control import StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.pool import Completion
+from runtime.worker.schema_calls import WARM_UP_SECONDS
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 from tests.fixtures.memory_objects import MemoryObjects
@@ -53,6 +55,8 @@ class Rates:
     fatal: float = 0.0
     slow: float = 0.0
     invalid: float = 0.0
+    uncompiled: float = 0.0
+    """Of a call under a schema, that the provider can't compile it."""
     shutdown: float = 0.0
 
     def calm(self, factor: float) -> "Rates":
@@ -307,6 +311,8 @@ class SimulatedPool:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._in_flight: dict[int, tuple[float, Call, ModelReply | ModelError, int]] = {}
+        self._under_schema: set[int] = set()
+        self._compiled = False
 
     def submit(self, call: int, request: ModelRequest) -> None:
         self._process.scheduler.check_alive()
@@ -314,6 +320,13 @@ class SimulatedPool:
         key = (int(index), step.split("\n")[0], len(request.messages) > 1)
         self._process.truth.asked[key[0]] += 1
         clock = self._process.scheduler.clock
+        if request.output_schema and not self._compiled:
+            if self._under_schema:
+                raise InvariantError("two calls under a schema before its first reply")
+            if request.timeout_seconds < WARM_UP_SECONDS:
+                raise InvariantError("the first call under a schema is not waited for")
+        if request.output_schema:
+            self._under_schema.add(call)
         delay, result, nano = self._fate(request, key)
         self._in_flight[call] = (clock.monotonic() + delay, key, result, nano)
 
@@ -339,6 +352,8 @@ class SimulatedPool:
             self._process.truth.refused_while_out += 1
             kind = rng.choice((ModelErrorKind.SERVER_FAULT, ModelErrorKind.UNAVAILABLE))
             return delay, ModelError(kind, "simulated: out"), 0
+        if rates.uncompiled and request.output_schema and rng.random() < rates.uncompiled:
+            return 185.0, SchemaRefusedError(ModelErrorKind.REJECTED, "simulated"), 0
         for rate, kind, cost in draws:
             if rng.random() < rate:
                 return delay, ModelError(kind, "simulated"), cost
@@ -367,6 +382,9 @@ class SimulatedPool:
 
     def _end(self, call: int) -> Completion:
         _, key, result, nano = self._in_flight.pop(call)
+        if call in self._under_schema:
+            self._under_schema.remove(call)
+            self._compiled |= isinstance(result, ModelReply)
         self._bill(key, nano, replied=isinstance(result, ModelReply))
         return Completion(call=call, result=result)
 

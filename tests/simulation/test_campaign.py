@@ -1,6 +1,7 @@
 """The quick setting of the fault campaign, and proof that it would see a broken promise."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
 from runtime.domain.ports import Hold
 from runtime.worker import budget_guard, outcomes, recovery
-from tests.simulation.campaign import JOB_ID, Outcome, Schedule, run_schedule
+from tests.simulation.campaign import JOB_ID, SCHEMA_MODEL, Outcome, Schedule, run_schedule
 from tests.simulation.process import Rates
 
 QUICK = range(150)
@@ -39,6 +40,20 @@ def test_no_schedule_breaks_a_promise() -> None:
     done = [each for each in outcomes if isinstance(each, Outcome)]
     assert sum(each.records for each in done) > 1000
     assert sum(each.processes for each in done) > 2 * len(done)
+
+
+def test_f12_the_first_call_of_a_schema_is_alone_whatever_fails() -> None:
+    """N1, N2, N3 hold with it; every call of the simulated provider looks who else is out."""
+    ends: Counter[JobStatus] = Counter()
+    refused = 0
+    for seed in range(24):
+        schedule = Schedule(seed, model=SCHEMA_MODEL)
+        schedule.rates = replace(schedule.rates, uncompiled=(seed % 3) * 0.2)
+        ends[schedule.run().status] += 1
+        steps = schedule.jobs.get_job(JOB_ID).progress.steps
+        refused += any(each.schema_in_prompt for each in steps.values())
+    assert ends[JobStatus.COMPLETED] > 10
+    assert refused > 0
 
 
 @pytest.mark.parametrize("seconds", [12.0, 300.0])

@@ -41,6 +41,7 @@ PROGRESS = Progress(
             repaired=4,
             refused=1,
             cut=2,
+            schema_in_prompt=6,
             presumed=1,
             presumed_nano=5_000,
         )

@@ -25,7 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runtime.domain.errors import ModelError, ModelErrorKind
+from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
 from runtime.domain.models.calls import Message, ModelRequest, Role, Usage
 from runtime.domain.templates.provider_schema import Way
 from runtime.domain.templates.service_schema import for_service
@@ -316,6 +316,132 @@ def test_a_fatal_message_helps(
     assert MODEL in message
     assert code in message
     assert "\n" not in message
+
+
+DENIALS = [
+    (
+        "AccessDeniedException",
+        (
+            "User: arn:aws:sts::123456789012:assumed-role/worker/1 is not authorized to perform:"
+            " bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/x"
+            " because no identity-based policy allows the bedrock:InvokeModel action"
+        ),
+        "the policy of this role",
+    ),
+    (
+        "AccessDeniedException",
+        (
+            "Model access is denied due to User: arn:aws:sts::123456789012:assumed-role/worker/1 is"
+            " not authorized to perform: aws-marketplace:ViewSubscriptions on resource: *. If you"
+            " recently fixed this issue, try again after 15 minutes."
+        ),
+        "no subscription",
+    ),
+    (
+        "AccessDeniedException",
+        "You don't have access to the model with the specified model ID.",
+        "under Model access",
+    ),
+    (
+        "ResourceNotFoundException",
+        (
+            "Model use case details have not been submitted for this account. Fill out the"
+            " Anthropic use case details form before using the model."
+        ),
+        "asks for a use case",
+    ),
+    ("AccessDeniedException", "Something that nobody has seen yet.", "15 minutes. Then resume"),
+]
+
+
+@pytest.mark.parametrize(("code", "said", "advice"), DENIALS)
+def test_f12_a_denial_says_who_has_to_grant_what(
+    models: BedrockModels, double: BedrockDouble, code: str, said: str, advice: str
+) -> None:
+    """S5.5. Fatal, and in words what an administrator does."""
+    double.faults([{"effect": code, "message": said}])
+
+    error = failure(models)
+
+    assert (error.kind, error.denied) == (K.FATAL, True)
+    assert advice in str(error)
+    assert "resume" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind", "advice"),
+    [
+        (
+            "ResourceNotFoundException",
+            (
+                "This model version has reached the end of its life. Please refer to the AWS"
+                " documentation for more details."
+            ),
+            K.FATAL,
+            "choose another model",
+        ),
+        (
+            "ResourceNotFoundException",
+            (
+                "Access denied. This Model is marked by provider as Legacy and you have not been"
+                " actively using the model in the last 30 days."
+            ),
+            K.FATAL,
+            "choose another model",
+        ),
+        (
+            "ValidationException",
+            (
+                f"Invocation of model ID {MODEL} with on-demand throughput isn't supported. Retry"
+                " your request with the ID or ARN of an inference profile that contains this model."
+            ),
+            K.FATAL,
+            "prefix of an inference profile",
+        ),
+        # Of this request alone, whatever its words:
+        ("ValidationException", "The marketplace is closed.", K.REJECTED, "correct the prompt"),
+        ("ValidationException", "Grammar compilation timed out.", K.REJECTED, "correct the prompt"),
+    ],
+)
+def test_f12_a_model_that_is_not_there_says_what_to_choose(
+    models: BedrockModels, double: BedrockDouble, code: str, said: str, kind: K, advice: str
+) -> None:
+    double.faults([{"effect": code, "message": said}])
+
+    error = failure(models)
+
+    assert (error.kind, error.denied) == (kind, False)
+    assert advice in str(error)
+
+
+def test_f12_nothing_is_read_out_of_a_prompt(models: BedrockModels, double: BedrockDouble) -> None:
+    quoted = "You don't have access to the model with the specified model ID."
+    double.faults([{"effect": "ResourceNotFoundException", "message": f"no: {quoted}"}])
+
+    with pytest.raises(ModelError) as caught:
+        models.converse(request(f"Explain to a child: {quoted}"))
+
+    assert not caught.value.denied
+    assert "administrator" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Grammar compilation timed out.",
+        "Schema is too complex.",
+        "The compiled grammar is too large, which would cause performance issues.",
+        "Schemas contains too many parameters with union types (17, limit: 16).",
+    ],
+)
+def test_f12_a_schema_that_can_not_be_compiled_is_known(
+    models: BedrockModels, double: BedrockDouble, said: str
+) -> None:
+    double.faults([{"effect": "ValidationException", "message": said}])
+    with pytest.raises(SchemaRefusedError) as caught:
+        models.converse(request(output_schema={"type": "string"}))
+
+    assert caught.value.kind is K.REJECTED
 
 
 def test_a_refusal_says_what_the_service_said(models: BedrockModels, double: BedrockDouble) -> None:

@@ -20,6 +20,8 @@ CODES = {
     "OutputError": "invalid_output",
     "BudgetExceededError": "budget_exceeded",
     "ModelError": "model_error",
+    "ModelAccessError": "model_access_denied",
+    "SchemaRefusedError": "schema_refused",
     "LeaseLostError": "lease_lost",
     "StorageError": "storage",
     "NotFoundError": "not_found",
@@ -65,6 +67,7 @@ STATUSES = {
     "ConflictError": 409,
     "LimitError": 429,
     "ModelError": 502,
+    "SchemaRefusedError": 502,
     "StorageBusyError": 503,
     "StorageFullError": 507,
 }

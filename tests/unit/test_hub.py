@@ -1,8 +1,11 @@
 """Datasets on the Hub, pushed by the command and by Python to a double of it on loopback."""
 
+import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,6 @@ import orjson
 import pytest
 from huggingface_hub import constants
 
-import seedwright
 from runtime.cli.main import run
 from runtime.datasets.dataset import Dataset
 from runtime.datasets.folder import DatasetFolder
@@ -29,8 +31,9 @@ from seedwright import (
     StorageUnavailableError,
     UnauthenticatedError,
 )
-from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.command import REPOSITORY, environment
 from tests.fixtures.hub_double import TOKEN, HubDouble, Repository, hub_double
+from tests.fixtures.kept.kept import COMMITS, unpack
 
 REPO = "ada/reviews"
 CARD = b"---\npretty_name: Reviews\n---\nMade by a test.\n"
@@ -202,11 +205,19 @@ def test_a_push_that_was_cut_goes_on_with_the_rest(hub: HubDouble, folder: Path)
     assert seen[-1] == (total, total)
 
 
-def test_one_failure_of_the_hub_is_none_of_the_user(hub: HubDouble, folder: Path) -> None:
+def test_one_failure_of_the_hub_is_none_of_the_user(
+    hub: HubDouble, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = StringIO()  # huggingface_hub would tell of each attempt, with signed URLs
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        monkeypatch.setattr(handler, "stream", written)
     hub.faults["preupload"] = [500]
     hub.faults["lfs/objects/batch"] = [503]
     dataset_in(folder).push_to_hub(REPO)
     assert set(files_of(hub)) == PUSHED
+    assert written.getvalue() == ""
+    logging.getLogger("huggingface_hub").warning("of somebody else")
+    assert written.getvalue() == "of somebody else\n"
 
 
 ECHO = {"error": f"no: {TOKEN} \x1b[2J {'x' * 5000}"}
@@ -268,6 +279,7 @@ def test_what_is_no_hub_is_said_to_be_none(hub: HubDouble, folder: Path, place: 
         with pytest.raises(SeedwrightError) as caught:
             dataset_in(folder).push_to_hub(REPO)
         assert type(caught.value) is StorageError, name
+        assert ("without an end" in str(caught.value)) == (name == "no end")
         assert "check the endpoint" in str(caught.value)
         assert len(str(caught.value)) < 200
 
@@ -364,59 +376,41 @@ def test_without_the_extra_it_is_said_how_to_install_it(
 
 # ── a dataset that was generated here ──────────────────────────────────────────────────────────
 
-TEMPLATE = {"name": "t", "steps": [{"id": "text", "prompt": "About {{ x }}.", "max_tokens": 40}]}
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders that an earlier commit has generated: one that was stopped, one that is complete."""
+    path = tmp_path_factory.mktemp("generated")
+    unpack(COMMITS[-1], "datasets", path)
+    for name in ("stopped", "complete"):
+        (path / name / "README.md").write_bytes(CARD)
+        (path / name / "data").mkdir()
+        (path / name / "data/train-00000-of-00001.parquet").write_bytes(b"rows")
+    return path
 
 
-@pytest.fixture
-def bedrock(monkeypatch: pytest.MonkeyPatch) -> Iterator[BedrockDouble]:
-    with BedrockDouble() as double:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
-        yield double
-
-
-def with_rows(folder: Path) -> None:
-    (folder / "README.md").write_bytes(CARD)
-    (folder / "data").mkdir(exist_ok=True)
-    (folder / "data/train-00000-of-00001.parquet").write_bytes(b"rows")
-
-
-@pytest.mark.usefixtures("bedrock")
-def test_a_dataset_is_pushed_from_python_when_it_is_complete(
-    hub: HubDouble, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_a_dataset_that_is_complete_is_pushed_without_a_word(
+    hub: HubDouble, generated: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "made"
-
-    def stop(counters: seedwright.Snapshot) -> None:
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        generate(out, on_progress=stop)
-    with_rows(out)
-    (out / "dataset.partial.jsonl").unlink(missing_ok=True)
-    with pytest.raises(InputError, match=r"is QUEUED and not complete: run `seedwright resume"):
-        dataset_in(out).push_to_hub(REPO)
-    (out / "dataset.partial.jsonl").write_bytes(b"{}\n")
-    with pytest.raises(InputError, match=r"is not complete: run `seedwright resume"):
-        dataset_in(out).push_to_hub(REPO)
-    assert not hub.requests
-    dataset = generate(out)
-    with_rows(out)
-    pushed = dataset.push_to_hub(REPO)
+    out = generated / "complete"
+    pushed = dataset_in(out).push_to_hub(REPO)
     assert pushed.url == f"{hub.url}/datasets/{REPO}"
-    assert {"README.md", "data/train-00000-of-00001.parquet"} <= set(files_of(hub))
-    assert ".seedwright/" in pushed.left_out
-    assert not any("dataset" in name for name in files_of(hub))
-    shown = capfd.readouterr()
-    assert (shown.out, shown.err) == ("", "")
-    with (
-        DatasetFolder(out).locked(),
-        pytest.raises(ConfigurationError, match="another process is generating"),
-    ):
-        dataset.push_to_hub(REPO)
+    assert set(files_of(hub)) == {"README.md", "data/train-00000-of-00001.parquet"}
+    assert {".seedwright/", "dataset.jsonl"} <= set(pushed.left_out)
+    assert capfd.readouterr() == ("", "")
+    taken = pytest.raises(ConfigurationError, match="another process is generating")
+    with DatasetFolder(out).locked(), taken:
+        dataset_in(out).push_to_hub(REPO)
 
 
-def generate(out: Path, **options: Any) -> Dataset:
-    return seedwright.generate(TEMPLATE, [{"x": "tea"}], n=3, backend="bedrock", out=out, **options)
+def test_a_dataset_that_is_not_complete_stays_at_home(hub: HubDouble, generated: Path) -> None:
+    out = generated / "stopped"
+    (out / "dataset.partial.jsonl").write_bytes(b"{}\n")
+    for _ in range(2):
+        with pytest.raises(InputError, match="is not complete: before a push run `seedwright resu"):
+            dataset_in(out).push_to_hub(REPO)
+        (out / "dataset.partial.jsonl").unlink(missing_ok=True)  # its job says the same
+    assert not hub.requests
 
 
 def test_what_the_progress_function_raises_is_raised(hub: HubDouble, folder: Path) -> None:
@@ -427,3 +421,14 @@ def test_what_the_progress_function_raises_is_raised(hub: HubDouble, folder: Pat
     with pytest.raises(InterruptedError, match="enough"):
         dataset_in(folder).push_to_hub(REPO, on_progress=stop)
     assert files_of(hub) == {}
+
+
+def test_the_client_of_the_hub_is_imported_by_a_push_alone() -> None:
+    code = (
+        "import sys, seedwright, runtime.cli.commands.push; seedwright.Dataset\n"
+        "sys.exit('huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), check=False
+    )
+    assert done.returncode == 0

@@ -223,6 +223,23 @@ def test_an_output_that_does_not_fit_is_repaired_once(
     assert reply.body["stopped"] is None
 
 
+def test_f12_a_schema_that_is_not_compiled_is_shown_in_the_prompt(
+    api_world: ApiWorld, models: BedrockDouble
+) -> None:
+    """As in a job: the refused call costs nothing, and one more is made."""
+    models.faults(
+        [
+            {"effect": "ValidationException", "schema": True, "message": "Schema is too complex."},
+            {"text": '{"stars": 4}'},
+        ]
+    )
+    reply = run(api_world, step("rate", model=SCHEMA_MODEL, output_schema=STARS))
+    (rate,) = reply.body["steps"]
+    assert (rate["reply"]["output"], reply.body["stopped"]) == ({"stars": 4}, None)
+    assert models.calls == 2
+    assert models.stats()["paid"] == 1
+
+
 def test_an_output_that_stays_wrong_ends_it(api_world: ApiWorld, models: BedrockDouble) -> None:
     models.faults([{"text": "four"}])
     reply = run(api_world, step("rate", output_schema=STARS), step("never"))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from runtime.domain.errors import InputError, PriceError
+from runtime.bootstrap import prices_of
+from runtime.domain.errors import InputError, NotFoundError, PriceError
 from runtime.domain.models import price_table as pricing
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price_file import parse_document
@@ -28,6 +29,7 @@ from runtime.domain.money.amounts import (
     usd_decimal,
 )
 from runtime.domain.templates.template import DEFAULT_TIER, Step
+from tests.fixtures.aws import BUCKET, FakeAws
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.storage import new_job
 
@@ -36,6 +38,10 @@ EMBEDDED = "local/smollm2-135m"
 NOVA_MICRO = "amazon.nova-micro-v1:0"
 HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
 PACKAGED = Path(pricing.__file__).with_name("prices.json")
+
+
+PLACES = ("regions", "priced_in", "regional")
+"""Fields that rows of before don't have."""
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +139,7 @@ def test_models_that_reach_their_end_of_life_say_when(table: PriceTable) -> None
     assert not [model_id for model_id in table.prices if "claude-3" in model_id]
 
 
-@pytest.mark.parametrize("field", packaged()["models"][0])
+@pytest.mark.parametrize("field", [each for each in packaged()["models"][0] if each not in PLACES])
 def test_no_field_of_a_row_may_be_missing(field: str) -> None:
     document = packaged()
     del document["models"][3][field]
@@ -598,3 +604,132 @@ def test_an_amount_of_a_document_is_exact(nano: int) -> None:
 def test_the_budget_of_a_damaged_job_is_the_one_that_is_enforced() -> None:
     job = new_job("j", ManualClock(), budget_limit="invalid")
     assert job.budget_nano == parse_budget(job.budget_limit)[0] == 100 * NANO_PER_USD
+
+
+# ── regions ────────────────────────────────────────────────────────────────────────────────────
+
+NOVA_2 = "global.amazon.nova-2-lite-v1:0"
+LLAMA = "meta.llama3-3-70b-instruct-v1:0"
+
+
+@pytest.mark.parametrize(
+    ("region", "cheap"),
+    [
+        ("us-east-1", NOVA_MICRO),
+        ("eu-west-2", NOVA_MICRO),
+        ("ap-southeast-2", NOVA_MICRO),
+        ("us-west-2", f"us.{NOVA_MICRO}"),
+        ("eu-central-1", "openai.gpt-oss-20b-1:0"),
+        (None, NOVA_MICRO),
+    ],
+)
+def test_f12_a_tier_takes_the_first_model_that_its_region_can_call(
+    table: PriceTable, region: str | None, cheap: str
+) -> None:
+    here = table.seen_from(region)
+    assert here.resolve_tier("cheap", "bedrock", TODAY) == cheap
+    assert here.resolve_tier("cheap", "local", TODAY) == EMBEDDED
+    for tier in table.tiers:
+        assert here.price(here.resolve_tier(tier, "bedrock", TODAY), TODAY).provider == "bedrock"
+
+
+@pytest.mark.parametrize(
+    ("region", "model", "advice"),
+    [
+        ("us-east-1", LLAMA, f"call it as us.{LLAMA}$"),
+        ("us-west-2", NOVA_MICRO, f"call it as us.{NOVA_MICRO}$"),
+        ("eu-central-1", f"us.{HAIKU}", f"call it as eu.{HAIKU} or global.{HAIKU}$"),
+        ("eu-central-1", LLAMA, f"choose one of .*{NOVA_2}"),
+    ],
+)
+def test_f12_a_model_that_can_not_be_called_there_is_refused_with_those_that_can(
+    table: PriceTable, region: str, model: str, advice: str
+) -> None:
+    step = Step(id="write", prompt="x", model=model)
+    with pytest.raises(PriceError, match=f"in {region}: {advice}"):
+        table.seen_from(region).resolve_step(step, override=None, provider="bedrock", on=TODAY)
+    assert table.price(table.prices[model].model_id, TODAY).model_id == model
+
+
+def test_f12_rates_follow_the_region_one_calls_from(table: PriceTable) -> None:
+    tokyo = table.seen_from("ap-northeast-1")
+    price = tokyo.price(NOVA_2, TODAY)
+    assert (price.input, price.output) == (360, 3010)
+    assert tokyo.warnings([NOVA_2]) == ()
+    assert table.seen_from("us-west-2").warnings(table.tiers["premium"]["bedrock"]) == ()
+
+    frankfurt = table.seen_from("eu-central-1")
+    assert frankfurt.price(NOVA_2, TODAY).input == 300
+    (warning,) = frankfurt.warnings([NOVA_2, NOVA_2, f"eu.{HAIKU}"])
+    assert f"{NOVA_2} in eu-central-1 is not known: that of us-east-1 is used" in warning
+
+
+def test_f12_a_job_keeps_the_region_that_it_began_in(table: PriceTable) -> None:
+    """What a job pins is the table as its first worker saw it, wherever it goes on."""
+    tokyo = table.seen_from("ap-northeast-1")
+    pinned = PriceTable.decode(tokyo.encode())
+    assert pinned == tokyo
+    assert PriceTable.decode(table.encode()) == table
+    assert pinned.resolve_tier("cheap", "bedrock", TODAY) == "openai.gpt-oss-20b-1:0"
+
+
+def test_f12_files_of_before_say_nothing_of_regions(tmp_path: Path) -> None:
+    """A row without places is called from everywhere, and its rates hold there; what a job of
+    before keeps names no region at all.
+    """
+    own = {
+        name: each
+        for name, each in row(id="acme-1", profiles={"eu.": {}}).items()
+        if name not in PLACES
+    }
+    table = load_prices(write(tmp_path, {"models": [own]})).seen_from("eu-central-1")
+    assert table.price("acme-1", TODAY).input == 35
+    assert table.warnings(["acme-1", "eu.acme-1"]) == ()
+    with pytest.raises(PriceError, match="call it as acme-1"):
+        load_prices(write(tmp_path, {"models": [own]})).seen_from("us-east-1").price(
+            "eu.acme-1", TODAY
+        )
+
+    document = json.loads(load_prices().encode())
+    del document["region"]
+    for each in document["models"]:
+        del each["regions"], each["priced_in"], each["regional"]
+    pinned = PriceTable.decode(json.dumps(document).encode())
+    assert pinned.region is None
+    assert pinned.price(LLAMA, TODAY).model_id == LLAMA
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"regions": "us-east-1"}, "'regions': must be a list"),
+        ({"priced_in": [1]}, "'priced_in': must be a text"),
+        ({"regional": []}, "'regional': must be an object"),
+        (
+            {"regional": {"eu-west-1": {"input": 0.3}}},
+            "'eu-west-1': 'input': must be null",
+        ),
+        ({"regional": {"eu-west-1": {"output": None}}}, "can't be null"),
+        ({"regional": {"eu-west-1": {"price": 1}}}, "unknown field 'price'"),
+        ({"profiles": {"us.": {"regions": [""]}}}, "'us.': field 'regions'"),
+    ],
+)
+def test_f12_places_that_are_wrong_are_named(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(PriceError, match=words):
+        load_prices(write(tmp_path, {"models": [row(**changes)]}))
+
+
+def test_f12_a_price_file_in_a_bucket_is_read_like_any(aws: FakeAws, tmp_path: Path) -> None:
+    """What a deployed stage gives its functions and workers, with the region they run in."""
+    path = write(tmp_path, {"models": [row(input=1)]})
+    aws.s3.put_object(Bucket=BUCKET, Key="own/prices.json", Body=path.read_bytes())
+    address = f"s3://{BUCKET}/own/prices.json"
+
+    found = prices_of({"SEEDWRIGHT_PRICES": address, "AWS_REGION": "us-west-2"})
+
+    assert found == load_prices(path).seen_from("us-west-2")
+    assert found.price(f"us.{NOVA_MICRO}", TODAY).input == 1
+    with pytest.raises(NotFoundError, match=r"own/missing\.json"):
+        prices_of({"SEEDWRIGHT_PRICES": address.replace("prices", "missing")})

@@ -29,6 +29,17 @@ from tests.fixtures.scripted_server import Script, scripted_server
 
 LENIENT = ("--max-failures", "100%")
 RECORDS = 6
+RATED = """\
+name: rated
+steps:
+  - id: rate
+    model: openai.gpt-oss-20b-1:0
+    prompt: "Rate text {{ topic }}."
+    output_schema:
+      type: object
+      required: [stars]
+      properties: {stars: {type: integer}}
+"""
 
 
 @dataclass(frozen=True)
@@ -167,6 +178,26 @@ def test_a4_cut_replies_are_reported_everywhere(terminal: Terminal, clock: Manua
     assert f"cut at max_tokens: {2 * RECORDS} replies" in found.status.splitlines()
     results = [result for each in found.records for result in each["generation_result"].values()]
     assert [each["stop_reason"] for each in results] == ["max_tokens"] * 2 * RECORDS
+
+
+def test_f12_a_schema_that_is_not_compiled_is_reported_everywhere(
+    terminal: Terminal, clock: ManualClock
+) -> None:
+    """Summary, `--json`, API, dashboard and `status` have the same figure."""
+    terminal.double.faults(
+        [
+            {"effect": "ValidationException", "schema": True, "message": "Schema is too complex."},
+            {"effect": "reply", "text": '{"stars": 4}'},
+        ]
+    )
+    write_inputs(terminal.folder, RATED)
+
+    found = terminal.reports(clock)
+
+    assert agree(found)["rate"]["schema_in_prompt"] == RECORDS
+    line = f"schema in the prompt: {RECORDS} calls, since the service could not compile it"
+    assert line in found.summary.splitlines()
+    assert line in found.status.splitlines()
 
 
 def test_all_reports_on_a_job_agree(terminal: Terminal, clock: ManualClock) -> None:

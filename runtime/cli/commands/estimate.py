@@ -16,8 +16,8 @@ from runtime.cli.output import print_json, print_line
 from runtime.datasets.checks import estimate_dataset
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
-from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.estimate_text import estimate_lines
+from runtime.models.registry import prices_here
 
 EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
 
@@ -39,7 +39,7 @@ def estimate(
         template,
         seeds,
         num_records=num_records,
-        prices=load_prices(prices),
+        prices=prices_here(str(backend), prices),
         backend=str(backend),
         models=models,
         draws=draws,

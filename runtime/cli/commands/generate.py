@@ -25,8 +25,8 @@ from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
-from runtime.domain.models.price_table import load_prices
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
+from runtime.models.registry import prices_here
 
 EXAMPLE: Final = (
     "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
@@ -87,4 +87,4 @@ def generate(
         json=json,
         show=SHOWN_RECORDS,
     )
-    return generate_and_report(request, load_prices(prices), options)
+    return generate_and_report(request, prices_here(request.backend, prices), options)

@@ -33,6 +33,8 @@ class StepTotals:
     """Replies without a usable completion: a filter, a guardrail, the model's own refusal."""
     cut: int = 0
     """Replies that were cut at their max_tokens."""
+    schema_in_prompt: int = 0
+    """Calls that showed the output_schema in the prompt, since the service could not compile it."""
     presumed: int = 0
     """Calls of which nobody knows whether, or how much, they were billed."""
     presumed_nano: int = 0
@@ -146,6 +148,10 @@ class Tally:
         counts["cut"] += cut
         counts["refused"] += refused
         counts["repaired"] += repair
+
+    def in_words(self, step: str, model: str) -> None:
+        """A call had the schema in its prompt, which the service could not compile."""
+        self._of(step, model)["schema_in_prompt"] += 1
 
     def totals(self) -> dict[str, StepTotals]:
         """Everything counted so far, by step id."""

@@ -3,12 +3,14 @@
 Rates are integer nano-USD per token. None says that the model doesn't bill that kind of token.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from runtime.domain.errors import PriceError
 from runtime.domain.models.calls import Usage
+from runtime.domain.models.regions import lies_in
 
 FRAMING_TOKENS: Final = 512
 """Input tokens that no byte of the prompt accounts for: role headers and end marks of a few
@@ -37,6 +39,28 @@ class Price:
     """First and last day on which the model may be used; None leaves that side open."""
     source: str
     checked: date
+    regions: tuple[str, ...] | None = None
+    """Places (`regions.py`) from which the model is called by this id; None: everywhere."""
+    priced_in: tuple[str, ...] | None = None
+    """Places from which these rates are known to hold; None: who wrote them vouches for them."""
+    regional: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    """Rates of single regions, where they are others: `input`, `output`, …"""
+
+    def seen_from(self, region: str) -> "Price":
+        """The same with the rates of that region, where it has its own."""
+        own = self.regional.get(region)
+        if own is None:
+            return self
+        changes: dict[str, Any] = {**own, "priced_in": (region,), "regional": {}}
+        return replace(self, **changes)
+
+    def is_called_from(self, region: str | None) -> bool:
+        """Whether this id can be called there; of an unknown region that is not questioned."""
+        return region is None or self.regions is None or lies_in(region, self.regions)
+
+    def is_priced_in(self, region: str | None) -> bool:
+        """Whether the rates are known to hold there."""
+        return region is None or self.priced_in is None or lies_in(region, self.priced_in)
 
     def cost(self, usage: Usage) -> int:
         """What `usage` costs, in nano-USD. Raises `PriceError` for tokens that have no rate."""

@@ -8,14 +8,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from runtime.domain.errors import PriceError
 from runtime.domain.fields import is_number, is_text
 from runtime.domain.models.price import Price
+from runtime.domain.models.regions import PROFILE_PLACES
 
 PROVIDERS: Final = ("bedrock", "local")
-PROFILE_PREFIXES: Final = ("us.", "eu.", "apac.", "jp.", "au.", "global.")
+PROFILE_PREFIXES: Final = tuple(PROFILE_PLACES)
 MAX_RATE: Final = 1_000_000_000
 """One USD per token: more than that is a slip of the unit."""
 
@@ -25,6 +26,8 @@ _ROW: Final = (
     *("id", "provider", "name", *_RATES, "profiles", "structured_output", "context_tokens"),
     *("max_output_tokens", "valid_from", "valid_until", "source", "checked"),
 )
+_PLACES: Final = ("regions", "priced_in", "regional")
+"""Fields of a row and of its profiles that files of before don't have."""
 
 Tiers = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Tier → provider → model ids, the preferred one first."""
@@ -38,6 +41,9 @@ class PriceDocument:
     rows: Mapping[str, Mapping[str, Price]]
     tiers: Tiers
     tier_aliases: Mapping[str, str]
+    region: str | None = None
+    """The region from which a job sees the table that it keeps; files that people write have none.
+    """
 
 
 def parse_document(body: bytes, *, file: str, partial: bool) -> PriceDocument:
@@ -46,7 +52,10 @@ def parse_document(body: bytes, *, file: str, partial: bool) -> PriceDocument:
     That tiers name existing models is checked once both files are merged. Raises `PriceError`.
     """
     document = _object(
-        _load(body, file), file, required=() if partial else _SECTIONS, optional=_SECTIONS
+        _load(body, file),
+        file,
+        required=() if partial else _SECTIONS,
+        optional=_SECTIONS if partial else (*_SECTIONS, "region"),
     )
     rows: dict[str, Mapping[str, Price]] = {}
     for position, row in enumerate(_list(document.get("models", []), f"{file}: models")):
@@ -63,11 +72,17 @@ def parse_document(body: bytes, *, file: str, partial: bool) -> PriceDocument:
             alias: _text(tier, f"{file}: tier_aliases: {alias!r}")
             for alias, tier in aliases.items()
         },
+        region=_optional_text(document.get("region"), f"{file}: region"),
     )
 
 
 def render_document(
-    *, version: str, prices: Iterable[Price], tiers: Tiers, tier_aliases: Mapping[str, str]
+    *,
+    version: str,
+    prices: Iterable[Price],
+    tiers: Tiers,
+    tier_aliases: Mapping[str, str],
+    region: str | None,
 ) -> bytes:
     """A price file with one row for each price; `parse_document` reads it back."""
     rows = []
@@ -79,6 +94,7 @@ def render_document(
         "models": rows,
         "tiers": tiers,
         "tier_aliases": tier_aliases,
+        "region": region,
     }
     return json.dumps(document, default=date.isoformat).encode()
 
@@ -95,28 +111,52 @@ def _load(body: bytes, file: str) -> object:
 
 def _row(value: object, where: str, file: str) -> tuple[str, Mapping[str, Price]]:
     """A row's id and its prices by model id."""
-    row = _object(value, where, required=("id",), optional=_ROW)
+    row = _object(value, where, required=("id",), optional=(*_ROW, *_PLACES))
     row_id = _text(row["id"], f"{where}: field 'id'")
     where = f"{file}: model {row_id!r}"
-    row = _object(row, where, required=_ROW)
+    row = _object(row, where, required=_ROW, optional=_PLACES)
     base = {field: _rate(row[field], f"{where}: field {field!r}") for field in _RATES}
-    rates_by_id = {} if base["input"] is None and base["output"] is None else {row_id: base}
+    prices: dict[str, Price] = {}
+    if base["input"] is not None or base["output"] is not None:
+        prices[row_id] = _price(row_id, base, row, _places(row, where), where)
     profiles = f"{where}: field 'profiles'"
     for prefix, value_of in _object(row["profiles"], profiles, optional=PROFILE_PREFIXES).items():
-        at = f"{profiles}: {prefix!r}"
-        own = _object(value_of, at, optional=_RATES)
-        rates_by_id[f"{prefix}{row_id}"] = base | {
-            field: _rate(rate, f"{at}: {field!r}") for field, rate in own.items()
-        }
-    if not rates_by_id:
+        at, model_id = f"{profiles}: {prefix!r}", f"{prefix}{row_id}"
+        own = _object(value_of, at, optional=(*_RATES, *_PLACES))
+        rates = base | _rates(own, at)
+        places = {"priced_in": row.get("priced_in"), "regions": PROFILE_PLACES[prefix]} | own
+        prices[model_id] = _price(model_id, rates, row, _places(places, at), where)
+    if not prices:
         _fail(where, "has neither rates nor profiles; give 'input' and 'output'")
-    return row_id, {
-        model_id: _price(model_id, rates, row, where) for model_id, rates in rates_by_id.items()
+    return row_id, prices
+
+
+def _rates(value: Mapping[str, object], where: str) -> dict[str, int | None]:
+    return {field: _rate(value[field], f"{where}: {field!r}") for field in _RATES if field in value}
+
+
+def _places(value: Mapping[str, object], where: str) -> dict[str, Any]:
+    """The fields that say where a price holds, as `Price` has them."""
+    at = f"{where}: field 'regional'"
+    regional = _object(value.get("regional", {}), at)
+    return {
+        "regions": _optional_texts(value.get("regions"), f"{where}: field 'regions'"),
+        "priced_in": _optional_texts(value.get("priced_in"), f"{where}: field 'priced_in'"),
+        "regional": {
+            region: _rates(
+                _object(rates, f"{at}: {region!r}", optional=_RATES), f"{at}: {region!r}"
+            )
+            for region, rates in regional.items()
+        },
     }
 
 
 def _price(
-    model_id: str, rates: Mapping[str, int | None], row: Mapping[str, object], where: str
+    model_id: str,
+    rates: Mapping[str, int | None],
+    row: Mapping[str, object],
+    places: Mapping[str, Any],
+    where: str,
 ) -> Price:
     def at(field: str) -> str:
         return f"{where}: field {field!r}"
@@ -141,7 +181,11 @@ def _price(
         valid_until=_optional_day(row["valid_until"], at("valid_until")),
         source=_text(row["source"], at("source")),
         checked=_day(row["checked"], at("checked")),
+        **places,
     )
+    for region, own in price.regional.items():
+        if None in (own.get("input", 0), own.get("output", 0)):
+            _fail(at("regional"), f"{region!r}: 'input' and 'output' can't be null")
     if price.valid_from and price.valid_until and price.valid_until < price.valid_from:
         _fail(at("valid_until"), "must not be before 'valid_from'")
     return price
@@ -196,6 +240,17 @@ def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or not is_text(value):
         _fail(where, "must be a text that isn't empty")
     return value
+
+
+def _optional_text(value: object, where: str) -> str | None:
+    return None if value is None else _text(value, where)
+
+
+def _optional_texts(value: object, where: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    texts = value if isinstance(value, tuple) else _list(value, where)
+    return tuple(_text(each, where) for each in texts)
 
 
 def _one_of(values: Iterable[str], value: object, where: str) -> str:

@@ -7,7 +7,7 @@ A model without a valid price is refused before a job starts (requirement N5).
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from runtime.domain.errors import PriceError
 from runtime.domain.models.price import FRAMING_TOKENS, Price
 from runtime.domain.models.price_file import PriceDocument, Tiers, parse_document, render_document
+from runtime.domain.models.regions import own_id
 from runtime.domain.templates.template import DEFAULT_TIER, Step
 
 __all__ = ["FRAMING_TOKENS", "Price", "PriceTable", "load_prices"]
@@ -32,11 +33,21 @@ class PriceTable:
     prices: Mapping[str, Price]
     tiers: Tiers
     tier_aliases: Mapping[str, str]
+    region: str | None = None
+    """Where models are called from, and what the rates are of; None: not known, so that nothing is
+    refused for it."""
+
+    def seen_from(self, region: str | None) -> "PriceTable":
+        """The same with the rates of that region, from which not every model can be called."""
+        if region is None:
+            return self
+        prices = {model_id: price.seen_from(region) for model_id, price in self.prices.items()}
+        return replace(self, region=region, prices=prices)
 
     @staticmethod
     def decode(body: bytes) -> "PriceTable":
         """Inverse of `encode`. Raises `PriceError`."""
-        return _table(parse_document(body, file=_PINNED, partial=False), file=_PINNED)
+        return _table(parse_document(body, file=_PINNED, partial=False), file=_PINNED, checked={})
 
     def encode(self) -> bytes:
         """The table as a price file of its own, so that a job can keep the one it began with."""
@@ -45,17 +56,21 @@ class PriceTable:
             prices=self.prices.values(),
             tiers=self.tiers,
             tier_aliases=self.tier_aliases,
+            region=self.region,
         )
 
     def price(self, model_id: str, on: date) -> Price:
         """The model's price on that day: its own, else that of its inference profile.
 
-        Raises `PriceError` for a model that the table doesn't have, or not on that day.
+        Raises `PriceError` for a model that the table doesn't have, not on that day, or that can't
+        be called from its region by this id.
         """
         price = self.prices.get(model_id)
         if price is None:
             raise PriceError(f"unknown model {_shown(model_id)}{_similar(model_id, self.prices)}")
         if price.is_valid(on):
+            if not price.is_called_from(self.region):
+                raise PriceError(self._elsewhere(model_id, price.provider, on))
             return price
         if price.valid_from and on < price.valid_from:
             raise PriceError(f"model {model_id!r} can be used from {price.valid_from} on")
@@ -65,7 +80,8 @@ class PriceTable:
         )
 
     def resolve_tier(self, tier: str, provider: str, on: date) -> str:
-        """The first model of a tier (or alias) that this provider has on that day.
+        """The first model of a tier (or alias) that this provider has on that day, and that can be
+        called from the table's region.
 
         Raises `PriceError` for an unknown tier, or when no candidate is left.
         """
@@ -74,11 +90,35 @@ class PriceTable:
             known = ", ".join([*self.tiers, *self.tier_aliases])
             raise PriceError(f"unknown model_tier {_shown(tier)}; use one of {known}")
         for model_id in self.tiers[name].get(provider, ()):
-            if self.prices[model_id].is_valid(on):
+            price = self.prices.get(model_id)
+            if price is not None and price.is_valid(on) and price.is_called_from(self.region):
                 return model_id
+        when = f"on {on}" if self.region is None else f"on {on} in {self.region}"
         raise PriceError(
-            f"model_tier {name!r} has no {provider} model on {on}; add one in an override file"
+            f"model_tier {name!r} has no {provider} model {when}; add one in an override file"
         )
+
+    def warnings(self, model_ids: Iterable[str]) -> tuple[str, ...]:
+        """For each of the models whose rates are not known in the table's region, that others are
+        used, each in one line.
+        """
+        prices = (self.prices[model_id] for model_id in dict.fromkeys(model_ids))
+        return tuple(
+            f"the price of {price.model_id} in {self.region} is not known: that of"
+            f" {next(iter(price.priced_in or ()), '')} is used; give your own in a price file"
+            " (docs/prices.md)"
+            for price in prices
+            if not price.is_priced_in(self.region)
+        )
+
+    def _elsewhere(self, model_id: str, provider: str, on: date) -> str:
+        """The message for a model that can't be called from here by this id."""
+        usable = (each for each in self.prices.values() if each.provider == provider)
+        callable_ = (each for each in usable if each.is_called_from(self.region))
+        here = [each.model_id for each in callable_ if each.is_valid(on)]
+        same = [each for each in here if own_id(each) == own_id(model_id)]
+        advice = f"call it as {' or '.join(same)}" if same else f"choose one of {', '.join(here)}"
+        return f"model {model_id!r} can't be called by this id in {self.region}: {advice}"
 
     def resolve_step(self, step: Step, *, override: str | None, provider: str, on: date) -> str:
         """The model id a step runs on: `override`, else its model, else its tier.
@@ -107,11 +147,16 @@ def load_prices(override: Path | None = None) -> PriceTable:
     A row replaces the row of the same id with all its profiles; a tier is replaced for the
     providers it lists. Raises `PriceError` for a file that can't be read or used.
     """
-    base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
     if override is None:
-        return _table(base, file=_PACKAGED.name)
-    body = _read(override)
-    own = parse_document(body, file=str(override), partial=True)
+        base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
+        return _table(base, file=_PACKAGED.name, checked=base.tiers)
+    return load_prices_over(_read(override), file=str(override))
+
+
+def load_prices_over(body: bytes, *, file: str) -> PriceTable:
+    """The same with the override file that holds `body`; complaints call it `file`."""
+    base = parse_document(_read(_PACKAGED), file=_PACKAGED.name, partial=False)
+    own = parse_document(body, file=file, partial=True)
     merged = PriceDocument(
         version=f"{base.version}+{hashlib.sha256(body).hexdigest()[:8]}",
         rows={**base.rows, **own.rows},
@@ -121,7 +166,7 @@ def load_prices(override: Path | None = None) -> PriceTable:
         },
         tier_aliases={**base.tier_aliases, **own.tier_aliases},
     )
-    return _table(merged, file=str(override))
+    return _table(merged, file=file, checked=own.tiers)
 
 
 def _read(file: Path) -> bytes:
@@ -131,15 +176,18 @@ def _read(file: Path) -> bytes:
         raise PriceError(f"{file}: can't be read: {exc.strerror or exc}") from exc
 
 
-def _table(document: PriceDocument, *, file: str) -> PriceTable:
-    """Flatten the rows. A row of its own for a profile's id goes before the derived one."""
+def _table(document: PriceDocument, *, file: str, checked: Tiers) -> PriceTable:
+    """Flatten the rows. A row of its own for a profile's id goes before the derived one. The tiers
+    in `checked` name models that there are; others may not, since a row of one's own can lack a
+    profile that a packaged tier names.
+    """
     derived: dict[str, Price] = {}
     exact: dict[str, Price] = {}
     for row_id, prices in document.rows.items():
         for model_id, price in prices.items():
             (exact if model_id == row_id else derived)[model_id] = price
     prices = {**derived, **exact}
-    for name, candidates in document.tiers.items():
+    for name, candidates in checked.items():
         for provider, model_ids in candidates.items():
             for model_id in model_ids:
                 if model_id not in prices or prices[model_id].provider != provider:
@@ -155,6 +203,7 @@ def _table(document: PriceDocument, *, file: str) -> PriceTable:
         prices=prices,
         tiers=document.tiers,
         tier_aliases=document.tier_aliases,
+        region=document.region,
     )
 
 

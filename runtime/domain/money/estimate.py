@@ -87,6 +87,8 @@ class Estimate:
     highest_nano: int
     likely_tokens: int
     steps: tuple[StepEstimate, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What is not known of the prices, each in one line."""
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def _details(found: Estimate) -> list[str]:
             f" {usd(each.highest_nano)}; about {each.tokens_in} tokens in, {each.tokens_out} out"
             for each in found.steps
         ),
-        *(f"  warning: {each}" for each in too_long(found)),
+        *(f"  warning: {each}" for each in (*found.warnings, *too_long(found))),
     ]
 
 

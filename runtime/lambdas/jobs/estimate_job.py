@@ -58,6 +58,8 @@ class EstimateView(ApiModel):
     """What the likely figures take for granted, for people."""
     steps: Mapping[str, StepEstimateView]
     """The same by step id."""
+    warnings: list[str]
+    """What is not known of the prices, for people."""
     template_version: int
     seeds_read: int
 
@@ -103,6 +105,7 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
             )
             for each in result.steps
         },
+        warnings=list(result.warnings),
         template_version=prepared.ref.version,
         seeds_read=seeds_read,
     )
