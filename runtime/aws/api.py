@@ -16,6 +16,7 @@ from runtime.contract import environment as names
 from runtime.contract.tables import JOBS, QUEUE, TEMPLATES
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.accounts import parse_limit
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import ApiSettings
 from runtime.sdk import REQUEST
@@ -56,6 +57,10 @@ class AwsApi(AwsStorage):
         return ApiSettings(
             max_active_jobs=self._number(names.MAX_ACTIVE_JOBS, defaults.max_active_jobs),
             lease_seconds=self._number(names.LEASE_SECONDS, defaults.lease_seconds),
+            monthly_nano=self._limit(names.MONTHLY_BUDGET_USD, defaults.monthly_nano),
+            user_monthly_nano=self._limit(
+                names.USER_MONTHLY_BUDGET_USD, defaults.user_monthly_nano
+            ),
         )
 
     @cached_property
@@ -94,6 +99,11 @@ class AwsApi(AwsStorage):
     @cached_property
     def links(self) -> S3Links:
         return S3Links(client=self._clients.s3, bucket_name=self._variable(names.BUCKET_NAME))
+
+    def _limit(self, name: str, default: int | None) -> int | None:
+        """Nano-USD; None without a limit."""
+        text = self._environment.get(name)
+        return default if not text else parse_limit(text, name=name)
 
     def _number(self, name: str, default: int) -> int:
         text = self._environment.get(name) or str(default)

@@ -14,14 +14,21 @@ from runtime.domain.errors import (
     NotFoundError,
     StorageBusyError,
 )
+from runtime.domain.jobs.job import ACTIVE, JobStatus
+from runtime.domain.money.accounts import Account, Hold
 from runtime.domain.money.amounts import usd
-from runtime.domain.ports import Account, Hold
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 _TRIES: Final = 5
 """Refusals in a row that only a change of the limit, or a race just over, can explain."""
+
+
+# Excludes a worker that goes on after its job has ended: the rest was given back to the accounts of
+# the month, and others may have it by now.
+_IS_OPEN: Final = "(attribute_not_exists(#budget_month) OR #status IN (:queued, :run))"
+_ACTIVE_VALUES: Final = {":queued": JobStatus.QUEUED, ":run": JobStatus.RUNNING}
 
 
 class DynamoBudgetStore:
@@ -47,13 +54,23 @@ class DynamoBudgetStore:
         return _parse(self._table.get({"job_id": job_id}), job_id)
 
     def change_hold(
-        self, job_id: str, work_id: str, *, expected: Hold | None, new: Hold, spent_nano: int
+        self,
+        job_id: str,
+        work_id: str,
+        *,
+        expected: Hold | None,
+        new: Hold,
+        spent_nano: int,
+        owed: bool = False,
     ) -> Account:
         growth = spent_nano + new.nano - (expected.nano if expected else 0)
         # DynamoDB compares but doesn't add: to know the room, the limit has to be read before.
         limit = self.get_account(job_id).limit_nano if growth > 0 else 0
         for _ in range(_TRIES):
             condition, values = _condition(expected, new, growth=growth, limit=limit)
+            if growth > 0 and not owed:
+                condition += f" AND {_IS_OPEN}"
+                values |= _ACTIVE_VALUES
             outcome = self._table.update(
                 {"job_id": job_id},
                 set_="#budget_holds.#work = :new, #budget_spent = #budget_spent + :spent,"
@@ -73,8 +90,14 @@ class DynamoBudgetStore:
             if account.holds.get(work_id) == new:
                 return account  # our own write, whose reply was lost
             _judge(account, work_id, expected=expected, new=new, growth=growth)
+            if growth > 0 and not owed and not _is_open(outcome.item):
+                raise BudgetExceededError("the job has ended: nothing more is begun")
             limit = account.limit_nano
         raise StorageBusyError(f"the budget of job {job_id} keeps changing: try again")
+
+
+def _is_open(item: Item | None) -> bool:
+    return item is None or "budget_month" not in item or item["status"] in ACTIVE
 
 
 def _condition(

@@ -8,7 +8,7 @@ from itertools import count, takewhile
 from typing import TYPE_CHECKING, Final
 
 from runtime.aws.batch import delete_items
-from runtime.aws.job_store import parse_job
+from runtime.aws.job_items import parse_job
 from runtime.aws.listing import NewestFirst
 from runtime.aws.table import Table, TableNames, stamp
 from runtime.aws.transaction import Transaction

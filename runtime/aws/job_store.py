@@ -1,29 +1,12 @@
-"""The jobs table.
-
-An item: job_id, user_id, status, config, budget_limit (USD: a decimal text, a number once it was
-changed, or damage, see `Job`), records_generated, failed_records, tokens_used, cost_estimate (USD),
-failures_by_kind and cost_by_model (maps of numbers, USD), service_failures, steps (a map of
-`StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one error_message,
-error_code, retry_after, launch_error, request_hash, started_at, completed_at, fence.
-`active_user_id` is the user's id while the job is QUEUED or RUNNING: an index counts by it.
-`unannounced` is there from the job's end until somebody has announced it (`announcer.py`).
-`table.py` adds the token of the last write, and `budget_store.py` keeps the account on the item.
-"""
+"""The jobs table. What is in an item: see `job_items.py`."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.aws.table import (
-    Item,
-    Refused,
-    Table,
-    TableNames,
-    parse_stamp,
-    stamp,
-    to_attributes,
-)
+from runtime.aws.job_items import job_item, parse_job, usd_by_model
+from runtime.aws.job_shares import JobChange, JobShares
+from runtime.aws.table import Item, Refused, Table, TableNames, stamp
 from runtime.aws.transaction import MAX_PARTS, Transaction
 from runtime.aws.work_queue import work_item
 from runtime.contract.tables import JOBS, QUEUE
@@ -32,20 +15,21 @@ from runtime.domain.errors import (
     InputError,
     LeaseLostError,
     NotFoundError,
-    StorageError,
+    StorageBusyError,
 )
-from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.ended import is_end
 from runtime.domain.jobs.job import (
     ACTIVE,
+    ENDED,
     Job,
     JobError,
     JobStatus,
     Progress,
     sources_of,
 )
-from runtime.domain.jobs.step_totals import steps_document, steps_of
-from runtime.domain.money.amounts import exact_usd, nano_of
+from runtime.domain.jobs.step_totals import steps_document
+from runtime.domain.money.accounts import Admission, active_share
+from runtime.domain.money.amounts import exact_usd
 from runtime.domain.ports import Clock
 
 if TYPE_CHECKING:
@@ -55,7 +39,12 @@ UNANNOUNCED: Final = "job"
 """The one value of the attribute: the partition of an index."""
 
 MAX_SHARDS: Final = MAX_PARTS - 1
-"""Job and work items are stored in one transaction."""
+"""Job and work items are stored in one transaction, with two accounts of the month and a counter
+where it is admitted: then three shards fewer.
+"""
+
+_TRIES: Final = 5
+"""Refusals in a row that only a change of the job, just over, can explain."""
 
 _WORKER_SOURCES: Final = {
     # A successor takes over what its predecessor left RUNNING.
@@ -76,21 +65,43 @@ class DynamoJobStore:
         self._client = client
         self._names = names
         self._table = Table(client, names(JOBS))
+        self._shares = JobShares(client=client, names=names)
         self._clock = clock
 
-    def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
-        if len(shards) > MAX_SHARDS:
-            raise InputError(f"a job has at most {MAX_SHARDS} shards: {len(shards)} were asked for")
+    def create_job(
+        self,
+        job: Job,
+        *,
+        shards: Sequence[int | None] = (None,),
+        admission: Admission | None = None,
+    ) -> None:
+        most = MAX_SHARDS if admission is None else MAX_SHARDS - 3
+        if len(shards) > most:
+            raise InputError(f"a job has at most {most} shards: {len(shards)} were asked for")
         queued_at, queue = stamp(self._clock.now()), self._names(QUEUE)
         transaction = Transaction(self._client)
         # The conditions exclude that a job is created twice, and that a new job takes over the
         # work items of an old one.
-        transaction.put_new(self._table.name, job_item(job), absent="job_id")
+        share = None
+        if admission is not None:
+            month = admission.limits.month
+            share = active_share(None, month=month, limit_nano=job.budget_nano, committed_nano=0)
+        item = {**job_item(job), **self._shares.attributes(share)}
+        transaction.put_new(self._table.name, item, absent="job_id")
         for shard in shards:
             work = work_item(job.job_id, shard, queued_at=queued_at)
             transaction.put_new(queue, work, absent="work_id")
-        if transaction.commit():
-            raise ConflictError(f"job {job.job_id} exists already")
+        entrance = None
+        if admission is not None and share is not None:
+            growth = share.reserved_nano
+            entrance = self._shares.admit(transaction, job.user_id, admission, growth)
+        refusals = transaction.commit()
+        if not refusals:
+            return
+        refusal = None if entrance is None else entrance.refusal(refusals)
+        if refusal is not None and not any(refusals[: 1 + len(shards)]):
+            raise refusal
+        raise ConflictError(f"job {job.job_id} exists already")
 
     def get_job(self, job_id: str) -> Job:
         item = self._table.get({"job_id": job_id})
@@ -113,7 +124,7 @@ class DynamoJobStore:
                 ":tokens": progress.tokens_used,
                 ":cost": exact_usd(progress.cost_nano),
                 ":kinds": progress.failures_by_kind,
-                ":models": _usd_by_model(progress),
+                ":models": usd_by_model(progress),
                 ":service": progress.service_failures,
                 ":steps": steps_document(progress.steps),
                 ":now": stamp(self._clock.now()),
@@ -129,12 +140,20 @@ class DynamoJobStore:
         outcome = self._table.update(
             {"job_id": job_id},
             set_="#budget_limit = :limit, #updated_at = :now",
-            # Excludes a job that was deleted meanwhile: the update would bring half of it back.
-            condition="attribute_exists(#job_id)",
-            values={":limit": Decimal(budget_limit), ":now": stamp(self._clock.now())},
+            # Excludes a job that was deleted meanwhile: the update would bring half of it back; and
+            # one that was queued meanwhile: the accounts of the month have let in another budget.
+            condition="attribute_exists(#job_id) AND (attribute_not_exists(#budget_month)"
+            " OR NOT (#status IN (:queued, :running)))",
+            values={
+                ":limit": Decimal(budget_limit),
+                ":now": stamp(self._clock.now()),
+                ":queued": JobStatus.QUEUED,
+                ":running": JobStatus.RUNNING,
+            },
         )
         if isinstance(outcome, Refused):
-            raise _no_job(job_id)
+            status = _existing(outcome, job_id, None)["status"]
+            raise ConflictError(f"job {job_id} is {status}: its budget stays")
 
     def set_call_timeout(self, job_id: str, seconds: int) -> None:
         outcome = self._table.update(
@@ -176,61 +195,88 @@ class DynamoJobStore:
         sources = sources_of(status)
         if fence is not None:
             sources = _WORKER_SOURCES.get(status, sources)
-        allowed = {f":from{number}": source for number, source in enumerate(sorted(sources))}
-        # Excludes a transition decided on a status that has changed since: a user's cancellation
-        # and a worker's end can't overwrite each other.
-        condition = f"#status IN ({', '.join(allowed)})"
-        set_, remove, values = _status_change(status, error)
-        values |= {":now": stamp(self._clock.now()), **allowed}
+        change = self._change(sources, status, error)
         if fence is not None:
-            set_.append("#fence = :fence")
-            values[":fence"] = fence
-            condition += f" AND {_FENCE_HOLDS}"
-        outcome = self._table.update(
-            {"job_id": job_id},
-            set_=", ".join(set_),
-            remove=", ".join(remove),
-            condition=condition,
-            values=values,
-        )
-        if isinstance(outcome, Refused):
-            item = _existing(outcome, job_id, fence)
+            change = change.also(
+                set_=("#fence = :fence",), values={":fence": fence}, only=_FENCE_HOLDS
+            )
+        if status in ENDED:
+            refused = self._shares.end(job_id, change)
+        else:
+            outcome = self._table.update(
+                {"job_id": job_id},
+                set_=", ".join(change.set_),
+                remove=", ".join(change.remove),
+                condition=change.condition,
+                values=change.values,
+            )
+            refused = outcome if isinstance(outcome, Refused) else None
+        if refused is not None:
+            item = _existing(refused, job_id, fence)
             raise ConflictError(f"job {job_id} is {item['status']}: it can't become {status}")
 
+    def queue_again(
+        self, job_id: str, admission: Admission, *, budget_limit: str | None = None
+    ) -> None:
+        change = self._change(sources_of(JobStatus.QUEUED) - ACTIVE, JobStatus.QUEUED, None)
+        if budget_limit is not None:
+            change = change.also(
+                set_=("#budget_limit = :limit",), values={":limit": Decimal(budget_limit)}
+            )
+        item = self._table.get({"job_id": job_id})
+        for _ in range(_TRIES):
+            if item is None:
+                raise _no_job(job_id)
+            refused = self._shares.queue_again(item, change, admission, budget_limit=budget_limit)
+            if refused is None:
+                return
+            item = refused.item
+        raise StorageBusyError(f"job {job_id} keeps changing: try again")
 
-def _status_change(
-    status: JobStatus, error: JobError | None
-) -> tuple[list[str], list[str], dict[str, Any]]:
-    """What to set and to remove, and the values; `:now` is the caller's. What an earlier end left
-    goes: it would be wrong beside the new one.
-    """
-    set_ = ["#status = :status", "#updated_at = :now"]
-    remove = []
-    values: dict[str, Any] = {":status": status}
-    if status is JobStatus.RUNNING:
-        set_.append("#started_at = if_not_exists(#started_at, :now)")
-    if status in ACTIVE:
-        set_.append("#active_user_id = #user_id")
-        remove.append("#completed_at")
-    else:
-        set_.append("#completed_at = :now")
-        remove.append("#active_user_id")
-    if is_end(status):  # the same write: no crash loses an end that is to be announced
-        set_.append("#unannounced = :unannounced")
-        values[":unannounced"] = UNANNOUNCED
-    else:
-        remove.append("#unannounced")
-    told: dict[str, str | None] = dict.fromkeys(("error_message", "error_code", "retry_after"))
-    if error is not None:
-        told |= {"error_message": error.message, "error_code": error.code}
-        told["retry_after"] = stamp(error.retry_after) if error.retry_after else None
-    for name, text in told.items():
-        if text is None:
-            remove.append(f"#{name}")
+    def return_rest(self, job_id: str) -> None:
+        self._shares.return_rest(job_id)
+
+    def _change(
+        self, sources: frozenset[JobStatus], status: JobStatus, error: JobError | None
+    ) -> JobChange:
+        """The next status, where the present one is of `sources`. What an earlier end left goes: it
+        would be wrong beside the new one.
+        """
+        set_ = ["#status = :status", "#updated_at = :now"]
+        remove = []
+        allowed = {f":from{number}": source for number, source in enumerate(sorted(sources))}
+        values: dict[str, Any] = {":status": status, ":now": stamp(self._clock.now()), **allowed}
+        if status is JobStatus.RUNNING:
+            set_.append("#started_at = if_not_exists(#started_at, :now)")
+        if status in ACTIVE:
+            set_.append("#active_user_id = #user_id")
+            remove.append("#completed_at")
         else:
-            set_.append(f"#{name} = :{name}")
-            values[f":{name}"] = text
-    return set_, remove, values
+            set_.append("#completed_at = :now")
+            remove.append("#active_user_id")
+        if is_end(status):  # the same write: no crash loses an end that is to be announced
+            set_.append("#unannounced = :unannounced")
+            values[":unannounced"] = UNANNOUNCED
+        else:
+            remove.append("#unannounced")
+        told: dict[str, str | None] = dict.fromkeys(("error_message", "error_code", "retry_after"))
+        if error is not None:
+            told |= {"error_message": error.message, "error_code": error.code}
+            told["retry_after"] = stamp(error.retry_after) if error.retry_after else None
+        for name, text in told.items():
+            if text is None:
+                remove.append(f"#{name}")
+            else:
+                set_.append(f"#{name} = :{name}")
+                values[f":{name}"] = text
+        return JobChange(
+            set_=tuple(set_),
+            remove=tuple(remove),
+            # Excludes a transition decided on a status that has changed since: a user's
+            # cancellation and a worker's end can't overwrite each other.
+            condition=f"#status IN ({', '.join(allowed)})",
+            values=values,
+        )
 
 
 def _existing(refused: Refused, job_id: str, fence: int | None) -> Item:
@@ -244,91 +290,3 @@ def _existing(refused: Refused, job_id: str, fence: int | None) -> Item:
 
 def _no_job(job_id: str) -> NotFoundError:
     return NotFoundError(f"no job {job_id}: check the id")
-
-
-def job_item(job: Job) -> Item:
-    """A job as it is stored. What is None has no attribute."""
-    attributes = {
-        "job_id": job.job_id,
-        "user_id": job.user_id,
-        "status": str(job.status),
-        "config": config_document(job.config),
-        "budget_limit": _storable(job.budget_limit),
-        "records_generated": job.progress.records_generated,
-        "failed_records": job.progress.failed_records,
-        "tokens_used": job.progress.tokens_used,
-        "cost_estimate": exact_usd(job.progress.cost_nano),
-        "failures_by_kind": job.progress.failures_by_kind,
-        "cost_by_model": _usd_by_model(job.progress),
-        "service_failures": job.progress.service_failures,
-        "steps": steps_document(job.progress.steps),
-        "created_at": stamp(job.created_at),
-        "updated_at": stamp(job.updated_at),
-        "active_user_id": job.user_id if job.status in ACTIVE else None,
-        "error_message": job.error_message,
-        "error_code": job.error_code,
-        "retry_after": job.retry_after and stamp(job.retry_after),
-        "launch_error": job.launch_error,
-        "request_hash": job.request_hash,
-        "started_at": job.started_at and stamp(job.started_at),
-        "completed_at": job.completed_at and stamp(job.completed_at),
-    }
-    return {name: value for name, value in attributes.items() if value is not None}
-
-
-def parse_job(item: Item) -> Job:
-    """Inverse of `job_item`. Raises `StorageError` for an item that this project didn't write."""
-    try:
-        return Job(
-            job_id=item["job_id"],
-            user_id=item["user_id"],
-            status=JobStatus(item["status"]),
-            config=parse_config(item["config"]),
-            budget_limit=item.get("budget_limit"),
-            created_at=parse_stamp(item["created_at"]),
-            updated_at=parse_stamp(item["updated_at"]),
-            progress=Progress(
-                records_generated=int(item["records_generated"]),
-                failed_records=int(item["failed_records"]),
-                tokens_used=int(item["tokens_used"]),
-                cost_nano=nano_of(item["cost_estimate"]),
-                # Items from before they were counted have neither.
-                failures_by_kind={
-                    kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
-                },
-                cost_by_model={
-                    model: nano_of(usd) for model, usd in item.get("cost_by_model", {}).items()
-                },
-                service_failures=int(item.get("service_failures", 0)),
-                steps=steps_of(item.get("steps", {})),
-            ),
-            error_message=item.get("error_message"),
-            error_code=item.get("error_code"),
-            retry_after=_optional_time(item, "retry_after"),
-            launch_error=item.get("launch_error"),
-            request_hash=item.get("request_hash"),
-            started_at=_optional_time(item, "started_at"),
-            completed_at=_optional_time(item, "completed_at"),
-        )
-    except (KeyError, ValueError, TypeError, AttributeError) as exc:
-        raise StorageError("the job's item in the jobs table is damaged: delete the job") from exc
-
-
-def _optional_time(item: Item, name: str) -> datetime | None:
-    return parse_stamp(item[name]) if name in item else None
-
-
-def _usd_by_model(progress: Progress) -> dict[str, Decimal]:
-    return {model: exact_usd(nano) for model, nano in progress.cost_by_model.items()}
-
-
-def _storable(limit: object) -> object:
-    """As given where DynamoDB can hold it, else as text: `amounts.parse_budget` judges it."""
-    if limit is None or isinstance(limit, str | bool):
-        return limit
-    try:
-        number = Decimal(str(limit))
-        to_attributes({"": number})
-    except (ArithmeticError, TypeError):
-        return str(limit)
-    return number

@@ -12,11 +12,13 @@ from runtime.aws.budget_store import DynamoBudgetStore
 from runtime.aws.checkpoint_versions import DynamoCheckpointVersions
 from runtime.aws.cost_store import DynamoCostStore
 from runtime.aws.job_store import DynamoJobStore
+from runtime.aws.monthly_budgets import DynamoMonthlyBudgets
 from runtime.aws.objects import S3Objects
 from runtime.aws.template_store import DynamoTemplateStore
 from runtime.aws.work_queue import DynamoWorkQueue
 from runtime.contract import environment as names
 from runtime.contract.tables import (
+    BUDGETS,
     CHECKPOINT_METADATA,
     COST_TRACKING,
     JOBS,
@@ -123,6 +125,10 @@ class AwsStorage:
     @cached_property
     def budgets(self) -> DynamoBudgetStore:
         return DynamoBudgetStore(client=self._clients.dynamodb, table_name=self._table(JOBS))
+
+    @cached_property
+    def monthly_budgets(self) -> DynamoMonthlyBudgets:
+        return DynamoMonthlyBudgets(client=self._clients.dynamodb, table_name=self._table(BUDGETS))
 
     @cached_property
     def objects(self) -> S3Objects:

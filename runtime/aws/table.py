@@ -232,7 +232,7 @@ def update_request(
     return {
         "Key": to_attributes(key),
         "UpdateExpression": update,
-        "ConditionExpression": condition,
+        **({"ConditionExpression": condition} if condition else {}),
         "ExpressionAttributeNames": {**aliases_in(f"{update} {condition}"), **names},
         "ExpressionAttributeValues": to_attributes({**values, ":write_token": token}),
     }

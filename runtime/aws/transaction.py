@@ -5,6 +5,7 @@ a lost reply. That holds for ten minutes; the `write_token` that every written i
 `table.py`) holds as long as one of them stands as it was written.
 """
 
+import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +34,8 @@ MAX_PARTS: Final = 100
 """Most items that a transaction takes."""
 
 _CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2)
-"""Seconds before a transaction that collided with another write is tried again: the SDK doesn't."""
+"""Seconds before a transaction that collided with another write is tried again, more or less, so
+that those which collided don't meet again: the SDK doesn't retry it."""
 
 
 class Transaction:
@@ -64,10 +66,22 @@ class Transaction:
             },
         )
 
+    @property
+    def size(self) -> int:
+        """How many writes it has so far."""
+        return len(self._parts)
+
     def update(
-        self, table: str, key: Item, *, condition: str, values: Item, set_: str, remove: str = ""
+        self,
+        table: str,
+        key: Item,
+        *,
+        values: Item,
+        set_: str,
+        remove: str = "",
+        condition: str = "",
     ) -> None:
-        """Change one item if `condition` holds."""
+        """Change one item if `condition` holds; without one, in any case."""
         request = update_request(
             key,
             condition=condition,
@@ -113,7 +127,7 @@ class Transaction:
                 if pause is None or CONFLICT_REASON not in codes:
                     tables = ", ".join(dict.fromkeys(self._tables))
                     raise dynamodb_error(exc, table=tables) from exc
-                self._sleep(pause)
+                self._sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - see above
             else:
                 return ()
 

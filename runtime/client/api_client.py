@@ -9,6 +9,7 @@ from typing import TypeVar
 from runtime.client.connection import Connection, connect, connect_to
 from runtime.client.downloads import download_job
 from runtime.client.jobs import Job, cancel_job, delete_job, get_job, list_jobs, resume_job
+from runtime.client.month import Month, get_month
 from runtime.client.observer import Observer, SilentObserver
 from runtime.client.seeds import Seeds
 from runtime.client.submission import Submission, submit_job
@@ -118,6 +119,12 @@ class Client:
             raise InputError(f"limit is {limit}: use a number of at least 1")
         wanted = None if status is None else _choice(JobStatus, status.upper(), "status")
         return list(list_jobs(self._api, status=wanted, limit=limit))
+
+    def month(self) -> Month | None:
+        """What the present month has left for jobs and previews, all users together and yours;
+        None from an older API.
+        """
+        return get_month(self._api)
 
     def job(self, job: Job | str) -> Job:
         """A job as it is now, by its id or the beginning of one, as in every method. Raises

@@ -21,9 +21,11 @@ from runtime.contract.shared_grants import (
     FIND_SEEDS,
     QUERY,
     READ_JOB,
+    READ_MONEY,
     READ_SEEDS,
     READ_TEMPLATES,
     START_WORKER,
+    TAKE_MONEY,
 )
 from runtime.contract.tables import (
     JOBS,
@@ -45,6 +47,7 @@ JOB_ROUTES: Final = (
                     actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
                 ),
                 TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                TAKE_MONEY,
                 TableGrant(
                     table=QUEUE,
                     actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
@@ -121,6 +124,8 @@ JOB_ROUTES: Final = (
             grants=(
                 TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
                 TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                TAKE_MONEY,
+                READ_MONEY,
                 # A retry of failed records leaves a mark, named after the last list of failures.
                 ListGrant(prefixes=(JOB_DATA,)),
                 ObjectGrant(keys=(RETRIES,), actions=("s3:PutObject",)),

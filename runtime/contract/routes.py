@@ -22,9 +22,11 @@ from runtime.contract.shared_grants import (
     FIND_SEEDS,
     QUERY,
     READ_JOB,
+    READ_MONEY,
     READ_SEEDS,
     READ_TEMPLATES,
     START_WORKER,
+    TAKE_MONEY,
 )
 from runtime.contract.tables import JOBS, JOBS_BY_USER, JOBS_UNANNOUNCED, QUEUE, QUEUE_BY_STATUS
 from runtime.contract.template_routes import TEMPLATE_ROUTES
@@ -75,7 +77,7 @@ ROUTES: Final = (
         function=Function(
             name="get_summary",
             module="dashboard.get_summary",
-            grants=(TableGrant(table=JOBS, actions=QUERY, index=JOBS_BY_USER),),
+            grants=(TableGrant(table=JOBS, actions=QUERY, index=JOBS_BY_USER), READ_MONEY),
         ),
     ),
     Route(
@@ -91,6 +93,7 @@ TASK_STOPPED: Final = Function(
     module="events.task_stopped",
     grants=(
         TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+        TAKE_MONEY,
         *START_WORKER,
     ),
     seconds=60,

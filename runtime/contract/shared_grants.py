@@ -11,6 +11,7 @@ from runtime.contract.grants import (
     TableGrant,
 )
 from runtime.contract.tables import (
+    BUDGETS,
     CHECKPOINT_METADATA,
     COST_TRACKING,
     JOBS,
@@ -25,6 +26,9 @@ UPDATE: Final = ("dynamodb:UpdateItem",)
 QUERY: Final = ("dynamodb:Query",)
 
 READ_JOB: Final = TableGrant(table=JOBS, actions=GET)
+READ_MONEY: Final = TableGrant(table=BUDGETS, actions=GET)
+TAKE_MONEY: Final = TableGrant(table=BUDGETS, actions=UPDATE)
+"""Out of the accounts of a month, or back into them."""
 READ_TEMPLATES: Final = (
     TableGrant(table=TEMPLATES, actions=GET),
     # An include names a template of the caller's own, or a public one.
@@ -56,6 +60,7 @@ DELETE_JOB: Final = (
     TableGrant(
         table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
     ),
+    TAKE_MONEY,
     TableGrant(table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")),
     TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
     # S3 asks for the first of the two also where a version is named.

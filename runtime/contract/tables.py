@@ -1,4 +1,4 @@
-"""The five DynamoDB tables: keys, indexes and TTL. Infrastructure, moto and handlers read this."""
+"""The six DynamoDB tables: keys, indexes and TTL. Infrastructure, moto and handlers read this."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,7 +76,13 @@ CHECKPOINT_METADATA: Final = Table(
     key=Key(partition=("job_id", "S")),
 )
 
-TABLES: Final = (JOBS, QUEUE, TEMPLATES, COST_TRACKING, CHECKPOINT_METADATA)
+BUDGETS: Final = Table(
+    name="Budgets",
+    variable="BUDGETS_TABLE_NAME",
+    key=Key(partition=("account_id", "S")),
+)
+
+TABLES: Final = (JOBS, QUEUE, TEMPLATES, COST_TRACKING, CHECKPOINT_METADATA, BUDGETS)
 
 COST_ENTRY_DAYS: Final = 90
 """How long a cost entry is kept."""

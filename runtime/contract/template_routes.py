@@ -4,7 +4,7 @@ from typing import Final
 
 from runtime.contract.functions import Function, Route
 from runtime.contract.grants import ModelGrant, TableGrant
-from runtime.contract.shared_grants import GET, MAKE_TEMPLATE, QUERY, READ_TEMPLATES
+from runtime.contract.shared_grants import GET, MAKE_TEMPLATE, QUERY, READ_TEMPLATES, TAKE_MONEY
 from runtime.contract.tables import TEMPLATES, TEMPLATES_BY_USER, TEMPLATES_PUBLIC
 
 TEMPLATE_ROUTES: Final = (
@@ -100,7 +100,7 @@ TEMPLATE_ROUTES: Final = (
         function=Function(
             name="preview_template",
             module="templates.preview_template",
-            grants=(*READ_TEMPLATES, ModelGrant()),
+            grants=(*READ_TEMPLATES, TAKE_MONEY, ModelGrant()),
             memory=1769,
             seconds=29,
             bundle="templates",

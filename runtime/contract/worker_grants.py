@@ -14,6 +14,7 @@ from runtime.contract.grants import (
     TableGrant,
 )
 from runtime.contract.tables import (
+    BUDGETS,
     CHECKPOINT_METADATA,
     COST_TRACKING,
     JOBS,
@@ -36,6 +37,8 @@ WORKER_GRANTS: Final = (
         name="Jobs",
         grant=TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
     ),
+    # What a job that has ended didn't spend returns to the accounts of its month.
+    WorkerGrant(name="Budgets", grant=TableGrant(table=BUDGETS, actions=("dynamodb:UpdateItem",))),
     WorkerGrant(name="Queue", grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem",))),
     WorkerGrant(
         name="QueueByStatus",

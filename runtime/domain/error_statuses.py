@@ -14,6 +14,7 @@ from runtime.domain.errors import (
     InputError,
     LimitError,
     ModelError,
+    MonthlyBudgetError,
     NotFoundError,
     OutputCheckError,
     RenderError,
@@ -28,6 +29,7 @@ from runtime.domain.errors import (
 
 STATUS_OF: Final[Mapping[type[SeedwrightError], HTTPStatus]] = {
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    MonthlyBudgetError: HTTPStatus.PAYMENT_REQUIRED,
     ForbiddenError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     TemplateNotFoundError: HTTPStatus.NOT_FOUND,

@@ -12,6 +12,7 @@
     ├── UnauthenticatedError          a request without a caller
     ├── ForbiddenError                a place that the caller may not touch
     ├── LimitError                    the caller has used up a limit; later there may be room
+    ├── MonthlyBudgetError            the budget of the month has no room for what was asked for
     ├── LaunchError                   no machine for a worker now
     │   └── LaunchQuotaError          the account runs as many machines as it may
     ├── RenderError                   one record's prompt could not be rendered
@@ -143,6 +144,12 @@ class LimitError(SeedwrightError):
 
     code = "limit_reached"
     retryable = True
+
+
+class MonthlyBudgetError(SeedwrightError):
+    """What all jobs of a month may cost together, or those of one user, leaves no room for this."""
+
+    code = "monthly_budget"
 
 
 class LaunchError(SeedwrightError):

@@ -6,7 +6,7 @@ here. Every method may raise `StorageUnavailableError` for a fault that may pass
 that is not named. Times are aware UTC datetimes, money is integer nano-USD, sizes are bytes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.accounts import Admission, BudgetStore
 from runtime.domain.templates.template import Template, TemplateRef
 
 
@@ -157,8 +158,17 @@ class WorkQueue(Protocol):
 class JobStore(Protocol):
     """The jobs table."""
 
-    def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
-        """Store a QUEUED job and its work items in one transaction. Raises `ConflictError`."""
+    def create_job(
+        self,
+        job: Job,
+        *,
+        shards: Sequence[int | None] = (None,),
+        admission: Admission | None = None,
+    ) -> None:
+        """Store a QUEUED job and its work items in one transaction, which takes the job's limit out
+        of the accounts of the month and counts it as active; without an admission neither. Raises
+        `ConflictError`, `LimitError` for one active job too many, `MonthlyBudgetError`.
+        """
         ...
 
     def get_job(self, job_id: str) -> Job:
@@ -173,7 +183,8 @@ class JobStore(Protocol):
 
     def set_budget(self, job_id: str, budget_limit: str) -> None:
         """Replace the budget (decimal USD); it holds from the next claim on. Raises
-        `NotFoundError`.
+        `ConflictError` while the job is active on account of a month, which has room for the old
+        one only, `NotFoundError`.
         """
         ...
 
@@ -205,6 +216,25 @@ class JobStore(Protocol):
         that hands work back brings no ended job back). A job keeps no older error_message,
         error_code or retry_after: without a new one it has none. Raises `ConflictError` when the
         transition isn't allowed, `NotFoundError`.
+
+        A job that ends stops to count as active, and gives back to the accounts of its month what
+        its own has not committed, in the same write.
+        """
+        ...
+
+    def queue_again(
+        self, job_id: str, admission: Admission, *, budget_limit: str | None = None
+    ) -> None:
+        """An ended job → QUEUED, with a new budget if one is given. The same transaction takes out
+        of the accounts of the month what they are lacking for its limit, and counts it as active.
+        Raises `LimitError` or `MonthlyBudgetError`, and the job stays as it was; `ConflictError`
+        for one that hasn't ended, or is DELETING, `NotFoundError`.
+        """
+        ...
+
+    def return_rest(self, job_id: str) -> None:
+        """Give back to the accounts of its month what an ended job has committed no more: its last
+        worker has returned its hold since. Nothing happens twice, or for any other job.
         """
         ...
 
@@ -239,56 +269,6 @@ class CostStore(Protocol):
 
     def total(self, job_id: str) -> int:
         """Sum of all entries, nano-USD."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hold:
-    """Part of the budget that one worker may spend without asking again."""
-
-    fence: int
-    sequence: int
-    nano: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
-    """A job's budget: `spent + all holds <= limit`, always."""
-
-    limit_nano: int
-    spent_nano: int
-    holds: Mapping[str, Hold]
-
-    @property
-    def committed_nano(self) -> int:
-        """Spent, or held by somebody who may be spending it now."""
-        return self.spent_nano + sum(hold.nano for hold in self.holds.values())
-
-
-class BudgetStore(Protocol):
-    """One counter a job, changed by conditional writes."""
-
-    def open_account(self, job_id: str, limit_nano: int) -> Account:
-        """Create the account, or set the limit of the existing one; a limit below what is
-        committed only stops new holds.
-        """
-        ...
-
-    def get_account(self, job_id: str) -> Account:
-        """Strongly consistent read. Raises `NotFoundError`."""
-        ...
-
-    def change_hold(
-        self, job_id: str, work_id: str, *, expected: Hold | None, new: Hold, spent_nano: int
-    ) -> Account:
-        """Replace the hold `expected` by `new` and add `spent_nano` to the spent sum, at once.
-
-        The race it excludes: two workers that both see room for the last dollar. When the
-        commitment would grow past the limit it raises `BudgetExceededError`; a change that
-        doesn't let it grow is always allowed. When the stored hold isn't `expected` it raises
-        `ConflictError`, unless it equals `new` already (a lost reply, retried). A stored hold with
-        a newer fence than `new` raises `LeaseLostError`, no account `NotFoundError`.
-        """
         ...
 
 

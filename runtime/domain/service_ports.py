@@ -13,16 +13,9 @@ from typing import Protocol
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
+from runtime.domain.money.accounts import DEFAULT_MONTHLY_NANO, BudgetStore, MonthlyBudgets
 from runtime.domain.pages import Page
-from runtime.domain.ports import (
-    BudgetStore,
-    Clock,
-    JobStore,
-    ObjectStat,
-    ObjectStore,
-    TemplateStore,
-    WorkQueue,
-)
+from runtime.domain.ports import Clock, JobStore, ObjectStat, ObjectStore, TemplateStore, WorkQueue
 from runtime.domain.template_ports import TemplateCatalog
 
 # ── jobs ───────────────────────────────────────────────────────────────────────────────────────
@@ -211,6 +204,10 @@ class ApiSettings:
 
     max_active_jobs: int = 5
     """Queued and running jobs of one user."""
+    monthly_nano: int | None = DEFAULT_MONTHLY_NANO
+    """Nano-USD that all jobs and previews of a month may cost together; None: no limit."""
+    user_monthly_nano: int | None = None
+    """The same of each user."""
     lease_seconds: int = 60
     """After how long without a heartbeat a worker counts as gone."""
     launch_grace_seconds: int = 300
@@ -258,6 +255,8 @@ class ApiPorts(Protocol):
     def links(self) -> ObjectLinks: ...
     @property
     def budgets(self) -> BudgetStore: ...
+    @property
+    def monthly_budgets(self) -> MonthlyBudgets: ...
     @property
     def prices(self) -> PriceTable: ...
     @property

@@ -1,13 +1,14 @@
 """One record with real calls, for whoever writes a template: the engine's own steps, within limits
-of a request. Nothing is stored, and there is no job whose budget could hold.
+of a request. Nothing is stored, and there is no job whose budget could hold: a purse does.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from runtime.domain.errors import (
     ModelError,
+    MonthlyBudgetError,
     PriceError,
     RenderError,
     SchemaRefusedError,
@@ -15,6 +16,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.jobs.sampling import Draws, draw
 from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
+from runtime.domain.models.retry import RULES
 from runtime.domain.money.amounts import NANO_PER_USD, usd
 from runtime.domain.ports import Clock
 from runtime.domain.seeds.seeds import Row, seed_id
@@ -57,12 +59,31 @@ class Trial:
         return sum(call.cost_nano for call in self.calls)
 
 
+class Purse(Protocol):
+    """What calls are paid from."""
+
+    def reserve(self, nano: int) -> None:
+        """Set the worst case of a call aside. Raises `MonthlyBudgetError`, `StorageError`."""
+        ...
+
+    def settle(self, *, reserved_nano: int, nano: int) -> None:
+        """The call for which so much was reserved cost `nano`. Raises nothing."""
+        ...
+
+
 def try_record(
-    engine: TemplateEngine, plan: Plan, seed: Row, *, models: ModelClient, clock: Clock
+    engine: TemplateEngine,
+    plan: Plan,
+    seed: Row,
+    *,
+    models: ModelClient,
+    clock: Clock,
+    purse: Purse,
 ) -> Trial:
     """Generate one record. An output that doesn't fit its schema is repaired once, as in a job.
 
-    Raises `TemplateError` or `ModelError` where not even one call was made and paid for.
+    Raises `TemplateError`, `ModelError` or `MonthlyBudgetError` where not even one call was made
+    and paid for.
     """
     started = clock.monotonic()
     checked = plan.checked_by(OutputChecks(engine))
@@ -82,7 +103,7 @@ def try_record(
             _render(engine, task)
             stopped = _limit(task, spent=trial.cost_nano, seconds=clock.monotonic() - started)
             if stopped is None:
-                call, stopped = _call(task, models)
+                call, stopped = _call(task, models, purse)
                 trial = replace(trial, calls=(*trial.calls, call))
         except RenderError as error:
             stopped = f"can't be rendered: {error}"
@@ -91,13 +112,19 @@ def try_record(
         except SchemaRefusedError:
             task.in_words = True  # and once more, as a job does
             continue
-        except ModelError as error:
+        except (ModelError, MonthlyBudgetError) as error:
             if not trial.calls:
                 raise
-            stopped = f"the model gave no answer ({error.kind})"
+            stopped = _why(error)
         if stopped is not None:
             return replace(trial, stopped=f"{place}: {stopped}")
     return trial
+
+
+def _why(error: ModelError | MonthlyBudgetError) -> str:
+    if isinstance(error, ModelError):
+        return f"the model gave no answer ({error.kind})"
+    return str(error)
 
 
 def _capped(step: StepPlan) -> StepPlan:
@@ -130,10 +157,19 @@ def _limit(task: RecordTask, *, spent: int, seconds: float) -> str | None:
     return None
 
 
-def _call(task: RecordTask, models: ModelClient) -> tuple[TrialCall, str | None]:
+def _call(task: RecordTask, models: ModelClient, purse: Purse) -> tuple[TrialCall, str | None]:
     """One call, and why there can't be another one."""
     step, prompt, system, request = task.step, task.prompt or "", task.system, task.request()
-    reply = models.converse(request)
+    reserved = step.worst_case(request)
+    purse.reserve(reserved)
+    try:
+        reply = models.converse(request)
+    except ModelError as error:
+        billed = reserved if RULES[error.kind].presume_spent else 0
+        purse.settle(reserved_nano=reserved, nano=billed)
+        raise
+    cost = _cost(step, request, reply)
+    purse.settle(reserved_nano=reserved, nano=cost)
     task.calls += 1
     failure = task.answered(reply)
     result = task.results.get(step.step.id, {})
@@ -142,7 +178,7 @@ def _call(task: RecordTask, models: ModelClient) -> tuple[TrialCall, str | None]
         prompt=prompt,
         system=system,
         reply=reply,
-        cost_nano=_cost(step, request, reply),
+        cost_nano=cost,
         output=result.get("output"),
     )
     return call, None if failure is None else failure.message

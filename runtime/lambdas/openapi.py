@@ -24,6 +24,8 @@ _PARAMETER: Final = re.compile(r"{(\w+)}")
 _MEANINGS: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.BAD_REQUEST: "The request is not in order; the message says what to change.",
     HTTPStatus.UNAUTHORIZED: "There is no valid token.",
+    HTTPStatus.PAYMENT_REQUIRED: "The budget of the month has no room for it; the message says what"
+    " is left.",
     HTTPStatus.FORBIDDEN: "A place that the caller may not touch.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or it belongs to somebody else.",
     HTTPStatus.CONFLICT: "Something is in the way as things stand; the message says what.",

@@ -8,7 +8,8 @@ from runtime.domain.errors import (
     LeaseLostError,
     NotFoundError,
 )
-from runtime.domain.ports import Account, Hold
+from runtime.domain.jobs.job import ENDED
+from runtime.domain.money.accounts import Account, Hold
 from runtime.local.database import Database
 
 
@@ -33,7 +34,14 @@ class SqliteBudgetStore:
             return _read_account(connection, job_id)
 
     def change_hold(
-        self, job_id: str, work_id: str, *, expected: Hold | None, new: Hold, spent_nano: int
+        self,
+        job_id: str,
+        work_id: str,
+        *,
+        expected: Hold | None,
+        new: Hold,
+        spent_nano: int,
+        owed: bool = False,
     ) -> Account:
         with self._database.write() as connection:
             account = _read_account(connection, job_id)
@@ -49,6 +57,8 @@ class SqliteBudgetStore:
                 raise BudgetExceededError(
                     f"the budget of job {job_id} has no room for more calls: raise it to go on"
                 )
+            if growth > 0 and not owed and _has_given_back(connection, job_id):
+                raise BudgetExceededError(f"job {job_id} has ended: nothing more is begun")
             connection.execute(
                 "INSERT OR REPLACE INTO holds (job_id, work_id, fence, sequence, nano)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -59,6 +69,14 @@ class SqliteBudgetStore:
                 (spent_nano, job_id),
             )
             return _read_account(connection, job_id)
+
+
+def _has_given_back(connection: sqlite3.Connection, job_id: str) -> bool:
+    """Whether the job has ended and returned its rest: others may have it by now."""
+    row = connection.execute(
+        "SELECT status FROM jobs WHERE job_id = ? AND budget_month IS NOT NULL", (job_id,)
+    ).fetchone()
+    return row is not None and row["status"] in ENDED
 
 
 def _read_account(connection: sqlite3.Connection, job_id: str) -> Account:

@@ -3,12 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
+    ACTIVE,
     ENDED,
     Job,
     JobError,
@@ -18,8 +20,11 @@ from runtime.domain.jobs.job import (
     work_id_of,
 )
 from runtime.domain.jobs.step_totals import steps_document, steps_of
+from runtime.domain.money.accounts import Admission, active_share
+from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Clock
 from runtime.local.database import Database, parse_time
+from runtime.local.monthly_budgets import admit, close_share, committed_of, share_of
 
 _INSERT_JOB = """
     INSERT OR IGNORE INTO jobs (
@@ -68,7 +73,13 @@ class SqliteJobStore:
         self._database = database
         self._clock = clock
 
-    def create_job(self, job: Job, *, shards: Sequence[int | None] = (None,)) -> None:
+    def create_job(
+        self,
+        job: Job,
+        *,
+        shards: Sequence[int | None] = (None,),
+        admission: Admission | None = None,
+    ) -> None:
         with self._database.write() as connection:
             if not _insert_job(connection, job):
                 raise ConflictError(f"job {job.job_id} exists already")
@@ -79,6 +90,8 @@ class SqliteJobStore:
                 )
                 if inserted.rowcount == 0:
                     raise ConflictError(f"work of job {job.job_id} exists already")
+            if admission is not None:
+                self._admit(connection, job.job_id, admission)
 
     def get_job(self, job_id: str) -> Job:
         rows = self._database.rows("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
@@ -88,7 +101,7 @@ class SqliteJobStore:
 
     def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
         with self._database.write() as connection:
-            row = _status_and_fence(connection, job_id)
+            row = _row(connection, job_id)
             _check_fence(job_id, row["fence"], fence)
             if row["status"] != JobStatus.RUNNING:
                 raise ConflictError(f"job {job_id} is {row['status']}, not RUNNING")
@@ -97,12 +110,10 @@ class SqliteJobStore:
 
     def set_budget(self, job_id: str, budget_limit: str) -> None:
         with self._database.write() as connection:
-            changed = connection.execute(
-                "UPDATE jobs SET budget_limit = ?, updated_at = ? WHERE job_id = ?",
-                (budget_limit, self._now(), job_id),
-            )
-            if changed.rowcount == 0:
-                raise NotFoundError(f"no job {job_id}")
+            row = _row(connection, job_id)
+            if share_of(row) is not None and row["status"] in ACTIVE:
+                raise ConflictError(f"job {job_id} is {row['status']}: its budget stays")
+            self._set_limit(connection, job_id, budget_limit)
 
     def set_call_timeout(self, job_id: str, seconds: int) -> None:
         with self._database.write() as connection:
@@ -135,36 +146,79 @@ class SqliteJobStore:
         error: JobError | None = None,
     ) -> None:
         with self._database.write() as connection:
-            row = _status_and_fence(connection, job_id)
+            row = _row(connection, job_id)
             _check_fence(job_id, row["fence"], fence)
             old = JobStatus(row["status"])
             if not _is_allowed(old, status, fence):
                 raise ConflictError(f"job {job_id} is {old} and can't become {status}")
-            connection.execute(
-                _SET_STATUS,
-                {
-                    "status": status,
-                    "fence": fence,
-                    "now": self._now(),
-                    "runs": status is JobStatus.RUNNING,
-                    "ended": status in ENDED,
-                    "message": error and error.message,
-                    "code": error and error.code,
-                    "retry_after": error and error.retry_after and error.retry_after.isoformat(),
-                    "job_id": job_id,
-                },
-            )
+            self._write_status(connection, job_id, status, fence=fence, error=error)
+            if status in ENDED:
+                close_share(connection, job_id)
+
+    def queue_again(
+        self, job_id: str, admission: Admission, *, budget_limit: str | None = None
+    ) -> None:
+        with self._database.write() as connection:
+            status = JobStatus(_row(connection, job_id)["status"])
+            if status in ACTIVE or not may_become(status, JobStatus.QUEUED):
+                raise ConflictError(f"job {job_id} is {status}: it has not ended")
+            if budget_limit is not None:
+                self._set_limit(connection, job_id, budget_limit)
+            self._write_status(connection, job_id, JobStatus.QUEUED)
+            self._admit(connection, job_id, admission)
+
+    def return_rest(self, job_id: str) -> None:
+        with self._database.write() as connection, suppress(NotFoundError):
+            if _row(connection, job_id)["status"] in ENDED:
+                close_share(connection, job_id)
+
+    def _admit(self, connection: sqlite3.Connection, job_id: str, admission: Admission) -> None:
+        row = _row(connection, job_id)
+        before = share_of(row)
+        after = active_share(
+            before,
+            month=admission.limits.month,
+            limit_nano=parse_budget(row["budget_limit"])[0],
+            committed_nano=committed_of(connection, job_id),
+        )
+        admit(connection, job_id, row["user_id"], admission, before=before, after=after)
+
+    def _set_limit(self, connection: sqlite3.Connection, job_id: str, budget_limit: str) -> None:
+        connection.execute(
+            "UPDATE jobs SET budget_limit = ?, updated_at = ? WHERE job_id = ?",
+            (budget_limit, self._now(), job_id),
+        )
+
+    def _write_status(
+        self,
+        connection: sqlite3.Connection,
+        job_id: str,
+        status: JobStatus,
+        *,
+        fence: int | None = None,
+        error: JobError | None = None,
+    ) -> None:
+        connection.execute(
+            _SET_STATUS,
+            {
+                "status": status,
+                "fence": fence,
+                "now": self._now(),
+                "runs": status is JobStatus.RUNNING,
+                "ended": status in ENDED,
+                "message": error and error.message,
+                "code": error and error.code,
+                "retry_after": error and error.retry_after and error.retry_after.isoformat(),
+                "job_id": job_id,
+            },
+        )
 
     def _now(self) -> str:
         return self._clock.now().isoformat()
 
 
 def _status_and_config(connection: sqlite3.Connection, job_id: str) -> tuple[str, dict[str, Any]]:
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT status, config FROM jobs WHERE job_id = ?", (job_id,)
-    ).fetchone()
-    if row is None:
-        raise NotFoundError(f"no job {job_id}")
+    row = _row(connection, job_id)
     return row["status"], json.loads(row["config"])
 
 
@@ -203,9 +257,9 @@ def _counters(progress: Progress) -> dict[str, object]:
     }
 
 
-def _status_and_fence(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
+def _row(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
     row: sqlite3.Row | None = connection.execute(
-        "SELECT status, fence FROM jobs WHERE job_id = ?", (job_id,)
+        "SELECT * FROM jobs WHERE job_id = ?", (job_id,)
     ).fetchone()
     if row is None:
         raise NotFoundError(f"no job {job_id}")
@@ -254,4 +308,5 @@ def parse_job(row: sqlite3.Row) -> Job:
         request_hash=row["request_hash"],
         started_at=parse_time(row["started_at"]),
         completed_at=parse_time(row["completed_at"]),
+        share=share_of(row),
     )

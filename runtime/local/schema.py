@@ -129,6 +129,19 @@ _REPORTS: Final = (
 
 _QUOTA_REFUSALS: Final = "ALTER TABLE work ADD COLUMN quota_refusals INTEGER NOT NULL DEFAULT 0"
 
+_MONTHLY_BUDGETS: Final = (
+    # An account of a stage or a user and a month, by the ids of `domain.money.accounts`.
+    """CREATE TABLE budgets (
+        account_id TEXT PRIMARY KEY,
+        committed INTEGER NOT NULL,
+        previews INTEGER NOT NULL
+    ) STRICT""",
+    # What a job has in the accounts of a month; NULL: nothing.
+    "ALTER TABLE jobs ADD COLUMN budget_month TEXT",
+    "ALTER TABLE jobs ADD COLUMN budget_reserved INTEGER",
+    "ALTER TABLE jobs ADD COLUMN budget_base INTEGER",
+)
+
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
@@ -165,6 +178,12 @@ def _add_what_reports_need(connection: sqlite3.Connection) -> None:
 
 def _count_quota_refusals(connection: sqlite3.Connection) -> None:
     connection.execute(_QUOTA_REFUSALS)
+
+
+def _add_monthly_budgets(connection: sqlite3.Connection) -> None:
+    """Jobs of before are in no account: what they end with returns nowhere."""
+    for statement in _MONTHLY_BUDGETS:
+        connection.execute(statement)
 
 
 def _describe_templates(connection: sqlite3.Connection) -> None:
@@ -217,6 +236,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _note_what_is_published,
     _add_what_reports_need,
     _count_quota_refusals,
+    _add_monthly_budgets,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

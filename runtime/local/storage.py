@@ -26,6 +26,7 @@ from runtime.local.job_catalog import SqliteJobCatalog
 from runtime.local.job_store import SqliteJobStore
 from runtime.local.journal import FileJournal, remove_journal
 from runtime.local.liveness import WorkLocks
+from runtime.local.monthly_budgets import SqliteMonthlyBudgets
 from runtime.local.objects import DirectoryObjects
 from runtime.local.template_catalog import SqliteTemplateCatalog
 from runtime.local.template_store import SqliteTemplateStore
@@ -48,6 +49,7 @@ class LocalStorage:
     checkpoints: SqliteCheckpointVersions
     costs: SqliteCostStore
     budgets: SqliteBudgetStore
+    monthly_budgets: SqliteMonthlyBudgets
     objects: DirectoryObjects
     open_journal: Callable[[str], Journal]
     """Opens the journal of a work id."""
@@ -91,6 +93,7 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         checkpoints=SqliteCheckpointVersions(database=database),
         costs=SqliteCostStore(database=database),
         budgets=SqliteBudgetStore(database=database),
+        monthly_budgets=SqliteMonthlyBudgets(database=database),
         objects=objects,
         open_journal=lambda work_id: FileJournal(journal_path(work_id)),
         close=close,

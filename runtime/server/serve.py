@@ -17,6 +17,7 @@ from runtime.bootstrap import LocalService, local_api
 from runtime.client.profiles import LOCAL_PROFILE, Profile, open_profiles
 from runtime.datasets.engine_parts import log_to
 from runtime.domain.models.calls import ModelClient
+from runtime.domain.service_ports import ApiSettings
 from runtime.models.registry import open_models, prices_here
 from runtime.server.data_folder import DataFolder, default_data_folder
 from runtime.server.listener import ApiServer, Listener
@@ -38,6 +39,7 @@ class ServeOptions:
     backend: str
     concurrency: int | None
     prices: Path | None
+    settings: ApiSettings | None = None
 
 
 class LocalServer:
@@ -136,6 +138,7 @@ def open_server(
                 prices=prices,
                 base_url=listener.base_url,
                 on_launch=lambda _item: worker.notify(),
+                settings=options.settings,
             )
             stack.enter_context(closing(service))
             yield LocalServer(options, folder, profile, listener, service, worker)

@@ -6,12 +6,9 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
 
-from runtime.domain.errors import (
-    LimitError,
-    NotFoundError,
-    SeedError,
-)
+from runtime.domain.errors import NotFoundError, SeedError
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.money.accounts import too_many_jobs
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
@@ -92,10 +89,7 @@ def check_active_jobs(ports: ApiPorts, caller: str) -> None:
     """Raises `LimitError` when the caller has as many queued and running jobs as they may."""
     limit = ports.settings.max_active_jobs
     if ports.job_catalog.count_active(caller, at_most=limit) >= limit:
-        raise LimitError(
-            f"you have {limit} queued or running jobs, which is the limit: wait for one to end,"
-            " or cancel one"
-        )
+        raise too_many_jobs(limit)
 
 
 def _first_rows(ports: ApiPorts, seeds: ObjectStat, *, requirements: Sequence[str]) -> list[Row]:

@@ -85,6 +85,9 @@ def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
         status = JobStatus.CANCELLED if job is None else job.status
         if status is JobStatus.DELETING:  # no status of work; the item goes with its job
             status = JobStatus.CANCELLED
+        # Before the item, so that a crash in between leaves something to find: what the last worker
+        # has returned since the job ended belongs to the accounts of its month again.
+        ports.jobs.return_rest(item.job_id)
         withdrawn = ports.work.withdraw(item.work_id, status)
     except NotFoundError:
         return False  # deleted meanwhile

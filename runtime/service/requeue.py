@@ -5,18 +5,31 @@ from contextlib import suppress
 from runtime.domain.errors import ConflictError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.models.retry import is_service_failure
+from runtime.domain.money.accounts import Admission
 from runtime.domain.ports import JobStore, WorkQueue
 
 
-def queue_again(jobs: JobStore, queue: WorkQueue, job_id: str) -> None:
+def queue_again(
+    jobs: JobStore,
+    queue: WorkQueue,
+    job_id: str,
+    *,
+    admission: Admission | None = None,
+    budget_limit: str | None = None,
+) -> None:
     """Make a job claimable; what is generated stays and counts. Whether a COMPLETED one has
-    anything to do is for the caller to know: see `has_work_left`.
+    anything to do is for the caller to know: see `has_work_left`. With an admission it is let in
+    on its terms, with the new budget if one is given; a laptop's folder has none.
 
     Safe to repeat after a crash at any point, and for a job that is queued or running already.
-    Raises `NotFoundError`, `ConflictError` for a job whose data is being deleted.
+    Raises `NotFoundError`, `ConflictError` for a job whose data is being deleted, `LimitError`,
+    `MonthlyBudgetError`.
     """
     if jobs.get_job(job_id).status in ENDED:
-        jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
+        if admission is None:
+            jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
+        else:
+            jobs.queue_again(job_id, admission, budget_limit=budget_limit)
     # An item that has not ended is claimable, or becomes so when its owner's lease runs out.
     with suppress(ConflictError):
         queue.enqueue(work_id_of(job_id))

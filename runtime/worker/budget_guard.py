@@ -12,9 +12,10 @@ from runtime.domain.errors import (
     LeaseLostError,
     StorageUnavailableError,
 )
+from runtime.domain.money.accounts import Account, BudgetStore
 from runtime.domain.money.amounts import usd
 from runtime.domain.money.ledger import HoldChange, Ledger, take_over
-from runtime.domain.ports import Account, BudgetStore, Claim, Clock
+from runtime.domain.ports import Claim, Clock
 from runtime.logs import event
 
 _log = logging.getLogger(__name__)
@@ -150,14 +151,14 @@ class BudgetGuard:
             owed = change.spent_nano + change.new.nano - held
             self._store.open_account(job_id, self._store.get_account(job_id).committed_nano + owed)
             try:
-                self._apply(change)
+                self._apply(change, owed=True)
             finally:
                 self._store.open_account(job_id, self._limit_nano)
 
-    def _apply(self, change: HoldChange) -> None:
+    def _apply(self, change: HoldChange, *, owed: bool = False) -> None:
         self._doubt = change
         try:
-            self._account = self._write(change)
+            self._account = self._write(change, owed=owed)
         except (BudgetExceededError, ConflictError, LeaseLostError):
             self._doubt = None  # refused, so certainly not made
             raise
@@ -172,11 +173,12 @@ class BudgetGuard:
             with suppress(BudgetExceededError):
                 self._apply(self._doubt)
 
-    def _write(self, change: HoldChange) -> Account:
+    def _write(self, change: HoldChange, *, owed: bool = False) -> Account:
         return self._store.change_hold(
             self._claim.job_id,
             self._claim.work_id,
             expected=change.expected,
             new=change.new,
             spent_nano=change.spent_nano,
+            owed=owed,
         )

@@ -1,6 +1,7 @@
 """What a worker writes about its job: progress, and how it ended."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -93,6 +94,7 @@ class Jobs:
             status = self._store.get_job(claim.job_id).status
             if status in ENDED:
                 # Cancelled while the worker was stopping: QUEUED would take that back.
+                self._store.return_rest(claim.job_id)
                 self._queue.finish(claim, status)
                 return
             self._publish_again(claim)
@@ -112,13 +114,15 @@ class Jobs:
 
     def acknowledge_cancel(self, claim: Claim) -> None:
         """The job is CANCELLED already; end its work item."""
-        self.finish_item(claim, JobStatus.CANCELLED)
+        self.finish_ended(claim, JobStatus.CANCELLED)
 
     def _end(self, claim: Claim, status: JobStatus, error: JobError | None = None) -> None:
         self._publish_again(claim)
+        finish: Callable[[Claim, JobStatus], None] = self._finish
         try:
             self._store.set_status(claim.job_id, status, fence=claim.fence, error=error)
         except ConflictError:
+            finish = self.finish_ended
             # Somebody ended the job before, by cancelling it: that stands.
             status = self._store.get_job(claim.job_id).status
             if status not in ENDED:
@@ -126,15 +130,23 @@ class Jobs:
         fault = _fault(status, error)
         event(_log, logging.INFO, JOB_ENDED, job_id=claim.job_id, status=str(status), **fault)
         self._crash_point("between_status_writes")
-        self.finish_item(claim, status)
+        finish(claim, status)
 
-    def finish_item(self, claim: Claim, status: JobStatus) -> None:
-        """End the work item of a job that has ended as `status`.
+    def finish_ended(self, claim: Claim, status: JobStatus) -> None:
+        """End the work item of a job that somebody else has ended as `status`. What a worker held
+        then, and holds no more, returns to the accounts of the month.
+        """
+        self._finish(claim, status, returns=True)
+
+    def _finish(self, claim: Claim, status: JobStatus, *, returns: bool = False) -> None:
+        """End the work item of a job that has ended.
 
         The job's status is already right, so a failing queue costs a useless claim at worst:
         whoever claims the item finds an ended job and finishes the item.
         """
         try:
+            if returns:
+                self._store.return_rest(claim.job_id)
             self._queue.finish(claim, status)
             if self._store.get_job(claim.job_id).status is JobStatus.QUEUED:
                 # Queued again a moment ago, while this item had not ended and could not be queued.

@@ -162,7 +162,7 @@ class Worker:
         try:
             job = self._ports.jobs.get_job(claim.job_id)
             if job.status in ENDED:
-                self.jobs.finish_item(claim, job.status)
+                self.jobs.finish_ended(claim, job.status)
                 return ExitCode.DONE
             self.jobs.mark_job_running(claim)
             with self._make_heartbeat(

@@ -13,7 +13,7 @@ from runtime.domain.errors import (
     SeedwrightError,
     StorageBusyError,
 )
-from runtime.domain.ports import Account, Hold
+from runtime.domain.money.accounts import Account, Hold
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.race import of_type, race
 from tests.fixtures.storage import OpenPorts, Storage, new_job

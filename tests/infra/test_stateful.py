@@ -9,6 +9,7 @@ from tests.infra.conftest import Synthesized
 
 LOGICAL_IDS = {
     "AWS::DynamoDB::Table": {
+        "TablesBudgetsFD901A3B",
         "TablesJobs313634AE",
         "TablesQueue2D06D0CD",
         "TablesTemplates2DF10530",

@@ -34,7 +34,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price_table import load_prices
-from runtime.domain.ports import Account
+from runtime.domain.money.accounts import Account
 from tests.fixtures.aws import (
     BUCKET,
     CLEAN_ENVIRONMENT,

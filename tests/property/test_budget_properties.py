@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runtime.domain.errors import BudgetExceededError, LeaseLostError
+from runtime.domain.money.accounts import Account, Hold
 from runtime.domain.money.ledger import HoldChange, Ledger, take_over
-from runtime.domain.ports import Account, Hold
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.families import open_family
 from tests.fixtures.storage import new_job

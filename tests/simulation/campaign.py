@@ -16,6 +16,7 @@ import logging
 import random
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing import Pool
@@ -29,6 +30,8 @@ from runtime.domain.jobs.record import kind_of
 from runtime.domain.jobs.step_totals import sum_of
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.models.retry import is_service_failure
+from runtime.domain.money.accounts import Admission, Limits, month_of, stage_account
+from runtime.domain.money.amounts import MAX_BUDGET_NANO
 from runtime.domain.ports import Ports
 from runtime.domain.templates.template import Step, Template, TemplateRef
 from runtime.service.requeue import has_work_left, queue_again
@@ -117,9 +120,9 @@ class Schedule:
         rng = self.rng
         self.scheduler = Scheduler(random.Random(rng.getrandbits(64)))  # noqa: S311
         self.queue = MemoryQueue()
-        self.jobs = MemoryJobs(self.queue, self.scheduler.clock)
-        self.objects = MemoryObjects()
         self.budgets = MemoryBudgets()
+        self.jobs = MemoryJobs(self.queue, self.scheduler.clock, budgets=self.budgets)
+        self.objects = MemoryObjects()
         prices = load_prices()
         self.price = prices.price(model, ON)
         self.records = rng.randint(1, 40)
@@ -145,6 +148,8 @@ class Schedule:
         self.rates = self._draw_rates()
         self.processes: list[Process] = []
         self.retries = self.afterthoughts = 0
+        self.left: Counter[str] = Counter()
+        """What is in the accounts of a month and not in the job's share of it any more."""
         self._create_job()
 
     def _draw_rates(self) -> Rates:
@@ -191,8 +196,15 @@ class Schedule:
                 budget_limit=f"{budget / 1e9:.9f}",
                 created_at=now,
                 updated_at=now,
-            )
+            ),
+            admission=self.admission(),
         )
+
+    def admission(self) -> Admission:
+        """The accounts have room for this job, and for nothing besides."""
+        month = month_of(self.scheduler.clock.now())
+        limits = Limits(month=month, stage_nano=MAX_BUDGET_NANO, user_nano=None)
+        return Admission(limits=limits, max_active_jobs=1)
 
     def run(self) -> Outcome:
         """Start workers until the job has ended. Raises `InvariantError`."""
@@ -228,8 +240,15 @@ class Schedule:
                 self.jobs.set_num_records(JOB_ID, self.records)
             else:
                 self._retry_failures()
-        queue_again(self.jobs, self.queue, JOB_ID)
+        self._leave_month(job)
+        queue_again(self.jobs, self.queue, JOB_ID, admission=self.admission())
         return True
+
+    def _leave_month(self, job: Job) -> None:
+        """What a job leaves in the accounts of a month when it is queued in a later one."""
+        month = month_of(self.scheduler.clock.now())
+        if job.share is not None and job.share.month != month:
+            self.left[job.share.month] += job.share.reserved_nano
 
     def _retry_failures(self) -> None:
         """What failed records had cost is paid for again, because that was asked for."""
@@ -291,6 +310,7 @@ class Schedule:
                 f"{self.truth.paid_twice} replies paid twice, {self.truth.lost} were lost"
             )
         self.truth.check_money()
+        self._judge_month(job)
         self._judge_figures(job)
         return Outcome(
             seed=self.seed,
@@ -301,6 +321,21 @@ class Schedule:
             paid_twice=self.truth.paid_twice,
             virtual_seconds=self.scheduler.clock.monotonic(),
         )
+
+    def _judge_month(self, job: Job) -> None:
+        """N16: the accounts of the month have what the job's own account says, and no more."""
+        share, committed = job.share, self.budgets.committed(JOB_ID)
+        if share is None:
+            raise InvariantError("the job has left the accounts of the month")
+        if share.reserved_nano < committed - share.base_nano:
+            raise InvariantError("the job has committed more than it has reserved")
+        self.jobs.return_rest(JOB_ID)  # as the sweeper does for a worker that died at its end
+        self.left[share.month] += max(committed - share.base_nano, 0)
+        accounts = {
+            month: nano for month, nano in self.jobs.accounts.items() if month.startswith("stage#")
+        }
+        if accounts != {stage_account(month): nano for month, nano in self.left.items()}:
+            raise InvariantError(f"the month has {accounts}, its jobs {dict(self.left)}")
 
     def _judge_figures(self, job: Job) -> None:
         if sum(job.progress.failures_by_kind.values()) != job.progress.failed_records:

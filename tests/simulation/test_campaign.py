@@ -10,8 +10,9 @@ import pytest
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
-from runtime.domain.ports import Hold
+from runtime.domain.money.accounts import Hold, Share
 from runtime.worker import budget_guard, outcomes, recovery
+from tests.fixtures import memory_ports
 from tests.simulation.campaign import JOB_ID, SCHEMA_MODEL, Outcome, Schedule, run_schedule
 from tests.simulation.process import Rates
 
@@ -63,7 +64,8 @@ def test_b1_an_outage_costs_the_calls_in_flight_and_one_call_a_probe(seconds: fl
     schedule.rates, schedule.records, concurrency = Rates(), 400, 32
     schedule.settings = replace(schedule.settings, concurrency=concurrency)
     schedule.jobs.set_num_records(JOB_ID, schedule.records)
-    schedule.jobs.set_budget(JOB_ID, "100")
+    schedule.jobs.set_status(JOB_ID, JobStatus.CANCELLED, fence=None)
+    schedule.jobs.queue_again(JOB_ID, schedule.admission(), budget_limit="100")
     begin = schedule.scheduler.clock.monotonic() + 5
     schedule.truth.outages = [(begin, begin + seconds)]
 
@@ -96,6 +98,19 @@ def test_ignoring_what_was_saved_after_the_checkpoint_is_seen(
     """N1: batches written after the last checkpoint have to be adopted."""
     monkeypatch.setattr(recovery.Recovery, "_adopt_records", lambda _self, _batch: None)
     assert next(violations(), None) is not None
+
+
+def test_a_rest_that_is_returned_while_a_worker_holds_it_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """N16: an ended job's account goes on growing, and others have the money already."""
+
+    def ended(share: Share, *, committed_nano: int) -> Share:
+        del committed_nano
+        return replace(share, reserved_nano=0)
+
+    monkeypatch.setattr(memory_ports, "ended_share", ended)
+    assert any("more than it has reserved" in each for each in violations())
 
 
 def test_failures_of_the_service_that_are_final_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.jobs.step_totals import StepTotals
-from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold, Lease
+from runtime.domain.money.accounts import Account, Hold
+from runtime.domain.ports import CheckpointVersion, Claim, Lease
 from runtime.domain.service_ports import WorkItem
 from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.template import TemplateRef

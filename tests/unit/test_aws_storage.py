@@ -23,7 +23,8 @@ from runtime.domain.errors import (
     TemplateError,
 )
 from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobError, JobStatus, Progress
-from runtime.domain.ports import Account, CheckpointVersion, Claim, Hold
+from runtime.domain.money.accounts import Account, Hold
+from runtime.domain.ports import CheckpointVersion, Claim
 from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.aws import FakeAws, read_item
 from tests.fixtures.aws_faults import meanwhile, no_retry_pauses, refused, reply_lost

@@ -6,7 +6,8 @@ import pytest
 
 from runtime.contract.log_lines import COST_ABOVE_WORST_CASE
 from runtime.domain.errors import StorageUnavailableError
-from runtime.domain.ports import Account, Claim
+from runtime.domain.money.accounts import Account
+from runtime.domain.ports import Claim
 from runtime.worker.budget_guard import RETRY_SECONDS, BudgetGuard, Reservation
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.memory_ports import MemoryBudgets, captured_logs

@@ -73,7 +73,7 @@ def test_the_rate_of_a_job_that_does_not_run_stands_still(
 
 def test_a_budget_of_nothing(api_world: ApiWorld) -> None:
     """Stored by other hands: what can't be divided by is no crash."""
-    job_id = api_world.job_id()
+    job_id = api_world.job_id(JobStatus.FAILED)
     api_world.own.jobs.set_budget(job_id, "-1")
     body = api_world.get(f"/dashboard/jobs/{job_id}").body
     assert (body["budget_limit"], body["budget_used_percent"]) == (0.0, 0.0)
@@ -92,6 +92,14 @@ def test_nothing_to_add_up(api_world: ApiWorld) -> None:
         "failed_records": 0,
         "tokens_used": 0,
         "cost": 0.0,
+        "month": {
+            "month": "2026-11",
+            "limit_usd": 1000.0,
+            "reserved_or_spent_usd": 0.0,
+            "left_usd": 1000.0,
+            "yours": {"limit_usd": None, "reserved_or_spent_usd": 0.0, "left_usd": None},
+            "previews": 0,
+        },
     }
 
 

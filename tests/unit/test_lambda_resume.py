@@ -64,8 +64,8 @@ RETRY_AND_GROWTH = {
     [
         ("s3", "PutObject", ""),
         ("dynamodb", "UpdateItem", "num_records"),
-        ("dynamodb", "UpdateItem", "budget_limit"),
-        ("dynamodb", "UpdateItem", "active_user_id"),
+        ("dynamodb", "UpdateItem", "call_timeout"),
+        ("dynamodb", "TransactWriteItems", "budget_limit"),
         ("dynamodb", "UpdateItem", "queued_at"),
     ],
 )

@@ -21,7 +21,8 @@ from runtime.domain.errors import (
     TemplateNotFoundError,
 )
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.ports import CheckpointVersion, Hold
+from runtime.domain.money.accounts import Hold
+from runtime.domain.ports import CheckpointVersion
 from runtime.domain.service_ports import ApiPorts, ApiSettings, WorkItem
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks

@@ -13,7 +13,8 @@ from runtime.domain.errors import StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.jobs.sampling import SeedStrategy
-from runtime.domain.ports import Account, CheckpointVersion, Hold
+from runtime.domain.money.accounts import Account, Hold
+from runtime.domain.ports import CheckpointVersion
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.template import TemplateRef
 from runtime.local.database import Database

@@ -19,7 +19,7 @@ from runtime.domain.errors import (
     StorageFullError,
 )
 from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress
-from runtime.domain.ports import Hold
+from runtime.domain.money.accounts import Hold
 from runtime.local.storage import LocalStorage, open_storage
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.storage import new_job, new_template

@@ -20,6 +20,9 @@ from runtime.cli.options import Backend, BackendOption, ConcurrencyOption, Price
 from runtime.cli.output import print_line, say
 from runtime.client.profiles import LOCAL_PROFILE
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
+from runtime.domain.money.accounts import DEFAULT_MONTHLY_NANO, NO_LIMIT, parse_limit
+from runtime.domain.money.amounts import NANO_PER_USD
+from runtime.domain.service_ports import ApiSettings
 from runtime.models.registry import BEDROCK
 from runtime.server.serve import LocalServer, ServeOptions, open_server
 
@@ -44,6 +47,13 @@ def serve(
     backend: BackendOption = Backend.LOCAL,
     concurrency: ConcurrencyOption = None,
     prices: PricesOption = None,
+    monthly_budget: Annotated[
+        str,
+        typer.Option(help="US dollars that all jobs of a month may cost together, or off."),
+    ] = str(DEFAULT_MONTHLY_NANO // NANO_PER_USD),
+    user_monthly_budget: Annotated[
+        str, typer.Option(help="The same of each user. Here there is one.")
+    ] = NO_LIMIT,
 ) -> int:
     """Serve the API on this machine, with a worker beside it. No account and no AWS is needed.
 
@@ -58,6 +68,10 @@ def serve(
         backend=str(backend),
         concurrency=concurrency,
         prices=prices,
+        settings=ApiSettings(
+            monthly_nano=parse_limit(monthly_budget, name="--monthly-budget"),
+            user_monthly_nano=parse_limit(user_monthly_budget, name="--user-monthly-budget"),
+        ),
     )
     with open_server(options, on_restart=_say_restart) as server:
         with _stop_signals(server.kill_worker) as stopped:

@@ -19,6 +19,7 @@ from datetime import datetime
 from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
 from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.step_totals import StepTotals
+from runtime.domain.money.accounts import Share
 from runtime.domain.money.amounts import parse_budget
 
 MAX_RECORDS = 1_000_000
@@ -122,6 +123,8 @@ class Job:
     """Hash of the request that made the job, where the client named one (`Idempotency-Key`)."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    share: Share | None = None
+    """What it has in the accounts of a month; a store sets it. None: it was queued without one."""
 
     @property
     def budget_nano(self) -> int:

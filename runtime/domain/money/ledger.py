@@ -13,7 +13,7 @@ flight may have been paid. Nothing here is a float.
 
 from dataclasses import dataclass
 
-from runtime.domain.ports import Hold
+from runtime.domain.money.accounts import Hold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

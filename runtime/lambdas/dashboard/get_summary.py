@@ -1,19 +1,42 @@
-"""GET /dashboard/summary: a user's newest jobs, added up."""
+"""GET /dashboard/summary: a user's newest jobs, added up, and what the month has left."""
 
 from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from runtime.domain.jobs.job import Job
 from runtime.domain.money.amounts import to_usd
+from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
+from runtime.service.month import limits_of
 
 MAX_JOBS: Final = 500
 """Jobs that are added up. Each is an item of some kilobytes, and a request may take seconds."""
 
 _PAGE: Final = 100
+
+
+class MonthBudget(ApiModel):
+    """What jobs and previews of a month may cost together. Amounts are USD."""
+
+    limit_usd: float | None
+    """null: there is no limit."""
+    reserved_or_spent_usd: float
+    """A job that has not ended has its whole budget reserved; one that has, what it spent."""
+    left_usd: float | None
+
+
+class Month(MonthBudget):
+    """The present month, all users together."""
+
+    month: str
+    """In UTC, such as 2026-11."""
+    yours: MonthBudget
+    """Your own jobs and previews."""
+    previews: int
+    """Previews of yours that called models."""
 
 
 class Summary(ApiModel):
@@ -30,6 +53,7 @@ class Summary(ApiModel):
     failed_records: int
     tokens_used: int
     cost: float
+    month: Month
 
 
 @endpoint(body=NoBody, query=NoBody, answers={HTTPStatus.OK: Summary})
@@ -53,4 +77,24 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> Summary:
         failed_records=sum(each.failed_records for each in progress),
         tokens_used=sum(each.tokens_used for each in progress),
         cost=to_usd(sum(each.cost_nano for each in progress)),
+        month=_month(call.ports, call.caller),
     )
+
+
+def _month(ports: ApiPorts, caller: str) -> Month:
+    limits = limits_of(ports)
+    use = ports.monthly_budgets.get_use(caller, limits.month)
+    return Month(
+        month=limits.month,
+        yours=MonthBudget(**_amounts(limits.user_nano, use.user_nano)),
+        previews=use.previews,
+        **_amounts(limits.stage_nano, use.stage_nano),
+    )
+
+
+def _amounts(limit: int | None, nano: int) -> dict[str, Any]:
+    return {
+        "limit_usd": None if limit is None else to_usd(limit),
+        "reserved_or_spent_usd": to_usd(nano),
+        "left_usd": None if limit is None else to_usd(max(limit - nano, 0)),
+    }

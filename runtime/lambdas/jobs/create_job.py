@@ -2,7 +2,7 @@
 
 validate ─▶ seed path 403 ─▶ the same request before? ─▶ template and includes 404
 ─▶ models and prices 400 ─▶ seed object 404 ─▶ limit 429 ─▶ seeds and budget 400
-─▶ job and work, at once ─▶ worker
+─▶ job, work and money of the month, at once 402 429 ─▶ worker
 """
 
 import hashlib
@@ -41,6 +41,7 @@ from runtime.service.admission import (
     prepare_template,
 )
 from runtime.service.launching import start_job
+from runtime.service.month import admission_of
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 
@@ -68,6 +69,7 @@ class NewJob(ApiModel):
     query=NoBody,
     answers={HTTPStatus.CREATED: JobView, HTTPStatus.OK: JobView},
     errors=(
+        HTTPStatus.PAYMENT_REQUIRED,
         HTTPStatus.FORBIDDEN,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.CONFLICT,
@@ -88,7 +90,7 @@ def lambda_handler(call: Call[NewJob, NoBody]) -> Answer:
         return earlier
     job = _new_job(call, job_id, request_hash)
     try:
-        call.ports.jobs.create_job(job)
+        call.ports.jobs.create_job(job, admission=admission_of(call.ports))
     except ConflictError:
         # The same request at the same time was a moment quicker.
         if request_hash is not None and (earlier := _earlier(call.ports, job_id, request_hash)):

@@ -1,6 +1,7 @@
 """POST /jobs/{job_id}/resume: queue an ended job again; everything it has generated is kept.
 
-check ─▶ mark failures for a retry ─▶ number of records ─▶ timeout, budget ─▶ queue ─▶ worker
+check ─▶ mark failures for a retry ─▶ number of records ─▶ timeout
+─▶ budget, status and money of the month, at once 402 429 ─▶ queue ─▶ worker
 
 Budget and number of records may be raised with it, and replies waited for longer. While a job is
 active all that stands: a worker reads it once, at its claim. Each step may be repeated, so a
@@ -22,6 +23,7 @@ from runtime.lambdas.option_fields import chosen, takes
 from runtime.service.access import own_job
 from runtime.service.admission import check_active_jobs
 from runtime.service.launching import start_job
+from runtime.service.month import admission_of, check_room
 from runtime.service.requeue import has_work_left, queue_again
 from runtime.service.retry import retry_failed
 
@@ -48,21 +50,33 @@ class Resumption(ApiModel):
     body=Resumption,
     query=NoBody,
     answers={HTTPStatus.OK: JobView},
-    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
+    errors=(
+        HTTPStatus.PAYMENT_REQUIRED,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    ),
 )
 def lambda_handler(call: Call[Resumption, NoBody]) -> JobView:
     """Go on with a failed, cancelled or budget-stopped job, or with a complete one that has records
     to try again or to add.
     """
-    job, ports = own_job(call), call.ports
+    job, ports, wanted = own_job(call), call.ports, call.body.budget_limit
     if job.status in RESUMABLE:
         _check(ports, job, call.body)
         check_active_jobs(ports, call.caller)
+        check_room(ports, job, limit_nano=job.budget_nano if wanted is None else wanted)
         _change(ports, job, call.body)
     elif not _is_half_queued(ports, job):
         raise ConflictError(_reason(job))
     # Everything up to here may be repeated, and so may this.
-    queue_again(ports.jobs, ports.queue, job.job_id)
+    queue_again(
+        ports.jobs,
+        ports.queue,
+        job.job_id,
+        admission=admission_of(ports),
+        budget_limit=None if wanted is None else usd_decimal(wanted),
+    )
     return job_view(start_job(ports, ports.jobs.get_job(job.job_id)))
 
 
@@ -107,8 +121,6 @@ def _change(ports: ApiPorts, job: Job, body: Resumption) -> None:
         ports.jobs.set_num_records(job.job_id, body.num_records)
     if (seconds := chosen(body, CallOptions).call_timeout) is not None:
         ports.jobs.set_call_timeout(job.job_id, seconds)
-    if body.budget_limit is not None:
-        ports.jobs.set_budget(job.job_id, usd_decimal(body.budget_limit))
 
 
 def _check_budget(ports: ApiPorts, job: Job, wanted: int | None) -> None:

@@ -21,6 +21,7 @@ from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
 from runtime.service.admission import prepare_template
+from runtime.service.preview_money import PreviewMoney
 
 MAX_ANSWER_CHARACTERS: Final = 1_000_000
 """Of all texts: Lambda answers with 6 MB at most, and JSON may take six bytes for a character."""
@@ -34,7 +35,9 @@ class PreviewRequest(ApiModel):
     version: Version | None = None
     """The latest one by default."""
     run_model: bool = False
-    """Whether to call the model of each step, which costs what the answer says: 1 USD at most."""
+    """Whether to call the model of each step, which costs what the answer says: 1 USD at most, out
+    of what the month has left.
+    """
 
 
 class PreviewUsage(ApiModel):
@@ -88,7 +91,12 @@ class Preview(ApiModel):
     body=PreviewRequest,
     query=NoBody,
     answers={HTTPStatus.OK: Preview},
-    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_GATEWAY),
+    errors=(
+        HTTPStatus.PAYMENT_REQUIRED,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.BAD_GATEWAY,
+    ),
 )
 def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
     """Render every prompt of a template with one seed, and call the models only when asked to."""
@@ -105,7 +113,14 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
     with TemplateEngine() as engine:
         engine.load(plan.template)
         if body.run_model:
-            trial = try_record(engine, plan, seed, models=ports.models, clock=ports.clock)
+            trial = try_record(
+                engine,
+                plan,
+                seed,
+                models=ports.models,
+                clock=ports.clock,
+                purse=PreviewMoney(ports, call.caller),
+            )
             steps, stopped = [_called(each) for each in trial.calls], trial.stopped
             cost = trial.cost_nano
         else:
