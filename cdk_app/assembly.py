@@ -10,6 +10,7 @@ from cdk_app.stacks.events import EventsStack
 from cdk_app.stacks.monitoring import MonitoringStack
 from cdk_app.stacks.stateful import StatefulStack
 from cdk_app.stacks.worker import WorkerStack
+from runtime.contract.stacks import API, EVENTS, MONITORING, PROJECT, STATEFUL, WORKER, stack_name
 
 from aws_cdk import App, Tags
 
@@ -29,10 +30,13 @@ def add_stacks(app: App, stage: StageConfig) -> Stacks:
     """Put the stacks of `stage` into `app`. They are named `seedwright-{stage}-{what}` and belong
     to whatever account and region they are deployed to.
     """
-    prefix = f"seedwright-{stage.name}"
-    stateful = StatefulStack(app, f"{prefix}-stateful", stage=stage)
+
+    def name(what: str) -> str:
+        return stack_name(stage.name, what)
+
+    stateful = StatefulStack(app, name(STATEFUL), stage=stage)
     worker = WorkerStack(
-        app, f"{prefix}-worker", stage=stage, tables=stateful.tables, bucket=stateful.bucket
+        app, name(WORKER), stage=stage, tables=stateful.tables, bucket=stateful.bucket
     )
     resources = Resources(
         tables=stateful.tables,
@@ -44,17 +48,17 @@ def add_stacks(app: App, stage: StageConfig) -> Stacks:
     network = worker.network
     api = ApiStack(
         app,
-        f"{prefix}-api",
+        name(API),
         stage=stage,
         resources=resources,
         network=network,
         user_pool=stateful.user_pool,
         user_pool_client=stateful.user_pool_client,
     )
-    events = EventsStack(app, f"{prefix}-events", stage=stage, resources=resources, network=network)
+    events = EventsStack(app, name(EVENTS), stage=stage, resources=resources, network=network)
     monitoring = MonitoringStack(
-        app, f"{prefix}-monitoring", stage=stage, worker=worker, api=api, events=events
+        app, name(MONITORING), stage=stage, worker=worker, api=api, events=events
     )
-    Tags.of(app).add("project", "seedwright")
+    Tags.of(app).add("project", PROJECT)
     Tags.of(app).add("stage", stage.name)
     return Stacks(stateful=stateful, worker=worker, api=api, events=events, monitoring=monitoring)

@@ -147,6 +147,33 @@ def region_here() -> str | None:
     return region
 
 
+READER_CONNECT_SECONDS: Final = 3.0
+READER_SECONDS: Final = 10.0
+READER_ATTEMPTS: Final = 2
+"""Somebody looks at an account by many small questions, any of which may stay without an answer."""
+
+
+def create_reader(service: str, *, region: str | None, profile: str | None) -> Any:
+    """A client for a few questions to any service, in the region and with the credentials of the
+    environment where none are given. Raises `ConfigurationError`.
+    """
+    return _create(
+        service,
+        region=region,
+        profile=profile,
+        connect_timeout=READER_CONNECT_SECONDS,
+        read_timeout=READER_SECONDS,
+        retries={"total_max_attempts": READER_ATTEMPTS, "mode": "standard"},
+    )
+
+
+def regions_of(service: str) -> frozenset[str]:
+    """The regions that have the service, as far as the SDK knows."""
+    from botocore.session import Session  # noqa: PLC0415 - as below
+
+    return frozenset(Session().get_available_regions(service))
+
+
 def _has_own_endpoint(service: str) -> bool:
     return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", f"AWS_ENDPOINT_URL_{service}"))
 
@@ -159,7 +186,9 @@ def _service_models() -> Any:
     return create_loader(os.environ.get("AWS_DATA_PATH"))
 
 
-def _create(service: Any, **settings: Any) -> Any:
+def _create(
+    service: Any, *, region: str | None = None, profile: str | None = None, **settings: Any
+) -> Any:
     # Imported here: 0.2 s that a laptop run without AWS never pays. boto3's own session adds
     # resources and transfers, which nobody here uses, for a quarter of that again.
     from botocore.config import Config  # noqa: PLC0415
@@ -168,11 +197,13 @@ def _create(service: Any, **settings: Any) -> Any:
 
     try:
         session = Session()
+        if profile is not None:
+            session.set_config_variable("profile", profile)
         session.register_component("data_loader", _service_models())
         return session.create_client(
             service,
             # ECS, Lambda and other SDKs say AWS_REGION; botocore alone reads AWS_DEFAULT_REGION.
-            region_name=os.environ.get("AWS_REGION") or None,
+            region_name=region or os.environ.get("AWS_REGION") or None,
             config=Config(tcp_keepalive=True, **settings),
         )
     except (BotoCoreError, ValueError) as exc:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from runtime.datasets.checks import CostEstimate, StepCheck, TemplateCheck
     from runtime.datasets.dataset import Dataset, Preview
     from runtime.datasets.library import estimate, generate, preview, resume, validate
+    from runtime.doctor.examination import doctor
+    from runtime.doctor.finding import Finding
     from runtime.domain.errors import (
         BudgetExceededError,
         BudgetTooSmallError,
@@ -58,6 +60,7 @@ __all__ = [
     "CostEstimate",
     "Dataset",
     "ExportError",
+    "Finding",
     "ForbiddenError",
     "InputError",
     "Job",
@@ -78,6 +81,7 @@ __all__ = [
     "TemplateNotFoundError",
     "TooLargeError",
     "UnauthenticatedError",
+    "doctor",
     "estimate",
     "generate",
     "preview",
@@ -93,8 +97,10 @@ _MODULES: Final = {
     "Dataset": "runtime.datasets.dataset",
     "Preview": "runtime.datasets.dataset",
     "Snapshot": "runtime.progress.meter",
+    "Finding": "runtime.doctor.finding",
     "StepCheck": "runtime.datasets.checks",
     "TemplateCheck": "runtime.datasets.checks",
+    "doctor": "runtime.doctor.examination",
     "estimate": "runtime.datasets.library",
     "generate": "runtime.datasets.library",
     "preview": "runtime.datasets.library",

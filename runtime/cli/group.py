@@ -33,6 +33,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.serve",
         "Serve the API on this machine, with a worker beside it.",
     ),
+    "doctor": (
+        "runtime.cli.commands.doctor",
+        "Look at an AWS account before and after a deployment, with calls that only read.",
+    ),
     "login": ("runtime.cli.commands.login", "Sign in to an API."),
     "logout": (
         "runtime.cli.commands.logout",

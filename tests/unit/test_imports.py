@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = [
     name for name in ("cdk_app", "runtime", "seedwright") if (ROOT / name / "__init__.py").is_file()
 ]
-SILENT: Final = ("client", "datasets", "engine", "export", "inputs", "service")
+SILENT: Final = ("client", "datasets", "doctor", "engine", "export", "inputs", "service")
 """Rooms that print nothing and look at no terminal: what they report goes to an observer."""
 
 Graph = dict[str, set[str]]
