@@ -15,7 +15,7 @@ from runtime.contract.stacks import STACKS, stack_name
 from tests.e2e.conftest import Tell
 from tests.e2e.deployment import Deployment, wait_for
 from tests.e2e.observe import logged, tasks_of
-from tests.e2e.user import SMALL_JOB, User
+from tests.e2e.user import FEW_RECORDS, SMALL_JOB, User
 from tests.fixtures import command
 from tests.fixtures.aws import REGION
 from tests.fixtures.bedrock_double import BedrockDouble
@@ -153,7 +153,7 @@ def test_a_worker_that_hangs_is_stopped_and_its_job_goes_on(
     user = User(deployment, "radia@example.com")
     before = {task["taskArn"] for task in tasks_of(deployment, "RUNNING", "STOPPED")}
     job_id = user.submit()["job_id"]
-    wait_for("calls", lambda: double.calls >= SMALL_JOB["num_records"] or None, seconds=SECONDS)
+    wait_for("calls", lambda: double.calls >= FEW_RECORDS or None, seconds=SECONDS)
     (first,) = (t for t in tasks_of(deployment, "RUNNING") if t["taskArn"] not in before)
 
     with _hanging(deployment):
@@ -163,7 +163,7 @@ def test_a_worker_that_hangs_is_stopped_and_its_job_goes_on(
         job = user.wait_until_ended(job_id)
         assert job["status"] == "COMPLETED"
         records = user.dataset(job_id)
-        assert sorted(each["index"] for each in records) == list(range(SMALL_JOB["num_records"]))
+        assert sorted(each["index"] for each in records) == list(range(FEW_RECORDS))
 
         def stopped() -> Any:
             tasks = tasks_of(deployment, "STOPPED")
