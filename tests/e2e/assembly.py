@@ -29,9 +29,9 @@ def deploy(assembly: Path, emulator: Emulator) -> dict[str, Outputs]:
     CloudFormation said.
     """
     bucket = f"cdk-{QUALIFIER}-assets-{ACCOUNT}-{REGION}"
-    emulator.client("s3").create_bucket(Bucket=bucket)
+    emulator.client("s3").create_bucket(Bucket=bucket)  # of a second stage it is there already
     emulator.client("ssm").put_parameter(
-        Name=f"/cdk-bootstrap/{QUALIFIER}/version", Value="30", Type="String"
+        Name=f"/cdk-bootstrap/{QUALIFIER}/version", Value="30", Type="String", Overwrite=True
     )
     outputs = {}
     for name, artifact in stacks(assembly).items():

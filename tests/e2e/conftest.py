@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,16 +60,33 @@ def tell(pytestconfig: pytest.Config) -> Tell:
 def assembly(tmp_path_factory: pytest.TempPathFactory, tell: Tell) -> Path:
     """The templates and assets as `cdk deploy` takes them."""
     tell("cdk synth")
-    out = tmp_path_factory.mktemp("assembly") / "cdk.out"
+    return _synthesized(tmp_path_factory.mktemp("assembly") / "cdk.out")
+
+
+def _synthesized(out: Path, *options: str) -> Path:
     environment = {name: value for name, value in os.environ.items() if name[:4] != "AWS_"}
     environment["PATH"] = f"{NODE_FOLDER}{os.pathsep}{environment['PATH']}"
     subprocess.run(
-        [CDK, "synth", "--quiet", "--no-notices", "--output", out],
+        [CDK, "synth", "--quiet", "--no-notices", "--output", out, *options],
         cwd=ROOT,
         env=environment | {"CDK_DISABLE_CLI_TELEMETRY": "true"},
         check=True,
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def other_stage(
+    deployment: Deployment, tmp_path_factory: pytest.TempPathFactory, tell: Tell
+) -> Deployment:
+    """The stage *next* beside the one of `deployment`, in the same account and region."""
+    tell("cdk synth of a second stage")
+    app = ("--app", f"{sys.executable} -m tests.e2e.next_stage")
+    assembly = _synthesized(tmp_path_factory.mktemp("next") / "cdk.out", *app)
+    outputs = assemblies.deploy(assembly, deployment.emulator)
+    tell(f"deployed {len(outputs)} more stacks")
+    merged = {key: value for stack in outputs.values() for key, value in stack.items()}
+    return Deployment(emulator=deployment.emulator, outputs=merged)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from tests.e2e.deployment import Deployment, download, upload, wait_for
+from tests.e2e.deployment import Deployment, Reply, download, upload, wait_for
 
 FEW_RECORDS: Final = 5
 SEEDS: Final = b"".join(b'{"town": "town %d"}\n' % number for number in range(FEW_RECORDS))
@@ -31,9 +31,13 @@ class User:
 
     def call(self, method: str, path: str, body: Any = None, *, expect: int = 200) -> Any:
         """The body of the answer, which has to have that status."""
-        reply = self._deployment.call(method, path, body, token=self._token)
+        reply = self.reply(method, path, body)
         assert reply.status == expect, (method, path, reply)
         return reply.body
+
+    def reply(self, method: str, path: str, body: Any = None) -> Reply:
+        """Whatever the API answers."""
+        return self._deployment.call(method, path, body, token=self._token)
 
     def upload(self, seeds: bytes = SEEDS) -> str:
         """Upload a seed file; its key."""

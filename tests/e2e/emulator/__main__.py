@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 HOST = "127.0.0.1"
+SHORT_LEASE = {"HEARTBEAT_SECONDS": "2", "LEASE_SECONDS": "8"}
+"""Of workers. Functions have the same lease from `lambda_start.py`."""
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def _install() -> None:
     )
 
     python = os.environ["EMULATOR_PYTHON"]
-    containers.install(python=python, folder=ROOT, extra={})
+    containers.install(python=python, folder=ROOT, extra=SHORT_LEASE)
     tasks.install()
     functions.install(python=python, packages=Path(os.environ["EMULATOR_PACKAGES"]))
     models.install(double_url=os.environ["EMULATOR_BEDROCK_URL"])

@@ -81,6 +81,11 @@ class Emulator:
         self._process.stdout.close()
 
     @property
+    def pid(self) -> int:
+        """Of the emulator, whose tasks and functions are in its process group."""
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         return self.folder / "emulator.log"
 
