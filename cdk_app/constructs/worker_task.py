@@ -10,7 +10,7 @@ from cdk_app.models import PricedModels
 from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
 from cdk_app.source import ROOT, WORKER_SOURCES
 from runtime.contract import environment
-from runtime.contract.grants import FAILURES, JOB_DATA, SEEDS
+from runtime.contract.grants import FAILURES, JOB_DATA, ROWS, SEEDS
 from runtime.contract.tables import TABLES
 
 from aws_cdk import Duration, IgnoreMode, Stack
@@ -103,7 +103,7 @@ class WorkerTask(Construct):
         )
         role = self.definition.task_role
         why = "One role works on the jobs of all users; prefixes keep it to seeds and jobs."
-        for pattern in (SEEDS, JOB_DATA, FAILURES):
+        for pattern in (SEEDS, JOB_DATA, FAILURES, ROWS):
             acknowledge_objects(role, bucket, pattern, why)
         acknowledge_models(role, models)
         acknowledge_wildcard(
