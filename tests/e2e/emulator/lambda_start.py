@@ -1,7 +1,11 @@
 """Run inside the process of a Lambda function, before its handler is imported."""
 
+import os
 import sys
 from sysconfig import get_path
+
+# The emulator's own level, which would keep a function's lines from its log: Lambda sets none.
+os.environ.pop("LOG_LEVEL", None)
 
 
 def use_bundle(code: str) -> None:
