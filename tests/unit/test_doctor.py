@@ -1,13 +1,17 @@
 """Every check of an account, in every state that it can find."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
+from runtime.contract.stacks import BOOTSTRAP_VERSION, EVENTS, STATEFUL
+from runtime.contract.tables import QUEUE
 from runtime.doctor import registry
 from runtime.doctor.account import Account
 from runtime.doctor.check import Check
@@ -642,3 +646,22 @@ def test_the_models_of_tiers_are_those_that_a_template_gets() -> None:
         prices.resolve_tier(tier, "bedrock", NOW.date()) for tier in prices.tiers
     )
     assert models_of_tiers(prices, NOW.date().replace(year=2020)) == ()
+
+
+def test_what_is_looked_for_is_in_the_templates() -> None:
+    """Names and types of resources, and the version of the bootstrap that the templates ask for."""
+
+    def template(what: str) -> Any:
+        folder = Path(__file__).parents[1] / "infra/__snapshots__/test_snapshots"
+        return json.loads((folder / f"test_template[prod-{what}].json").read_bytes())
+
+    for what, kind, begins in (
+        (EVENTS, "AWS::Logs::LogGroup", "SweepQueue"),
+        (STATEFUL, "AWS::DynamoDB::Table", f"Tables{QUEUE.name}"),
+    ):
+        found = template(what)["Resources"].items()
+        names = [name for name, each in found if each["Type"] == kind and name.startswith(begins)]
+        assert len(names) == 1
+    (rule,) = template(STATEFUL)["Rules"]["CheckBootstrapVersion"]["Assertions"]
+    too_old = rule["Assert"]["Fn::Not"][0]["Fn::Contains"][0]
+    assert max(map(int, too_old)) + 1 == BOOTSTRAP_VERSION
