@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.fixtures.api_world",
     "tests.fixtures.fake_api",
     "tests.fixtures.docker_double",
+    "tests.fixtures.doctor",
 ]
 
 
