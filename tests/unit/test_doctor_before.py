@@ -200,6 +200,14 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     (
         "token quotas",
+        quotas(quota(PER_MINUTE, 0, Adjustable=False)),
+        (),
+        WRONG,
+        "0: too few",
+        "ask AWS Support",
+    ),
+    (
+        "token quotas",
         quotas(quota(PER_MINUTE, 0), quota(PER_DAY, 0, Adjustable=False)),
         (),
         WRONG,
