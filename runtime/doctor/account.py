@@ -49,7 +49,7 @@ class Account:
     @property
     def region_name(self) -> str:
         """The region that is asked, wherever it is set. Raises `ConfigurationError`."""
-        name: str = self.client("sts").meta.region_name
+        name: str = self.client("cloudformation").meta.region_name  # STS does without one
         return name
 
     def aws(self, command: str) -> str:
