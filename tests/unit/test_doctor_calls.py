@@ -30,6 +30,8 @@ REGION: Final = "us-east-1"
 TOPIC: Final = f"arn:aws:sns:{REGION}:123456789012:seedwright-dev-monitoring-Topic"
 ACTIONS: Final = sorted({action for check in CHECKS for action in check.actions})
 HOSTILE: Final = "x\x1b]0;owned\x07\r\n$(touch owned); 'touch owned' \u202e"
+HANGS: Final = "exec sleep 20"
+
 Answers = dict[str, Any]
 
 
@@ -312,7 +314,7 @@ def test_a_list_without_an_end_is_left(aws: Aws, look: Look) -> None:
         ('case "$1" in version) echo 27.1.1;; *) echo v0.16;; esac', "ok", "ok"),
         ('case "$1" in version) echo 27.1.1;; *) exit 1;; esac', "ok", "wrong"),
         ('case "$1" in version) exit 1;; *) echo v0.16;; esac', "wrong", "ok"),
-        ("exec sleep 20", "unknown", "unknown"),
+        (HANGS, "unknown", "unknown"),
         (None, "wrong", "unknown"),
     ],
 )
@@ -330,9 +332,11 @@ def test_what_this_machine_builds_with(
         monkeypatch.setenv("CDK_DOCKER", str(docker.with_name("absent")))
     else:
         _play(docker, script)
-        monkeypatch.setattr(tools, "SECONDS", 0.2 if "sleep" in script else 10.0)
+        monkeypatch.setattr(tools, "SECONDS", 0.2 if script == HANGS else 10.0)
     findings = look()[1]
     assert (findings["Docker"]["state"], findings["buildx"]["state"]) == (
         docker_state,
         buildx_state,
     )
+    if script == HANGS:
+        assert all("no answer within" in findings[name]["says"] for name in ("Docker", "buildx"))
