@@ -5,7 +5,7 @@ sent is checked and written by the SDK, what is answered must have the form that
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -48,14 +48,13 @@ class Aws:
         self.answers: Answers = _well()
         self.asked: set[str] = set()
 
-    def answer(self, model: Any, params: Mapping[str, Any], **_: object) -> tuple[Any, Answers]:
+    def answer(self, model: Any, **_: object) -> tuple[Any, Answers]:
         """In place of the network: the SDK calls it after it has written the request."""
-        assert params["url_path"]
         service = model.service_model.signing_name.replace("monitoring", "cloudwatch")
         operation = model.name
         action = "budgets:ViewBudget" if service == "budgets" else f"{service}:{operation}"
         self.asked.add(action)
-        answer = self.answers.get(action, self.answers.get(operation))
+        answer: Any = self.answers.get(action) or self.answers[operation]
         if callable(answer):
             answer = answer()
         if isinstance(answer, Refused):
@@ -318,8 +317,8 @@ def test_a_list_without_an_end_is_left(aws: Aws, look: Look) -> None:
         (None, "wrong", "unknown"),
     ],
 )
+@pytest.mark.usefixtures("aws")
 def test_what_this_machine_builds_with(
-    aws: Aws,
     look: Look,
     docker: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -327,7 +326,6 @@ def test_what_this_machine_builds_with(
     docker_state: str,
     buildx_state: str,
 ) -> None:
-    assert aws
     if script is None:
         monkeypatch.setenv("CDK_DOCKER", str(docker.with_name("absent")))
     else:
