@@ -116,8 +116,8 @@ ROWS: Final[tuple[Row, ...]] = (
         alarms(alarm("FailedJobs", ActionsEnabled=False), alarm("ApiErrors")),
         (),
         WRONG,
-        "switched off or without an action: FailedJobs",
-        "enable-alarm-actions --alarm-names seedwright-dev-monitoring-FailedJobs",
+        "switched off: FailedJobs",
+        "enable-alarm-actions --alarm-names",
     ),
     (
         "alarms reach somebody",
