@@ -99,7 +99,7 @@ def test_jobs_end_with_what_the_month_has_left(
         " yours: $12.50 spent or reserved of $20.00, $7.50 left"
     )
     assert run(["jobs", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"jobs": [], "month": month}
+    assert orjson.loads(capsys.readouterr().out) == {"jobs": [], "month": month}
 
 
 def test_a_name_that_is_too_long_is_refused_before_anything_is_sent(
