@@ -28,6 +28,8 @@ pytest_plugins = [
     "tests.fixtures.worker_world",
     "tests.fixtures.api_world",
     "tests.fixtures.fake_api",
+    "tests.fixtures.docker_double",
+    "tests.fixtures.doctor",
 ]
 
 

@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from shlex import quote
 from threading import RLock
 from typing import Any, Final, TypeVar
 
 from runtime.aws.failures import error_code
 from runtime.contract.stacks import STACKS, stack_name
+from runtime.domain.errors import NotFoundError
 from runtime.domain.models.price_table import PriceTable
 from runtime.sdk import create_reader
 
@@ -49,13 +51,15 @@ class Account:
     @property
     def region_name(self) -> str:
         """The region that is asked, wherever it is set. Raises `ConfigurationError`."""
-        name: str = self.client("sts").meta.region_name
+        name: str = self.client("cloudformation").meta.region_name  # STS does without one
         return name
 
     def aws(self, command: str) -> str:
-        """A command of the AWS command line for this region and profile."""
+        """A command of the AWS command line for this region and profile. What others have named
+        must be quoted in it: somebody is to paste it into a shell.
+        """
         given = {"--region": self.region, "--profile": self.profile}
-        flags = "".join(f" {name} {value}" for name, value in given.items() if value)
+        flags = "".join(f" {name} {quote(value)}" for name, value in given.items() if value)
         return f"aws {command}{flags}"
 
     def identity(self) -> Mapping[str, str]:
@@ -72,7 +76,7 @@ class Account:
 
     def resource(self, what: str, kind: str, begins: str) -> str:
         """The physical id of a stack's resource of this type whose logical id begins like that.
-        Raises `LookupError`.
+        Raises `NotFoundError`.
         """
         for found in self.pages(
             "cloudformation",
@@ -83,7 +87,7 @@ class Account:
             if found["ResourceType"] == kind and found["LogicalResourceId"].startswith(begins):
                 physical: str = found["PhysicalResourceId"]
                 return physical
-        raise LookupError(f"stack {stack_name(self.stage, what)} has no {begins}")
+        raise NotFoundError(f"stack {stack_name(self.stage, what)} has no {begins}")
 
     def foundation_models(self) -> Mapping[str, Any]:
         """What Bedrock says of each of its models in this region, by model id."""

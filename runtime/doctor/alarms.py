@@ -1,11 +1,12 @@
 """Alarms, and whether anybody hears them."""
 
 from collections.abc import Iterable, Iterator
+from shlex import quote
 from typing import Any, Final
 
 from runtime.contract.stacks import MONITORING, stack_name
 from runtime.doctor.account import Account
-from runtime.doctor.finding import Finding, not_deployed, ok, unknown, wrong
+from runtime.doctor.finding import DEPLOY, Finding, not_deployed, ok, unknown, wrong
 from runtime.domain.wording import counted
 
 SUBSCRIBERS: Final = "alarms reach somebody"
@@ -24,12 +25,21 @@ def look_at_subscribers(account: Account) -> Iterator[Finding]:
     if not alarms:
         yield unknown(SUBSCRIBERS, f"stack {_stack(account)} shows no alarms")
         return
-    silent = [each for each in alarms if not (each["ActionsEnabled"] and each["AlarmActions"])]
+    mute = [each for each in alarms if not each.get("AlarmActions")]
+    if mute:
+        yield wrong(SUBSCRIBERS, f"without a topic: {_names(account, mute)}", mend=DEPLOY)
+        return
+    silent = [each for each in alarms if not each["ActionsEnabled"]]
     if silent:
+        # All that are off, as AWS names them: a list of names may be longer than a finding is.
+        asked = account.aws(
+            f"cloudwatch describe-alarms --alarm-name-prefix {_stack(account)}-"
+            " --query 'MetricAlarms[?!ActionsEnabled].AlarmName' --output text"
+        )
         yield wrong(
             SUBSCRIBERS,
-            f"switched off or without an action: {_names(account, silent)}",
-            mend=account.aws(f"cloudwatch enable-alarm-actions --alarm-names {_full(silent)}"),
+            f"switched off: {_names(account, silent)}",
+            mend=account.aws(f"cloudwatch enable-alarm-actions --alarm-names $({asked})"),
         )
         return
     topics = sorted({topic for each in alarms for topic in each["AlarmActions"]})
@@ -73,7 +83,8 @@ def _heard(account: Account, topic: str, alarms: int) -> Finding:
             SUBSCRIBERS,
             "the topic has no subscriber",
             mend=account.aws(
-                f"sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOU"
+                f"sns subscribe --topic-arn {quote(topic)} --protocol email"
+                " --notification-endpoint YOU"
             ),
         )
     return ok(SUBSCRIBERS, f"{counted(alarms, 'alarm')}, {who}")
@@ -100,7 +111,3 @@ def _names(account: Account, alarms: Iterable[Any]) -> str:
     names = [each["AlarmName"].removeprefix(f"{_stack(account)}-") for each in alarms]
     more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     return ", ".join([*names[:_SHOWN], *more])
-
-
-def _full(alarms: Iterable[Any]) -> str:
-    return " ".join(each["AlarmName"] for each in alarms)

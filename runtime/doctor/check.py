@@ -48,8 +48,8 @@ class Check:
         code = error_code(error)
         if code in _DENIED:
             return (f"you may not look: {self._action_of(error)} is missing",)
-        if isinstance(error, SeedwrightError | LookupError):
-            return (str(error.args[0]),)
+        if isinstance(error, SeedwrightError):
+            return (str(error),)
         return (f"could not be looked at ({code})",)
 
     def _action_of(self, error: Exception) -> str:

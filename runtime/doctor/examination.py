@@ -41,7 +41,8 @@ def doctor(
 
     Raises `InputError` for what can't be a stage, and for a price file that can't be used.
     """
-    if not stage or len(stage) > _STAGE_CHARACTERS or not stage.replace("-", "").isalnum():
+    plain = stage.isascii() and stage.replace("-", "").isalnum()
+    if not plain or len(stage) > _STAGE_CHARACTERS:
         raise InputError(f"stage {stage[:_STAGE_CHARACTERS]!r}: use letters, digits and hyphens")
     table = load_prices(None if prices is None else Path(prices)).seen_from(region or region_here())
     chosen = (*models_of_tiers(table, datetime.now(UTC).date()), *models)

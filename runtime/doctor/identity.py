@@ -47,10 +47,14 @@ def look_at_credentials(account: Account) -> Iterator[Finding]:
 
 def look_at_region(account: Account) -> Iterator[Finding]:
     """Whether Bedrock is there, and whether the price table's prices are of there."""
+    from botocore.exceptions import NoRegionError  # noqa: PLC0415 - as in runtime/sdk.py
+
     try:
         region = account.region_name
     except ConfigurationError as error:
-        yield wrong(REGION, str(error), mend="set AWS_REGION, or use --region")
+        if not isinstance(error.__cause__, NoRegionError):
+            raise
+        yield wrong(REGION, "none is set", mend="set AWS_REGION, or use --region")
         return
     if region not in regions_of("bedrock"):
         yield unknown(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from shlex import quote
 from typing import Any, Final
 
 import orjson
@@ -31,7 +32,7 @@ def look_at_sweeps(account: Account) -> Iterator[Finding]:
     group = account.resource(EVENTS, "AWS::Logs::LogGroup", "SweepQueue")
     now = account.now()
     sweeps = sorted(_sweeps(account, group, now - SWEEP_WINDOW), key=lambda each: each[0])
-    tail = account.aws(f"logs tail {group} --since 1h")
+    tail = account.aws(f"logs tail {quote(group)} --since 1h")
     minutes = int(SWEEP_WINDOW.total_seconds() // 60)
     if not sweeps:
         says = f"none in {minutes} minutes; docs/runbook.md, SweeperSilent"

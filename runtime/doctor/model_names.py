@@ -26,6 +26,6 @@ def base_model(model: str) -> str:
 
 
 def spelling(name: str) -> str:
-    """One text for all ways to write a model's name: `Claude 3.5 Haiku V1`, `claude haiku-3.5`."""
+    """One text for all ways to write a name, such as `Claude 3.5 Haiku V1`, `Claude Haiku 3.5`."""
     words = re.findall(r"[a-z0-9]+", name.lower())
     return " ".join(sorted(word for word in words if word not in _NOISE))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from shlex import quote
 from typing import Any, Final
 
 from runtime.aws.failures import error_code
@@ -115,7 +116,7 @@ def _access(account: Account, model: str) -> Finding:
 def _first_call(account: Account, model: str) -> str:
     """Costs next to nothing, and is left to people: this room calls no model."""
     return account.aws(
-        f"bedrock-runtime converse --model-id {model} --inference-config maxTokens=1"
+        f"bedrock-runtime converse --model-id {quote(model)} --inference-config maxTokens=1"
         """ --messages '[{"role":"user","content":[{"text":"hi"}]}]'"""
     )
 

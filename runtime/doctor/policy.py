@@ -11,7 +11,8 @@ _RESOURCES: Final[Mapping[str, str]] = {
     "cloudformation:DescribeStacks": f"arn:aws:cloudformation:*:*:stack/{PROJECT}-*/*",
     "cloudformation:ListStackResources": f"arn:aws:cloudformation:*:*:stack/{PROJECT}-*/*",
     "dynamodb:Query": f"arn:aws:dynamodb:*:*:table/{PROJECT}-*/index/*",
-    "iam:GetRole": f"arn:aws:iam::*:role/aws-service-role/ecs.amazonaws.com/{ECS_ROLE_NAME}",
+    # With its path where the role is there, without one where it isn't.
+    "iam:GetRole": f"arn:aws:iam::*:role/*{ECS_ROLE_NAME}",
     "logs:FilterLogEvents": f"arn:aws:logs:*:*:log-group:{PROJECT}-*",
     "sns:ListSubscriptionsByTopic": f"arn:aws:sns:*:*:{PROJECT}-*",
     "ssm:GetParameter": f"arn:aws:ssm:*:*:parameter{BOOTSTRAP_PARAMETER}",

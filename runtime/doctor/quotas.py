@@ -7,6 +7,7 @@ name says how a model is called, for which time, and a model's name in one of se
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Final
 
 from runtime.doctor.account import Account
@@ -147,7 +148,7 @@ def _raise_to(account: Account, quota: Any, service: str, value: int) -> str:
         )
     return account.aws(
         f"service-quotas request-service-quota-increase --service-code {service}"
-        f" --quota-code {quota['QuotaCode']} --desired-value {value}"
+        f" --quota-code {quote(quota['QuotaCode'])} --desired-value {value}"
     )
 
 

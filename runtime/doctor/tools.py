@@ -15,7 +15,7 @@ OLDEST_DOCKER: Final = 23
 """The first version that builds with BuildKit, which the image's Dockerfile needs."""
 
 
-def look_at_docker(account: Account) -> Iterator[Finding]:  # noqa: ARG001 - it is about this machine
+def look_at_docker(_: Account | None = None) -> Iterator[Finding]:
     """The program, and the daemon behind it."""
     try:
         done = _run("version", "--format", "{{.Server.Version}}")
@@ -42,7 +42,7 @@ def look_at_docker(account: Account) -> Iterator[Finding]:  # noqa: ARG001 - it 
         yield ok(DOCKER, f"version {version}")
 
 
-def look_at_buildx(account: Account) -> Iterator[Finding]:  # noqa: ARG001 - it is about this machine
+def look_at_buildx(_: Account | None = None) -> Iterator[Finding]:
     """The plugin that builds for another processor than this machine's."""
     try:
         done = _run("buildx", "version")

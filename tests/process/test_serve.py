@@ -296,7 +296,7 @@ def test_without_the_token_nothing_is_answered(ada: User, api: Served) -> None:
     assert "not signed in" in out.stderr
     assert len(out.stderr.splitlines()) == 1
     ada.run("login", "--local", "--data", "data")
-    assert ada.json("jobs") == {"jobs": []}
+    assert ada.json("jobs")["jobs"] == []
 
 
 def test_a_second_one_is_refused_in_one_line(ada: User, api: Served, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_a_second_one_is_refused_in_one_line(ada: User, api: Served, tmp_path: P
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert ada.json("jobs") == {"jobs": []}
+    assert ada.json("jobs")["jobs"] == []
 
 
 def test_a_worker_that_can_not_work_is_a_reason_not_to_start(ada: User) -> None:
@@ -325,7 +325,7 @@ def test_a_worker_that_can_not_work_is_a_reason_not_to_start(ada: User) -> None:
 
 def test_serving_to_others_is_warned_about(ada: User) -> None:
     with served(ada, "--backend", "bedrock", "--host", "0.0.0.0") as api:  # noqa: S104 - the test
-        assert ada.json("jobs") == {"jobs": []}
+        assert ada.json("jobs")["jobs"] == []
         error = api.stop()
     assert "warning: 0.0.0.0 lets other machines in" in error
 
@@ -337,7 +337,7 @@ def test_another_current_profile_is_left_alone(ada: User, api: Served) -> None:
     api.start()
     assert any(line.endswith("--profile local") for line in api.lines)
     assert '"current": "dev"' in config.read_text()
-    assert ada.json("jobs", "--profile", "local") == {"jobs": []}
+    assert ada.json("jobs", "--profile", "local")["jobs"] == []
 
 
 # ── a program ──────────────────────────────────────────────────────────────────────────────────

@@ -151,6 +151,18 @@ def test_settings_are_read(clock: ManualClock) -> None:
     assert (settings.max_active_jobs, settings.lease_seconds) == (12, 90)
 
 
+def test_limits_of_a_month_are_whole_dollars_or_off(clock: ManualClock) -> None:
+    """N16."""
+    usual = api_of(clock, {}).settings
+    assert (usual.monthly_nano, usual.user_monthly_nano) == (1000 * 10**9, None)
+    variables = {names.MONTHLY_BUDGET_USD: "off", names.USER_MONTHLY_BUDGET_USD: "20"}
+    given = api_of(clock, variables).settings
+    assert (given.monthly_nano, given.user_monthly_nano) == (None, 20 * 10**9)
+    for wrong in ("0", "-1", "1.5", "OFF", "²"):
+        with pytest.raises(ConfigurationError, match=names.MONTHLY_BUDGET_USD):
+            _ = api_of(clock, {names.MONTHLY_BUDGET_USD: wrong}).settings
+
+
 @pytest.mark.parametrize("variable", [names.MAX_ACTIVE_JOBS, names.LEASE_SECONDS])
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "²", "1000000", " 5"])
 def test_a_wrong_setting_is_named(clock: ManualClock, variable: str, value: str) -> None:

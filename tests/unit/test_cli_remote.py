@@ -77,6 +77,31 @@ def test_a_name_and_a_random_seed_go_along(api: FakeApi) -> None:
     assert (request.json["name"], request.json["random_seed"]) == ("first try", 7)
 
 
+def test_jobs_end_with_what_the_month_has_left(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """N16."""
+    yours = {"limit_usd": 20.0, "reserved_or_spent_usd": 12.5, "left_usd": 7.5}
+    month = {
+        "month": "2026-11",
+        "limit_usd": 1000.0,
+        "reserved_or_spent_usd": 240.0,
+        "left_usd": 760.0,
+        "yours": yours,
+        "previews": 3,
+    }
+    api.usual["GET /dashboard/summary"] = Script(body={"month": month})
+    api.usual["GET /jobs"] = Script(body={"jobs": [], "next_cursor": None})
+    assert run(["jobs"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == (
+        "2026-11: $240.00 spent or reserved of $1,000.00, $760.00 left;"
+        " yours: $12.50 spent or reserved of $20.00, $7.50 left"
+    )
+    assert run(["jobs", "--json"]) == 0
+    assert orjson.loads(capsys.readouterr().out) == {"jobs": [], "month": month}
+
+
 def test_a_name_that_is_too_long_is_refused_before_anything_is_sent(
     api: FakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:

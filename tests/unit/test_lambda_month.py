@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from runtime.contract import environment
+from runtime.contract.routes import SWEEP_QUEUE
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.accounts import Hold
-from runtime.lambdas.events import sweep_queue
 from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.aws_api import API_ENVIRONMENT
 from tests.fixtures.bedrock_double import BedrockDouble
@@ -79,7 +79,7 @@ def test_what_a_dead_worker_gave_back_after_the_end_is_swept(
     back = Hold(fence=1, sequence=2, nano=0)
     own.budgets.change_hold(job_id, job_id, expected=held, new=back, spent_nano=USD)
     for _ in range(3):
-        sweep_queue.lambda_handler.handle({}, api_world.ports)
+        api_world.handle(SWEEP_QUEUE, {})
         clock.advance(90)
     assert month(api_world)["reserved_or_spent_usd"] == 1.0
     assert own.work.get_work(job_id).status is JobStatus.CANCELLED
