@@ -24,6 +24,7 @@ from runtime.domain.errors import (
     ForbiddenError,
     InputError,
     LimitError,
+    MonthlyBudgetError,
     NotFoundError,
     SeedwrightError,
     UnauthenticatedError,
@@ -35,6 +36,7 @@ _REFUSALS: Final = (
     UnauthenticatedError,
     ForbiddenError,
     LimitError,
+    MonthlyBudgetError,
     NotFoundError,
     ConflictError,
 )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from runtime.contract.stacks import MONITORING, stack_name
 from runtime.doctor.account import Account
-from runtime.doctor.finding import DEPLOY, Finding, not_deployed, ok, unknown, wrong
+from runtime.doctor.finding import Finding, deployment, not_deployed, ok, unknown, wrong
 from runtime.domain.wording import counted
 
 SUBSCRIBERS: Final = "alarms reach somebody"
@@ -19,7 +19,7 @@ _SHOWN: Final = 5
 def look_at_subscribers(account: Account) -> Iterator[Finding]:
     """Every alarm is switched on and goes to a topic that has a confirmed subscriber."""
     if not account.is_deployed(MONITORING):
-        yield not_deployed(SUBSCRIBERS)
+        yield not_deployed(SUBSCRIBERS, account.stage)
         return
     alarms = _alarms(account)
     if not alarms:
@@ -27,7 +27,9 @@ def look_at_subscribers(account: Account) -> Iterator[Finding]:
         return
     mute = [each for each in alarms if not each.get("AlarmActions")]
     if mute:
-        yield wrong(SUBSCRIBERS, f"without a topic: {_names(account, mute)}", mend=DEPLOY)
+        yield wrong(
+            SUBSCRIBERS, f"without a topic: {_names(account, mute)}", mend=deployment(account.stage)
+        )
         return
     silent = [each for each in alarms if not each["ActionsEnabled"]]
     if silent:
@@ -50,7 +52,7 @@ def look_at_subscribers(account: Account) -> Iterator[Finding]:
 def look_at_raised(account: Account) -> Iterator[Finding]:
     """What alarms say at this moment."""
     if not account.is_deployed(MONITORING):
-        yield not_deployed(RAISED)
+        yield not_deployed(RAISED, account.stage)
         return
     alarms = _alarms(account)
     raised = [each for each in alarms if each["StateValue"] == "ALARM"]

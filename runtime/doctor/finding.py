@@ -9,7 +9,10 @@ from runtime.domain.plain_text import plain_line
 MAX_CHARACTERS: Final = 600
 """Of one text: it may quote what AWS or another program has answered."""
 
-DEPLOY: Final = "npm run deploy"
+
+def deployment(stage: str) -> str:
+    """The command that deploys a stage: `npm run deploy` is for the default one."""
+    return "npm run deploy" if stage == "dev" else f"npx cdk deploy --all -c stage={stage}"
 
 
 class State(StrEnum):
@@ -54,9 +57,9 @@ def unknown(name: str, says: str, *, mend: str = "") -> Finding:
     return _finding(name, State.UNKNOWN, says, mend)
 
 
-def not_deployed(name: str) -> Finding:
+def not_deployed(name: str, stage: str) -> Finding:
     """It comes with the deployment."""
-    return _finding(name, State.NOT_DEPLOYED, "not deployed yet", DEPLOY)
+    return _finding(name, State.NOT_DEPLOYED, "not deployed yet", deployment(stage))
 
 
 def _finding(name: str, state: State, says: str, mend: str) -> Finding:

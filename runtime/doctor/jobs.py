@@ -27,7 +27,7 @@ LONGEST_WAIT: Final = timedelta(minutes=15)
 def look_at_sweeps(account: Account) -> Iterator[Finding]:
     """The lines that the sweeper has written lately, one a run."""
     if not account.is_deployed(EVENTS):
-        yield not_deployed(SWEEPS)
+        yield not_deployed(SWEEPS, account.stage)
         return
     group = account.resource(EVENTS, "AWS::Logs::LogGroup", "SweepQueue")
     now = account.now()
@@ -52,7 +52,7 @@ def look_at_sweeps(account: Account) -> Iterator[Finding]:
 def look_at_oldest_job(account: Account) -> Iterator[Finding]:
     """The first work item of the queue's index."""
     if not account.is_deployed(STATEFUL):
-        yield not_deployed(OLDEST)
+        yield not_deployed(OLDEST, account.stage)
         return
     table = account.resource(STATEFUL, "AWS::DynamoDB::Table", f"Tables{QUEUE.name}")
     found = account.client("dynamodb").query(

@@ -5,7 +5,7 @@ from typing import Final
 
 from runtime.contract.stacks import STACKS, stack_name
 from runtime.doctor.account import Account
-from runtime.doctor.finding import DEPLOY, Finding, not_deployed, ok, unknown, wrong
+from runtime.doctor.finding import Finding, deployment, not_deployed, ok, unknown, wrong
 
 STACK_NAMES: Final = "stacks"
 
@@ -26,9 +26,11 @@ def look_at_stacks(account: Account) -> Iterator[Finding]:
         if what in found:
             yield _judged(account, name, str(found[what]))
         elif found:
-            yield wrong(name, "is not there, though others of its stage are", mend=DEPLOY)
+            yield wrong(
+                name, "is not there, though others of its stage are", mend=deployment(account.stage)
+            )
         else:
-            yield not_deployed(name)
+            yield not_deployed(name, account.stage)
 
 
 def _is_there(status: str | None) -> bool:
@@ -42,12 +44,12 @@ def _judged(account: Account, name: str, status: str) -> Finding:
         return wrong(name, f"{status}: see why ({why}), delete it, deploy again", mend=gone)
     if status == "UPDATE_ROLLBACK_COMPLETE":
         says = f"{status}: it is as before the last deployment, which failed; see why ({why})"
-        return wrong(name, says, mend=DEPLOY)
+        return wrong(name, says, mend=deployment(account.stage))
     if status == "UPDATE_ROLLBACK_FAILED":
         on = account.aws(f"cloudformation continue-update-rollback --stack-name {name}")
         return wrong(name, f"{status}: see why ({why})", mend=on)
     if status.endswith("_FAILED"):
-        return wrong(name, f"{status}: see why ({why})", mend=DEPLOY)
+        return wrong(name, f"{status}: see why ({why})", mend=deployment(account.stage))
     if status.endswith("_IN_PROGRESS"):
         return unknown(name, f"{status}: look again when that has ended", mend=why)
     return ok(name, status)

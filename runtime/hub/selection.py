@@ -99,8 +99,8 @@ def _check(folder: Path, names: set[str]) -> None:
         missing.append("rows in data/*.parquet")
     if missing:
         raise InputError(
-            f"{folder} has no {' and no '.join(missing)}: run `seedwright export {folder}`, which "
-            "writes them and calls no model"
+            f"{folder} has no {' and no '.join(missing)}: put the card there as {CARD}, and the"
+            " rows as data/train-00000-of-00001.parquet"
         )
 
 

@@ -226,6 +226,14 @@ def test_a_refused_job_is_forgotten(api: FakeApi, capsys: pytest.CaptureFixture[
     assert len(set(keys)) == 2
 
 
+def test_a_job_that_the_month_has_no_room_for_is_refused(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["POST /jobs"] = [refusal(402, "monthly_budget", "$1.00 is left of the month")]
+    assert run(SUBMIT) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: $1.00 is left of the month"
+
+
 def test_seeds_with_problems_make_no_job(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     problems = [
         {"row": row, "line": row, "path": "topic", "message": "topic is missing"}

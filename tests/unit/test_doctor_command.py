@@ -48,6 +48,18 @@ def test_a_healthy_account_ends_with_0(
     assert lines[-1] == f"{len(lines) - 1} ok"
 
 
+def test_what_is_missing_is_deployed_by_the_command_of_its_stage(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["cloudformation.DescribeStacks"] = Refusal(code="ValidationError", status=400)
+    for stage, command in (
+        ("dev", "npm run deploy"),
+        ("prod", "npx cdk deploy --all -c stage=prod"),
+    ):
+        run(["doctor", "--stage", stage])
+        assert f"comes with `{command}`" in capsys.readouterr().out
+
+
 def test_something_wrong_ends_with_1_and_says_how_to_mend_it(
     answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -352,7 +352,9 @@ def test_no_card_or_no_rows(hub: HubDouble, folder: Path, missing: str) -> None:
     if missing == "data":
         for each in (folder / "elsewhere.d").glob("*.parquet"):
             each.unlink()
-    with pytest.raises(InputError, match=r"has no .*: run `seedwright export"):
+    with pytest.raises(
+        InputError, match=r"has no .*: put the card there as README\.md, and the rows as data/"
+    ):
         dataset_in(folder).push_to_hub(REPO)
     assert not hub.requests
 
