@@ -121,6 +121,14 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     (
         "alarms reach somebody",
+        alarms(alarm("FailedJobs", AlarmActions=[])),
+        (),
+        WRONG,
+        "without a topic: FailedJobs",
+        "npm run deploy",
+    ),
+    (
+        "alarms reach somebody",
         alarms(),
         (),
         UNKNOWN,
