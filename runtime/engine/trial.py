@@ -12,6 +12,8 @@ from runtime.domain.errors import (
     PriceError,
     RenderError,
     SchemaRefusedError,
+    SeedwrightError,
+    StorageError,
     TemplateError,
 )
 from runtime.domain.jobs.sampling import Draws, draw
@@ -112,7 +114,7 @@ def try_record(
         except SchemaRefusedError:
             task.in_words = True  # and once more, as a job does
             continue
-        except (ModelError, MonthlyBudgetError) as error:
+        except (ModelError, MonthlyBudgetError, StorageError) as error:
             if not trial.calls:
                 raise
             stopped = _why(error)
@@ -121,7 +123,7 @@ def try_record(
     return trial
 
 
-def _why(error: ModelError | MonthlyBudgetError) -> str:
+def _why(error: SeedwrightError) -> str:
     if isinstance(error, ModelError):
         return f"the model gave no answer ({error.kind})"
     return str(error)
