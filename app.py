@@ -4,8 +4,10 @@ import os
 import sys
 
 from cdk_app.assembly import add_stacks
-from cdk_app.config import stage_from
+from cdk_app.config import check_keys, stage_from
 from cdk_app.nag import check_with_nag
+from runtime.domain.errors import PriceError
+from runtime.domain.models.price_table import load_prices
 
 from aws_cdk import App
 
@@ -15,8 +17,11 @@ def main() -> None:
     # The command line says where; what is bundled there is not bundled again.
     app = App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
     try:
+        check_keys(app.node.get_all_context())
         stage = stage_from(app.node.try_get_context)
-    except ValueError as error:
+        if stage.price_file is not None:
+            load_prices(stage.price_file)  # else the first job would find what is wrong with it
+    except (ValueError, PriceError) as error:
         sys.exit(str(error))
     add_stacks(app, stage)
     check_with_nag(app)

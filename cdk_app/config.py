@@ -1,8 +1,10 @@
 """What differs between stages. Constructs read these settings and never ask for a stage's name."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -101,6 +103,30 @@ PROD: Final = StageConfig(
     throttle_burst=400,
 )
 
+KEYS: Final = frozenset(
+    {
+        "stage",
+        "network",
+        "bundle_for",
+        "monitoring_references",
+        "self_sign_up",
+        "reserve_sweeper",
+        "cost_tags_active",
+        "zones",
+        "monthly_budget_usd",
+        "user_monthly_budget_usd",
+        "alarm_email",
+        "cors_origins",
+        "python_image",
+        "prices",
+    }
+)
+"""Every context key that `stage_from` reads."""
+
+_EMAIL: Final = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;.]+")
+_ORIGIN: Final = re.compile(r"https://[^/\s]+|http://(?:localhost|127\.0\.0\.1)(?::\d+)?")
+_IMAGE: Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+
 STAGES: Final[Mapping[str, StageConfig]] = {stage.name: stage for stage in (DEV, PROD)}
 
 
@@ -124,19 +150,27 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         "user_monthly_budget_usd": _number(context, "user_monthly_budget_usd", least=1),
     }
     if (email := context("alarm_email")) is not None:
-        if "@" not in str(email):
-            raise ValueError(f"alarm_email {email!r} is no address")
+        if _EMAIL.fullmatch(str(email)) is None:
+            raise ValueError(f"alarm_email {email!r} is not one address, such as ops@example.com")
         changes["alarm_email"] = str(email)
     if (origins := context("cors_origins")) is not None:
         changes["cors_origins"] = tuple(_origin(each) for each in str(origins).split(","))
     if (image := context("python_image")) is not None:
-        if "@sha256:" not in str(image):
+        if _IMAGE.fullmatch(str(image)) is None:
             raise ValueError(f"python_image {image!r} has no digest: write name:tag@sha256:…")
         changes["python_image"] = str(image)
     if (prices := context("prices")) is not None:
         changes["price_file"] = _price_file(str(prices))
     given = {key: value for key, value in changes.items() if value is not None}
     return replace(STAGES[name], **given)
+
+
+def check_keys(keys: Iterable[str]) -> None:
+    """Raises `ValueError` for a context key that is nearly one of `KEYS`: it would be ignored."""
+    for key in keys:
+        near = [] if key in KEYS else get_close_matches(key, KEYS, n=1, cutoff=0.75)
+        if near:
+            raise ValueError(f"context {key!r} is unknown: did you mean {near[0]}?")
 
 
 def _choice(context: Callable[[str], object], key: str, choices: Iterable[str]) -> str | None:
@@ -155,15 +189,14 @@ def _switch(context: Callable[[str], object], key: str) -> bool | None:
 
 
 def _number(
-    context: Callable[[str], object], key: str, *, least: int, most: int | None = None
+    context: Callable[[str], object], key: str, *, least: int, most: int = 10**9
 ) -> int | None:
     value = context(key)
     if value is None:
         return None
     text = str(value)
-    if not text.isascii() or not text.isdigit() or int(text) < least or int(text) > (most or 10**9):
-        limits = f"from {least} to {most}" if most else f"of at least {least}"
-        raise ValueError(f"{key} takes a whole number {limits}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ValueError(f"{key} takes a whole number from {least} to {most}, not {text!r}")
     return int(text)
 
 
@@ -180,6 +213,6 @@ def _price_file(text: str) -> Path:
 
 def _origin(text: str) -> str:
     origin = text.strip().rstrip("/")
-    if not origin.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+    if _ORIGIN.fullmatch(origin) is None:
         raise ValueError(f"cors_origins takes https origins, separated by commas, not {text!r}")
     return origin

@@ -128,9 +128,9 @@ def create_bedrock_client(
     return client
 
 
-def region_here() -> str | None:
+def region_here(profile: str | None = None) -> str | None:
     """The region that clients of this process call, as far as it is known without calling anybody:
-    by the environment, else by the AWS profile.
+    by the environment, else by the AWS profile, the one named or that of the environment.
     """
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if named:
@@ -141,7 +141,7 @@ def region_here() -> str | None:
     from botocore.session import Session  # noqa: PLC0415
 
     try:
-        region: str | None = Session().get_config_variable("region")
+        region: str | None = Session(profile=profile).get_config_variable("region")
     except BotoCoreError:  # a profile that is not there is reported where a client is made
         return None
     return region

@@ -81,13 +81,14 @@ class DynamoJobCatalog:
     def delete_job(self, job_id: str) -> None:
         if not self._is_deleting(job_id):
             return
-        for work_id in self._work_ids(job_id):
-            if not self._delete_work(job_id, work_id):
-                return
         # Without a condition, which a batch can't have: entries only tell what was spent.
         costs = Table(self._client, self._names(COST_TRACKING))
         entries = costs.query("job_id", job_id, attributes=("job_id", "timestamp"))
         delete_items(self._client, costs.name, entries)
+        # Not before: by its work the sweeper finds a job whose deletion was broken off.
+        for work_id in self._work_ids(job_id):
+            if not self._delete_work(job_id, work_id):
+                return
         refused = self._jobs.delete(
             {"job_id": job_id}, condition=_IS_DELETING, values=_DELETING_VALUES
         )

@@ -15,6 +15,7 @@ and `budget_store.py` keeps the job's own account on the item.
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from runtime.aws.table import Item, parse_stamp, stamp, to_attributes
 from runtime.domain.errors import StorageError
@@ -92,6 +93,10 @@ def parse_job(item: Item) -> Job:
         )
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
         raise StorageError("the job's item in the jobs table is damaged: delete the job") from exc
+
+
+SHARE_ATTRIBUTES: Final = ("budget_month", "budget_reserved", "budget_base", "counted_as_active")
+"""What of an item the budgets table has, too: neither may change without the other."""
 
 
 def share_of(item: Item) -> Share | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.aws.job_items import share_attributes, share_of
+from runtime.aws.job_items import SHARE_ATTRIBUTES, share_attributes, share_of
 from runtime.aws.table import Item, Refused, Table, TableNames
 from runtime.aws.transaction import Transaction
 from runtime.contract.tables import BUDGETS, JOBS
@@ -193,7 +193,7 @@ class JobShares:
                     set_="#jobs = if_not_exists(#jobs, :one) - :one",
                     values=_ONE,
                 )
-            refusals = transaction.commit()
+            refusals = transaction.commit(patient=True)
             if not refusals or refusals[0] is None:
                 return None
             refused = refusals[0]
@@ -297,13 +297,7 @@ def account_refusal(
     return None
 
 
-_MARKS: Final = (
-    "budget_month",
-    "budget_reserved",
-    "budget_base",
-    "budget_committed",
-    "counted_as_active",
-)
+_MARKS: Final = (*SHARE_ATTRIBUTES, "budget_committed")
 """What a new share is reckoned with."""
 
 

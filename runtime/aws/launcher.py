@@ -88,7 +88,8 @@ class EcsLauncher:
     def launch(self, item: WorkItem, *, number: int, created_at: datetime, on_demand: bool) -> None:
         name = TaskName(job_id=item.job_id, shard=item.shard, number=number)
         provider = ON_DEMAND if on_demand else SPOT
-        # Launches that no worker has claimed the work of, and that the quota hasn't refused.
+        # Launches of this work, ever, that no worker has claimed it after and the quota hasn't
+        # refused: that Fargate places its tasks well is not counted on again.
         came_to_nothing = number - 1 - item.attempt - item.quota_refusals > 0
         tries = subnet_tries(
             self._settings.subnet_ids, number=number, came_to_nothing=came_to_nothing

@@ -52,4 +52,4 @@ class DynamoMonthlyBudgets:
         transaction = Transaction(self._client)
         for account_id in (stage_account(month), user_account(user_id, month)):
             grow(transaction, self._table.name, account_id, nano - reserved_nano, limit=None)
-        transaction.commit()
+        transaction.commit(patient=True)

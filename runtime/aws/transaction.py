@@ -38,6 +38,10 @@ _CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2)
 that those which collided don't meet again: the SDK doesn't retry it."""
 
 
+_PATIENT_PAUSES: Final = (*_CONFLICT_PAUSES, 0.4, 0.8, 1.6)
+"""For writes that nobody would make again, on items that everybody writes."""
+
+
 class Transaction:
     """Collects writes until `commit`. Each item may be named once."""
 
@@ -110,11 +114,12 @@ class Transaction:
             },
         )
 
-    def commit(self) -> tuple[Refused | None, ...]:
+    def commit(self, *, patient: bool = False) -> tuple[Refused | None, ...]:
         """Write. Empty if it is done; else what refused each part, in order, None where nothing
-        did. Raises `StorageUnavailableError`, or `StorageError` for a fault that stays.
+        did. `patient` goes on for some three seconds while other writes are in the way. Raises
+        `StorageUnavailableError`, or `StorageError` for a fault that stays.
         """
-        pauses = iter(_CONFLICT_PAUSES)
+        pauses = iter(_PATIENT_PAUSES if patient else _CONFLICT_PAUSES)
         while True:
             try:
                 self._client.transact_write_items(TransactItems=self._parts)

@@ -117,7 +117,7 @@ class Account:
     def pages(self, service: str, operation: str, items: str, **asked: Any) -> Iterator[Any]:
         """The items of a list, of its first `MAX_PAGES` pages."""
         pages = self.client(service).get_paginator(operation).paginate(**asked)
-        for page, _ in zip(pages, range(MAX_PAGES), strict=False):
+        for _, page in zip(range(MAX_PAGES), pages, strict=False):
             yield from page.get(items, ())
 
     def _stack_status(self, what: str) -> str | None:

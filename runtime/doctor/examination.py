@@ -1,5 +1,6 @@
 """All checks of an account, side by side and within a time."""
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from runtime.sdk import region_here
 LONGEST_SECONDS: Final = 90.0
 """For all checks together. They mostly take some five seconds: Bedrock has many quotas to list."""
 
-_STAGE_CHARACTERS: Final = 40
+_STAGE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
+_REGION: Final = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
+_SHOWN: Final = 60
 
 
 def doctor(
@@ -39,12 +42,18 @@ def doctor(
     the environment. The models of all tiers are looked at, and the `models` that are named. A look
     that fails, or may not be made, is a finding of its state `unknown`. No model is called.
 
-    Raises `InputError` for what can't be a stage, and for a price file that can't be used.
+    Raises `InputError` for what can't be a stage or a region, and `PriceError` for a price file
+    that can't be used.
     """
-    plain = stage.isascii() and stage.replace("-", "").isalnum()
-    if not plain or len(stage) > _STAGE_CHARACTERS:
-        raise InputError(f"stage {stage[:_STAGE_CHARACTERS]!r}: use letters, digits and hyphens")
-    table = load_prices(None if prices is None else Path(prices)).seen_from(region or region_here())
+    if _STAGE.fullmatch(stage) is None:
+        raise InputError(
+            f"stage {stage[:_SHOWN]!r}: use letters, digits and hyphens, 40 at most, and begin with"
+            " a letter"
+        )
+    if region and _REGION.fullmatch(region) is None:
+        raise InputError(f"region {region[:_SHOWN]!r} is not the name of one, such as us-east-1")
+    seen_from = region or region_here(profile)
+    table = load_prices(None if prices is None else Path(prices)).seen_from(seen_from)
     chosen = (*models_of_tiers(table, datetime.now(UTC).date()), *models)
     account = Account(
         stage=stage,

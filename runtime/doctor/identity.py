@@ -46,7 +46,7 @@ def look_at_credentials(account: Account) -> Iterator[Finding]:
 
 
 def look_at_region(account: Account) -> Iterator[Finding]:
-    """Whether Bedrock is there, and whether the price table's prices are of there."""
+    """Whether Bedrock is there."""
     from botocore.exceptions import NoRegionError  # noqa: PLC0415 - as in runtime/sdk.py
 
     try:

@@ -44,7 +44,8 @@ def look_at_sweeps(account: Account) -> Iterator[Finding]:
         says = f"the last one was {_minutes(quiet)} ago; docs/runbook.md, SweeperSilent"
         yield wrong(SWEEPS, says, mend=tail)
     elif failed:
-        yield wrong(SWEEPS, f"the last one failed for {counted(failed, 'work item')}", mend=tail)
+        says = f"the last one had {counted(failed, 'failure')}: jobs, deletions or announcements"
+        yield wrong(SWEEPS, says, mend=tail)
     else:
         yield ok(SWEEPS, f"{len(sweeps)} in {minutes} minutes")
 

@@ -12,6 +12,8 @@ from runtime.domain.errors import (
     PriceError,
     RenderError,
     SchemaRefusedError,
+    SeedwrightError,
+    StorageError,
     TemplateError,
 )
 from runtime.domain.jobs.sampling import Draws, draw
@@ -114,7 +116,7 @@ def try_record(
         except SchemaRefusedError:
             task.in_words = True  # and once more, as a job does
             continue
-        except (ModelError, MonthlyBudgetError) as error:
+        except (ModelError, MonthlyBudgetError, StorageError) as error:
             if not trial.calls:
                 raise
             stopped = _why(error)
@@ -123,7 +125,7 @@ def try_record(
     return replace(trial, results=dict(task.results))
 
 
-def _why(error: ModelError | MonthlyBudgetError) -> str:
+def _why(error: SeedwrightError) -> str:
     if isinstance(error, ModelError):
         return f"the model gave no answer ({error.kind})"
     return str(error)

@@ -1,6 +1,8 @@
 """The HTTP client of huggingface_hub while this thread pushes: it waits for a time and no longer,
 takes answers up to a size, and writes nothing to the terminal.
 
+Where hf_xet is installed it moves the bytes of large files itself, by limits of its own.
+
 The client, its loggers and its bars belong to the whole process. So nothing is replaced: hooks and
 a filter are added once, and act in a thread that pushes and in no other.
 """

@@ -109,18 +109,22 @@ def _time_argument(text: str) -> datetime:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.operations.restore", description="Restores data of a deployment."
+        prog="python -m runtime.operations.restore",
+        description="Restores data of a deployment that was deleted or overwritten by mistake."
+        " docs/runbook.md, Restoring, has the order and the rights.",
+        epilog="Example: python -m runtime.operations.restore objects BUCKET jobs/JOB/"
+        " --at 2026-11-23T12:00:00Z, and again with --apply.",
     )
     actions = parser.add_subparsers(dest="action", required=True)
     objects = actions.add_parser("objects", help="objects as they were at a time")
-    objects.add_argument("bucket")
+    objects.add_argument("bucket", help="its name: resources of the stack seedwright-dev-stateful")
     objects.add_argument("prefix", help="such as jobs/ID/ or seed-data/USER/")
     begin = actions.add_parser("begin", help="a table as it was at a time, under a new name")
     items = actions.add_parser("items", help="items of a restored table back into the table")
     for each in (objects, begin):
         each.add_argument("--at", required=True, type=_time_argument, help="2026-11-23T12:00:00Z")
     for each in (begin, items):
-        each.add_argument("table")
+        each.add_argument("table", help="the one in use, a resource of the same stack")
         each.add_argument("restored", help="the name of the restored table")
     items.add_argument("--key", default="", help="a job's or template's id; by default all")
     items.add_argument(

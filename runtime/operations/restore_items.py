@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.failures import CONDITION_FAILED, SDK_ERRORS, dynamodb_error, error_code
+from runtime.aws.job_items import SHARE_ATTRIBUTES
 from runtime.domain.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class TableRestore:
         try:
             found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
             now = found.get("Item")
+            item = _with_share_of(now, item)
             if now == item:
                 return Outcome.SAME
             if now is not None and not replace:
@@ -136,6 +138,14 @@ class TableRestore:
                 return Outcome.CHANGED_MEANWHILE
             raise dynamodb_error(exc, table=self._table) from exc
         return Outcome.PUT_BACK if now is None else Outcome.REPLACED
+
+
+def _with_share_of(now: Any, then: Any) -> Any:
+    """An item of then with what its job has now in the accounts of a month, which stay as they are:
+    with the share of then they would get back a second time what they have got back since.
+    """
+    kept = {name: now[name] for name in SHARE_ATTRIBUTES if now is not None and name in now}
+    return {name: each for name, each in then.items() if name not in SHARE_ATTRIBUTES} | kept
 
 
 def _unchanged(key: Any, now: Any) -> Any:

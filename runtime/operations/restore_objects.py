@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.failures import SDK_ERRORS, error_code, s3_errors
 
@@ -92,26 +92,8 @@ class ObjectRestore:
         )
         with s3_errors(prefix):
             for page in pages:
-                versions = [
-                    Entry(
-                        key=each["Key"],
-                        version_id=each["VersionId"],
-                        modified=each["LastModified"],
-                        is_latest=each["IsLatest"],
-                        version_bytes=each["Size"],
-                    )
-                    for each in page.get("Versions", ())
-                ]
-                marks = [
-                    Entry(
-                        key=each["Key"],
-                        version_id=each["VersionId"],
-                        modified=each["LastModified"],
-                        is_latest=each["IsLatest"],
-                        version_bytes=None,
-                    )
-                    for each in page.get("DeleteMarkers", ())
-                ]
+                versions = [_entry(each, each["Size"]) for each in page.get("Versions", ())]
+                marks = [_entry(each, None) for each in page.get("DeleteMarkers", ())]
                 yield from sorted([*versions, *marks], key=lambda entry: entry.key)
 
     def _restore(self, history: Sequence[Entry], *, apply: bool) -> Outcome:
@@ -155,3 +137,13 @@ class ObjectRestore:
             Metadata={**found["Metadata"], RESTORED_FROM: then.version_id},
             ContentType=found["ContentType"],
         )
+
+
+def _entry(listed: Any, version_bytes: int | None) -> Entry:
+    return Entry(
+        key=listed["Key"],
+        version_id=listed["VersionId"],
+        modified=listed["LastModified"],
+        is_latest=listed["IsLatest"],
+        version_bytes=version_bytes,
+    )

@@ -4,8 +4,8 @@
 
 A job may have tens of thousands of objects, and somebody waits for the request: it deletes one page
 of them, which is all that most jobs have. The rest is the sweeper's: it finds the job by its work
-items, which are DELETING too. Two may delete at once, and a crash at any point leaves a job whose
-deletion goes on.
+items, which are DELETING too. Two may delete at once. A crash leaves a job whose deletion goes on;
+only between the job's own mark and those of its work it has to be asked for again.
 """
 
 from collections.abc import Callable

@@ -101,8 +101,7 @@ class Jobs:
             status = self._store.get_job(claim.job_id).status
             if status in ENDED:
                 # Cancelled while the worker was stopping: QUEUED would take that back.
-                self._store.return_rest(claim.job_id)
-                self._queue.finish(claim, status)
+                self.finish_ended(claim, status)
                 return
             self._publish_again(claim)
             self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)

@@ -10,14 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from runtime.contract.log_lines import QUEUE_SWEPT
-from runtime.contract.stacks import STACKS, stack_name
 from tests.e2e.conftest import Tell
 from tests.e2e.deployment import Deployment, wait_for
-from tests.e2e.observe import logged, tasks_of
+from tests.e2e.observe import tasks_of
 from tests.e2e.user import FEW_RECORDS, SMALL_JOB, User
-from tests.fixtures import command
-from tests.fixtures.aws import REGION
 from tests.fixtures.bedrock_double import BedrockDouble
 
 MANY_OBJECTS: Final = 2100
@@ -54,35 +50,6 @@ def test_an_alarm_reaches_its_subscriber(deployment: Deployment) -> None:
 
     message = json.loads(wait_for("the alarm", received, seconds=SECONDS)["Body"])
     assert json.loads(message["Message"])["AlarmName"] == alarm
-
-
-def test_the_doctor_finds_a_deployment_well(deployment: Deployment) -> None:
-    """What the emulator doesn't know is unknown, and nothing of the deployment is wrong."""
-    emulator = deployment.emulator
-
-    def swept() -> bool | None:
-        return any(QUEUE_SWEPT in line for _, line in logged(emulator)) or None
-
-    wait_for("a sweep", swept, seconds=SECONDS)
-    done = command.run(
-        ["doctor", "--json"],
-        cwd=emulator.folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(emulator.folder),
-            "PYTHONPATH": str(command.REPOSITORY),
-            **emulator.account,
-            "AWS_ENDPOINT_URL": emulator.url,
-            "AWS_REGION": REGION,
-        },
-        timeout=SECONDS,
-    )
-    assert "Traceback" not in done.stderr
-    found = {each["name"]: each for each in json.loads(done.stdout)["findings"]}
-    names = [stack_name("dev", what) for what in STACKS]
-    for name in (*names, "credentials", "region", "CDK bootstrap", "last sweeps"):
-        assert found[name]["state"] == "ok", found[name]
-    assert found["oldest queued job"]["state"] == "ok", found["oldest queued job"]
 
 
 def test_two_stages_side_by_side_do_not_touch(

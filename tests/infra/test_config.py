@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cdk_app.config import DEV, PROD, stage_from
+from cdk_app.config import DEV, KEYS, PROD, check_keys, stage_from
 
 
 def test_dev_is_the_default() -> None:
@@ -30,7 +30,7 @@ def test_settings_go_over_the_stage() -> None:
             "user_monthly_budget_usd": 20,
             "cost_tags_active": True,
             "monitoring_references": "both",
-            "python_image": "python:3.13-slim@sha256:00",
+            "python_image": "python:3.13-slim@sha256:" + "0" * 64,
         }.get
     )
 
@@ -43,7 +43,7 @@ def test_settings_go_over_the_stage() -> None:
     assert (stage.zones, stage.reserve_sweeper) == (2, True)
     assert (stage.monthly_budget_usd, stage.user_monthly_budget_usd) == (250, 20)
     assert (stage.cost_tags_active, stage.monitoring_references) == (True, "both")
-    assert stage.python_image == "python:3.13-slim@sha256:00"
+    assert stage.python_image == "python:3.13-slim@sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,12 @@ def test_settings_go_over_the_stage() -> None:
         ("stage", "staging"),
         ("network", "vpn"),
         ("alarm_email", "nobody"),
+        ("alarm_email", "@"),
+        ("alarm_email", "a@example.com, b@example.com"),
         ("cors_origins", "*"),
         ("cors_origins", "http://example.com"),
+        ("cors_origins", "http://localhost.example.com"),
+        ("cors_origins", "https://example.com/path"),
         ("self_sign_up", "maybe"),
         ("bundle_for", "x86"),
         ("zones", "1"),
@@ -64,6 +68,7 @@ def test_settings_go_over_the_stage() -> None:
         ("reserve_sweeper", "1"),
         ("monitoring_references", "strong"),
         ("python_image", "python:3.13-slim"),
+        ("python_image", "python@sha256:00"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(key: str, value: str) -> None:
@@ -85,3 +90,19 @@ def test_f12_a_stage_may_bring_its_own_prices(tmp_path: Path) -> None:
     for path in (broken, tmp_path / "missing.json"):
         with pytest.raises(ValueError, match="is not a price file"):
             stage_from({"prices": str(path)}.get)
+
+
+def test_a_key_that_is_nearly_one_is_told() -> None:
+    """It would be ignored, and no mail would come."""
+    asked: set[str] = set()
+
+    def ask(key: str) -> object:
+        asked.add(key)
+        return None
+
+    stage_from(ask)
+    assert asked == KEYS
+    check_keys([*KEYS, "@aws-cdk/core:newStyle", "aws:cdk:bundling-stacks", "availability-zones:1"])
+    for key, near in (("zone", "zones"), ("alarm-email", "alarm_email"), ("price", "prices")):
+        with pytest.raises(ValueError, match=f"did you mean {near}"):
+            check_keys([key])

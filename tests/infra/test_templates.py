@@ -111,3 +111,13 @@ def test_a_wrong_setting_is_a_line_and_not_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.strip() == "unknown stage 'staging': choose one of dev, prod"
     assert not list(tmp_path.rglob("*.template.json"))
+
+
+def test_a_price_file_that_no_job_could_use_is_not_deployed(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('{"models": [{"id": "acme.model-1"}]}')
+    done = run_app(tmp_path, prices=str(path))
+
+    assert done.returncode == 1
+    assert "model 'acme.model-1': field" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

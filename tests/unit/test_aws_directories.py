@@ -271,6 +271,15 @@ def test_a_transaction_that_collides_is_tried_again(aws: FakeAws) -> None:
     assert everything(aws)[tables.JOBS.name] == 1
 
 
+def test_what_nobody_would_write_again_waits_longer(aws: FakeAws) -> None:
+    """Twenty jobs that end at once meet in one account."""
+    pauses: list[float] = []
+    with canceled(aws.dynamodb, "None", "TransactionConflict", times=6):
+        assert transaction(aws, pauses).commit(patient=True) == ()
+    assert len(pauses) == 6
+    assert 2 < sum(pauses) < 5
+
+
 def test_a_collision_that_lasts_is_reported(aws: FakeAws) -> None:
     pauses: list[float] = []
     with (

@@ -1,9 +1,11 @@
 """The doctor as a whole: what stands for itself, what is asked of whom, and with which rights."""
 
 import json
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from botocore.exceptions import ConnectTimeoutError
 from runtime.contract.stacks import BOOTSTRAP_VERSION, EVENTS, STATEFUL
 from runtime.contract.tables import QUEUE
 from runtime.doctor import registry
-from runtime.doctor.account import Account
+from runtime.doctor.account import MAX_PAGES, Account
 from runtime.doctor.check import Check
 from runtime.doctor.examination import examine
 from runtime.doctor.finding import MAX_CHARACTERS, Finding, ok
@@ -26,6 +28,7 @@ from tests.fixtures.aws_answers import (
     NOW,
     Broken,
     Refusal,
+    alarm,
     answering,
     quota,
 )
@@ -179,6 +182,33 @@ def test_what_aws_answers_is_plain_and_short(sdk_session: Any) -> None:
     )
     assert found.says.isprintable()
     assert len(found.says) == MAX_CHARACTERS + 1
+
+
+def test_an_answer_without_what_is_looked_for_is_unknown(sdk_session: Any) -> None:
+    (found,) = look("Lambda concurrency", sdk_session, {"lambda.GetAccountSettings": {}})
+    assert (found.state, found.says) == (UNKNOWN, "could not be looked at (KeyError)")
+
+
+def test_what_others_have_named_does_not_steer_a_shell(sdk_session: Any) -> None:
+    """A topic is called by whoever made it, and a command that mends is to be pasted."""
+    hostile = "arn:aws:sns:x; rm -rf / $(id) `id`"
+    answers = {
+        "cloudwatch.DescribeAlarms": {"MetricAlarms": [alarm("A", AlarmActions=[hostile])]},
+        "sns.ListSubscriptionsByTopic": {"Subscriptions": []},
+    }
+    (found,) = look("alarms reach somebody", sdk_session, answers)
+    words = shlex.split(found.mend)
+    assert words[words.index("--topic-arn") + 1 : words.index("--protocol")] == [hostile]
+
+
+def test_a_list_without_an_end_is_left(sdk_session: Any) -> None:
+    numbers = count()
+
+    def page(_: Mapping[str, Any]) -> Any:
+        return {"Quotas": [], "NextToken": f"{next(numbers)}"}
+
+    look("Fargate quotas", sdk_session, {"service-quotas.ListServiceQuotas": page})
+    assert next(numbers) == MAX_PAGES
 
 
 def test_lists_are_read_to_their_end(sdk_session: Any) -> None:

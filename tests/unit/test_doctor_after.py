@@ -121,6 +121,14 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     (
         "alarms reach somebody",
+        alarms(alarm("FailedJobs", AlarmActions=[])),
+        (),
+        WRONG,
+        "without a topic: FailedJobs",
+        "npm run deploy",
+    ),
+    (
+        "alarms reach somebody",
         alarms(),
         (),
         UNKNOWN,
@@ -144,7 +152,7 @@ ROWS: Final[tuple[Row, ...]] = (
         sweeps(swept(1, failed=2), {"timestamp": 0, "message": "queue swept, not JSON"}),
         (),
         WRONG,
-        "failed for 2 work items",
+        "the last one had 2 failures",
         "aws logs tail",
     ),
     ("oldest queued job", {}, (), OK, "no job waits", ""),

@@ -60,6 +60,21 @@ def test_what_is_missing_is_deployed_by_the_command_of_its_stage(
         assert f"comes with `{command}`" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--stage", "-dev-", "begin with a letter"),
+        ("--stage", "a" * 41, "40 at most"),
+        ("--region", "us east", "is not the name of one"),
+    ],
+)
+def test_what_can_not_be_meant_is_asked_of_nobody(
+    option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", option, value]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_something_wrong_ends_with_1_and_says_how_to_mend_it(
     answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -215,6 +215,23 @@ def test_an_interruption_takes_no_cancellation_back() -> None:
     assert world.statuses == (JobStatus.CANCELLED, JobStatus.CANCELLED)
 
 
+def test_n16_a_job_that_is_resumed_while_its_worker_lets_go_is_not_forgotten() -> None:
+    """Its work could not be queued, for it had not ended: whoever ends it queues it again."""
+    world = World()
+    world.store.set_status("j", JobStatus.CANCELLED, fence=None)
+    finish = world.queue.finish
+
+    def resumed_before(claim: Claim, status: JobStatus) -> None:
+        world.store.set_status("j", JobStatus.QUEUED, fence=None)
+        with pytest.raises(ConflictError):
+            world.queue.enqueue("j")
+        finish(claim, status)
+
+    world.queue.finish = resumed_before  # type: ignore[method-assign]
+    world.jobs.mark_job_interrupted(world.claim)
+    assert world.statuses == (JobStatus.QUEUED, JobStatus.QUEUED)
+
+
 @pytest.mark.parametrize("name", ["jobs.get_job", "jobs.set_status", "queue.release"])
 def test_an_interruption_that_can_not_be_told_is_logged(name: str) -> None:
     """S4.5: never FAILED for it. The lease runs out, and the work is claimable again."""

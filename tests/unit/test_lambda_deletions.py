@@ -15,6 +15,7 @@ from runtime.local import objects as local_objects
 from runtime.server.deletions import Deletions
 from runtime.service import deletion
 from tests.fixtures.api_world import SOME_ID, ApiWorld
+from tests.fixtures.aws_faults import no_retry_pauses, refused
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.local_api import open_local_api
@@ -64,6 +65,21 @@ def test_g5_what_a_request_can_not_delete_is_swept(api_world: ApiWorld) -> None:
     assert not [each for each in api_world.items("Queue") if job_id in str(each)]
     assert [each["job_id"]["S"] for each in api_world.items("CostTracking")] == [other]
     assert api_world.object_keys("jobs/") == [keys.checkpoint_key(other)]
+
+
+def test_e12_a_deletion_that_a_table_broke_off_is_found_by_the_next_sweep(
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_retry_pauses(monkeypatch)
+    job_id = api_world.job_id(JobStatus.COMPLETED)
+    entry = {"job_id": {"S": job_id}, "timestamp": {"S": "1"}, "cost": {"N": "0.01"}}
+    api_world.aws.dynamodb.put_item(TableName="CostTracking", Item=entry)
+    client = api_world.ports.job_catalog._client  # type: ignore[attr-defined]
+    with refused(client, "BatchWriteItem", "ThrottlingException"):
+        assert api_world.delete(f"/jobs/{job_id}", query={"action": "delete"}).status == 503
+        assert sweep(api_world) == {"failed": 1}
+    assert sweep(api_world) == {"deleted": 1}
+    assert api_world.get(f"/jobs/{job_id}").status == 404
 
 
 @pytest.mark.usefixtures("_small_steps")

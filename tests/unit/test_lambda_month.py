@@ -1,11 +1,13 @@
 """What the API makes of the accounts of a month (N16): refused with 402, shown, and swept."""
 
+from itertools import count
 from typing import Any
 
 import pytest
 
 from runtime.contract import environment
 from runtime.contract.routes import SWEEP_QUEUE
+from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.money.accounts import Hold
 from tests.fixtures.api_world import ApiWorld
@@ -105,6 +107,29 @@ def test_e11_previews_are_paid_out_of_the_month(
         refused = month(api_world)
         assert refused["reserved_or_spent_usd"] == shown["reserved_or_spent_usd"]
         api_world.ports.models.close()
+
+
+def test_e11_a_preview_whose_second_call_can_not_be_booked_shows_the_first(
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paid for."""
+    accounts, reserved = api_world.ports.monthly_budgets, count(1)
+    reserve = accounts.reserve_preview
+
+    def fails_then(*asked: Any, **options: Any) -> None:
+        if next(reserved) > 1:
+            raise StorageUnavailableError("the table could not be reached")
+        reserve(*asked, **options)
+
+    monkeypatch.setattr(accounts, "reserve_preview", fails_then)
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        steps = (step("one"), step("two", "Answer {{ steps.one.output }}"))
+        path = f"/templates/{api_world.template(*steps)}/preview"
+        shown = api_world.post(path, {"run_model": True, "data": {"product": "kettle"}})
+        api_world.ports.models.close()
+    assert (shown.status, len(shown.body["steps"]), double.calls) == (200, 1, 1)
+    assert "the table could not be reached" in shown.body["stopped"]
 
 
 def test_e11_a_preview_that_the_month_has_no_room_for_calls_nothing(

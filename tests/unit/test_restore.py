@@ -144,11 +144,19 @@ def test_e12_a_wrong_time_is_refused(
 # ── items ──────────────────────────────────────────────────────────────────────────────────────
 
 
+SHARE = {
+    "budget_month": "2026-11",
+    "budget_reserved": 100,
+    "budget_base": 0,
+    "counted_as_active": True,
+}
+
+
 @pytest.fixture
 def jobs_then(aws: FakeAws) -> Iterator[FakeAws]:
     """Three jobs, and a table restored from when they were there. moto restores the present."""
     for job_id in ("a", "b", "c"):
-        store_item(aws, JOBS, {"job_id": job_id, "status": "FAILED", "write_token": "1"})
+        store_item(aws, JOBS, {"job_id": job_id, "status": "FAILED", "write_token": "1"} | SHARE)
     arguments = ["begin", JOBS.name, RESTORED, "--at", THEN.isoformat()]
     try:
         assert main(arguments) == 0
@@ -182,6 +190,23 @@ def test_e12_items_come_back_and_newer_ones_are_left(
     items("--apply", "--replace", capsys=capsys)
     assert read_item(jobs_then, JOBS, job_id="b")["status"] == "FAILED"
     assert items("--apply", "--replace", capsys=capsys) == (0, ["3 same: done"])
+
+
+def test_n16_what_a_job_has_in_its_month_stays_as_it_is_now(
+    jobs_then: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It got the rest back when it ended: with the share of then it would get it back twice."""
+    returned = {"budget_month": "2026-11", "budget_reserved": 10, "budget_base": 0}
+    now = {"job_id": "b", "status": "CANCELLED", "write_token": "2", **returned}
+    store_item(jobs_then, JOBS, now)
+    jobs_then.dynamodb.delete_item(TableName=JOBS.name, Key={"job_id": {"S": "a"}})
+
+    assert items("--apply", "--replace", capsys=capsys)[0] == 0
+
+    kept = {"job_id": "b", "status": "FAILED", "write_token": "1", **returned}
+    assert read_item(jobs_then, JOBS, job_id="b") == kept
+    deleted = {"job_id": "a", "status": "FAILED", "write_token": "1"}
+    assert read_item(jobs_then, JOBS, job_id="a") == deleted
 
 
 def test_e12_an_item_that_changes_meanwhile_is_left(

@@ -17,8 +17,8 @@ def is_end(status: JobStatus) -> bool:
 def ended_detail(job: Job, *, stage: str) -> dict[str, Any]:
     """The detail of the event for a job that has ended.
 
-    An end is announced at least once: `event_id` is the same each time, and another one when the
-    job has gone on and ended again.
+    An end is announced at least once, unless the job goes on or is deleted before. `event_id` is
+    the same each time, and another one when the job has gone on and ended again.
     """
     completed_at = "" if job.completed_at is None else job.completed_at.isoformat()
     return {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 PROFILE_PLACES: Final[Mapping[str, tuple[str, ...] | None]] = {
-    "us.": ("us-",),
+    "us.": ("us-east-", "us-west-"),
     "eu.": ("eu-",),
     "apac.": ("ap-",),
     "jp.": ("ap-northeast-1", "ap-northeast-3"),

@@ -69,13 +69,12 @@ class BudgetStore(Protocol):
         """Replace the hold `expected` by `new` and add `spent_nano` to the spent sum, at once.
 
         The race it excludes: two workers that both see room for the last dollar. When the
-        commitment would grow past the limit, or the
-        job has ended and given back the rest to the accounts of its month, it raises
-        `BudgetExceededError`; a change that doesn't let it grow is always allowed, and so is one
-        within the limit that is `owed`, because it was billed. When the stored hold isn't
-        `expected` it raises `ConflictError`, unless it equals `new` already (a lost reply,
-        retried). A stored hold with a newer fence than `new` raises `LeaseLostError`, no account
-        `NotFoundError`.
+        commitment would grow past the limit, or the job has ended and given back the rest to the
+        accounts of its month, it raises `BudgetExceededError`; a change that doesn't let it grow is
+        always allowed, and so is one within the limit that is `owed`, because it was billed. When
+        the stored hold isn't `expected` it raises `ConflictError`, unless it equals `new` already
+        (a lost reply, retried). A stored hold with a newer fence than `new` raises
+        `LeaseLostError`, no account `NotFoundError`.
         """
         ...
 
@@ -191,12 +190,16 @@ def no_room(
 ) -> MonthlyBudgetError:
     """What a user reads whose job or preview an account has no room for."""
     kind, month = account_id.partition("#")[0], account_id.rpartition("#")[2]
-    whose = "your budget" if kind == "user" else "the budget of all users"
+    whose, setting = (
+        ("your budget", "user_monthly_budget_usd (serve --user-monthly-budget)")
+        if kind == "user"
+        else ("the budget of all users", "monthly_budget_usd (serve --monthly-budget)")
+    )
     left = max(limit_nano - committed_nano, 0)
     return MonthlyBudgetError(
         f"{whose} of {usd(limit_nano)} for {month} has {usd(left)} left, and this may cost"
-        f" {usd(child_nano)}: give a smaller budget_limit, wait for a job to end, which gives back"
-        f" what it did not spend, or for {_next_month(month)} (UTC), or ask for a larger budget"
+        f" {usd(child_nano)}: ask for less, wait for a job to end, which gives back what it did not"
+        f" spend, or for {_next_month(month)} (UTC), or have {setting} raised"
     )
 
 
