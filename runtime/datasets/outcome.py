@@ -116,7 +116,7 @@ class Outcome:
 def _rows(each: RowResult) -> dict[str, object]:
     """What rows of one shape there are."""
     document = each.document()
-    del document["made_of"], document["files"]
+    del document["made_of"]
     document["columns"] = {name: type_text(kind) for name, kind in each.columns.items()}
     return document
 

@@ -29,11 +29,9 @@ class PublishedRows:
         self._folder = folder
         self._note = state / _PUBLISHED
 
-    def publish(
-        self, engine: LocalEngine, job: Job, results: Sequence[RowResult]
-    ) -> tuple[list[Path], bool]:
-        """Put files and card where the user looks for them. Their paths, and whether the card is
-        among them: one that somebody wrote or changed stays. Raises `StorageError`.
+    def publish(self, engine: LocalEngine, job: Job, results: Sequence[RowResult]) -> bool:
+        """Put files and card where the user looks for them; whether the card is ours: one that
+        somebody wrote or changed stays. Raises `StorageError`.
         """
         wanted = {
             f"{each.folder}/{name}": engine.path_of(f"{rows_prefix(job.job_id, each.folder)}{name}")
@@ -43,21 +41,18 @@ class PublishedRows:
         before = self._published()
         # Noted first: what a crash leaves half done is still known to be ours.
         self._write_note(before | wanted.keys())
-        paths: list[Path] = []
         for name, source in wanted.items():
             target = self._folder / name
             with disk_errors(f"write {target}"):
                 target.parent.mkdir(exist_ok=True)
                 replace_by_link(source, target)
-            paths.append(target)
         self._remove(before - wanted.keys())
         self._write_note(wanted.keys())
         owns_card = self._owns_card()
         if results and owns_card:
             with disk_errors(f"write {self._folder / README}"):
                 replace_by_link(engine.path_of(card_key(job.job_id)), self._folder / README)
-            paths.append(self._folder / README)
-        return paths, owns_card
+        return owns_card
 
     def foreign(self) -> Path | None:
         """What stands where a new dataset would put its rows."""

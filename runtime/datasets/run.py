@@ -241,8 +241,8 @@ class _Run:
             results = self._worker.job_export.export(asked, template, expected=None, choice=choice)
         self._rows = results
         paths = self._folder.publish(self._engine, job, formats)
-        rows, self._owns_card = self._folder.rows.publish(self._engine, job, results)
-        return [*rows, *paths]
+        self._owns_card = self._folder.rows.publish(self._engine, job, results)
+        return paths
 
     def _row_template(self, job: Job) -> Template:
         """The template with what a row is now: `output` and `split` may change, and a dataset of

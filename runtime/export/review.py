@@ -10,12 +10,10 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from runtime.disk import disk_errors
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.outputs.fitting import UnfitError, fitter
@@ -73,19 +71,17 @@ class Review:
         return [verdict.edit.get(name, value) for name, value in zip(names, values, strict=True)]
 
 
-def read_review(path: Path, columns: Mapping[str, Type]) -> Review:
-    """The review in a file, by its ending: `.csv`, else JSON lines. Edits must fit the columns.
+def read_review(name: str, body: bytes, columns: Mapping[str, Type]) -> Review:
+    """The review in a file of this name: `.csv`, else JSON lines. Edits must fit the columns.
 
-    Raises `InputError` that names the line, `StorageError` if it can't be read.
+    Raises `InputError` that names the line.
     """
-    with disk_errors(f"read {path}"):
-        if path.stat().st_size > MAX_REVIEW_BYTES:
-            raise InputError(f"{path.name}: a review has at most {MAX_REVIEW_BYTES >> 20} MB")
-        body = path.read_bytes()
-    lines = _csv_lines if path.suffix.lower() == ".csv" else _json_lines
+    if len(body) > MAX_REVIEW_BYTES:
+        raise InputError(f"{name}: a review has at most {MAX_REVIEW_BYTES >> 20} MB")
+    lines = _csv_lines if name.lower().endswith(".csv") else _json_lines
     verdicts: dict[str, Verdict] = {}
-    for number, document in lines(path.name, body):
-        place = f"{path.name}, line {number}"
+    for number, document in lines(name, body):
+        place = f"{name}, line {number}"
         record_id = document.get("id")
         if not isinstance(record_id, str) or not record_id:
             raise InputError(f"{place}: give the id of the row")

@@ -25,7 +25,7 @@ NAMES = tuple(COLUMNS)
 def review_of(folder: Path, *lines: object) -> Any:
     path = folder / "review.jsonl"
     path.write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
-    return read_review(path, COLUMNS)
+    return read_review(path.name, path.read_bytes(), COLUMNS)
 
 
 def test_rows_stay_go_or_change(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_the_form_is_read_back_when_it_was_filled_in(tmp_path: Path, *, as_csv: 
     body = head + b"".join(line(f"j-{index}", row) for index, row in enumerate(rows))
     path = tmp_path / ("form.csv" if as_csv else "form.jsonl")
     path.write_bytes(body)
-    review = read_review(path, COLUMNS)
+    review = read_review(path.name, path.read_bytes(), COLUMNS)
     assert [review.apply(f"j-{index}", NAMES, row) for index, row in enumerate(rows)] == rows
     if as_csv:
         cells = list(csv.reader(io.StringIO(body.decode(), newline="")))
@@ -62,7 +62,7 @@ def test_the_form_is_read_back_when_it_was_filled_in(tmp_path: Path, *, as_csv: 
         buffer = io.StringIO(newline="")
         csv.writer(buffer).writerows(cells)
         path.write_bytes(b"\xef\xbb\xbf" + buffer.getvalue().encode())  # as a spreadsheet saves it
-        review = read_review(path, COLUMNS)
+        review = read_review(path.name, path.read_bytes(), COLUMNS)
         assert review.apply("j-0", NAMES, rows[0]) is None
         assert review.apply("j-1", NAMES, rows[1]) == ["b\n,", 5, None, {"title": "é"}]
 
@@ -103,4 +103,4 @@ def test_a_csv_that_is_none(tmp_path: Path, body: bytes, problem: str) -> None:
     path = tmp_path / "review.csv"
     path.write_bytes(body)
     with pytest.raises(InputError, match=problem):
-        read_review(path, COLUMNS)
+        read_review(path.name, path.read_bytes(), COLUMNS)
