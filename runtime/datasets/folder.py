@@ -183,12 +183,10 @@ class DatasetFolder:
         return [*paths, *self._link(engine, [(failures_key(job.job_id), FAILURES)])]
 
     def publish_report(self, engine: LocalEngine, job: Job, *, written: bool) -> Path | None:
-        """Put the report of the exported dataset beside it; None if it could not be `written` or a
-        page of somebody else stands in its place. An older one does not stay.
+        """Put the report of the exported dataset beside it; None if it could not be `written`: then
+        an older one does not stay.
         """
         target = self.path / REPORT
-        if not self.owns_report():
-            return None
         if not written:
             with disk_errors(f"delete {target}"):
                 target.unlink(missing_ok=True)

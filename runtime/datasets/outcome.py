@@ -1,13 +1,11 @@
 """How a run ended, as data: the command prints it, Python gets a dataset or an error."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runtime.datasets.folder import FAILURES, REPORT
+from runtime.datasets.folder import FAILURES
 from runtime.datasets.request import DatasetRequest
-from runtime.datasets.rows import README
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd_decimal
@@ -37,13 +35,13 @@ class Outcome:
     the list of failures is the last one.
     """
     report: Path | None = None
-    """The page that says what the dataset looks like; None: there is no dataset yet, or the page
-    could not be written.
+    """The page that says what the dataset looks like; None: there is no dataset yet, or a notice
+    says why.
     """
     rows: tuple[RowResult, ...] = ()
     """What rows there are; none in the shape `records`, and none before there is a dataset."""
-    owns_card: bool = True
-    """Whether the card beside the rows is ours; False: somebody wrote their own, which stays."""
+    notices: tuple[str, ...] = ()
+    """What did not work out beside the dataset, a sentence each."""
     sample: tuple[bytes, ...]
     """The first records that were saved, by index, as many as were asked for."""
     was_complete: bool
@@ -57,20 +55,6 @@ class Outcome:
     def failures_file(self) -> Path | None:
         """The list of failures, if there is one."""
         return next((path for path in self.files if path.name == FAILURES), None)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What did not work out beside the dataset, a sentence each."""
-        return tuple(self._notices())
-
-    def _notices(self) -> Iterator[str]:
-        exported = self.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}
-        if exported and self.report is None and self.progress.records_generated:
-            yield f"{REPORT} could not be written: the log in .seedwright says why"
-        for each in self.rows:
-            yield from each.notes()
-        if self.rows and not self.owns_card:
-            yield f"{README} is your own and stays: delete it to get the dataset's card"
 
     @property
     def message(self) -> str:

@@ -5,7 +5,7 @@ DIR/README.md                               the card, unless it is somebody's ow
 DIR/.seedwright/rows.json                   what was put there, so that it can be replaced
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -85,6 +85,14 @@ class PublishedRows:
                 path.unlink(missing_ok=True)
                 if path.parent != self._folder and not any(path.parent.iterdir()):
                     path.parent.rmdir()
+
+
+def row_notices(results: Sequence[RowResult], *, owns_card: bool) -> Iterator[str]:
+    """What did not work out with the rows, a sentence each."""
+    for each in results:
+        yield from each.notes()
+    if results and not owns_card:
+        yield f"{README} is your own and stays: delete it to get the dataset's card"
 
 
 def _is_below(name: str) -> bool:

@@ -18,11 +18,12 @@ from typing import Final
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
 from runtime.contract.keys import ROWS_FOLDER, export_key, report_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
-from runtime.datasets.folder import DatasetFolder, check_writable
+from runtime.datasets.folder import REPORT, DatasetFolder, check_writable
 from runtime.datasets.job import prepare_job
 from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
+from runtime.datasets.rows import row_notices
 from runtime.datasets.stop import StopRequest
 from runtime.domain.errors import SeedwrightError, TemplateError
 from runtime.domain.jobs.activity import Activity, WaitReason
@@ -175,7 +176,7 @@ class _Run:
         meter = self._meter
         meter.stop()
         files = self._publish(job, was_complete=was_complete)
-        report = self._publish_report(job)
+        report, notices = self._publish_report(job)
         return Outcome(
             request=self._request,
             folder=self._folder.path,
@@ -189,7 +190,7 @@ class _Run:
             files=tuple(files),
             report=report,
             rows=self._rows,
-            owns_card=self._owns_card,
+            notices=(*row_notices(self._rows, owns_card=self._owns_card), *notices),
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,
@@ -259,22 +260,27 @@ class _Run:
             split=asked.split,
         )
 
-    def _publish_report(self, job: Job) -> Path | None:
-        """The report beside the dataset, made now for a dataset of before there were reports. That
-        there is none must not hide how the run ended.
+    def _publish_report(self, job: Job) -> tuple[Path | None, tuple[str, ...]]:
+        """The report beside the dataset, or why there is none: that must not hide how the run
+        ended. It is made now for a dataset of before there were reports.
         """
         if job.status not in _EXPORTED or not job.progress.records_generated:
-            return None
+            return None, ()
         try:
+            if not self._folder.owns_report():
+                return None, (f"{REPORT} was not written: the folder has another one",)
             written = self._has_report(job)
             if not written:
                 report = Report(self._engine.ports.objects, job.job_id)
                 report.add_lines(self._folder.saved_lines(job.job_id))
                 written = report.write(job)
-            return self._folder.publish_report(self._engine, job, written=written)
+            page = self._folder.publish_report(self._engine, job, written=written)
         except SeedwrightError as error:
             event(_log, logging.WARNING, "report not published", error=error.code)
-            return None
+            page = None
+        if page is None:
+            return None, (f"{REPORT} could not be written: {self._folder.log} says why",)
+        return page, ()
 
     def _has_report(self, job: Job) -> bool:
         """Whether there is a report of what is exported now: it is written after the dataset."""
