@@ -40,7 +40,7 @@ class Configuration:
     output: object | None = None
     split: Mapping[str, Any] | None = None
     formats: tuple[OutputFormat, ...] | None = None
-    """None: those of the dataset."""
+    """Besides Parquet. None: those of the dataset, and in another shape none."""
     byte_order_mark: bool | None = None
     """None: as the dataset has it."""
     review: str | None = None

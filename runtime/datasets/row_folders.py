@@ -101,8 +101,8 @@ class RowFolders:
         """Make the rows of one configuration now, beside those that there are. To be called while
         `changing`. Raises what an export raises.
         """
-        made = self._make(job, new, own)
         others = [each for each in self._results(job) if each.folder != new.folder]
+        made = self._make(job, new, own)
         results = sorted(
             [*others, made], key=lambda each: (each.folder != ROWS_FOLDER, each.folder)
         )
@@ -155,7 +155,9 @@ class RowFolders:
         return self._make(job, wanted, own)
 
     def _make(self, job: Job, wanted: Configuration, own: Template) -> RowResult:
-        choice = wanted.choice(self._state, formats=frozenset(job.config.delivery.output_formats))
+        is_own = wanted.folder == ROWS_FOLDER
+        formats = job.config.delivery.output_formats if is_own else ()
+        choice = wanted.choice(self._state, formats=frozenset(formats))
         # Only rows: the files of the dataset are current.
         delivery = replace(job.config.delivery, output_formats=())
         asked = replace(job, config=replace(job.config, delivery=delivery))
