@@ -110,8 +110,8 @@ def test_another_shape_stands_beside_the_first_one(
     found = list(own.rows("messages"))
     assert {tuple(turn["content"] for turn in row["messages"]) for row in found} == pairs
     assert {row["label"] for row in found} == {"a", "b"}
-    assert {row["source.title"] for row in found} == {"One", "Two"}
-    assert len({row["id"] for row in found}) == RECORDS
+    assert {row["source_title"] for row in found} == {"One", "Two"}
+    assert len({row["record_id"] for row in found}) == RECORDS
     texts = list((tmp_path / "messages").glob("*.csv"))
     assert len(texts) == len(counts) == len(list((tmp_path / "messages").glob("*.jsonl")))
     assert all(path.read_bytes().startswith(b"\xef\xbb\xbf") for path in texts)
@@ -358,6 +358,26 @@ def judge(form: Path, verdicts: dict[int, dict[str, Any]]) -> None:
         table[number + 1][2] = orjson.dumps(verdict.get("edit") or {}).decode()
     with form.open("w", newline="") as file:
         csv.writer(file).writerows(table)
+
+
+# ── CSV for spreadsheets ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("bom", [True, False])
+def test_csv_begins_with_a_byte_order_mark_where_it_is_asked_for(
+    double: BedrockDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, bom: bool
+) -> None:
+    del double
+    (tmp_path / "t.json").write_bytes(orjson.dumps(text_template()))
+    (tmp_path / "s.json").write_bytes(orjson.dumps(SEEDS))
+    arguments = ["generate", tmp_path / "t.json", "--seeds", tmp_path / "s.json", "-n", 2]
+    arguments += ["--backend", "bedrock", "--format", "csv", "--out", tmp_path / "out"]
+    command(capsys, *arguments, *(["--bom"] if bom else []))
+
+    for name in ("dataset.csv", "data/train.csv"):
+        body = (tmp_path / "out" / name).read_bytes()
+        assert body.startswith(b"\xef\xbb\xbf") is bom
+        assert len(list(csv.DictReader(body.decode("utf-8-sig").splitlines()))) == 2
 
 
 # ── folders of before ──────────────────────────────────────────────────────────────────────────

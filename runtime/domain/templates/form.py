@@ -88,9 +88,12 @@ class Form:
         problems = len(self.problems)
         steps = self._steps(document)
         keep_reasoning = self._flag(document, "keep_reasoning")
-        keep_prompts = self._flag(document, "keep_prompts")
         # What is said of steps that can't be read would be wrong.
-        paths = paths_of(steps, keep_reasoning=keep_reasoning, keep_prompts=keep_prompts)
+        paths = paths_of(
+            steps,
+            keep_reasoning=keep_reasoning,
+            keep_prompts=document.get("keep_prompts") is True,
+        )
         readable = len(self.problems) == problems
         output = self._output(document.get("output"), paths) if readable else None
         return Template(
@@ -98,7 +101,7 @@ class Form:
             description=self._text("the template", document, "description", empty=True) or "",
             schema_requirements=self._requirements(document),
             steps=steps,
-            keep_prompts=keep_prompts,
+            keep_prompts=self._flag(document, "keep_prompts"),
             keep_reasoning=keep_reasoning,
             fragments=self._fragments(document),
             output=output or RECORDS,
