@@ -216,13 +216,13 @@ def test_what_cannot_be_made_is_refused_and_nothing_changes(
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset that no test changes."""
     out = tmp_path_factory.mktemp("shared") / "out"
     with BedrockDouble() as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", running.url)
         generate(out, n=2)
-    yield out
+    return out
 
 
 def test_a_folder_of_somebody_else_is_not_written_into(
@@ -276,6 +276,30 @@ def test_a_stopped_dataset_exports_what_it_has(double: BedrockDouble, tmp_path: 
     assert "not complete" not in (tmp_path / "README.md").read_text()
 
 
+def test_what_is_noted_of_fewer_records_is_not_believed(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    """As an export that ends just after a run might leave it."""
+    first = generate(tmp_path, n=2)
+    first.export("messages", licence="mit")
+    (note,) = (tmp_path / ".seedwright").glob("objects/jobs/*/rows.json")
+    old = note.read_bytes()
+    generate(tmp_path, n=4)
+    note.write_bytes(old)
+
+    again = generate(tmp_path, n=4)
+
+    assert [each["counts"] for each in again.report["rows"]] == [{"train": 4}] * 2
+    assert double.calls == 4
+
+
+def test_a_licence_stays_on_the_card(double: BedrockDouble, tmp_path: Path) -> None:
+    del double
+    generate(tmp_path, n=1).export(licence="mit")
+    generate(tmp_path, n=2)
+    assert "license: mit" in (tmp_path / "README.md").read_text()
+
+
 def test_a_dataset_that_somebody_generates_is_read_beside_them(
     double: BedrockDouble, tmp_path: Path
 ) -> None:
@@ -298,6 +322,7 @@ def test_rows_that_can_not_follow_are_removed_and_that_is_said(
 
     assert not (tmp_path / "messages").exists()
     assert any("can't be made again" in notice for notice in grown.report["notices"])
+    assert generate(tmp_path, n=4).report["notices"] == []
     assert len(list(grown.rows())) == 4
 
 
@@ -339,7 +364,8 @@ def test_a_sample_of_rows_to_judge_is_the_same_again(double: BedrockDouble, tmp_
     ids = [row["id"] for row in csv.DictReader(first.read_text().splitlines())]
     assert len(ids) == len(set(ids)) == 3
     assert dataset.review(tmp_path / "b.csv", n=3).read_bytes() == first.read_bytes()
-    assert ids == sorted(ids, key=lambda each: int(each.rpartition("-")[2]))
+    numbers = [int(each.rpartition("-")[2]) for each in ids]
+    assert numbers == sorted(numbers) != [0, 1, 2]
 
 
 def judge(form: Path, verdicts: dict[int, dict[str, Any]]) -> None:
