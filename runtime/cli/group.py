@@ -29,6 +29,14 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.report",
         "Say what a dataset looks like, and write its report.html.",
     ),
+    "export": (
+        "runtime.cli.commands.export",
+        "Make rows again from what a dataset has: no model is called and nothing is paid.",
+    ),
+    "review": (
+        "runtime.cli.commands.review",
+        "Write a form to judge rows in: keep, edit, note. `export --review` applies it.",
+    ),
     "models": (
         "runtime.cli.commands.models",
         "List models with prices, tiers and the last day they can be used.",

@@ -38,6 +38,11 @@ RetryFailedOption = Annotated[
     bool,
     typer.Option("--retry-failed", help="Try records that failed again, whatever the reason."),
 ]
+DatasetArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset.")]
+ShapeOption = Annotated[
+    str | None,
+    typer.Option("--as", help="Shape of the rows: messages, columns, … [the template's own]"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 
 # ── commands that talk to an API ───────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ import orjson
 from runtime.cli.failures import exit_code, too_many
 from runtime.cli.figures import print_figures
 from runtime.cli.output import plain, print_json, print_line, say
+from runtime.cli.rows import print_rows
 from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
 from runtime.datasets.outcome import Outcome
 from runtime.domain.errors import RecordsFailingError
@@ -41,6 +42,7 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
     for path in outcome.files:
         print_line(path)
     _print_summary(outcome)
+    print_rows(outcome.rows, outcome.folder)
     if code == EXIT_TOO_MANY_FAILURES:
         say(f"error: {too_many(allowed=max_failures, **shares)}")
     for line in _advice(outcome, too_many=code == EXIT_TOO_MANY_FAILURES):

@@ -1,18 +1,24 @@
 """A dataset in its folder, as Python programs use it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runtime.contract.keys import ROWS_FOLDER
+from runtime.datasets.export_request import ExportRequest, split_text
+from runtime.datasets.exporting import Exported, export_dataset
 from runtime.datasets.folder import FAILURES, PARTIAL, DatasetFolder
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.pushing import push_dataset
+from runtime.datasets.reviewing import write_review
+from runtime.datasets.row_reading import read_rows
 from runtime.datasets.statistics import read_statistics
 from runtime.domain.errors import ConfigurationError, NotFoundError
 from runtime.hub.observer import CalledPush, Pushed, SilentPush
+from runtime.inputs.templates import TemplateSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +83,55 @@ class Dataset:
         Raises `InputError` where the folder is gone, `StorageError` if it can't be read.
         """
         return read_statistics(self.path).document()
+
+    def rows(self, folder: str = ROWS_FOLDER) -> Iterator[dict[str, Any]]:
+        """The rows of the template's own shape, or of another one that was exported by its name,
+        split by split.
+
+        Raises `NotFoundError` if there are none, `StorageError` if they can't be read.
+        """
+        return read_rows(self.path, folder)
+
+    def export(
+        self,
+        as_: str | None = None,
+        *,
+        template: TemplateSource | None = None,
+        split: str | Mapping[str, float] | None = None,
+        split_by: str | None = None,
+        formats: str | Sequence[str] | None = None,
+        keep: str | Sequence[str] = (),
+        review: str | Path | None = None,
+        licence: str | None = None,
+    ) -> Exported:
+        """Make rows again from what the folder has, in the shape `as_` or that of a `template` with
+        the same steps; no model is called. `split` maps names to shares, `{"test": 0.1}`, or is
+        `"none"`; `split_by` is a seed field. `formats` are jsonl and csv, besides Parquet. `review`
+        is a filled-in form of `review()`, which is applied from now on, or `"none"`.
+
+        Raises `InputError`, for a shape whose fields are not certain with the `block` to fill in;
+        `ExportError`, `StorageError`.
+        """
+        request = ExportRequest(
+            shape=as_,
+            template=template,
+            split=split_text(split),
+            split_by=split_by,
+            formats=formats,
+            keep=keep,
+            review=review,
+            licence=licence,
+        )
+        return export_dataset(self.path, request)
+
+    def review(
+        self, path: str | Path | None = None, *, n: int | None = None, as_: str | None = None
+    ) -> Path:
+        """Write a form to judge the rows in, or a sample of `n`: CSV or JSON lines, by the name of
+        `path`. What is there stays. Raises `InputError`, `StorageError`.
+        """
+        out = None if path is None else Path(path)
+        return write_review(self.path, out=out, sample=n, shape=as_).path
 
     def to_arrow(self) -> "pa.Table":
         """The published Parquet file as a table of pyarrow; `generation_result` is a JSON text.

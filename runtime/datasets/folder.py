@@ -28,7 +28,7 @@ from runtime.contract.keys import export_key, failures_key, report_key
 from runtime.datasets.identity import stored_job_id
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.rows import PublishedRows
-from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing
+from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing, try_lock
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job
@@ -122,6 +122,20 @@ class DatasetFolder:
         )
         with locked(descriptor, self.state, taken=taken):
             yield
+
+    @contextmanager
+    def locked_if_free(self) -> Iterator[bool]:
+        """Keep others from generating into a folder that is there for the block, unless somebody
+        does already; whether nobody does. Raises `StorageError`.
+        """
+        with disk_errors(f"lock {self.state}"):
+            descriptor = open_lock(self.state / "lock")
+        try:
+            with disk_errors(f"lock {self.state}"):
+                free = try_lock(descriptor)
+            yield free
+        finally:
+            os.close(descriptor)
 
     def check_links(self) -> None:
         """The state is written into, so none of it may lead elsewhere: a folder that came from

@@ -83,7 +83,7 @@ class Outcome:
             "failures_by_kind": dict(sorted(self.progress.failures_by_kind.items())),
             "requested": self.request.num_records,
             "files": [str(path) for path in self.files],
-            "rows": [_rows(each) for each in self.rows],
+            "rows": [rows_document(each) for each in self.rows],
             "cost_usd": usd_decimal(self.progress.cost_nano),
             "budget_usd": usd_decimal(self.request.budget_nano),
             "tokens": self.progress.tokens_used,
@@ -97,7 +97,7 @@ class Outcome:
         }
 
 
-def _rows(each: RowResult) -> dict[str, object]:
+def rows_document(each: RowResult) -> dict[str, object]:
     """What rows of one shape there are."""
     document = each.document()
     del document["made_of"]

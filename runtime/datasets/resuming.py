@@ -6,6 +6,7 @@ from typing import Final
 
 from runtime.bootstrap import SystemClock
 from runtime.contract.keys import prices_key
+from runtime.datasets.configurations import load_configurations
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.request import DatasetRequest
 from runtime.domain.errors import InputError, NotFoundError
@@ -43,7 +44,8 @@ def read_resumption(
             job = storage.jobs.get_job(job_id)
         except NotFoundError as exc:
             raise InputError(f"nothing was begun in {path}: {_BEGIN}") from exc
-        template = Templates(storage.templates).load_template(job)
+        stored = Templates(storage.templates).load_template(job)
+        template = load_configurations(folder.state).own_template(stored)
         seeds = storage.objects.path_of(job.config.seed_data_path)
         request = DatasetRequest(
             template=template,

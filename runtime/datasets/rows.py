@@ -5,13 +5,12 @@ DIR/README.md                               the card, unless it is somebody's ow
 DIR/.seedwright/rows.json                   what was put there, so that it can be replaced
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
-from runtime.bootstrap import LocalEngine
 from runtime.contract.keys import ROWS_FOLDER, card_key, rows_prefix
 from runtime.disk import disk_errors, replace_by_link, replacing
 from runtime.domain.jobs.job import Job
@@ -22,6 +21,13 @@ README: Final = "README.md"
 _PUBLISHED: Final = "rows.json"
 
 
+class Files(Protocol):
+    """Where objects are files of this machine."""
+
+    @property
+    def path_of(self) -> Callable[[str], Path]: ...
+
+
 class PublishedRows:
     """The rows in one dataset's folder; `state` is its hidden part."""
 
@@ -29,7 +35,7 @@ class PublishedRows:
         self._folder = folder
         self._note = state / _PUBLISHED
 
-    def publish(self, engine: LocalEngine, job: Job, results: Sequence[RowResult]) -> bool:
+    def publish(self, engine: Files, job: Job, results: Sequence[RowResult]) -> bool:
         """Put files and card where the user looks for them; whether the card is ours: one that
         somebody wrote or changed stays. Raises `StorageError`.
         """
@@ -54,10 +60,11 @@ class PublishedRows:
                 replace_by_link(engine.path_of(card_key(job.job_id)), self._folder / README)
         return owns_card
 
-    def foreign(self) -> Path | None:
-        """What stands where a new dataset would put its rows."""
-        data = self._folder / ROWS_FOLDER
-        return data if data.exists() and not self._published() else None
+    def foreign(self, folder: str = ROWS_FOLDER) -> Path | None:
+        """What stands where new rows would go, and was not put there by us."""
+        path = self._folder / folder
+        ours = any(name.startswith(f"{folder}/") for name in self._published())
+        return path if path.exists() and not ours else None
 
     def _owns_card(self) -> bool:
         path = self._folder / README

@@ -7,7 +7,7 @@ signal handler and no alarm, and works in any thread.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
@@ -16,14 +16,14 @@ from time import monotonic
 from typing import Final
 
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
-from runtime.contract.keys import ROWS_FOLDER, export_key, report_key
+from runtime.contract.keys import export_key, report_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import REPORT, DatasetFolder, check_writable
 from runtime.datasets.job import prepare_job
 from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
-from runtime.datasets.rows import row_notices
+from runtime.datasets.row_folders import RowFolders, stale_notices
 from runtime.datasets.stop import StopRequest
 from runtime.domain.errors import SeedwrightError, TemplateError
 from runtime.domain.jobs.activity import Activity, WaitReason
@@ -43,7 +43,6 @@ from runtime.inputs.files import check_folder
 from runtime.logs import event
 from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
-from runtime.worker.exporting import RowChoice, rows_digest
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
@@ -111,13 +110,6 @@ def run_dataset(
                 return run.to_the_end(observer, stop, sample=sample)
 
 
-def _are_of(results: Sequence[RowResult], template: Template) -> bool:
-    """Whether the rows that there are, are those of the template."""
-    made_of = [each.made_of for each in results if each.folder == ROWS_FOLDER]
-    wanted = [] if template.output.shape is Shape.RECORDS else [rows_digest(template)]
-    return made_of == wanted
-
-
 def _estimate(
     templates: TemplateEngine,
     plan: Plan,
@@ -149,7 +141,7 @@ class _Run:
         )
         self._observer: Observer | None = None
         self._rows: tuple[RowResult, ...] = ()
-        self._owns_card = True
+        self._row_notices: tuple[str, ...] = ()
         self._loads = PROVIDERS[request.backend].loads
         self._worker = Worker(
             engine.ports,
@@ -163,6 +155,7 @@ class _Run:
             on_progress=self._on_progress,
             on_activity=self._on_activity,
         )
+        self._row_folders = RowFolders(self._worker.job_export, engine, folder.rows, folder.state)
 
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
         """Generate what is missing, and publish."""
@@ -190,7 +183,7 @@ class _Run:
             files=tuple(files),
             report=report,
             rows=self._rows,
-            notices=(*row_notices(self._rows, owns_card=self._owns_card), *notices),
+            notices=(*self._row_notices, *notices),
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,
@@ -233,23 +226,17 @@ class _Run:
         others = () if was_complete else self._folder.published()
         formats = tuple(dict.fromkeys((*self._request.delivery.output_formats, *others)))
         stale = tuple(each for each in formats if self._needs_export(job, each))
-        template = self._row_template(job)
-        results = load_results(self._engine.ports.objects, job.job_id)
-        if stale or not _are_of(results, template):
-            delivery = replace(job.config.delivery, output_formats=stale)
-            asked = replace(job, config=replace(job.config, delivery=delivery))
-            choice = RowChoice(formats=frozenset(formats))
-            results = self._worker.job_export.export(asked, template, expected=None, choice=choice)
-        self._rows = results
-        paths = self._folder.publish(self._engine, job, formats)
-        self._owns_card = self._folder.rows.publish(self._engine, job, results)
-        return paths
+        stored = self._worker.templates.load_template(job)
+        renewed = self._row_folders.renew(
+            job, stored, self._row_template(stored), formats=formats, stale=stale
+        )
+        self._rows, self._row_notices = renewed.results, renewed.notices
+        return self._folder.publish(self._engine, job, formats)
 
-    def _row_template(self, job: Job) -> Template:
+    def _row_template(self, stored: Template) -> Template:
         """The template with what a row is now: `output` and `split` may change, and a dataset of
         before there were rows has none until they are asked for.
         """
-        stored = self._worker.templates.load_template(job)
         asked = self._request.template
         if stored.output.shape is Shape.RECORDS and not asked.output_declared:
             return stored
@@ -298,6 +285,8 @@ class _Run:
         not hide how the run ended.
         """
         try:
+            self._rows = load_results(self._engine.ports.objects, job.job_id)
+            self._row_notices = tuple(stale_notices(self._rows, job))
             self._worker.exporter.export_failures(job)
             return self._folder.publish_partial(self._engine, job)
         except SeedwrightError as error:

@@ -3,6 +3,7 @@
     SeedwrightError
     ├── ConfigurationError            environment or arguments; nothing was started
     ├── InputError                    what the user gave can't be used
+    │   ├── UnclearOutputError        a shape whose fields don't follow from the template
     │   ├── TemplateError             shape, syntax or reference
     │   │   └── TemplateNotFoundError (also a ValueError)
     │   ├── SeedError                 not readable, empty, or a required path is missing
@@ -89,6 +90,16 @@ class InputError(SeedwrightError):
     def __init__(self, message: str, *, problems: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(_shortened(message))
         self.problems = tuple((_shortened(place), _shortened(told)) for place, told in problems)
+
+
+class UnclearOutputError(InputError):
+    """A shape whose fields don't follow from a template. `block` is the `output:` to fill in."""
+
+    code = "unclear_output"
+
+    def __init__(self, message: str, *, block: str) -> None:
+        super().__init__(message)
+        self.block = block
 
 
 class TemplateError(InputError):

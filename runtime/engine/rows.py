@@ -65,7 +65,12 @@ class RowMaker:
         self._engine = engine
         self._texts = template.output.rendered()
         self._places = {text: place for place, text in reversed(template.output.texts())}
-        paths = paths_of(template.steps, keep_reasoning=template.keep_reasoning, seeds=seeds)
+        paths = paths_of(
+            template.steps,
+            keep_reasoning=template.keep_reasoning,
+            keep_prompts=template.keep_prompts,
+            seeds=seeds,
+        )
         columns = columns_of(template.output, paths.type_of)
         self.schema: Final[Mapping[str, Type]] = {name: node.kind for name, node in columns.items()}
         self.reads_seeds: Final = bool(self._texts or template.output.seed_paths())

@@ -173,6 +173,17 @@ class Exporter:
             duplicates_dropped=records.duplicates,
         )
 
+    def records(self, job: Job) -> DistinctRecords:
+        """The records that are saved, each once, to be read as often as needed. Raises
+        `ExportError`.
+        """
+        stored = self._batches.load_all_batches(job.job_id)
+        if stored.error is not None:
+            raise ExportError(f"the batches could not be listed: {stored.error}") from stored.error
+        return DistinctRecords(
+            stored, job.config.num_records, expected=None, logger=self._logger, progress=None
+        )
+
     def export_failures(self, job: Job) -> int:
         """List the failures of a job whose dataset is not exported; how many there are."""
         stored = self._batches.load_all_batches(job.job_id)
@@ -226,7 +237,7 @@ class Exporter:
                     continue
                 key = export_key(job.job_id, output_format.lower())
                 keys[output_format] = (key,)
-                opened = _WRITERS[output_format](self._objects, key)
+                opened = self._opened(job, output_format, key)
                 writes.append(publishing.enter_context(opened))
             for record in chain((first,), iterator):
                 for write in writes:
@@ -235,6 +246,13 @@ class Exporter:
         if days.keys:
             keys[OutputFormat.JSONL] = tuple(key for _, key in sorted(days.keys.items()))
         return keys
+
+    def _opened(
+        self, job: Job, output_format: OutputFormat, key: str
+    ) -> AbstractContextManager[Write]:
+        if output_format is OutputFormat.CSV and job.config.delivery.byte_order_mark:
+            return open_csv(self._objects, key, byte_order_mark=True)
+        return _WRITERS[output_format](self._objects, key)
 
     def _by_day(self, job: Job, output_format: OutputFormat) -> bool:
         if job.config.delivery.partition_strategy is not PartitionStrategy.TIMESTAMP:

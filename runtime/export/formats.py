@@ -5,6 +5,7 @@ object is published when the block ends without an exception. Memory is bounded 
 text buffer and what the object store buffers, never by the number of records.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -78,7 +79,7 @@ def open_jsonl(objects: ObjectStore, key: str) -> Iterator[Write]:
 
 
 @contextmanager
-def open_csv(objects: ObjectStore, key: str) -> Iterator[Write]:
+def open_csv(objects: ObjectStore, key: str, *, byte_order_mark: bool = False) -> Iterator[Write]:
     """RFC 4180 with a header, in UTF-8; cells that begin like a formula are made text."""
     with objects.open_writer(key, content_type="text/csv; charset=utf-8") as stream:
         buffer = io.StringIO(newline="")
@@ -94,6 +95,8 @@ def open_csv(objects: ObjectStore, key: str) -> Iterator[Write]:
             if buffer.tell() >= CSV_BUFFER_CHARACTERS:
                 flush()
 
+        if byte_order_mark:
+            stream.write(codecs.BOM_UTF8)
         rows.writerow(RECORD_FIELDS)
         yield write
         flush()

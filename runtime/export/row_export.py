@@ -59,6 +59,8 @@ class RowSource:
     make: Callable[[Sequence[Mapping[str, Any]], Callable[[Problem], None]], Iterator[Made]]
     records: int
     """Indices that the job has."""
+    generated: int = 0
+    """Records that the job counts."""
     random_seed: int = 0
     split: Split | None = None
     value_of: Callable[[int], Any] = lambda _index: None
@@ -90,6 +92,8 @@ class RowResult:
     """By a review."""
     unknown: int = 0
     """Ids in the review that the dataset doesn't have."""
+    generated: int = 0
+    """Records that the job counted then: with more of them, the rows are not current."""
 
     @property
     def rows(self) -> int:
@@ -122,6 +126,7 @@ class RowResult:
             "dropped": self.dropped,
             "edited": self.edited,
             "unknown": self.unknown,
+            "generated": self.generated,
         }
 
 
@@ -140,6 +145,7 @@ def parse_result(document: Mapping[str, Any]) -> RowResult:
         dropped=int(document["dropped"]),
         edited=int(document["edited"]),
         unknown=int(document["unknown"]),
+        generated=int(document.get("generated", 0)),
     )
 
 
@@ -247,6 +253,7 @@ class RowExport:
             dropped=0 if applied is None else applied.dropped,
             edited=0 if applied is None else applied.edited,
             unknown=0 if applied is None else applied.unknown,
+            generated=source.generated,
         )
 
 

@@ -11,22 +11,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from runtime.contract.keys import ROWS_FOLDER, card_key
 from runtime.domain.jobs.delivery import OutputFormat
-from runtime.domain.jobs.job import Job
+from runtime.domain.jobs.job import ENDED, Job
 from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.shape import Output, Shape
 from runtime.domain.outputs.split import Split, split_document
 from runtime.domain.outputs.types import Type, type_text
-from runtime.domain.ports import Ports
+from runtime.domain.ports import Clock, ObjectStore
 from runtime.domain.seeds.seeds import value_at
 from runtime.domain.templates.document import document_of
 from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import render_yaml
+from runtime.domain.wording import counted
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.rows import RowMaker, RowProblem
 from runtime.engine.seeds import DrawnSeeds, Seeds, seed_types
@@ -39,16 +40,29 @@ from runtime.export.row_export import RowExport, RowResult, RowSource, save_resu
 MARKDOWN: Final = "text/markdown; charset=utf-8"
 
 
+class ExportPorts(Protocol):
+    """What an export needs: objects and the time."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def objects(self) -> ObjectStore: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowChoice:
-    """How rows are written beyond what the template says."""
+    """How rows are written beyond what the template says. `mark` tells one choice from another:
+    rows that were made by another one are not current.
+    """
 
     folder: str = ROWS_FOLDER
     formats: frozenset[OutputFormat] | None = None
     """None: those of the job. Parquet is always written."""
-    byte_order_mark: bool = False
+    byte_order_mark: bool | None = None
+    """None: as the job has it."""
     review_of: Callable[[Mapping[str, Type]], Review] | None = None
     """Makes the review, which is checked against the columns."""
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,7 @@ class JobExport:
     """Exports jobs. `engine` renders the texts of rows."""
 
     exporter: Exporter
-    ports: Ports
+    ports: ExportPorts
     engine: TemplateEngine
 
     def export(
@@ -72,7 +86,8 @@ class JobExport:
         """All of it; what rows there are. Raises `ExportError`, `SeedError`, `TemplateError`, and
         what `progress` raises. `job` carries the counters that card and report show.
         """
-        with self._rows(job, template, choice or RowChoice()) as rows:
+        with self.row_source(job, template, choice or RowChoice()) as source:
+            rows = [] if source is None else [RowExport(self.ports.objects, source)]
             export_with_report(
                 self.exporter,
                 self.ports.objects,
@@ -84,17 +99,21 @@ class JobExport:
             )
         results = tuple(each.result for each in rows if each.result is not None)
         if results and may_write():
-            self._describe(job, template, results)
+            self.describe(job, template, results)
         return results
 
     @contextmanager
-    def _rows(self, job: Job, template: Template, choice: RowChoice) -> Iterator[list[RowExport]]:
-        """The writer of the template's rows; none for the shape `records`."""
+    def row_source(
+        self, job: Job, template: Template, choice: RowChoice
+    ) -> Iterator[RowSource | None]:
+        """What the template's rows are; None for the shape `records`. Raises `SeedError`,
+        `TemplateError`, and what `choice.review_of` raises.
+        """
         if template.output.shape is Shape.RECORDS:
-            yield []
+            yield None
             return
         if not _reads_seeds(template.output, template.split):
-            yield [self._row_export(job, template, choice, {}, None)]
+            yield self._row_source(job, template, choice, {}, None)
             return
         seeds = Seeds(self.ports.objects).load_seed_data(
             job.config.seed_data_path, version=job.config.seed_version, requirements=()
@@ -102,69 +121,88 @@ class JobExport:
         with closing(seeds):
             types = seed_types(seeds, template.output)
             drawn = DrawnSeeds(seeds, job_id=job.job_id, draws=job.config.draws)
-            yield [self._row_export(job, template, choice, types, drawn)]
+            yield self._row_source(job, template, choice, types, drawn)
 
-    def _row_export(
+    def _row_source(
         self,
         job: Job,
         template: Template,
         choice: RowChoice,
         types: Mapping[str, Type],
         drawn: DrawnSeeds | None,
-    ) -> RowExport:
+    ) -> RowSource:
         maker = RowMaker(template, self.engine, seeds=types)
-        formats = job.config.delivery.output_formats if choice.formats is None else choice.formats
+        delivery, bom = job.config.delivery, choice.byte_order_mark
+        formats = delivery.output_formats if choice.formats is None else choice.formats
 
         def make(
             records: Sequence[Mapping[str, Any]], report: Callable[[RowProblem], None]
         ) -> Iterator[tuple[int, Mapping[str, Any]]]:
             return maker.rows(records, drawn or (lambda _index: None), report)
 
-        return RowExport(
-            self.ports.objects,
-            RowSource(
-                job_id=job.job_id,
-                folder=choice.folder,
-                shape=str(template.output.shape),
-                made_of=rows_digest(template),
-                columns=maker.schema,
-                make=make,
-                records=job.config.num_records,
-                random_seed=job.config.draws.random_seed or 0,
-                split=template.split,
-                value_of=_value_of(template.split, drawn),
-                formats=frozenset(formats) - {OutputFormat.PARQUET},
-                byte_order_mark=choice.byte_order_mark,
-                review=None if choice.review_of is None else choice.review_of(maker.schema),
-            ),
+        return RowSource(
+            job_id=job.job_id,
+            folder=choice.folder,
+            shape=str(template.output.shape),
+            made_of=rows_digest(template, mark=choice.mark),
+            columns=maker.schema,
+            make=make,
+            records=job.config.num_records,
+            generated=job.progress.records_generated,
+            random_seed=job.config.draws.random_seed or 0,
+            split=template.split,
+            value_of=_value_of(template.split, drawn),
+            formats=frozenset(formats) - {OutputFormat.PARQUET},
+            byte_order_mark=delivery.byte_order_mark if bom is None else bom,
+            review=None if choice.review_of is None else choice.review_of(maker.schema),
         )
 
-    def _describe(self, job: Job, template: Template, results: Sequence[RowResult]) -> None:
+    def describe(
+        self,
+        job: Job,
+        template: Template,
+        results: Sequence[RowResult],
+        *,
+        licence: str | None = None,
+    ) -> None:
+        """Write the card of all these rows, and note them; the first are the default ones. Raises
+        `StorageError`.
+        """
         card = Card(
             name=template.name,
             description=template.description,
             configurations=[_configuration(each) for each in results],
             template=render_yaml(document_of(template)),
             version=_version(),
-            finished_at=self.ports.clock.now(),
+            finished_at=(job.status in ENDED and job.completed_at) or self.ports.clock.now(),
             requested=job.config.num_records,
             records=job.progress.records_generated,
             failures=job.progress.failures_by_kind,
             steps=job.progress.steps,
             price_table=job.config.price_table_version,
             random_seed=job.config.draws.random_seed,
-            notes=[note for each in results for note in each.notes()],
+            notes=[*_unfinished(job), *(note for each in results for note in each.notes())],
+            licence=licence,
         )
         body = render_card(card).encode()
         self.ports.objects.put(card_key(job.job_id), body, content_type=MARKDOWN)
         save_results(self.ports.objects, job.job_id, results)
 
 
-def rows_digest(template: Template) -> str:
-    """What rows are made of besides records and seeds: another one for another output or split."""
+def rows_digest(template: Template, *, mark: str = "") -> str:
+    """What rows are made of besides records and seeds: another one for another output or split, or
+    another choice.
+    """
     split = None if template.split is None else split_document(template.split)
-    document = [output_document(template.output), split]
+    document = [output_document(template.output), split, *([mark] if mark else [])]
     return hashlib.sha256(orjson.dumps(document)).hexdigest()
+
+
+def _unfinished(job: Job) -> Iterator[str]:
+    done = job.progress.records_generated
+    if done + job.progress.failed_records < job.config.num_records:
+        asked = counted(job.config.num_records, "record")
+        yield f"The dataset is not complete: it has {done} of {asked} that were asked for."
 
 
 def _reads_seeds(output: Output, split: Split | None) -> bool:

@@ -61,7 +61,10 @@ def test_a_run_says_what_it_does_and_where_the_dataset_is(
     assert progress[-1].startswith("20/20 records · ")
     assert " tokens · $" in progress[-1]
     assert progress[-1].endswith(" of $1.00 · 0 failed")
-    assert "out/dataset.jsonl\nout/dataset.parquet\n20 of 20 records, 0 failed" in done.stdout
+    listed = "out/dataset.jsonl\nout/dataset.parquet\nout/report.html\n20 of 20 records, 0 failed"
+    assert listed in done.stdout
+    assert "rows: columns · train 20 · out/data/\n" in done.stdout
+    assert "rows = load_dataset('out')\n" in done.stdout
     assert sorted(record["index"] for record in records_in(folder)) == list(range(RECORDS))
     assert pq.read_table(folder / "out" / "dataset.parquet").num_rows == RECORDS
     assert (double.calls, double.stats()["paid_twice"]) == (RECORDS, 0)

@@ -65,6 +65,12 @@ class Delivery:
     partition_strategy: PartitionStrategy = option(
         PartitionStrategy.NONE, help="timestamp: JSONL in one file a day.", flag="--partition"
     )
+    byte_order_mark: bool = option(
+        False,
+        help="CSV begins with a byte order mark, by which spreadsheets know UTF-8.",
+        flag="--bom",
+        late=True,
+    )
 
 
 FOR_PEOPLE: Final = Delivery(output_formats=(OutputFormat.JSONL, OutputFormat.PARQUET))

@@ -19,7 +19,8 @@ class PathError(ValueError):
 
 class Paths:
     """The paths of records whose steps have these output schemas, None where there is none.
-    `reasoning` says whether records keep it. Types of seed fields are those that are handed in.
+    `reasoning` and `prompts` say whether records keep them. Types of seed fields are those that are
+    handed in.
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class Paths:
         steps: Mapping[str, Mapping[str, Any] | None],
         *,
         reasoning: bool = True,
+        prompts: bool = True,
         seeds: Mapping[str, Type] | None = None,
     ) -> None:
         self._schemas = {
             step: None if schema is None else SchemaTypes(schema) for step, schema in steps.items()
         }
-        self._reasoning = reasoning
+        self._kept = {"reasoning": reasoning, "prompt": prompts, "system": prompts}
         self._seeds = seeds or {}
 
     @property
@@ -71,11 +73,12 @@ class Paths:
             hint = hint_for(step, self._schemas)
             raise PathError(f'there is no step "{_shown(step)}"{hint}; the steps are {known}')
         name = parts[2] if len(parts) >= _STEP_PARTS else ""
-        if name not in STEP_FIELDS or (name == "reasoning" and inner):
+        if name not in STEP_FIELDS or (name in self._kept and inner):
             raise PathError(f"write steps.{step}.output{hint_for(name, STEP_FIELDS)}")
-        if name == "reasoning":
-            if not self._reasoning:
-                raise PathError(f"steps.{step}.reasoning needs keep_reasoning: true")
+        if name in self._kept:
+            if not self._kept[name]:
+                option = "keep_reasoning" if name == "reasoning" else "keep_prompts"
+                raise PathError(f"steps.{step}.{name} needs {option}: true")
             return Scalar.STRING
         schema = self._schemas[step]
         if schema is None:

@@ -89,7 +89,11 @@ class Form:
         steps = self._steps(document)
         keep_reasoning = self._flag(document, "keep_reasoning")
         # What is said of steps that can't be read would be wrong.
-        paths = paths_of(steps, keep_reasoning=keep_reasoning)
+        paths = paths_of(
+            steps,
+            keep_reasoning=keep_reasoning,
+            keep_prompts=document.get("keep_prompts") is True,
+        )
         readable = len(self.problems) == problems
         output = self._output(document.get("output"), paths) if readable else None
         return Template(

@@ -84,11 +84,18 @@ class Template:
 
 
 def paths_of(
-    steps: Sequence[Step], *, keep_reasoning: bool, seeds: Mapping[str, Type] | None = None
+    steps: Sequence[Step],
+    *,
+    keep_reasoning: bool,
+    keep_prompts: bool,
+    seeds: Mapping[str, Type] | None = None,
 ) -> Paths:
     """The paths that the records of these steps have, with the types of seed fields."""
     return Paths(
-        {step.id: step.output_schema for step in steps}, reasoning=keep_reasoning, seeds=seeds
+        {step.id: step.output_schema for step in steps},
+        reasoning=keep_reasoning,
+        prompts=keep_prompts,
+        seeds=seeds,
     )
 
 
