@@ -20,6 +20,14 @@ from tests.fixtures.command import run, start
 from tests.fixtures.served import Served, User, eventually, served, user
 
 RECORDS = 60
+DOWNLOADED = {
+    "README.md",
+    "data/train-00000-of-00001.parquet",
+    "data/train.jsonl",
+    "dataset.jsonl",
+    "dataset.parquet",
+    "report.html",
+}
 
 
 @pytest.fixture
@@ -71,10 +79,9 @@ def test_a_newcomer_serves_submits_watches_and_downloads(tmp_path: Path) -> None
         assert done.stdout.splitlines()[-1] == f"next: seedwright download {job_id}"
         assert "2/2 records" in done.stderr
         shown = newcomer.process("download", job_id).stdout.splitlines()
-        assert [line.split()[0] for line in shown] == [
-            f"datasets/{job_id}/dataset.jsonl",
-            f"datasets/{job_id}/dataset.parquet",
-        ]
+        assert {line.split()[0] for line in shown} == {
+            f"datasets/{job_id}/{name}" for name in DOWNLOADED
+        }
         assert indices(newcomer, job_id) == [0, 1]
         api.stop()
     log = (tmp_path / "data" / "log.jsonl").read_text()
@@ -374,8 +381,10 @@ def test_a_program_submits_watches_downloads_and_resumes(
         done = client.watch(job, seen.append)
         assert (done.status, done.records_generated) == (JobStatus.COMPLETED, RECORDS)
         paths = client.download(done, ada.folder / "out")
-        assert [path.name for path in paths] == ["dataset.jsonl", "dataset.parquet"]
-        records = [orjson.loads(line) for line in paths[0].read_bytes().splitlines()]
+        files = {str(path.relative_to(ada.folder / "out")): path for path in paths}
+        assert files.keys() == DOWNLOADED
+        lines = files["dataset.jsonl"].read_bytes().splitlines()
+        records = [orjson.loads(line) for line in lines]
         assert sorted(record["index"] for record in records) == list(range(RECORDS))
         assert {record["seed_data_id"] for record in records} == {"red", "blue"}
 

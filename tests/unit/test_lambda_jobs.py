@@ -59,6 +59,7 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
             "num_records": 10,
             "output_format": ["PARQUET", "CSV"],
             "partition_strategy": "timestamp",
+            "byte_order_mark": False,
             "seed_strategy": "sequential",
             "random_seed": 0,
             "draws": 2,
