@@ -68,5 +68,5 @@ class User:
     def dataset(self, job_id: str) -> list[Any]:
         """The records of the JSONL file."""
         files = self.call("GET", f"/jobs/{job_id}/download")["files"]
-        (url,) = (file["url"] for file in files if file["format"] == "JSONL")
+        (url,) = (file["url"] for file in files if file["name"] == "exports/dataset.jsonl")
         return [json.loads(line) for line in download(url).splitlines()]
