@@ -26,6 +26,17 @@ _GRAMMAR_PROVIDER: Final = "local"
 """The provider in the price table whose models run here, behind a grammar."""
 
 
+_FRAMED_MESSAGES: Final = 3
+"""Messages whose role headers `FRAMING_TOKENS` has: a prompt, a refused output, its repair."""
+_MESSAGE_TOKENS: Final = 16
+"""Of the role header and the end mark of any other; those of the models known take 10 at most."""
+
+
+def framing_of(messages: int) -> int:
+    """Input tokens of messages that are in no text, beyond those that a price allows for."""
+    return _MESSAGE_TOKENS * max(0, messages - _FRAMED_MESSAGES)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
     """One step, ready to be called. `form` is how its schema reaches the model, None without one.
@@ -76,6 +87,8 @@ class StepPlan:
             system=system,
             max_tokens=self.raised_max_tokens if raised else self.max_tokens,
             temperature=self.step.temperature,
+            top_p=self.step.top_p,
+            stop=self.step.stop,
             output_schema=None if self.form is None else self.form.schema,
             seed=model_seed,
             timeout_seconds=self._timeout(raised=raised) * (LONGER if longer else 1.0),
@@ -97,6 +110,7 @@ class StepPlan:
         size += len((request.system or "").encode())
         if request.output_schema is not None:
             size += len(orjson.dumps(request.output_schema))
+        size += framing_of(len(request.messages))
         return self.price.worst_case(prompt_bytes=size, max_tokens=request.max_tokens)
 
 
