@@ -1,7 +1,7 @@
 """What the next call of a record says: its texts, past the steps that the record does not take.
 
-a step with `when` ─▶ false: skipped, the next step ─▶ …
-                   ─▶ true, or no `when`: prompt, system, earlier messages ─▶ a call
+when ─▶ false: the step is skipped, and the next one is looked at
+     ─▶ true, or there is none: prompt, system and earlier messages ─▶ a call
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +23,8 @@ _VERDICTS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 def prepare(tasks: Sequence[RecordTask], render: Render) -> list[RenderError | None]:
     """Give each task the texts of its next call, or end it where no step is left to be called.
-    What was wrong with its texts, by task. All tasks are rendered in one round trip, and in one more
-    for each step that one of them has to decide on.
+    What was wrong with its texts, by task. All tasks are rendered in one round trip, and in one
+    more for each step that one of them has to decide on.
     """
     errors: list[RenderError | None] = [None] * len(tasks)
     waiting = [number for number, task in enumerate(tasks) if not task.finished]

@@ -44,8 +44,8 @@ class DrawnSeed:
 
 class DrawnSeeds:
     """The seed of every record of a job, by its index, as it was drawn when it was generated. With
-    `batch_of` record i has the seeds that draws k·i to k·i+k−1 give, as one row, `{"seeds": […]}`;
-    what chance decides besides is draw i's.
+    `batch_of` k record i has the seeds of the draws from k·i to before k·(i+1), as one row,
+    `{"seeds": […]}`; what chance decides besides is draw i's.
     """
 
     def __init__(

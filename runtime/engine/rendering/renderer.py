@@ -48,9 +48,9 @@ _BYTES_PER_CHARACTER: Final = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderRequest:
-    """One text to render: a `part` of `Step.sources()`, or its `when`. `entropy` (64 bits) keys what
-    random filters draw; the draws of each step and part are their own. Seed and steps hold JSON
-    values. A text of a row is an `output` whose `step_id` is its position in the template's
+    """One text to render: a `part` of `Step.sources()`, or its `when`. `entropy` (64 bits) keys
+    what random filters draw; the draws of each step and part are their own. Seed and steps hold
+    JSON values. A text of a row is an `output` whose `step_id` is its position in the template's
     `output.rendered()`.
     """
 

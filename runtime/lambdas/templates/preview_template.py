@@ -86,9 +86,9 @@ class PreviewStep(ApiModel):
     """At most 1024 where models are called."""
     prompt: str
     system: str | None
-    messages: list[PreviewMessage] = []
+    messages: list[PreviewMessage]
     """The turns before the prompt."""
-    skipped: bool = False
+    skipped: bool
     """Whether the record does not take this step, by its `when`: nothing would be called."""
     reply: PreviewReply | None
     """null: no model was called."""
@@ -227,6 +227,7 @@ def _called(call: TrialCall) -> PreviewStep:
         prompt=call.prompt,
         system=call.system,
         messages=_messages(call.messages),
+        skipped=False,
         reply=PreviewReply(
             text=call.reply.text,
             output=call.output,
