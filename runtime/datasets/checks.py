@@ -50,7 +50,7 @@ class StepCheck:
     when: str | None = None
     """On what it depends whether a record takes the step; None: each does."""
     skipped: bool = False
-    """Whether the first seed's record does not take it, as far as made-up outputs can tell."""
+    """Whether the first seed's record does not take it, whatever earlier steps give."""
     prompt: str | None = None
     system: str | None = None
     messages: tuple[Message, ...] = ()

@@ -43,8 +43,8 @@ class RenderedStep:
     messages: tuple[Message, ...]
     """The turns before the prompt."""
     skipped: bool
-    """Whether the record does not take it, with stand-ins for earlier outputs: then texts that
-    can't be rendered are empty.
+    """Whether the record does not take it, whatever earlier steps give: then texts that can't be
+    rendered are empty.
     """
 
     @property
@@ -63,8 +63,8 @@ def render_record(
     draws: Draws,
     stand_ins: StandIns = "note",
 ) -> list[RenderedStep]:
-    """The texts of a record; later steps see stand-ins for earlier outputs. A `when` that can only
-    be decided by outputs counts as true.
+    """The texts of a record; later steps see stand-ins for earlier outputs. A `when` that
+    reads these counts as true.
 
     Raises `TemplateError` that names the step.
     """
@@ -104,10 +104,10 @@ def _rendered_step(step: Step, parts: Mapping[str, str | RenderError]) -> Render
         texts[part] = "" if isinstance(text, RenderError) else text
         if part == WHEN:
             verdict = verdict_of(texts.pop(WHEN))
-            # Made-up outputs decide nothing.
-            if isinstance(verdict, RenderError) and "steps" not in (step.when or ""):
+            decides = "steps" not in (step.when or "")  # made-up outputs decide nothing
+            if isinstance(verdict, RenderError) and decides:
                 raise TemplateError(f"step {step.id!r}: {verdict}") from verdict
-            skipped = verdict is False
+            skipped = verdict is False and decides
     return RenderedStep(
         step=step,
         prompt=texts.pop(PROMPT),
