@@ -107,8 +107,7 @@ def try_record(
     trial = Trial(calls=())
     while not task.finished:
         try:
-            _render(engine, task)
-            if task.finished:  # it skipped what was left
+            if not _render(engine, task):
                 break
             stopped = _limit(task, spent=trial.cost_nano, seconds=clock.monotonic() - started)
             if stopped is None:
@@ -148,13 +147,13 @@ def _capped(step: StepPlan) -> StepPlan:
     )
 
 
-def _render(engine: TemplateEngine, task: RecordTask) -> None:
-    """The texts of the next call; a repair has them already."""
-    if task.prompt is not None:
-        return
-    (error,) = prepare([task], engine.execute_template)
-    if error is not None:
-        raise error
+def _render(engine: TemplateEngine, task: RecordTask) -> bool:
+    """The texts of the next call; a repair has them already. False: there is no step left."""
+    if task.prompt is None:
+        (error,) = prepare([task], engine.execute_template)
+        if error is not None:
+            raise error
+    return not task.finished
 
 
 def _limit(task: RecordTask, *, spent: int, seconds: float) -> str | None:

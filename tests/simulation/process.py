@@ -17,9 +17,10 @@ from runtime.domain.errors import (
     SchemaRefusedError,
     StorageUnavailableError,
 )
-from runtime.domain.jobs.record import index_of
+from runtime.domain.jobs.record import index_of, kind_of
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price import Price
+from runtime.domain.models.retry import is_service_failure
 from runtime.domain.ports import ObjectStat, Ports
 from runtime.domain.templates.template import WHEN, Template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
@@ -250,7 +251,12 @@ class _GuardedObjects:
             if self._process.owns() and key.startswith(
                 (batches_prefix("job"), failure_parts_prefix("job"))
             ):
-                self._process.saved |= {index_of(line) for line in body.splitlines()}
+                self._process.saved |= {
+                    index_of(line)
+                    for line in body.splitlines()
+                    # What the service failed is tried again, and may be paid and lost then.
+                    if not is_service_failure(kind_of(line))
+                }
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         with self._process.touching_store():
