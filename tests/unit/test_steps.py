@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
+from runtime.contract import keys
 from runtime.contract.exit_codes import ExitCode
 from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
@@ -371,6 +373,34 @@ def test_a_condition_that_no_seed_can_decide_is_told_before_anything_is_paid(
         render_record(
             render_engine, template, [{"product": "p"}], job_id="", index=0, draws=Draws()
         )
+
+
+# ── rows ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("shape", ["messages", "sharegpt", "bedrock"])
+def test_a_message_of_a_step_that_was_skipped_is_left_out(world: WorkerWorld, shape: str) -> None:
+    """And so a dialogue has as many turns as it has."""
+    role, content = ("from", "value") if shape == "sharegpt" else ("role", "content")
+    roles = ("human", "gpt") if shape == "sharegpt" else ("user", "assistant")
+    turns = [{role: roles[n % 2], content: f"steps.s{n}.output"} for n in range(4)]
+    field = {"messages": None, "sharegpt": "conversations", "bedrock": "messages"}[shape]
+    template = make_template(
+        *(step(f"s{n}", f"{{{{ product }}}} {n}", when=f"turns > {n}") for n in range(4)),
+        output={shape: turns if field is None else {field: turns}},
+    )
+    seeds = [{"product": "p", "turns": n} for n in (2, 4, 1)]
+    job_id = world.create_job(template, seeds, num_records=3)
+    assert world.run() is ExitCode.DONE
+    (rows_file,) = [
+        each for each in world.object_keys(keys.rows_prefix(job_id)) if ".jsonl" in each
+    ]
+    lines = world.object(rows_file).splitlines()
+    rows = [orjson.loads(line)[field or "messages"] for line in lines]
+    assert [[turn[role] for turn in row] for row in rows] == [
+        [roles[n % 2] for n in range(count)] for count in (2, 4, 1)
+    ]
+    assert all(turn[content] and turn[content] != [{"text": None}] for row in rows for turn in row)
 
 
 # ── top_p and stop ─────────────────────────────────────────────────────────────────────────────
