@@ -284,6 +284,7 @@ def preview(
 def _show_step(step: Any) -> None:
     name = step["step_id"]
     if step.get("skipped"):  # an older API says nothing of it
+        print_line("")
         print_line(f"{name}: skipped with this seed, by its when")
         return
     if step["system"]:

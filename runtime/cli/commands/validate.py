@@ -61,6 +61,7 @@ def validate(
     _warn(*null_lines(found.nulls, seeds=found.seeds), *found.warnings)
     for step in found.steps:
         if step.skipped:
+            print_line("")
             print_line(f"{step.id}: skipped with this seed, by its when")
             continue
         if step.system:
