@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from runtime.contract.keys import prices_key
-from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
+from runtime.domain.errors import ObjectExistsError, TemplateError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
@@ -170,7 +170,7 @@ def make_plan(
 ) -> Plan:
     """Resolve every step; `model` runs all of them, and replies are waited for `call_timeout`
     seconds, where they are given. Raises `PriceError` for a model that has no valid price on that
-    day.
+    day, and `TemplateError` for a step that its model refuses.
     """
     steps = tuple(
         replace(
@@ -188,6 +188,7 @@ def _plan_step(
 ) -> StepPlan:
     model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
     price = prices.price(model_id, on)
+    _check_taken(step, price)
     form = _form(step.output_schema, price)
     return StepPlan(
         step=step,
@@ -200,6 +201,21 @@ def _plan_step(
         max_tokens=min(step.max_tokens, price.max_output_tokens),
         raised_max_tokens=min(2 * step.max_tokens, price.max_output_tokens),
     )
+
+
+def _check_taken(step: Step, price: Price) -> None:
+    """Raises `TemplateError` for what the model is known to refuse: every call would fail."""
+    given = {
+        "stop": bool(step.stop),
+        "top_p": step.top_p is not None,
+        "temperature with top_p": step.temperature is not None and step.top_p is not None,
+    }
+    for name in price.refuses:
+        if given[name]:
+            raise TemplateError(
+                f"step {step.id!r}: {price.model_id} takes no {name}: leave it out or use another"
+                " model"
+            )
 
 
 def _form(schema: Mapping[str, object] | None, price: Price) -> ProviderSchema | None:

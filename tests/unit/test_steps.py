@@ -11,6 +11,7 @@ from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.record import SKIPPED
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.price_table import PriceTable
 from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.storage import parse_stored, stored_text
 from runtime.domain.templates.template import Template
@@ -415,6 +416,21 @@ def test_top_p_and_stop_are_sent_and_a_stop_sequence_is_a_normal_end(world: Work
     assert [body["inferenceConfig"] for body in sent(world)] == [config, {"maxTokens": 64}]
     (record,) = world.dataset(job_id)
     assert record["generation_result"]["review"]["stop_reason"] == "stop_sequence"
+
+
+def test_what_a_model_is_known_to_refuse_is_told_before_anything_is_paid(
+    world: WorkerWorld,
+) -> None:
+    claude = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    on = world.clock.now().date()
+    for fields in ({"top_p": 0.5}, {"temperature": 0.5}, {"stop": "x"}):
+        template = make_template(step(model=claude, **fields))
+        make_plan(template, world.ports.prices, provider="bedrock", model=None, on=on)
+    both = make_template(step(top_p=0.5, temperature=0.5))
+    make_plan(both, world.ports.prices, provider="bedrock", model=None, on=on)
+    pinned = PriceTable.decode(world.ports.prices.encode())
+    with pytest.raises(TemplateError, match="takes no temperature with top_p: leave it out"):
+        make_plan(both, pinned, provider="bedrock", model=claude, on=on)
 
 
 # ── several seeds a record ─────────────────────────────────────────────────────────────────────
