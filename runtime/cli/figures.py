@@ -2,7 +2,7 @@
 the steps. A run's summary and a job's status show the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from runtime.cli.output import plain, print_line, print_table
 from runtime.domain.jobs.job import Progress
@@ -37,6 +37,9 @@ def count_lines(progress: Progress) -> list[str]:
             f"schema in the prompt: {counted(total.schema_in_prompt, 'call')}, since the service"
             " could not compile it"
         )
+    if total.skipped:
+        steps = ", ".join(_skips(progress))
+        lines.append(f"skipped: {steps} (records that did not take a step, by its when)")
     if total.retried:
         lines.append(f"retried: {counted(total.retried, 'call')} after failures of the service")
     if total.presumed:
@@ -45,6 +48,12 @@ def count_lines(progress: Progress) -> list[str]:
             f" counted with {usd(total.presumed_nano)}"
         )
     return lines
+
+
+def _skips(progress: Progress) -> Iterator[str]:
+    for step, totals in progress.steps.items():
+        if totals.skipped:
+            yield f"{plain(step)} {totals.skipped}"
 
 
 def _failures(progress: Progress) -> str:

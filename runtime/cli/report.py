@@ -14,6 +14,7 @@ from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
 from runtime.datasets.outcome import Outcome
 from runtime.domain.errors import RecordsFailingError
 from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.record import is_skipped
 from runtime.domain.money.amounts import usd
 from runtime.domain.plain_text import plain_lines
 from runtime.domain.wording import counted
@@ -150,7 +151,7 @@ def _cells(result: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
             for name, field in output.items():
                 label = name if len(result) == 1 else f"{step}.{name}"
                 cells[label] = _text(field)
-        else:
+        elif not is_skipped(value):
             cells[step] = _text(output)
     return cells
 

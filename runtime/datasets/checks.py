@@ -11,6 +11,7 @@ from typing import Final
 
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.calls import Message
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import usd_decimal
@@ -19,11 +20,11 @@ from runtime.domain.money.estimate_text import LIKELY_ASSUMES, too_long
 from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.template import Template
-from runtime.engine.dry_run import estimate_cost, example_seed, render_record
-from runtime.engine.plan import Plan, make_plan
+from runtime.engine.dry_run import RenderedStep, estimate_cost, example_seed, render_record
+from runtime.engine.plan import Plan, StepPlan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
-from runtime.engine.seeds import seed_types
+from runtime.engine.seeds import DrawnSeeds, as_seen, seed_types
 from runtime.files.rows import SeedRows
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
@@ -35,7 +36,9 @@ _IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.ORDERED)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCheck:
-    """One step: its model, and its texts for the first seed, None without seeds."""
+    """One step: its model, and its texts for the first seed, or the first batch of them; None
+    without seeds.
+    """
 
     id: str
     model: str
@@ -44,8 +47,14 @@ class StepCheck:
     """How its schema reaches the model: service, grammar or words; None: it has none."""
     schema_reason: str | None = None
     """Why it goes in words alone, where the model would take another schema."""
+    when: str | None = None
+    """On what it depends whether a record takes the step; None: each does."""
+    skipped: bool = False
+    """Whether the first seed's record does not take it, whatever earlier steps give."""
     prompt: str | None = None
     system: str | None = None
+    messages: tuple[Message, ...] = ()
+    """The turns before the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +64,8 @@ class TemplateCheck:
     name: str
     needs: tuple[str, ...]
     steps: tuple[StepCheck, ...]
+    batch_of: int | None = None
+    """How many seeds a record has, where its texts see a list of them."""
     seeds: int | None
     """How many seeds were checked, None without seeds."""
     types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -133,24 +144,16 @@ def check_template(
     file = None if seeds is None else read_seeds(seeds, checked.schema_requirements)
     with TemplateEngine() as engine:
         engine.load(checked)
-        texts = {} if file is None else _first_texts(engine, checked, file)
+        texts = None if file is None else _first_texts(engine, checked, file)
         warnings = [] if file is None else [*file.rows.warnings, *_too_long(engine, plan, file)]
         sample = _sample(engine, checked, file)
     return TemplateCheck(
         name=checked.name,
         needs=tuple(checked.schema_requirements),
         steps=tuple(
-            StepCheck(
-                id=each.step.id,
-                model=each.model,
-                max_tokens=each.max_tokens,
-                schema_by=None if each.form is None else str(each.form.way),
-                schema_reason=None if each.form is None else each.form.reason,
-                prompt=texts[each.step.id][0] if texts else None,
-                system=texts[each.step.id][1] if texts else None,
-            )
-            for each in plan.steps
+            _step_check(each, None if texts is None else texts[each.step.id]) for each in plan.steps
         ),
+        batch_of=checked.batch_of,
         seeds=None if file is None else len(file.rows),
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
         nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
@@ -159,12 +162,30 @@ def check_template(
     )
 
 
+def _step_check(plan: StepPlan, texts: RenderedStep | None) -> StepCheck:
+    form = plan.form
+    return StepCheck(
+        id=plan.step.id,
+        model=plan.model,
+        max_tokens=plan.max_tokens,
+        schema_by=None if form is None else str(form.way),
+        schema_reason=None if form is None else form.reason,
+        when=plan.step.when,
+        skipped=texts is not None and texts.skipped,
+        prompt=None if texts is None else texts.prompt,
+        system=None if texts is None else texts.system or "",
+        messages=() if texts is None else texts.messages,
+    )
+
+
 def _sample(engine: TemplateEngine, template: Template, file: SeedFile | None) -> RowSample:
     """With the first seed, or with one that is made up."""
     if file is None:
-        return sample_row(engine, template, example_seed(template.schema_requirements))
+        example = as_seen([example_seed(template.schema_requirements)], template.batch_of)
+        return sample_row(engine, template, example)
+    drawn = DrawnSeeds(file.rows, job_id="", draws=_IN_ORDER, batch_of=template.batch_of)
     seeds = seed_types(file.rows, template.output)
-    return sample_row(engine, template, file.rows[0], seeds=seeds)
+    return sample_row(engine, template, drawn(0).row, seeds=seeds)
 
 
 def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -191,9 +212,9 @@ def _too_long(engine: TemplateEngine, plan: Plan, seeds: SeedFile) -> list[str]:
 
 def _first_texts(
     engine: TemplateEngine, template: Template, seeds: SeedFile
-) -> dict[str, tuple[str, str]]:
+) -> dict[str, RenderedStep]:
     rendered = render_record(engine, template, seeds.rows, job_id="", index=0, draws=_IN_ORDER)
-    return {step.id: (prompt, system) for step, prompt, system in rendered}
+    return {each.step.id: each for each in rendered}
 
 
 def estimate_dataset(

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import orjson
 
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.jobs.sampling import Draws, draw
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.calls import Message
 from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
-from runtime.domain.templates.template import Step, Template
-from runtime.engine.plan import Plan
+from runtime.domain.templates.template import PROMPT, SYSTEM, WHEN, Step, Template
+from runtime.engine.plan import Plan, framing_of
+from runtime.engine.preparation import verdict_of
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.seeds import DrawnSeeds
 
 MAX_SAMPLES: Final = 50
 """Records that an estimate renders; more change the average little."""
@@ -30,6 +33,26 @@ length that the step allows.
 """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderedStep:
+    """The texts of one step, as if the record took it."""
+
+    step: Step
+    prompt: str
+    system: str | None
+    messages: tuple[Message, ...]
+    """The turns before the prompt."""
+    skipped: bool
+    """Whether the record does not take it, whatever earlier steps give: then texts that can't be
+    rendered are empty.
+    """
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join((self.system or "", *(turn.text for turn in self.messages), self.prompt))
+
+
 def render_record(
     engine: TemplateEngine,
     template: Template,
@@ -39,35 +62,62 @@ def render_record(
     index: int,
     draws: Draws,
     stand_ins: StandIns = "note",
-) -> list[tuple[Step, str, str]]:
-    """Step, prompt and system text of a record; later steps see stand-ins for earlier outputs.
+) -> list[RenderedStep]:
+    """The texts of a record; later steps see stand-ins for earlier outputs. A `when` that
+    reads these counts as true.
 
     Raises `TemplateError` that names the step.
     """
-    chosen = draw(job_id, index, rows=len(rows), draws=draws)
+    drawn = DrawnSeeds(rows, job_id=job_id, draws=draws, batch_of=template.batch_of)
+    seed = drawn(index)
     outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
     requests = [
         RenderRequest(
             step_id=step.id,
             part=part,
             index=index,
-            seed=rows[chosen.row],
+            seed=seed.row,
             steps=outputs,
-            entropy=chosen.filter_entropy,
+            entropy=seed.entropy,
         )
         for step in template.steps
-        for part in ("prompt", "system")
-        if part == "prompt" or step.system is not None
+        for part in _parts(step)
     ]
-    texts: dict[tuple[str, str], str] = {}
-    for request, text in zip(requests, engine.execute_template(requests), strict=True):
-        if isinstance(text, RenderError):
-            raise TemplateError(f"step {request.step_id!r} can't be rendered: {text}") from text
-        texts[request.step_id, request.part] = text
+    texts = iter(engine.execute_template(requests))
     return [
-        (step, texts[step.id, "prompt"], texts.get((step.id, "system"), ""))
+        _rendered_step(step, {part: next(texts) for part in _parts(step)})
         for step in template.steps
     ]
+
+
+def _parts(step: Step) -> list[str]:
+    """What is rendered of a step, its condition first."""
+    return [*([] if step.when is None else [WHEN]), *(part for part, _ in step.sources())]
+
+
+def _rendered_step(step: Step, parts: Mapping[str, str | RenderError]) -> RenderedStep:
+    texts: dict[str, str] = {}
+    skipped = False
+    for part, text in parts.items():
+        if isinstance(text, RenderError) and not skipped:
+            raise TemplateError(f"step {step.id!r} can't be rendered: {text}") from text
+        texts[part] = "" if isinstance(text, RenderError) else text
+        if part == WHEN:
+            verdict = verdict_of(texts.pop(WHEN))
+            decides = "steps" not in (step.when or "")  # made-up outputs decide nothing
+            if isinstance(verdict, RenderError) and decides:
+                raise TemplateError(f"step {step.id!r}: {verdict}") from verdict
+            skipped = verdict is False and decides
+    return RenderedStep(
+        step=step,
+        prompt=texts.pop(PROMPT),
+        system=texts.pop(SYSTEM, None),
+        messages=tuple(
+            Message(role=turn.role, text=text)
+            for turn, text in zip(step.messages, texts.values(), strict=True)
+        ),
+        skipped=skipped,
+    )
 
 
 def _stand_in(step: Step, stand_ins: StandIns) -> Any:
@@ -178,7 +228,7 @@ def estimate_cost(
     """Render a spread of records and price them."""
     count = min(records, MAX_SAMPLES)
 
-    def rendered(position: int, *choices: StandIns) -> list[tuple[Step, str, str]]:
+    def rendered(position: int, *choices: StandIns) -> list[RenderedStep]:
         """With the first of `choices` that doesn't make a prompt longer than is allowed."""
         for last, stand_ins in enumerate(choices, start=1):
             try:
@@ -207,17 +257,17 @@ def estimate_cost(
 
 def _price_record(
     plan: Plan,
-    likely: Sequence[tuple[Step, str, str]],
-    longest: Sequence[tuple[Step, str, str]],
+    likely: Sequence[RenderedStep],
+    longest: Sequence[RenderedStep],
 ) -> list[StepSample]:
+    """What it costs to take every step."""
     samples: list[StepSample] = []
-    for step, (_, prompt, system), (_, long, long_system) in zip(
-        plan.steps, likely, longest, strict=True
-    ):
+    for step, usual, long in zip(plan.steps, likely, longest, strict=True):
         schema = None if step.form is None else step.form.schema
         added = step.instruction + ("" if schema is None else orjson.dumps(schema).decode())
-        characters = len(prompt + system + added)
-        size = len((long + long_system + added).encode())
+        characters = len(usual.text + added)
+        # A repair adds two messages to the turns before the prompt and the prompt.
+        size = len((long.text + added).encode()) + framing_of(len(long.messages) + 3)
         samples.append(
             StepSample(
                 step=step.step.id,

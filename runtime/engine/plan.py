@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from runtime.contract.keys import prices_key
-from runtime.domain.errors import ObjectExistsError, TemplateNotFoundError
+from runtime.domain.errors import ObjectExistsError, TemplateError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
 from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
@@ -24,6 +24,17 @@ from runtime.engine.outputs import OutputReader
 
 _GRAMMAR_PROVIDER: Final = "local"
 """The provider in the price table whose models run here, behind a grammar."""
+
+
+_FRAMED_MESSAGES: Final = 3
+"""Messages whose role headers `FRAMING_TOKENS` has: a prompt, a refused output, its repair."""
+_MESSAGE_TOKENS: Final = 16
+"""Of the role header and the end mark of any other; those of the models known take 10 at most."""
+
+
+def framing_of(messages: int) -> int:
+    """Input tokens of messages that are in no text, beyond those that a price allows for."""
+    return _MESSAGE_TOKENS * max(0, messages - _FRAMED_MESSAGES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +87,8 @@ class StepPlan:
             system=system,
             max_tokens=self.raised_max_tokens if raised else self.max_tokens,
             temperature=self.step.temperature,
+            top_p=self.step.top_p,
+            stop=self.step.stop,
             output_schema=None if self.form is None else self.form.schema,
             seed=model_seed,
             timeout_seconds=self._timeout(raised=raised) * (LONGER if longer else 1.0),
@@ -97,6 +110,7 @@ class StepPlan:
         size += len((request.system or "").encode())
         if request.output_schema is not None:
             size += len(orjson.dumps(request.output_schema))
+        size += framing_of(len(request.messages))
         return self.price.worst_case(prompt_bytes=size, max_tokens=request.max_tokens)
 
 
@@ -156,7 +170,7 @@ def make_plan(
 ) -> Plan:
     """Resolve every step; `model` runs all of them, and replies are waited for `call_timeout`
     seconds, where they are given. Raises `PriceError` for a model that has no valid price on that
-    day.
+    day, and `TemplateError` for a step that its model refuses.
     """
     steps = tuple(
         replace(
@@ -174,6 +188,7 @@ def _plan_step(
 ) -> StepPlan:
     model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
     price = prices.price(model_id, on)
+    _check_taken(step, price)
     form = _form(step.output_schema, price)
     return StepPlan(
         step=step,
@@ -186,6 +201,21 @@ def _plan_step(
         max_tokens=min(step.max_tokens, price.max_output_tokens),
         raised_max_tokens=min(2 * step.max_tokens, price.max_output_tokens),
     )
+
+
+def _check_taken(step: Step, price: Price) -> None:
+    """Raises `TemplateError` for what the model is known to refuse: every call would fail."""
+    given = {
+        "stop": bool(step.stop),
+        "top_p": step.top_p is not None,
+        "temperature with top_p": step.temperature is not None and step.top_p is not None,
+    }
+    for name in price.refuses:
+        if given[name]:
+            raise TemplateError(
+                f"step {step.id!r}: {price.model_id} takes no {name}: leave it out or use another"
+                " model"
+            )
 
 
 def _form(schema: Mapping[str, object] | None, price: Price) -> ProviderSchema | None:

@@ -1,18 +1,17 @@
 """One record on its way: which step it is at, what is paid for, what to ask the model next."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from runtime.domain.errors import ModelError, OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
-from runtime.domain.jobs.record import Failure, clean_text
+from runtime.domain.jobs.record import SKIPPED, Failure, clean_text, is_skipped
 from runtime.domain.jobs.sampling import Draw
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
 from runtime.domain.models.retry import RULES, Attempts, decide
 from runtime.domain.templates.template import OnTruncation
 from runtime.engine.outputs import CUT_STOP_REASON, REFUSED_STOP_REASONS, repair_instruction
 from runtime.engine.plan import Plan, StepPlan
-from runtime.engine.rendering.renderer import RenderRequest
 
 MAX_FAILURE_MESSAGE_CHARACTERS = 500
 
@@ -44,8 +43,12 @@ class RecordTask:
     """Whether an earlier pass failed it by the service: the reason may be its own prompt."""
     replies_seen: int = 0
     """How many replies its model had given when a call of it failed last."""
+    is_taken: bool = False
+    """Whether it is known that the record takes its current step."""
     prompt: str | None = None
     system: str | None = None
+    messages: tuple[Message, ...] = ()
+    """The turns before the prompt."""
     attempts: Attempts = field(default_factory=Attempts)
     calls: int = 0
 
@@ -56,13 +59,16 @@ class RecordTask:
 
     @property
     def step(self) -> StepPlan:
-        """The step that comes next. Steps end in order, so their count is the position."""
+        """The step that comes next. Steps end or are skipped in order, so their count is the
+        position.
+        """
         return self.plan.steps[len(self.results)]
 
     @property
     def partial(self) -> Partial | None:
         """What would be lost with this task; None if nothing is paid for yet."""
-        if not self.results and self.invalid is None and not self.raised:
+        is_paid = not all(map(is_skipped, self.results.values()))
+        if not is_paid and self.invalid is None and not self.raised:
             return None
         return Partial(steps=dict(self.results), invalid=self.invalid, raised=self.raised)
 
@@ -72,12 +78,14 @@ class RecordTask:
         self.results = {name: partial.steps[name] for name in names if name in partial.steps}
         self.invalid = None if self.finished else partial.invalid
         self.raised = partial.raised and not self.finished
+        # A step that was called is taken.
+        self.is_taken = self.raised or self.invalid is not None
 
     def request(self) -> ModelRequest:
         """The next call, from the rendered prompt; a repair carries the refused output along."""
         plan = self.step.in_words() if self.in_words else self.step
         prompt = (self.prompt or "") + plan.instruction
-        messages = [Message(role=Role.USER, text=prompt)]
+        messages = [*self.messages, Message(role=Role.USER, text=prompt)]
         if self.invalid is not None and self.invalid.strip():
             try:
                 plan.reader.read(self.invalid)
@@ -122,14 +130,23 @@ class RecordTask:
             result["prompt"] = self.prompt
             if self.system is not None:
                 result["system"] = self.system
+            if self.messages:
+                result["messages"] = [
+                    {"role": turn.role.value, "content": turn.text} for turn in self.messages
+                ]
         thoughts = [each for each in (reply.reasoning, answer.reasoning) if each]
         if self.plan.template.keep_reasoning and thoughts:
             result["reasoning"] = "\n\n".join(thoughts)
         self.results[plan.step.id] = result
         self.invalid = self.prompt = self.system = None
-        self.raised = self.waits_longer = self.in_words = False
+        self.messages = ()
+        self.raised = self.waits_longer = self.in_words = self.is_taken = False
         self.attempts = Attempts()
         return None
+
+    def skip(self) -> None:
+        """The record does not take its current step: nothing is called or paid for it."""
+        self.results[self.step.step.id] = SKIPPED
 
     def _refused(self, text: str, error: OutputError) -> Failure | None:
         """A whole reply that is no output: asked to be repaired, once."""
@@ -171,17 +188,3 @@ class RecordTask:
             message=clean_text(message)[:MAX_FAILURE_MESSAGE_CHARACTERS],
             attempts=self.calls,
         )
-
-
-def render_requests(task: RecordTask) -> list[RenderRequest]:
-    """The texts that the task's next call needs: its prompt and, where there is one, its system."""
-    prompt = RenderRequest(
-        step_id=task.step.step.id,
-        index=task.index,
-        seed=task.seed,
-        steps=task.results,
-        entropy=task.draw.filter_entropy,
-    )
-    if task.step.step.system is None:
-        return [prompt]
-    return [prompt, replace(prompt, part="system")]

@@ -36,8 +36,8 @@ def sample_row(
     seeds: Mapping[str, Type] | None = None,
     results: Mapping[str, Mapping[str, object]] | None = None,
 ) -> RowSample:
-    """The row of a record with these results of its steps, or with made-up outputs. `seeds` are the
-    types of seed fields: without them these are json.
+    """The row of a record that sees `seed` and has these results of its steps, or made-up outputs.
+    `seeds` are the types of seed fields: without them these are json.
     """
     shape = template.output.shape
     if shape is Shape.RECORDS:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from runtime.domain.errors import RenderError
+from runtime.domain.jobs.record import is_skipped
 from runtime.domain.outputs.columns import Fields, Items, Leaf, Node, columns_of
 from runtime.domain.outputs.fitting import UnfitError, as_text, fitter
 from runtime.domain.outputs.types import Scalar, Struct, Type
@@ -70,6 +71,7 @@ class RowMaker:
             keep_reasoning=template.keep_reasoning,
             keep_prompts=template.keep_prompts,
             seeds=seeds,
+            batch=template.batch_of is not None,
         )
         columns = columns_of(template.output, paths.type_of)
         self.schema: Final[Mapping[str, Type]] = {name: node.kind for name, node in columns.items()}
@@ -184,23 +186,37 @@ class RowMaker:
                 return get if leaf.kind is Scalar.JSON else lambda source: fit(get(source))
 
     def _items(self, items: Items) -> _Get:
-        parts: list[tuple[bool, _Get]] = []
+        """A message that would hold the output of a step which the record skipped is left out."""
+        parts: list[tuple[bool, frozenset[str], _Get]] = []
         for each in items.items:
             if isinstance(each, Leaf):
-                parts.append((True, _spread(each, items)))
+                parts.append((True, frozenset(), _spread(each, items)))
             else:
-                parts.append((False, self._getter(each)))
+                parts.append((False, frozenset(_steps_in(each)), self._getter(each)))
 
         def get(source: _Source) -> list[Any]:
             found: list[Any] = []
-            for several, inner in parts:
+            for several, steps, inner in parts:
                 if several:
                     found += inner(source)
-                else:
+                elif not any(is_skipped(source.results.get(step)) for step in steps):
                     found.append(inner(source))
             return found
 
         return get
+
+
+def _steps_in(node: Node) -> Iterator[str]:
+    """The steps into whose results the paths of a column lead."""
+    match node:
+        case Leaf(value=Path() as path) if path.parts[0] == "steps":
+            yield path.parts[1]
+        case Fields(parts=parts):
+            for each in parts.values():
+                yield from _steps_in(each)
+        case Items(items=items):
+            for each in items:
+                yield from _steps_in(each)
 
 
 def _object(parts: Sequence[tuple[str, _Get]]) -> _Get:

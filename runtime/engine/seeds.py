@@ -43,24 +43,50 @@ class DrawnSeed:
 
 
 class DrawnSeeds:
-    """The seed of every record of a job, by its index, as it was drawn when it was generated."""
+    """The seed of every record of a job, by its index, as it was drawn when it was generated. With
+    `batch_of` k record i has the seeds of the draws from k·i to before k·(i+1), as one row,
+    `{"seeds": […]}`; what chance decides besides is draw i's.
+    """
 
-    def __init__(self, rows: Sequence[Row], *, job_id: str, draws: Draws) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        *,
+        job_id: str,
+        draws: Draws,
+        batch_of: int | None = None,
+    ) -> None:
         self._rows = rows
         self._count = len(rows)
         self._job_id = job_id
         self._draws = draws
+        self._batch_of = batch_of
 
     def __call__(self, index: int) -> DrawnSeed:
-        drawn = self._draw(index)
-        return DrawnSeed(row=self._rows[drawn.row], entropy=drawn.filter_entropy)
+        entropy = self.draw(index).filter_entropy
+        return DrawnSeed(row=self.row(self.positions(index)), entropy=entropy)
 
-    def position(self, index: int) -> int:
-        """Which seed of the file it is, from 0."""
-        return self._draw(index).row
-
-    def _draw(self, index: int) -> Draw:
+    def draw(self, index: int) -> Draw:
+        """The draw of a record; of a batch its `row` has no meaning."""
         return draw(self._job_id, index, rows=self._count, draws=self._draws)
+
+    def positions(self, index: int) -> tuple[int, ...]:
+        """Which seeds of the file a record has, from 0."""
+        size = self._batch_of or 1
+        return tuple(self.draw(each).row for each in range(size * index, size * (index + 1)))
+
+    def row(self, positions: Sequence[int]) -> Row:
+        """What the texts of a record with these seeds see."""
+        return as_seen([self._rows[each] for each in positions], self._batch_of)
+
+
+def as_seen(rows: Sequence[Row], batch_of: int | None) -> Row:
+    """What the texts of a record see of its seeds: of a batch all in one list, else the only one.
+    Of a batch whose seeds are fewer, they come again.
+    """
+    if batch_of is None:
+        return rows[0]
+    return {"seeds": [rows[each % len(rows)] for each in range(batch_of)]}
 
 
 def seed_types(rows: Iterable[Row], output: Output) -> dict[str, Type]:

@@ -17,14 +17,15 @@ from runtime.domain.errors import (
     TemplateError,
 )
 from runtime.domain.jobs.sampling import Draws, draw
-from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
+from runtime.domain.models.calls import Message, ModelClient, ModelReply, ModelRequest
 from runtime.domain.models.retry import RULES
 from runtime.domain.money.amounts import NANO_PER_USD, usd
 from runtime.domain.ports import Clock
 from runtime.domain.seeds.seeds import Row, seed_id
 from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Plan, StepPlan
-from runtime.engine.record_task import RecordTask, render_requests
+from runtime.engine.preparation import prepare
+from runtime.engine.record_task import RecordTask
 from runtime.engine.rendering.renderer import TemplateEngine
 
 MAX_OUTPUT_TOKENS: Final = 1024
@@ -42,6 +43,8 @@ class TrialCall:
     step: StepPlan
     prompt: str
     system: str | None
+    messages: Sequence[Message]
+    """The turns before the prompt."""
     reply: ModelReply
     cost_nano: int
     output: object
@@ -84,7 +87,8 @@ def try_record(
     clock: Clock,
     purse: Purse,
 ) -> Trial:
-    """Generate one record. An output that doesn't fit its schema is repaired once, as in a job.
+    """Generate one record from `seed`, what its texts see. An output that doesn't fit its schema is
+    repaired once, as in a job.
 
     Raises `TemplateError`, `ModelError` or `MonthlyBudgetError` where not even one call was made
     and paid for.
@@ -102,9 +106,9 @@ def try_record(
     )
     trial = Trial(calls=())
     while not task.finished:
-        place = f"step {task.step.step.id!r}"
         try:
-            _render(engine, task)
+            if not _render(engine, task):
+                break
             stopped = _limit(task, spent=trial.cost_nano, seconds=clock.monotonic() - started)
             if stopped is None:
                 call, stopped = _call(task, models, purse)
@@ -112,7 +116,7 @@ def try_record(
         except RenderError as error:
             stopped = f"can't be rendered: {error}"
             if not trial.calls:
-                raise TemplateError(f"{place} {stopped}") from error
+                raise TemplateError(f"{_place(task)} {stopped}") from error
         except SchemaRefusedError:
             task.in_words = True  # and once more, as a job does
             continue
@@ -121,8 +125,12 @@ def try_record(
                 raise
             stopped = _why(error)
         if stopped is not None:
-            return replace(trial, results=dict(task.results), stopped=f"{place}: {stopped}")
+            return replace(trial, results=dict(task.results), stopped=f"{_place(task)}: {stopped}")
     return replace(trial, results=dict(task.results))
+
+
+def _place(task: RecordTask) -> str:
+    return f"step {task.step.step.id!r}"
 
 
 def _why(error: SeedwrightError) -> str:
@@ -139,17 +147,13 @@ def _capped(step: StepPlan) -> StepPlan:
     )
 
 
-def _render(engine: TemplateEngine, task: RecordTask) -> None:
-    """The texts of the next call; a repair has them already."""
-    if task.prompt is not None:
-        return
-    texts = []
-    for text in engine.execute_template(render_requests(task)):
-        if isinstance(text, RenderError):
-            raise text
-        texts.append(text)
-    task.prompt = texts[0]
-    task.system = texts[1] if len(texts) > 1 else None
+def _render(engine: TemplateEngine, task: RecordTask) -> bool:
+    """The texts of the next call; a repair has them already. False: there is no step left."""
+    if task.prompt is None:
+        (error,) = prepare([task], engine.execute_template)
+        if error is not None:
+            raise error
+    return not task.finished
 
 
 def _limit(task: RecordTask, *, spent: int, seconds: float) -> str | None:
@@ -163,7 +167,8 @@ def _limit(task: RecordTask, *, spent: int, seconds: float) -> str | None:
 
 def _call(task: RecordTask, models: ModelClient, purse: Purse) -> tuple[TrialCall, str | None]:
     """One call, and why there can't be another one."""
-    step, prompt, system, request = task.step, task.prompt or "", task.system, task.request()
+    step, request = task.step, task.request()
+    prompt, system, messages = task.prompt or "", task.system, task.messages
     reserved = step.worst_case(request)
     purse.reserve(reserved)
     try:
@@ -181,6 +186,7 @@ def _call(task: RecordTask, models: ModelClient, purse: Purse) -> tuple[TrialCal
         step=step,
         prompt=prompt,
         system=system,
+        messages=messages,
         reply=reply,
         cost_nano=cost,
         output=result.get("output"),

@@ -210,6 +210,10 @@ def _origin(card: Card) -> Iterator[str]:
         counts = ", ".join(f"{count:,} {what}" for what, count in told.items() if count)
         yield ""
         yield f"Replies: {counts}."
+    skips = [f"{step} {each.skipped:,}" for step, each in card.steps.items() if each.skipped]
+    if skips:
+        yield ""
+        yield f"Records that did not take a step: {', '.join(skips)}."
     if card.failures:
         yield ""
         yield "Records that failed, and are not in the dataset:"

@@ -28,6 +28,8 @@ class StepView(ApiModel):
     """Replies that were cut at their max_tokens."""
     schema_in_prompt: int
     """Calls that showed the output_schema in the prompt, since the service could not compile it."""
+    skipped: int
+    """Records that did not take the step, by its `when`."""
     presumed: int
     """Calls of which nobody knows whether they were billed."""
     presumed_cost: float

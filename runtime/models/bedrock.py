@@ -72,6 +72,10 @@ def _arguments(request: ModelRequest) -> "ConverseRequestTypeDef":
     inference: InferenceConfigurationTypeDef = {"maxTokens": request.max_tokens}
     if request.temperature is not None:
         inference["temperature"] = request.temperature
+    if request.top_p is not None:
+        inference["topP"] = request.top_p
+    if request.stop:
+        inference["stopSequences"] = list(request.stop)
     arguments: ConverseRequestTypeDef = {
         "modelId": request.model,
         "messages": [

@@ -226,7 +226,7 @@ def _body(request: ModelRequest) -> dict[str, object]:
     ]
     if request.system:
         messages.insert(0, {"role": "system", "content": clean_text(request.system)})
-    body = {
+    body: dict[str, object] = {
         **_SAMPLER,
         "messages": messages,
         "max_tokens": request.max_tokens,
@@ -236,6 +236,10 @@ def _body(request: ModelRequest) -> dict[str, object]:
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.stop:
+        body["stop"] = list(request.stop)
     if request.output_schema is not None:
         body["grammar"] = grammar_of(request.output_schema)
     return body

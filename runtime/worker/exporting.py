@@ -120,7 +120,12 @@ class JobExport:
         )
         with closing(seeds):
             types = seed_types(seeds, template.output)
-            drawn = DrawnSeeds(seeds, job_id=job.job_id, draws=job.config.draws)
+            drawn = DrawnSeeds(
+                seeds,
+                job_id=job.job_id,
+                draws=job.config.draws,
+                batch_of=template.batch_of,
+            )
             yield self._row_source(job, template, choice, types, drawn)
 
     def _row_source(
@@ -214,7 +219,7 @@ def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], 
     if split is None or split.by is None or drawn is None:
         return lambda _index: None
     if not split.by.is_seed_field:  # seed.id: what tells seeds apart is their position
-        return drawn.position
+        return drawn.positions
     path = ".".join(split.by.parts[1:])
     return lambda index: value_at(drawn(index).row, path, None)
 

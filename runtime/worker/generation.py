@@ -25,7 +25,7 @@ from runtime.domain.errors import (
     SchemaRefusedError,
     SeedwrightError,
 )
-from runtime.domain.jobs.record import Failure, Record
+from runtime.domain.jobs.record import Failure, Record, is_skipped
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.money.amounts import exact_usd
@@ -75,6 +75,8 @@ class Generation:
         self._streak = LosingStreak(run.clock, longest_wait=run.plan.longest_wait)
         self._error: SeedwrightError | None = None
         self._activity = ActivityReport(run.clock, run.on_activity)
+        self._ended_uncalled = False
+        """Whether records ended in this turn without a call, so that there may be more at once."""
 
     def run(self) -> StopReason | None:
         """Generate. Raises what ends the job: budget, fatal model errors, storage, a lost lease.
@@ -151,6 +153,7 @@ class Generation:
 
         Records that are on their way go first: a record ends sooner, and fewer are open at a time.
         """
+        self._ended_uncalled = False
         self._prompts.begin_last_pass()
         for task, error in self._prompts.render_waiting():
             self._take_prompt(task, error, self._calls.ready.appendleft)
@@ -165,8 +168,11 @@ class Generation:
         queue: Callable[[RecordTask], None],
     ) -> None:
         if error is not None:
+            self._ended_uncalled = True
             self._fail(task, task.failure(error.code, str(error)), tokens=0)
-        elif task.finished:  # an earlier run paid for every step and was stopped before the record
+        elif task.finished:
+            # It skipped what was left, or an earlier run was stopped before the record was made.
+            self._ended_uncalled = True
             self._finish(task, tokens=0)
         else:
             queue(task)
@@ -200,7 +206,7 @@ class Generation:
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""
         now = self._run.clock.monotonic()
-        if self._prompts.complete:
+        if self._prompts.complete or self._ended_uncalled:
             return 0.0
         waits = [MAX_WAIT_SECONDS]
         if self._waiting:
@@ -295,6 +301,9 @@ class Generation:
     def _finish(self, task: RecordTask, *, tokens: int) -> None:
         self._prompts.close(task)
         self._streak.finished()
+        for step in task.plan.steps:
+            if is_skipped(task.results[step.step.id]):
+                self._saver.tally.skipped(step.step.id, step.model)
         self._saver.record(
             Record(
                 job_id=task.job_id,

@@ -52,8 +52,11 @@ class LosingStreak:
         return None
 
     def stalled(self) -> SeedwrightError | None:
-        """What ends the run when no model has answered for too long."""
-        if self._clock.monotonic() - self.last_reply < self._stall_seconds:
+        """What ends the run when no model has answered for too long, and no record was finished
+        without one, since it skipped all its steps.
+        """
+        last = max(self.last_reply, self._last_record)
+        if self._clock.monotonic() - last < self._stall_seconds:
             return None
         return ModelsFailingError(
             f"no model has answered for {self._minutes}: check quota and service health, then"

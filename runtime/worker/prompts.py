@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.job import Job
-from runtime.domain.jobs.sampling import draw
 from runtime.engine.plan import Plan
-from runtime.engine.record_task import RecordTask, render_requests
+from runtime.engine.preparation import prepare
+from runtime.engine.record_task import RecordTask
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.seeds import DrawnSeeds
 from runtime.files.rows import SeedRows
 from runtime.worker.saver import Saver
 
@@ -104,20 +105,21 @@ class Prompts:
         self._waiting.append(task)
 
     def render_waiting(self) -> list[Rendered]:
-        """All tasks on their way that need a prompt, each with its prompt or with an error."""
+        """All tasks on their way that need a prompt, each with its prompt or with an error, or
+        `finished` where it takes no more steps.
+        """
         tasks, self._waiting = self._waiting, []
         return self._render(tasks)
 
     def render_fresh(self, count: int) -> list[Rendered]:
         """Up to `count` records that nobody has begun; fewer at the end of the job.
 
-        A record whose steps are all paid for is `finished` already and has no prompt.
+        A record whose steps are all paid for or skipped is `finished` already and has no prompt.
         """
         tasks: list[RecordTask] = []
         while len(tasks) < count and (task := self._take()) is not None:
             tasks.append(task)
-        done: list[Rendered] = [(task, None) for task in tasks if task.finished]
-        return done + self._render([task for task in tasks if not task.finished])
+        return self._render(tasks)
 
     def _take(self) -> RecordTask | None:
         if self._indices is None or self._saver.room <= len(self._open):
@@ -134,19 +136,19 @@ class Prompts:
             self._refused = index
             return None
         self._refused = None
-        chosen = draw(
-            self._job.job_id,
-            index,
-            rows=len(self._seeds),
+        drawn = DrawnSeeds(
+            self._seeds,
+            job_id=self._job.job_id,
             draws=self._job.config.draws,
+            batch_of=self._plan.template.batch_of,
         )
-        seed = self._seeds[chosen.row]
+        positions = drawn.positions(index)
         task = RecordTask(
             job_id=self._job.job_id,
             index=index,
-            seed=seed,
-            seed_id=self._seeds.seed_id(chosen.row),
-            draw=chosen,
+            seed=drawn.row(positions),
+            seed_id=", ".join(map(self._seeds.seed_id, positions)),
+            draw=drawn.draw(index),
             plan=self._plan,
             waits_longer=self._is_last_pass,
             is_suspect=index in self._saver.postponed,
@@ -159,18 +161,7 @@ class Prompts:
         return task
 
     def _render(self, tasks: Sequence[RecordTask]) -> list[Rendered]:
-        if not tasks:
-            return []
-        texts = iter(self._execute([each for task in tasks for each in render_requests(task)]))
-        rendered: list[Rendered] = []
-        for task in tasks:
-            prompt = next(texts)
-            system = next(texts) if task.step.step.system is not None else None
-            error = next((each for each in (prompt, system) if isinstance(each, RenderError)), None)
-            if error is None:
-                task.prompt, task.system = str(prompt), None if system is None else str(system)
-            rendered.append((task, error))
-        return rendered
+        return list(zip(tasks, prepare(tasks, self._execute), strict=True))
 
     def _execute(self, requests: Sequence[RenderRequest]) -> Sequence[str | RenderError]:
         """Render in one round trip. If that fails as a whole, one by one, so that a defect costs

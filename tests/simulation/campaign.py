@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from multiprocessing import Pool
 from typing import Final
@@ -26,7 +26,7 @@ import orjson
 
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.jobs.job import ENDED, Job, JobStatus
-from runtime.domain.jobs.record import kind_of
+from runtime.domain.jobs.record import is_skipped, kind_of
 from runtime.domain.jobs.step_totals import sum_of
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.models.retry import is_service_failure
@@ -46,7 +46,7 @@ from tests.fixtures.memory_ports import (
     MemoryQueue,
     MemoryVersions,
 )
-from tests.simulation.process import Process, Rates
+from tests.simulation.process import Process, Rates, is_taken
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import InvariantError, Truth
 
@@ -110,10 +110,19 @@ def template(steps: int) -> Template:
     return Template(name="t", steps=(Step(id="one", prompt="x", max_tokens=20), two)[:steps])
 
 
-class Schedule:
-    """One seeded run from a queued job to its terminal state."""
+def skipping_template() -> Template:
+    """Both steps for some records only, of which each has three seeds."""
+    one, two = template(2).steps
+    steps = (replace(one, when="true"), replace(two, when="true"))
+    return Template(name="t", steps=steps, batch_of=3)
 
-    def __init__(self, seed: int, *, model: str = MODEL) -> None:
+
+class Schedule:
+    """One seeded run from a queued job to its terminal state. `skips`: its records don't take all
+    steps.
+    """
+
+    def __init__(self, seed: int, *, model: str = MODEL, skips: bool = False) -> None:
         self.seed = seed
         self.model = model
         self.rng = random.Random(seed)  # noqa: S311 - a schedule has to be repeatable
@@ -130,7 +139,9 @@ class Schedule:
             clock=self.scheduler.clock,
             queue=self.queue,
             jobs=self.jobs,
-            templates=OneTemplate(template(rng.choice((1, 1, 2)))),
+            templates=OneTemplate(
+                skipping_template() if skips else template(rng.choice((1, 1, 2)))
+            ),
             checkpoints=MemoryVersions(),
             costs=MemoryCosts(),
             budgets=self.budgets,
@@ -139,6 +150,7 @@ class Schedule:
             provider="bedrock",
             prices=prices,
         )
+        self.skips = skips
         self.truth = Truth(JOB_ID, self.budgets)
         self.settings = WorkerSettings(
             checkpoint_interval=rng.choice((1, 3, 5, 10)),
@@ -310,6 +322,7 @@ class Schedule:
                 f"{self.truth.paid_twice} replies paid twice, {self.truth.lost} were lost"
             )
         self.truth.check_money()
+        self._judge_skips()
         self._judge_month(job)
         self._judge_figures(job)
         return Outcome(
@@ -321,6 +334,22 @@ class Schedule:
             paid_twice=self.truth.paid_twice,
             virtual_seconds=self.scheduler.clock.monotonic(),
         )
+
+    def _judge_skips(self) -> None:
+        """A record has what its conditions say, and nothing was called for the rest of it."""
+        if not self.skips:
+            return
+        called = {(index, step) for index, step, _ in self.truth.attempts}
+        for index, step in called:
+            if not is_taken(index, step):
+                raise InvariantError(f"step {step} of record {index} was called")
+        body = self.objects.bodies.get(export_key(JOB_ID, "jsonl"), b"")
+        for document in map(orjson.loads, body.splitlines()):
+            for step, result in document["generation_result"].items():
+                if is_skipped(result) is is_taken(document["index"], step):
+                    raise InvariantError(f"record {document['index']} has another {step}")
+            if len(document["seed_data_id"].split(", ")) != 3:
+                raise InvariantError("a record has not its three seeds")
 
     def _judge_month(self, job: Job) -> None:
         """N16: the accounts of the month have what the job's own account says, and no more."""

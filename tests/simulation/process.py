@@ -17,11 +17,12 @@ from runtime.domain.errors import (
     SchemaRefusedError,
     StorageUnavailableError,
 )
-from runtime.domain.jobs.record import index_of
+from runtime.domain.jobs.record import index_of, kind_of
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price import Price
+from runtime.domain.models.retry import is_service_failure
 from runtime.domain.ports import ObjectStat, Ports
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import WHEN, Template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.control import StopReason
 from runtime.worker.heartbeat import Heartbeat
@@ -250,7 +251,12 @@ class _GuardedObjects:
             if self._process.owns() and key.startswith(
                 (batches_prefix("job"), failure_parts_prefix("job"))
             ):
-                self._process.saved |= {index_of(line) for line in body.splitlines()}
+                self._process.saved |= {
+                    index_of(line)
+                    for line in body.splitlines()
+                    # What the service failed is tried again, and may be paid and lost then.
+                    if not is_service_failure(kind_of(line))
+                }
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         with self._process.touching_store():
@@ -292,6 +298,11 @@ def _paid_in(checkpoint: bytes | None) -> set[Call]:
     return paid
 
 
+def is_taken(index: int, step: str) -> bool:
+    """What the conditions say where steps have any."""
+    return index % (3 if step == "one" else 4) != 0
+
+
 class PlainEngine(TemplateEngine):
     """Prompts that name their record and step; rendering itself is tested elsewhere."""
 
@@ -299,7 +310,12 @@ class PlainEngine(TemplateEngine):
         del template
 
     def execute_template(self, requests: Iterable[RenderRequest]) -> list[str | RenderError]:
-        return [f"{request.index}/{request.step_id}" for request in requests]
+        return [
+            str(is_taken(request.index, request.step_id))
+            if request.part == WHEN
+            else f"{request.index}/{request.step_id}"
+            for request in requests
+        ]
 
     def close(self) -> None:
         return None

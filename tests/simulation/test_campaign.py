@@ -11,10 +11,12 @@ from runtime.domain.jobs.job import JobStatus
 from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
 from runtime.domain.money.accounts import Hold, Share
+from runtime.engine import preparation
 from runtime.worker import budget_guard, outcomes, recovery
 from tests.fixtures import memory_ports
 from tests.simulation.campaign import JOB_ID, SCHEMA_MODEL, Outcome, Schedule, run_schedule
 from tests.simulation.process import Rates
+from tests.simulation.truth import InvariantError
 
 QUICK = range(150)
 
@@ -55,6 +57,25 @@ def test_f12_the_first_call_of_a_schema_is_alone_whatever_fails() -> None:
         refused += any(each.schema_in_prompt for each in steps.values())
     assert ends[JobStatus.COMPLETED] > 10
     assert refused > 0
+
+
+def skipping(seeds: range) -> Iterator[str]:
+    """What goes wrong where records skip steps."""
+    for seed in seeds:
+        try:
+            Schedule(seed, skips=True).run()
+        except InvariantError as error:
+            yield f"seed {seed}: {error}"
+
+
+def test_no_schedule_breaks_a_promise_where_records_skip_steps() -> None:
+    """N1, N2, N3 hold where a step, or a whole record, is not called, and with batches of seeds."""
+    assert list(skipping(range(40))) == []
+
+
+def test_a_step_that_counts_as_taken_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "verdict_of", lambda _text: True)
+    assert any("was called" in each for each in skipping(range(40)))
 
 
 @pytest.mark.parametrize("seconds", [12.0, 300.0])

@@ -22,6 +22,13 @@ QUOTED = {"question-answer": "passage", "keywords-summary": "text"}
 
 OUTPUTS: dict[str, dict[str, object]] = {
     "question-answer": {"question": {"question": "What did Alice read?"}},
+    "guided-dialogue": {
+        "interest": {"asks_again": True},
+        **{
+            step: f"Could you tell me about it, please? I ask for the {step}."
+            for step in ("question", "answer", "second_question", "second_answer", "third_question")
+        },
+    },
 }
 """Outputs as their schemas allow them, where a later step reads more than plain text."""
 

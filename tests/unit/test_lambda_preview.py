@@ -79,7 +79,7 @@ def test_every_prompt_is_rendered_and_nothing_is_called(
 ) -> None:
     reply = preview(api_world, *CHAIN, data=DATA)
     assert reply.status == 200, reply
-    shared = {"model": MODEL, "max_tokens": 64, "reply": None}
+    shared = {"model": MODEL, "max_tokens": 64, "messages": [], "skipped": False, "reply": None}
     assert reply.body["steps"] == [
         {"step_id": "review", "prompt": "Review kettle.", "system": "For Ann.", **shared},
         {"step_id": "answer", "prompt": "Answer: «output of review»", "system": None, **shared},

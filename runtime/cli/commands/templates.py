@@ -283,8 +283,14 @@ def preview(
 
 def _show_step(step: Any) -> None:
     name = step["step_id"]
+    if step.get("skipped"):  # an older API says nothing of it
+        print_line("")
+        print_line(f"{name}: skipped with this seed, by its when")
+        return
     if step["system"]:
         print_titled(f"{name}: system", step["system"])
+    for turn in step.get("messages", ()):
+        print_titled(f"{name}: {turn['role']}, before the prompt", turn["content"])
     print_titled(f"{name}: prompt for {step['model']}", step["prompt"])
     if step["reply"]:
         print_titled(f"{name}: reply", step["reply"]["text"])

@@ -40,12 +40,16 @@ def validate(
     table = prices_here(str(backend), prices)
     found = check_template(template, seeds, prices=table, backend=str(backend), models=models)
     needs = ", ".join(found.needs) or "nothing"
-    print_line(f"{template}: {counted(len(found.steps), 'step')}, needs {needs} of every seed")
+    batch = "" if found.batch_of is None else f", {counted(found.batch_of, 'seed')} a record"
+    steps = counted(len(found.steps), "step")
+    print_line(f"{template}: {steps}, needs {needs} of every seed{batch}")
     for step in found.steps:
         form = f", schema by {step.schema_by}" if step.schema_by else ""
         print_line(f"  {step.id}: {step.model}, at most {counted(step.max_tokens, 'token')}{form}")
         if step.schema_reason is not None:
             print_line(f"    in the prompt only: {step.schema_reason}")
+        if step.when is not None:
+            print_line(f"    when: {' '.join(step.when.split())}")
     if found.seeds is None:
         _print_rows(found.sample, seeds=False)
         _warn(*found.warnings)
@@ -56,8 +60,14 @@ def validate(
     _print_rows(found.sample, seeds=True)
     _warn(*null_lines(found.nulls, seeds=found.seeds), *found.warnings)
     for step in found.steps:
+        if step.skipped:
+            print_line("")
+            print_line(f"{step.id}: skipped with this seed, by its when")
+            continue
         if step.system:
             print_titled(f"{step.id}: system", step.system)
+        for turn in step.messages:
+            print_titled(f"{step.id}: {turn.role}, before the prompt", turn.text)
         print_titled(f"{step.id}: prompt", step.prompt or "")
 
 

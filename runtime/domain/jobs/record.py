@@ -4,8 +4,10 @@ Record line:  {"id", "job_id", "index", "timestamp", "seed_data_id", "generation
 Failure line: {"id", "index", "seed_data_id", "step", "kind", "message", "attempts"}
 
 `generation_result` maps step ids to {"output", "model", "stop_reason"} and, where the template
-keeps them, "prompt" with "system", and "reasoning". A `stop_reason` of max_tokens says that the
-reply was cut. `index` runs from 0 to num_records - 1 and identifies a record in its job.
+keeps them, "prompt" with "system" and "messages", and "reasoning". A `stop_reason` of max_tokens
+says that the reply was cut. A step that the record did not take has null for all three, and
+"skipped": true. `seed_data_id` is the seed's; of a batch the ids of all seeds, joined by
+", ". `index` runs from 0 to num_records - 1 and identifies a record in its job.
 """
 
 from collections.abc import Mapping
@@ -26,7 +28,20 @@ RECORD_FIELDS: Final = (
 """Columns of Parquet and CSV, in this order; `generation_result` is a JSON string there."""
 
 
+SKIPPED: Final[Mapping[str, object]] = {
+    "output": None,
+    "model": None,
+    "stop_reason": None,
+    "skipped": True,
+}
+"""The result of a step that a record did not take."""
+
 UNKNOWN_KIND: Final = "unknown"
+
+
+def is_skipped(result: object) -> bool:
+    """Whether it is the result of a step that the record did not take."""
+    return isinstance(result, Mapping) and result.get("skipped") is True
 
 
 def record_id(job_id: str, index: int) -> str:

@@ -1,7 +1,7 @@
 """What the calls of a job's steps did, and the tally in which a worker counts it.
 
 A step calls one model. Counts are of calls and replies, never of records: a record that is repaired
-and then cut is counted under both.
+and then cut is counted under both. Only `skipped` counts records.
 """
 
 from collections import Counter
@@ -35,6 +35,8 @@ class StepTotals:
     """Replies that were cut at their max_tokens."""
     schema_in_prompt: int = 0
     """Calls that showed the output_schema in the prompt, since the service could not compile it."""
+    skipped: int = 0
+    """Records that did not take the step, by its `when`: no calls."""
     presumed: int = 0
     """Calls of which nobody knows whether, or how much, they were billed."""
     presumed_nano: int = 0
@@ -148,6 +150,10 @@ class Tally:
         counts["cut"] += cut
         counts["refused"] += refused
         counts["repaired"] += repair
+
+    def skipped(self, step: str, model: str) -> None:
+        """A record was finished that did not take the step."""
+        self._of(step, model)["skipped"] += 1
 
     def in_words(self, step: str, model: str) -> None:
         """A call had the schema in its prompt, which the service could not compile."""

@@ -28,6 +28,7 @@ class ModelRequest:
 
     `output_schema` (JSON Schema, in the form that the provider takes) is set only for models that
     constrain their output to it.
+    `stop` are texts that end the reply, and are not part of it.
     `seed` makes a sampler repeatable where a model has one to set; others ignore it.
     `timeout_seconds` is how long the reply is waited for.
     """
@@ -37,6 +38,8 @@ class ModelRequest:
     max_tokens: int
     system: str | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
     output_schema: Mapping[str, object] | None = None
     seed: int = 0
     timeout_seconds: float = SHORTEST_SECONDS
@@ -66,7 +69,7 @@ class Usage:
 class ModelReply:
     """A completion. `usage` is None when the provider did not say (then the worst case is paid).
 
-    `stop_reason` is Converse's word: end_turn, max_tokens, content_filtered, … `reasoning` is what
+    `stop_reason` is Converse's word: end_turn, stop_sequence, max_tokens, … `reasoning` is what
     the provider keeps apart from the text.
     """
 

@@ -12,6 +12,9 @@ from runtime.domain.errors import PriceError
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.regions import lies_in
 
+REFUSABLE: Final = ("stop", "top_p", "temperature with top_p")
+"""Fields of a step that not every model takes, or not together."""
+
 FRAMING_TOKENS: Final = 512
 """Input tokens that no byte of the prompt accounts for: role headers and end marks of a few
 messages (about 10 each), and the system text that a chat template or the provider adds for a
@@ -45,6 +48,8 @@ class Price:
     """Places from which these rates are known to hold; None: who wrote them vouches for them."""
     regional: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     """Rates of single regions, where they are others: `input`, `output`, …"""
+    refuses: tuple[str, ...] = ()
+    """What of `REFUSABLE` the model is known to refuse in a request."""
 
     def seen_from(self, region: str) -> "Price":
         """The same with the rates of that region, where it has its own."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from runtime.domain.errors import PriceError
 from runtime.domain.fields import is_number, is_text
-from runtime.domain.models.price import Price
+from runtime.domain.models.price import REFUSABLE, Price
 from runtime.domain.models.regions import PROFILE_PLACES
 
 PROVIDERS: Final = ("bedrock", "local")
@@ -28,6 +28,9 @@ _ROW: Final = (
 )
 _PLACES: Final = ("regions", "priced_in", "regional")
 """Fields of a row and of its profiles that files of before don't have."""
+
+_ADDED: Final = (*_PLACES, "refuses")
+"""Fields of a row that files of before don't have."""
 
 Tiers = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Tier → provider → model ids, the preferred one first."""
@@ -111,10 +114,10 @@ def _load(body: bytes, file: str) -> object:
 
 def _row(value: object, where: str, file: str) -> tuple[str, Mapping[str, Price]]:
     """A row's id and its prices by model id."""
-    row = _object(value, where, required=("id",), optional=(*_ROW, *_PLACES))
+    row = _object(value, where, required=("id",), optional=(*_ROW, *_ADDED))
     row_id = _text(row["id"], f"{where}: field 'id'")
     where = f"{file}: model {row_id!r}"
-    row = _object(row, where, required=_ROW, optional=_PLACES)
+    row = _object(row, where, required=_ROW, optional=_ADDED)
     base = {field: _rate(row[field], f"{where}: field {field!r}") for field in _RATES}
     prices: dict[str, Price] = {}
     if base["input"] is not None or base["output"] is not None:
@@ -181,8 +184,11 @@ def _price(
         valid_until=_optional_day(row["valid_until"], at("valid_until")),
         source=_text(row["source"], at("source")),
         checked=_day(row["checked"], at("checked")),
+        refuses=_optional_texts(row.get("refuses"), at("refuses")) or (),
         **places,
     )
+    for each in price.refuses:
+        _one_of(REFUSABLE, each, at("refuses"))
     for region, own in price.regional.items():
         if None in (own.get("input", 0), own.get("output", 0)):
             _fail(at("regional"), f"{region!r}: 'input' and 'output' can't be null")

@@ -20,7 +20,7 @@ class PathError(ValueError):
 class Paths:
     """The paths of records whose steps have these output schemas, None where there is none.
     `reasoning` and `prompts` say whether records keep them. Types of seed fields are those that are
-    handed in.
+    handed in. Records of a `batch` have several seeds, into which no path leads.
     """
 
     def __init__(
@@ -30,12 +30,14 @@ class Paths:
         reasoning: bool = True,
         prompts: bool = True,
         seeds: Mapping[str, Type] | None = None,
+        batch: bool = False,
     ) -> None:
         self._schemas = {
             step: None if schema is None else SchemaTypes(schema) for step, schema in steps.items()
         }
         self._kept = {"reasoning": reasoning, "prompt": prompts, "system": prompts}
         self._seeds = seeds or {}
+        self._batch = batch
 
     @property
     def steps(self) -> Mapping[str, SchemaTypes | None]:
@@ -53,6 +55,12 @@ class Paths:
                     raise PathError(f'"{_shown(path.text)}": seed.id is a text and has no parts')
                 if not path.is_seed_field:
                     return Scalar.STRING
+                if self._batch:
+                    field = ".".join(("seeds[0]", *parts[1:]))
+                    raise PathError(
+                        f'"{_shown(path.text)}": with batch_of a record has several seeds: write a'
+                        f" text such as {{{{ {_shown(field)} }}}}"
+                    )
                 return self._seeds.get(".".join(parts[1:]), Scalar.JSON)
             case "record" if len(parts) == 2 and parts[1] in RECORD_FIELDS:  # noqa: PLR2004 - root and name
                 return Scalar.INT64 if parts[1] == "index" else Scalar.STRING

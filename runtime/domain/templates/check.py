@@ -4,8 +4,9 @@ What isn't on an allow-list of `policy` is refused: node types, filters, tests, 
 same walk finds what the template needs: the seed paths it reads and the names it includes.
 
 A template sees every top-level field of the seed whose name is an identifier, `seed` (the whole
-seed), `steps` (`steps.<id>.output` of the steps before it) and `index` (the record's number). An
-included fragment is walked in place, with the names that are bound where it is included.
+seed), `steps` (`steps.<id>.output` of the steps before it) and `index` (the record's number); of a
+batch `seeds`, a list, in place of the seed. An included fragment is walked in place, with the names
+that are bound where it is included.
 """
 
 import unicodedata
@@ -20,9 +21,9 @@ from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.values import Text
 from runtime.domain.templates import policy
 from runtime.domain.templates.arguments import call_problem, filter_problem, test_problem
-from runtime.domain.templates.scope import Scope, paths_to
+from runtime.domain.templates.scope import NO_FIELDS, Scope, is_seeds, paths_to, seed_path
 from runtime.domain.templates.syntax import fixed_length, names_in, path_of, text_of
-from runtime.domain.templates.template import Step
+from runtime.domain.templates.template import WHEN, Step
 
 _PLAIN: Final = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.Tuple, nodes.List),
@@ -48,11 +49,12 @@ def check_template(
     fragments: Mapping[str, str],
     *,
     texts: Sequence[tuple[str, Text]] = (),
+    batch: bool = False,
 ) -> Findings:
-    """Check every prompt and system text, and the `texts` of rows, each with its place. Included
-    names without a fragment are left for later.
+    """Check every text and condition of the steps, and the `texts` of rows, each with its place.
+    Included names without a fragment are left for later. A `batch` has several seeds a record.
 
-    Only prompts require something of a seed. Raises `TemplateError` with the step and the line of
+    Only steps require something of a seed. Raises `TemplateError` with the step and the line of
     the first thing that isn't allowed.
     """
     # A fragment that is included again and again is parsed once.
@@ -71,14 +73,15 @@ def check_template(
             step_ids=ids,
             fragments=fragments,
             nodes_left=nodes_left,
+            batch=batch,
         )
         found.source(source, Scope())
         nodes_left = found.nodes_left
         return found
 
     for position, step in enumerate(steps):
-        for part, source in (("prompt", step.prompt), ("system", step.system)):
-            found = walk(f'step "{step.id}", {part}', source or "", ids[:position])
+        for part, source in (*step.sources(), (WHEN, step.condition or "")):
+            found = walk(f'step "{step.id}", {part}', source, ids[:position])
             required |= found.unguarded()
             included |= found.included
     for place, text in texts:
@@ -92,7 +95,7 @@ def check_template(
 
 @dataclass(kw_only=True, slots=True)
 class _Walk:
-    """The walk over one prompt or system text and the fragments it includes."""
+    """The walk over one text and the fragments it includes."""
 
     parse: Callable[[str], nodes.Template]
     place: str
@@ -100,6 +103,7 @@ class _Walk:
     step_ids: tuple[str, ...]
     fragments: Mapping[str, str]
     nodes_left: int
+    batch: bool = False
     depth: int = 0
     required: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
@@ -206,15 +210,13 @@ class _Walk:
             self._spelling(base, base.name)
         if not isinstance(base, nodes.Name):
             self.visit(base, scope)
-        elif base.name in scope.bound:
-            pass
-        elif base.name == "steps":
+        elif base.name == "steps" and base.name not in scope.bound:
             self._step_reference(node, path)
         else:
-            self._root(base, scope)
-            full = path if base.name == "seed" else (base.name, *path)
-            if full and not guard and base.name not in ("index", "loop"):
-                self.required.add(".".join(full))
+            if base.name not in scope.bound:
+                self._root(base, scope)
+            if not guard and (read := seed_path(node, scope, batch=self.batch)):
+                self.required.add(read)
 
     def _spelling(self, node: nodes.Node, name: str) -> None:
         """Two names that differ in form only, such as in how an accent is written, would be one
@@ -231,6 +233,13 @@ class _Walk:
             self.refuse(node, 'call range(…), or read the field as "seed.range"')
         if node.name == "loop" and not scope.loops:
             self.refuse(node, '"loop" exists inside a loop only')
+        if self.batch and node.name not in ("seeds", *NO_FIELDS):
+            field = "title" if node.name == "seed" else node.name
+            self.refuse(
+                node,
+                f'"{node.name}": with batch_of a record has several seeds: write'
+                f" seeds[0].{field}, or a loop over seeds",
+            )
 
     def _step_reference(self, node: nodes.Node, path: tuple[str, ...]) -> None:
         known = ", ".join(self.earlier) or "none"
@@ -285,9 +294,8 @@ class _Walk:
             return
         self._value(node.node, scope, guard=True)
         self._children(node, scope, skip=("node",))  # these tests take none, and Jinja2 parses them
-        path, base = path_of(node.node)
-        if isinstance(base, nodes.Name) and base.name not in scope.bound:
-            self.guarded.add(".".join(path if base.name == "seed" else (base.name, *path)))
+        if read := seed_path(node.node, scope, batch=self.batch):
+            self.guarded.add(read)
 
     # ── statements ─────────────────────────────────────────────────────────────────────────────
 
@@ -313,6 +321,8 @@ class _Walk:
             self.refuse(node, f"nested loops may run {policy.MAX_ITERATIONS} times")
         inside = replace(scope.inner(), loops=loops, iterations=iterations)
         self._bind(node.target, inside)
+        if self.batch and is_seeds(node.iter, scope):
+            inside = replace(inside, seeds=inside.seeds | names_in(node.target))
         if node.test is not None:
             self.visit(node.test, inside)
         self._all(node.body, inside)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.split import split_document
+from runtime.domain.templates.conversation import messages_document
 from runtime.domain.templates.form import MAX_FRAGMENTS, MAX_PROBLEMS, Form
 from runtime.domain.templates.measure import measure
 from runtime.domain.templates.template import OnTruncation, Step, Template
@@ -87,6 +88,8 @@ def complete_document(template: Template) -> dict[str, Any]:
         document["output"] = output_document(template.output)
     if template.split is not None:
         document["split"] = split_document(template.split)
+    if template.batch_of is not None:
+        document["batch_of"] = template.batch_of
     return document
 
 
@@ -123,16 +126,25 @@ def _check(template: Template, fragments: Mapping[str, str]) -> "Findings":
     """
     from runtime.domain.templates.check import check_template  # noqa: PLC0415 see above
 
-    return check_template(template.steps, fragments, texts=template.output.texts())
+    return check_template(
+        template.steps,
+        fragments,
+        texts=template.output.texts(),
+        batch=template.batch_of is not None,
+    )
 
 
 def _step_document(step: Step) -> dict[str, Any]:
     kept = step.on_truncation is OnTruncation.KEEP
     optional = {
+        "when": step.when,
+        "messages": messages_document(step.messages) or None,
         "model": step.model,
         "model_tier": step.model_tier,
         "system": step.system,
         "temperature": step.temperature,
+        "top_p": step.top_p,
+        "stop": list(step.stop) or None,
         "output_schema": step.output_schema,
         "on_truncation": None if kept else step.on_truncation.value,
     }

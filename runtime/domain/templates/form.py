@@ -11,7 +11,8 @@ from runtime.domain.outputs.defaults import default_output
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.reading import read_output
 from runtime.domain.outputs.shape import RECORDS, Output
-from runtime.domain.outputs.split import read_split
+from runtime.domain.outputs.split import Split, read_split
+from runtime.domain.templates.conversation import read_messages, read_stop, read_when
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES
 from runtime.domain.templates.output_schema import schema_problem
 from runtime.domain.templates.template import (
@@ -26,6 +27,8 @@ MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
 MAX_OUTPUT_TOKENS: Final = 200_000
 MAX_NAME_CHARACTERS: Final = 200
+MAX_BATCH: Final = 100
+"""Seeds of one record."""
 MAX_PROBLEMS: Final = 20
 """Problems that are told at once: whoever has more begins with these."""
 
@@ -43,17 +46,22 @@ TEMPLATE_FIELDS: Final = frozenset(
         "fragments",
         "output",
         "split",
+        "batch_of",
     }
 )
 STEP_FIELDS: Final = frozenset(
     {
         "id",
         "prompt",
+        "when",
+        "messages",
         "model",
         "model_tier",
         "system",
         "max_tokens",
         "temperature",
+        "top_p",
+        "stop",
         "output_schema",
         "on_truncation",
     }
@@ -88,11 +96,13 @@ class Form:
         problems = len(self.problems)
         steps = self._steps(document)
         keep_reasoning = self._flag(document, "keep_reasoning")
+        batch_of = self._number("the template", document, "batch_of", 1, MAX_BATCH, whole=True)
         # What is said of steps that can't be read would be wrong.
         paths = paths_of(
             steps,
             keep_reasoning=keep_reasoning,
             keep_prompts=document.get("keep_prompts") is True,
+            batch=batch_of is not None,
         )
         readable = len(self.problems) == problems
         output = self._output(document.get("output"), paths) if readable else None
@@ -106,8 +116,15 @@ class Form:
             fragments=self._fragments(document),
             output=output or RECORDS,
             output_declared=document.get("output") is not None,
-            split=read_split(document.get("split"), self.refuse),
+            split=self._split(document.get("split"), batch=batch_of is not None),
+            batch_of=None if batch_of is None else int(batch_of),
         )
+
+    def _split(self, document: object, *, batch: bool) -> Split | None:
+        split = read_split(document, self.refuse)
+        if batch and split is not None and split.by is not None:
+            self.refuse("split", "with batch_of a record has several seeds: leave out by")
+        return split
 
     def _output(self, document: object, paths: Paths) -> Output | None:
         if document is None:
@@ -145,11 +162,15 @@ class Form:
         return Step(
             id=step_id or "",
             prompt=self._text(place, document, "prompt", required=True) or "",
+            when=read_when(place, document.get("when"), self.refuse),
+            messages=read_messages(place, document.get("messages"), self.refuse),
             model=model,
             model_tier=tier,
             system=self._text(place, document, "system"),
             max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
             temperature=self._number(place, document, "temperature", 0, 1),
+            top_p=self._number(place, document, "top_p", 0, 1),
+            stop=read_stop(place, document.get("stop"), self.refuse),
             output_schema=self._schema(place, document.get("output_schema")),
             on_truncation=self._on_truncation(place, document.get("on_truncation")),
         )

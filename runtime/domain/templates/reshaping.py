@@ -87,6 +87,7 @@ class _Places:
             template.steps,
             keep_reasoning=template.keep_reasoning,
             keep_prompts=template.keep_prompts,
+            batch=template.batch_of is not None,
         )
         values = {
             name: each
@@ -114,6 +115,8 @@ def _asked(template: Template, columns: Mapping[str, str]) -> tuple[str | None, 
         (step,) = template.steps
         system = None if step.system is None else f"steps.{step.id}.system"
         return f"steps.{step.id}.prompt", system
+    if template.batch_of is not None:
+        return None, None
     seeds = [path for path in template.schema_requirements if path.casefold() in _ASKED]
     return (f"seed.{seeds[0]}" if len(seeds) == 1 else None), None
 
@@ -177,13 +180,18 @@ def _block(document: Mapping[str, Any], template: Template, places: _Places) -> 
         f"# In place of {_FILL_IN}: one of these paths, or a text of Jinja2.",
         *_listed("steps", places.columns.values()),
         *_listed("kept prompts", _prompts(template)),
-        *_listed("seed fields", (f"seed.{path}" for path in template.schema_requirements)),
+        *_listed("seed fields", _seed_fields(template)),
     ]
     return "\n".join([*lines, render_yaml({"output": dict(document)}).rstrip("\n")])
 
 
 def _prompts(template: Template) -> list[str]:
     return [f"steps.{step.id}.prompt" for step in template.steps if template.keep_prompts]
+
+
+def _seed_fields(template: Template) -> list[str]:
+    batch = template.batch_of is not None
+    return [] if batch else [f"seed.{path}" for path in template.schema_requirements]
 
 
 def _listed(what: str, paths: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.reading import stored_output
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.outputs.split import stored_split
+from runtime.domain.templates.conversation import stored_messages
 from runtime.domain.templates.document import complete_document, parse_template, recheck
 from runtime.domain.templates.template import OnTruncation, Pin, Step, Template
 
@@ -85,4 +86,6 @@ def _trusted(document: dict[str, Any], stored: dict[str, Any]) -> Template:
 
 def _trusted_step(step: dict[str, Any]) -> Step:
     on_truncation = OnTruncation(step.pop("on_truncation", OnTruncation.KEEP))
-    return Step(**step, on_truncation=on_truncation)
+    messages = stored_messages(step.pop("messages", []))
+    stop = tuple(step.pop("stop", ()))
+    return Step(**step, messages=messages, stop=stop, on_truncation=on_truncation)

@@ -41,6 +41,18 @@ def path_of(node: nodes.Node) -> tuple[tuple[str, ...], nodes.Node]:
     return tuple(reversed(path)), node
 
 
+def item_path(node: nodes.Node) -> tuple[str, ...]:
+    """`seeds[0].a["b"]` → ("a", "b"): the path within an item of a name's list."""
+    path: list[str] = []
+    while isinstance(node, (nodes.Getattr, nodes.Getitem)) and not isinstance(
+        node.node, nodes.Name
+    ):
+        name = node.attr if isinstance(node, nodes.Getattr) else text_of(node.arg)
+        path = [*path, name] if name and "." not in name else []
+        node = node.node
+    return tuple(reversed(path))
+
+
 def text_of(node: nodes.Node) -> str | None:
     """The value of a text constant."""
     return node.value if isinstance(node, nodes.Const) and isinstance(node.value, str) else None

@@ -1,23 +1,31 @@
 """A template: one or more prompt steps that turn a seed into a record.
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `steps[]`, `output`
-and `split`; a step has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`,
-`max_tokens`, `temperature`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
+and `split`, perhaps `batch_of`; a step has `id`, `prompt` (Jinja2) and optionally `when`,
+`messages`, `system`, `model` or `model_tier`, `max_tokens`, `temperature`, `top_p`, `stop`,
+`output_schema`, `on_truncation`. `document.py` parses and checks it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from runtime.domain.models.calls import Role
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
 from runtime.domain.outputs.types import Type
+from runtime.domain.outputs.values import is_jinja
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
 """Bedrock deducts `max_tokens` from the quota when a call starts, and the ledger reserves it."""
+
+PROMPT: Final = "prompt"
+SYSTEM: Final = "system"
+WHEN: Final = "when"
+"""Parts of a step that are rendered; its earlier messages are `message 1` and so on."""
 
 
 class OnTruncation(StrEnum):
@@ -30,20 +38,49 @@ class OnTruncation(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierTurn:
+    """A turn of the conversation before a step's prompt; `content` is Jinja2."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One model call. `model` is an id of the price table, `model_tier` one of its tiers or
     aliases; at most one of them is set, and neither means `DEFAULT_TIER`.
+
+    `messages` go before the prompt: pairs of a user's turn and the assistant's answer. `when`
+    decides whether a record takes this step: a text of Jinja2 that renders to true or false, or one
+    expression of it. `stop` are texts that end a reply.
     """
 
     id: str
     prompt: str
+    when: str | None = None
+    messages: tuple[EarlierTurn, ...] = ()
     model: str | None = None
     model_tier: str | None = None
     system: str | None = None
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
     output_schema: Mapping[str, object] | None = None
     on_truncation: OnTruncation = OnTruncation.KEEP
+
+    def sources(self) -> Iterator[tuple[str, str]]:
+        """The part and the Jinja2 source of every text that a call needs, the prompt first."""
+        yield PROMPT, self.prompt
+        if self.system is not None:
+            yield SYSTEM, self.system
+        for number, turn in enumerate(self.messages, start=1):
+            yield f"message {number}", turn.content
+
+    @property
+    def condition(self) -> str | None:
+        """The Jinja2 source of `when`."""
+        return self.when if self.when is None or is_jinja(self.when) else f"{{{{ {self.when} }}}}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +102,8 @@ class Template:
     `includes` are the names that `{% include %}` uses anywhere, fragments included; `fragments`
     maps those names to their Jinja2 source once they are resolved. `pins` are there for the names
     that the API looked up. `output` is what the author declared, else what follows from the steps;
-    it and `split` decide no record.
+    it and `split` decide no record. With `batch_of` a record is made from so many seeds, which its
+    texts see as the list `seeds`; None: from one, `seed`.
     """
 
     name: str
@@ -81,6 +119,7 @@ class Template:
     output: Output = RECORDS
     output_declared: bool = False
     split: Split | None = None
+    batch_of: int | None = None
 
 
 def paths_of(
@@ -89,13 +128,17 @@ def paths_of(
     keep_reasoning: bool,
     keep_prompts: bool,
     seeds: Mapping[str, Type] | None = None,
+    batch: bool = False,
 ) -> Paths:
-    """The paths that the records of these steps have, with the types of seed fields."""
+    """The paths that the records of these steps have, with the types of seed fields. Those of a
+    `batch` have several seeds.
+    """
     return Paths(
         {step.id: step.output_schema for step in steps},
         reasoning=keep_reasoning,
         prompts=keep_prompts,
         seeds=seeds,
+        batch=batch,
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import orjson
 
@@ -26,7 +26,7 @@ from runtime.domain.errors import (
     TemplateError,
 )
 from runtime.domain.templates.output_schema import is_plain
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import PROMPT, SYSTEM, WHEN, Template
 from runtime.engine.rendering.frames import batches, frame, read_errors, read_text
 from runtime.engine.rendering.process import ChildProcess
 
@@ -40,18 +40,22 @@ OUTPUT_CHARACTERS: Final = 400_000
 START_SECONDS: Final = 20.0
 """How long a child may take to start and compile, on a machine that is busy."""
 
+OUTPUT: Final = "output"
+"""The part of a text of a row."""
+
 _BYTES_PER_CHARACTER: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderRequest:
-    """One text to render. `entropy` (64 bits) keys what random filters draw; the draws of each
-    step and part are their own. Seed and steps hold JSON values. A text of a row is an `output`
-    whose `step_id` is its position in the template's `output.rendered()`.
+    """One text to render: a `part` of `Step.sources()`, or its `when`. `entropy` (64 bits) keys
+    what random filters draw; the draws of each step and part are their own. Seed and steps hold
+    JSON values. A text of a row is an `output` whose `step_id` is its position in the template's
+    `output.rendered()`.
     """
 
     step_id: str
-    part: Literal["prompt", "system", "output"] = "prompt"
+    part: str = PROMPT
     index: int
     seed: Mapping[str, Any]
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -134,7 +138,7 @@ class TemplateEngine:
             _RENDERING, [_render_body(request) for request in requests]
         )
         return [
-            RenderError("the prompt is empty") if _is_empty_prompt(request, text) else text
+            RenderError(f"the {request.part} is empty") if _is_empty_turn(request, text) else text
             for request, text in zip(requests, texts, strict=True)
         ]
 
@@ -265,9 +269,11 @@ def _template_body(template: Template, schemas: Mapping[str, Mapping[str, object
     missing = [name for name in template.includes if name not in template.fragments]
     if missing:
         raise TemplateError(f'include "{missing[0]}" is not resolved: resolve the includes first')
-    sources = {f"{step.id}/prompt": step.prompt for step in template.steps}
+    sources = {
+        f"{step.id}/{part}": source for step in template.steps for part, source in step.sources()
+    }
     sources |= {
-        f"{step.id}/system": step.system for step in template.steps if step.system is not None
+        f"{step.id}/{WHEN}": step.condition for step in template.steps if step.condition is not None
     }
     # No step's id is a number.
     sources |= {
@@ -278,8 +284,10 @@ def _template_body(template: Template, schemas: Mapping[str, Mapping[str, object
     )
 
 
-def _is_empty_prompt(request: RenderRequest, text: str | RenderError) -> bool:
-    return request.part == "prompt" and isinstance(text, str) and not text.strip()
+def _is_empty_turn(request: RenderRequest, text: str | RenderError) -> bool:
+    """No model takes an empty turn; an empty system text is left out."""
+    is_turn = request.part not in {SYSTEM, WHEN, OUTPUT}
+    return is_turn and isinstance(text, str) and not text.strip()
 
 
 def _render_body(request: RenderRequest) -> bytes | RenderError:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from runtime.domain.jobs.record import is_skipped
 from runtime.export.report.counters import (
     LabelCounter,
     OpeningCounter,
@@ -60,8 +61,10 @@ class ColumnStatistics:
 
 
 def values_of(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The values of a `generation_result` by column."""
+    """The values of a `generation_result` by column; a step that was skipped has none."""
     for step, answer in result.items():
+        if is_skipped(answer):
+            continue
         output = answer.get("output") if isinstance(answer, Mapping) else None
         if isinstance(output, Mapping) and output:
             for name, value in output.items():

@@ -140,6 +140,7 @@ def _context(s: DatasetStatistics) -> Mapping[str, Any]:
     return {
         "title": s.name or "Dataset",
         "span": _span(s),
+        "skips": any(step.skipped for step in s.steps),
         "tiles": _tiles(s),
         "outcome": _outcome(s),
         "replies": [reply for reply in _replies(s) if reply.count],

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from runtime.domain.jobs.job import Job
-from runtime.domain.jobs.record import UNKNOWN_KIND
+from runtime.domain.jobs.record import UNKNOWN_KIND, is_skipped
 from runtime.domain.jobs.step_totals import StepTotals, sum_of
 from runtime.domain.money.amounts import usd_decimal
 from runtime.export.formats import ExportRecord
@@ -47,8 +47,10 @@ class StepStatistics:
     model: str
     records: int
     """Records with an output of this step."""
+    skipped: int
+    """Records that did not take this step, by its `when`."""
     cut: int
-    """Part of them whose output was cut at its max_tokens."""
+    """Part of `records` whose output was cut at its max_tokens."""
     stop_reasons: tuple[Share, ...]
     calls: StepTotals | None
     """None for a job of before its calls were counted."""
@@ -152,6 +154,7 @@ class StatisticsCollector:
         self._texts: KeyedSample[str] = KeyedSample(SAMPLE_RECORDS)
         self._examples: KeyedSample[Example] = KeyedSample(EXAMPLES)
         self._step_records: Counter[str] = Counter()
+        self._step_skipped: Counter[str] = Counter()
         self._step_models: dict[str, str] = {}
         self._stop_reasons: dict[str, Counter[str]] = {}
 
@@ -190,7 +193,11 @@ class StatisticsCollector:
     def _count_step(self, step: str, answer: object) -> None:
         if not isinstance(answer, dict):
             return
-        self._step_records[step] += 1
+        skipped = is_skipped(answer)
+        self._step_records[step] += not skipped
+        self._step_skipped[step] += skipped
+        if skipped:
+            return
         self._step_models[step] = str(answer.get("model"))
         reasons = self._stop_reasons.setdefault(step, Counter())
         reason = str(answer.get("stop_reason"))
@@ -228,8 +235,9 @@ class StatisticsCollector:
         return tuple(
             StepStatistics(
                 step=step,
-                model=totals[step].model if step in totals else self._step_models[step],
+                model=totals[step].model if step in totals else self._step_models.get(step, ""),
                 records=self._step_records[step],
+                skipped=self._step_skipped[step],
                 cut=self._stop_reasons.get(step, Counter())[_CUT],
                 stop_reasons=_shares(self._stop_reasons.get(step, {})),
                 calls=totals.get(step),

@@ -13,6 +13,7 @@ import orjson
 
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.models.calls import Message
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.outputs.types import type_text
 from runtime.domain.seeds.readers import Row
@@ -21,6 +22,7 @@ from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
+from runtime.engine.seeds import as_seen
 from runtime.engine.trial import TrialCall, try_record
 from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
@@ -36,7 +38,9 @@ class PreviewRequest(ApiModel):
     """What to render, and whether to call the models."""
 
     data: Mapping[str, Any] | None = None
-    """One seed; by default one that is made up from what the template requires."""
+    """One seed; by default one that is made up from what the template requires. With `batch_of` the
+    record has it so many times.
+    """
     version: Version | None = None
     """The latest one by default."""
     run_model: bool = False
@@ -66,6 +70,13 @@ class PreviewReply(ApiModel):
     cost_usd: float
 
 
+class PreviewMessage(ApiModel):
+    """A turn before the prompt."""
+
+    role: str
+    content: str
+
+
 class PreviewStep(ApiModel):
     """One call."""
 
@@ -75,6 +86,10 @@ class PreviewStep(ApiModel):
     """At most 1024 where models are called."""
     prompt: str
     system: str | None
+    messages: list[PreviewMessage]
+    """The turns before the prompt."""
+    skipped: bool
+    """Whether the record does not take this step, by its `when`: nothing would be called."""
     reply: PreviewReply | None
     """null: no model was called."""
 
@@ -126,7 +141,8 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         model=None,
     )
     plan = prepared.plan
-    seed = _seed(body.data, plan.template.schema_requirements)
+    data = _seed(body.data, plan.template.schema_requirements)
+    seed = as_seen([data], plan.template.batch_of)
     with TemplateEngine() as engine:
         engine.load(plan.template)
         if body.run_model:
@@ -142,7 +158,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
             cost, results = trial.cost_nano, trial.results
         else:
             steps, stopped, cost, results = (
-                _rendered(engine, plan, seed, given=body.data is not None),
+                _rendered(engine, plan, data, given=body.data is not None),
                 None,
                 0,
                 None,
@@ -153,7 +169,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
     return Preview(
         template_id=prepared.ref.template_id,
         version=prepared.ref.version,
-        data=seed,
+        data=data,
         steps=steps,
         row=row,
         stopped=stopped,
@@ -188,12 +204,18 @@ def _rendered(engine: TemplateEngine, plan: Plan, seed: Row, *, given: bool) -> 
             step_id=step.step.id,
             model=step.model,
             max_tokens=step.max_tokens,
-            prompt=prompt,
-            system=None if step.step.system is None else system,
+            prompt=each.prompt,
+            system=each.system,
+            messages=_messages(each.messages),
+            skipped=each.skipped,
             reply=None,
         )
-        for step, (_, prompt, system) in zip(plan.steps, texts, strict=True)
+        for step, each in zip(plan.steps, texts, strict=True)
     ]
+
+
+def _messages(turns: Sequence[Message]) -> list[PreviewMessage]:
+    return [PreviewMessage(role=turn.role.value, content=turn.text) for turn in turns]
 
 
 def _called(call: TrialCall) -> PreviewStep:
@@ -204,6 +226,8 @@ def _called(call: TrialCall) -> PreviewStep:
         max_tokens=call.step.max_tokens,
         prompt=call.prompt,
         system=call.system,
+        messages=_messages(call.messages),
+        skipped=False,
         reply=PreviewReply(
             text=call.reply.text,
             output=call.output,
@@ -235,6 +259,7 @@ def _row(sample: RowSample, stopped: str | None) -> PreviewRow:
 
 def _check_size(steps: Sequence[PreviewStep], row: PreviewRow) -> None:
     size = sum(len(step.prompt) + len(step.system or "") for step in steps)
+    size += sum(len(turn.content) for step in steps for turn in step.messages)
     size += len(orjson.dumps(row.row)) + sum(map(len, row.columns.values()))
     if size > MAX_ANSWER_CHARACTERS:
         raise TooLargeError(

@@ -19,6 +19,15 @@ SUMMARY_CHARACTERS: Final = 200
 """Of a description in a list: a page of a hundred stays far below the 6 MB that Lambda answers."""
 
 
+class MessageDocument(ApiModel):
+    """A turn before a step's prompt."""
+
+    role: str
+    """user or assistant."""
+    content: str
+    """Jinja2."""
+
+
 class StepDocument(ApiModel):
     """One model call."""
 
@@ -26,6 +35,11 @@ class StepDocument(ApiModel):
     """A letter, then letters, digits or `_`; later steps read `steps.<id>.output`."""
     prompt: str
     """Jinja2."""
+    when: str | bool | None = None
+    """An expression of Jinja2, or a text that renders to true or false: a record for which it is
+    false skips the step, whose output is null."""
+    messages: list[MessageDocument] | None = None
+    """Turns before the prompt, the user's and the assistant's in turn."""
     model: str | None = None
     """A model of the price table; at most one of model and model_tier."""
     model_tier: str | None = None
@@ -34,6 +48,9 @@ class StepDocument(ApiModel):
     max_tokens: int | None = None
     """512 by default."""
     temperature: float | None = None
+    top_p: float | None = None
+    stop: list[str] | str | None = None
+    """Up to four texts that end a reply."""
     output_schema: Mapping[str, Any] | None = None
     """JSON Schema: the output is parsed, checked and stored as data."""
     on_truncation: str | None = None
@@ -60,6 +77,8 @@ class TemplateDocument(ApiModel):
     split: Mapping[str, Any] | None = None
     """Shares of the rows, such as {"test": 0.1}, and perhaps `by`, a path into the seed: rows with
     one value there are in one split. The rest is train."""
+    batch_of: int | None = None
+    """How many seeds a record is made from: its texts see the list `seeds` in place of `seed`."""
 
 
 class TemplateSummary(ApiModel):
