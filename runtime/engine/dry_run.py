@@ -8,13 +8,14 @@ from typing import Any, Final, Literal
 import orjson
 
 from runtime.domain.errors import RenderError, TemplateError
-from runtime.domain.jobs.sampling import Draws, draw
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
 from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import Step, Template
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.seeds import DrawnSeeds
 
 MAX_SAMPLES: Final = 50
 """Records that an estimate renders; more change the average little."""
@@ -33,7 +34,7 @@ length that the step allows.
 def render_record(
     engine: TemplateEngine,
     template: Template,
-    rows: Sequence[Row],
+    rows: Sequence[Row] | None,
     *,
     job_id: str,
     index: int,
@@ -41,19 +42,21 @@ def render_record(
     stand_ins: StandIns = "note",
 ) -> list[tuple[Step, str, str]]:
     """Step, prompt and system text of a record; later steps see stand-ins for earlier outputs.
+    `rows` are the seeds, None without any.
 
     Raises `TemplateError` that names the step.
     """
-    chosen = draw(job_id, index, rows=len(rows), draws=draws)
+    drawn = DrawnSeeds(rows, samplers=template.samplers, job_id=job_id, draws=draws)(index)
     outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
     requests = [
         RenderRequest(
             step_id=step.id,
             part=part,
             index=index,
-            seed=rows[chosen.row],
+            seed=drawn.row,
             steps=outputs,
-            entropy=chosen.filter_entropy,
+            entropy=drawn.entropy,
+            samples=drawn.samples,
         )
         for step in template.steps
         for part in ("prompt", "system")
@@ -170,7 +173,7 @@ def _first_form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[s
 def estimate_cost(
     engine: TemplateEngine,
     plan: Plan,
-    rows: Sequence[Row],
+    rows: Sequence[Row] | None,
     *,
     records: int,
     draws: Draws,

@@ -30,6 +30,8 @@ class RecordTask:
     seed_id: str
     draw: Draw
     plan: Plan
+    samples: Mapping[str, object] = field(default_factory=dict)
+    """What the template's samplers have drawn for it."""
     results: dict[str, Mapping[str, object]] = field(default_factory=dict)
     invalid: str | None = None
     """The current step's refused output, which the next call asks to repair."""
@@ -181,6 +183,7 @@ def render_requests(task: RecordTask) -> list[RenderRequest]:
         seed=task.seed,
         steps=task.results,
         entropy=task.draw.filter_entropy,
+        samples=task.samples,
     )
     if task.step.step.system is None:
         return [prompt]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.job import Job
-from runtime.domain.jobs.sampling import draw
+from runtime.domain.seeds.seeds import seed_id
 from runtime.engine.plan import Plan
 from runtime.engine.record_task import RecordTask, render_requests
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.seeds import DrawnSeeds
 from runtime.files.rows import SeedRows
 from runtime.worker.saver import Saver
 
@@ -31,7 +32,7 @@ class Prompts:
         *,
         job: Job,
         plan: Plan,
-        seeds: SeedRows,
+        seeds: SeedRows | None,
         saver: Saver,
         engine: TemplateEngine,
         next_index: int,
@@ -40,6 +41,12 @@ class Prompts:
         self._job = job
         self._plan = plan
         self._seeds = seeds
+        self._drawn = DrawnSeeds(
+            seeds,
+            samplers=plan.template.samplers,
+            job_id=job.job_id,
+            draws=job.config.draws,
+        )
         self._saver = saver
         self._engine = engine
         self._next_index = next_index
@@ -134,19 +141,19 @@ class Prompts:
             self._refused = index
             return None
         self._refused = None
-        chosen = draw(
-            self._job.job_id,
-            index,
-            rows=len(self._seeds),
-            draws=self._job.config.draws,
-        )
-        seed = self._seeds[chosen.row]
+        chosen = self._drawn.draw(index)
+        seed = self._drawn.row(chosen)
         task = RecordTask(
             job_id=self._job.job_id,
             index=index,
             seed=seed,
-            seed_id=self._seeds.seed_id(chosen.row),
+            seed_id=(
+                seed_id(seed, chosen.row)
+                if self._seeds is None
+                else self._seeds.seed_id(chosen.row)
+            ),
             draw=chosen,
+            samples=chosen.samples,
             plan=self._plan,
             waits_longer=self._is_last_pass,
             is_suspect=index in self._saver.postponed,

@@ -1,8 +1,9 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -36,29 +37,36 @@ def validate(
     backend: BackendOption = PRICED,
     prices: PricesOption = None,
 ) -> None:
-    """Check a template. With seeds, show the prompts for the first seed. Calls no model."""
+    """Check a template. With seeds, or if it reads none, show the first prompts. Calls no model."""
     table = prices_here(str(backend), prices)
     found = check_template(template, seeds, prices=table, backend=str(backend), models=models)
-    needs = ", ".join(found.needs) or "nothing"
-    print_line(f"{template}: {counted(len(found.steps), 'step')}, needs {needs} of every seed")
+    needs = f"needs {', '.join(found.needs) or 'nothing'} of every seed"
+    print_line(f"{template}: {counted(len(found.steps), 'step')}, {needs}")
     for step in found.steps:
         form = f", schema by {step.schema_by}" if step.schema_by else ""
         print_line(f"  {step.id}: {step.model}, at most {counted(step.max_tokens, 'token')}{form}")
         if step.schema_reason is not None:
             print_line(f"    in the prompt only: {step.schema_reason}")
-    if found.seeds is None:
-        _print_rows(found.sample, seeds=False)
-        _warn(*found.warnings)
-        return
-    print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
+    _print_samples(found.samples)
+    if found.seeds is not None:
+        print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
     for needed, kinds in found.types.items():
         print_line(f"  {needed}: {' or '.join(kinds)}")
-    _print_rows(found.sample, seeds=True)
-    _warn(*null_lines(found.nulls, seeds=found.seeds), *found.warnings)
+    _print_rows(found.sample, seeds=found.seeds is not None)
+    _warn(*null_lines(found.nulls, seeds=found.seeds or 0), *found.warnings)
     for step in found.steps:
         if step.system:
             print_titled(f"{step.id}: system", step.system)
-        print_titled(f"{step.id}: prompt", step.prompt or "")
+        if step.prompt is not None:
+            print_titled(f"{step.id}: prompt", step.prompt)
+
+
+def _print_samples(samples: Mapping[str, Any]) -> None:
+    """What is drawn for the first record."""
+    if samples:
+        print_line("samples of the first record:")
+    for name, value in samples.items():
+        print_line(f"  {name}: {orjson.dumps(value).decode()}")
 
 
 def _print_rows(sample: RowSample, *, seeds: bool) -> None:

@@ -4,8 +4,9 @@ What isn't on an allow-list of `policy` is refused: node types, filters, tests, 
 same walk finds what the template needs: the seed paths it reads and the names it includes.
 
 A template sees every top-level field of the seed whose name is an identifier, `seed` (the whole
-seed), `steps` (`steps.<id>.output` of the steps before it) and `index` (the record's number). An
-included fragment is walked in place, with the names that are bound where it is included.
+seed), `samples` where it has samplers, `steps` (`steps.<id>.output` of the steps before it) and
+`index` (the record's number). An included fragment is walked in place, with the names that are
+bound where it is included.
 """
 
 import unicodedata
@@ -20,6 +21,7 @@ from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.values import Text
 from runtime.domain.templates import policy
 from runtime.domain.templates.arguments import call_problem, filter_problem, test_problem
+from runtime.domain.templates.reads import Findings, sample_problem, step_problem
 from runtime.domain.templates.scope import Scope, paths_to
 from runtime.domain.templates.syntax import fixed_length, names_in, path_of, text_of
 from runtime.domain.templates.template import Step
@@ -35,22 +37,15 @@ _PLAIN: Final = (
 _VALUES: Final = (nodes.Name, nodes.Getattr, nodes.Getitem)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """What the sources of a template read: dotted seed paths and included names, sorted."""
-
-    requirements: tuple[str, ...]
-    includes: tuple[str, ...]
-
-
 def check_template(
     steps: Sequence[Step],
     fragments: Mapping[str, str],
     *,
     texts: Sequence[tuple[str, Text]] = (),
+    samples: tuple[str, ...] = (),
 ) -> Findings:
     """Check every prompt and system text, and the `texts` of rows, each with its place. Included
-    names without a fragment are left for later.
+    names without a fragment are left for later. `samples` are the names of the template's samplers.
 
     Only prompts require something of a seed. Raises `TemplateError` with the step and the line of
     the first thing that isn't allowed.
@@ -59,6 +54,7 @@ def check_template(
     parse = cache(Environment(**policy.SYNTAX).parse)  # noqa: S701 - prompts are text, not HTML
     ids = tuple(step.id for step in steps)
     required: set[str] = set()
+    read: set[str] = set()
     included: set[str] = set()
     nodes_left = policy.MAX_NODES
 
@@ -69,11 +65,13 @@ def check_template(
             place=place,
             earlier=earlier,
             step_ids=ids,
+            samples=samples,
             fragments=fragments,
             nodes_left=nodes_left,
         )
         found.source(source, Scope())
         nodes_left = found.nodes_left
+        read.update(found.unguarded(), found.whole)
         return found
 
     for position, step in enumerate(steps):
@@ -87,7 +85,11 @@ def check_template(
     unused = sorted(fragments.keys() - included)
     if unused:
         raise TemplateError(f'fragment "{unused[0]}" is not included by any step: remove it')
-    return Findings(requirements=tuple(sorted(required)), includes=tuple(sorted(included)))
+    return Findings(
+        requirements=tuple(sorted(required)),
+        seed_reads=tuple(sorted(read)),
+        includes=tuple(sorted(included)),
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -98,12 +100,15 @@ class _Walk:
     place: str
     earlier: tuple[str, ...]
     step_ids: tuple[str, ...]
+    samples: tuple[str, ...]
     fragments: Mapping[str, str]
     nodes_left: int
     depth: int = 0
     required: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
     included: set[str] = field(default_factory=set)
+    whole: set[str] = field(default_factory=set)
+    """`seed`, where it is read as a whole."""
     spellings: dict[str, str] = field(default_factory=dict)
 
     def source(self, source: str, scope: Scope) -> None:
@@ -203,18 +208,36 @@ class _Walk:
         self.nodes_left -= parts
         path, base = path_of(node)
         if isinstance(base, nodes.Name):
-            self._spelling(base, base.name)
-        if not isinstance(base, nodes.Name):
+            self._named(node, base, path, scope, guard=guard)
+        else:
             self.visit(base, scope)
-        elif base.name in scope.bound:
-            pass
-        elif base.name == "steps":
-            self._step_reference(node, path)
+
+    def _named(
+        self,
+        node: nodes.Node,
+        base: nodes.Name,
+        path: tuple[str, ...],
+        scope: Scope,
+        *,
+        guard: bool,
+    ) -> None:
+        self._spelling(base, base.name)
+        if base.name in scope.bound:
+            return
+        if base.name == "steps":
+            self._refuse_if(node, step_problem(path, self.earlier, self.step_ids))
+        elif base.name == "samples" and self.samples:
+            self._refuse_if(node, sample_problem(path, self.samples))
         else:
             self._root(base, scope)
-            full = path if base.name == "seed" else (base.name, *path)
-            if full and not guard and base.name not in ("index", "loop"):
-                self.required.add(".".join(full))
+            if not guard and base.name not in ("index", "loop"):
+                self._read_of_seed(path if base.name == "seed" else (base.name, *path))
+
+    def _read_of_seed(self, path: tuple[str, ...]) -> None:
+        if path:
+            self.required.add(".".join(path))
+        else:
+            self.whole.add("seed")
 
     def _spelling(self, node: nodes.Node, name: str) -> None:
         """Two names that differ in form only, such as in how an accent is written, would be one
@@ -232,15 +255,9 @@ class _Walk:
         if node.name == "loop" and not scope.loops:
             self.refuse(node, '"loop" exists inside a loop only')
 
-    def _step_reference(self, node: nodes.Node, path: tuple[str, ...]) -> None:
-        known = ", ".join(self.earlier) or "none"
-        if not path:
-            self.refuse(node, f"write steps.<id>.output; steps before this one: {known}")
-        if path[0] not in self.earlier:
-            problem = "runs later" if path[0] in self.step_ids else "does not exist"
-            self.refuse(node, f'step "{path[0]}" {problem}; steps before this one: {known}')
-        if path[1:2] != ("output",):
-            self.refuse(node, f"write steps.{path[0]}.output")
+    def _refuse_if(self, node: nodes.Node, problem: str | None) -> None:
+        if problem is not None:
+            self.refuse(node, problem)
 
     def _constant(self, node: nodes.Const) -> None:
         if isinstance(node.value, (int, float)) and abs(node.value) > policy.MAX_NUMBER:
@@ -259,17 +276,13 @@ class _Walk:
     # ── calls, filters, tests ──────────────────────────────────────────────────────────────────
 
     def _call(self, node: nodes.Call, scope: Scope) -> None:
-        problem = call_problem(node, in_loop=scope.loops > 0)
-        if problem is not None:
-            self.refuse(node, problem)
+        self._refuse_if(node, call_problem(node, in_loop=scope.loops > 0))
         if isinstance(node.node, nodes.Getattr):
             self.visit(node.node.node, scope)
         self._children(node, scope, skip=("node",))
 
     def _filter(self, node: nodes.Filter, scope: Scope) -> None:
-        problem = filter_problem(node)
-        if problem is not None:
-            self.refuse(node, problem)
+        self._refuse_if(node, filter_problem(node))
         if node.name in ("default", "d") and isinstance(node.node, _VALUES):
             self._value(node.node, scope, guard=True)
             self._children(node, scope, skip=("node",))
@@ -277,9 +290,7 @@ class _Walk:
             self._children(node, scope)
 
     def _test(self, node: nodes.Test, scope: Scope) -> None:
-        problem = test_problem(node)
-        if problem is not None:
-            self.refuse(node, problem)
+        self._refuse_if(node, test_problem(node))
         if node.name not in ("defined", "undefined") or not isinstance(node.node, _VALUES):
             self._children(node, scope)
             return
@@ -296,7 +307,8 @@ class _Walk:
             if not isinstance(inner, (nodes.Name, nodes.Tuple)):
                 self.refuse(target, "only plain names can be set")
         for name in sorted(names_in(target)):
-            if name.startswith("_") or name in policy.RESERVED | policy.PYTHON_NAMES:
+            is_samples = name == "samples" and bool(self.samples)
+            if name.startswith("_") or name in policy.RESERVED | policy.PYTHON_NAMES or is_samples:
                 self.refuse(target, f'"{name}" can\'t be set: use another name')
             self._spelling(target, name)
             scope.bound.add(name)

@@ -12,6 +12,7 @@ from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.reading import read_output
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import read_split
+from runtime.domain.samplers.reading import read_samplers
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES
 from runtime.domain.templates.output_schema import schema_problem
 from runtime.domain.templates.template import (
@@ -37,6 +38,8 @@ TEMPLATE_FIELDS: Final = frozenset(
         "name",
         "description",
         "schema_requirements",
+        "samplers",
+        "product",
         "steps",
         "keep_prompts",
         "keep_reasoning",
@@ -87,12 +90,14 @@ class Form:
             self.refuse("the template", "name must be one line without control characters")
         problems = len(self.problems)
         steps = self._steps(document)
+        samplers = read_samplers(document.get("samplers"), document.get("product"), self.refuse)
         keep_reasoning = self._flag(document, "keep_reasoning")
-        # What is said of steps that can't be read would be wrong.
+        # What is said of steps and samplers that can't be read would be wrong.
         paths = paths_of(
             steps,
             keep_reasoning=keep_reasoning,
             keep_prompts=document.get("keep_prompts") is True,
+            samplers=samplers,
         )
         readable = len(self.problems) == problems
         output = self._output(document.get("output"), paths) if readable else None
@@ -106,7 +111,8 @@ class Form:
             fragments=self._fragments(document),
             output=output or RECORDS,
             output_declared=document.get("output") is not None,
-            split=read_split(document.get("split"), self.refuse),
+            split=read_split(document.get("split"), self.refuse, samples=samplers.types()),
+            samplers=samplers,
         )
 
     def _output(self, document: object, paths: Paths) -> Output | None:

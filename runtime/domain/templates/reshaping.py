@@ -87,6 +87,7 @@ class _Places:
             template.steps,
             keep_reasoning=template.keep_reasoning,
             keep_prompts=template.keep_prompts,
+            samplers=template.samplers,
         )
         values = {
             name: each
@@ -177,6 +178,7 @@ def _block(document: Mapping[str, Any], template: Template, places: _Places) -> 
         f"# In place of {_FILL_IN}: one of these paths, or a text of Jinja2.",
         *_listed("steps", places.columns.values()),
         *_listed("kept prompts", _prompts(template)),
+        *_listed("samples", (f"samples.{name}" for name in template.samplers.types())),
         *_listed("seed fields", (f"seed.{path}" for path in template.schema_requirements)),
     ]
     return "\n".join([*lines, render_yaml({"output": dict(document)}).rstrip("\n")])

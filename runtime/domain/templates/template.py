@@ -1,8 +1,9 @@
 """A template: one or more prompt steps that turn a seed into a record.
 
-The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `steps[]`, `output`
-and `split`; a step has `id`, `prompt` (Jinja2) and optionally `model` or `model_tier`, `system`,
-`max_tokens`, `temperature`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
+The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `samplers[]`,
+`product`, `steps[]`, `output` and `split`; a step has `id`, `prompt` (Jinja2) and optionally
+`model` or `model_tier`, `system`, `max_tokens`, `temperature`, `output_schema`, `on_truncation`.
+`document.py` parses and checks it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
 from runtime.domain.outputs.types import Type
+from runtime.domain.samplers.samplers import NO_SAMPLERS, Samplers
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
@@ -81,6 +83,7 @@ class Template:
     output: Output = RECORDS
     output_declared: bool = False
     split: Split | None = None
+    samplers: Samplers = NO_SAMPLERS
 
 
 def paths_of(
@@ -88,13 +91,15 @@ def paths_of(
     *,
     keep_reasoning: bool,
     keep_prompts: bool,
+    samplers: Samplers = NO_SAMPLERS,
     seeds: Mapping[str, Type] | None = None,
 ) -> Paths:
-    """The paths that the records of these steps have, with the types of seed fields."""
+    """The paths that records of these steps and samplers have, with the types of seed fields."""
     return Paths(
         {step.id: step.output_schema for step in steps},
         reasoning=keep_reasoning,
         prompts=keep_prompts,
+        samples=samplers.types(),
         seeds=seeds,
     )
 

@@ -46,8 +46,8 @@ _BYTES_PER_CHARACTER: Final = 6
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderRequest:
     """One text to render. `entropy` (64 bits) keys what random filters draw; the draws of each
-    step and part are their own. Seed and steps hold JSON values. A text of a row is an `output`
-    whose `step_id` is its position in the template's `output.rendered()`.
+    step and part are their own. Seed, steps and samples hold JSON values. A text of a row is an
+    `output` whose `step_id` is its position in the template's `output.rendered()`.
     """
 
     step_id: str
@@ -56,6 +56,8 @@ class RenderRequest:
     seed: Mapping[str, Any]
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     entropy: int = 0
+    samples: Mapping[str, Any] = field(default_factory=dict)
+    """What the template's samplers have drawn; empty for a template without any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,6 +292,7 @@ def _render_body(request: RenderRequest) -> bytes | RenderError:
             "seed": request.seed,
             "steps": request.steps,
             "entropy": request.entropy,
+            "samples": request.samples,
         },
         holder="the seed",
         whole="the seed and the earlier outputs are",

@@ -20,7 +20,7 @@ from runtime.domain.seeds.seeds import has_path
 from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.engine.row_sample import RowSample, sample_row
+from runtime.engine.row_sample import RowSample, first_samples, sample_row
 from runtime.engine.trial import TrialCall, try_record
 from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
@@ -97,6 +97,8 @@ class Preview(ApiModel):
     version: int
     data: Mapping[str, Any]
     """The seed that was rendered."""
+    samples: Mapping[str, Any]
+    """What the template's samplers draw for the first record."""
     steps: list[PreviewStep]
     row: PreviewRow
     stopped: str | None
@@ -154,6 +156,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         template_id=prepared.ref.template_id,
         version=prepared.ref.version,
         data=seed,
+        samples=first_samples(plan.template),
         steps=steps,
         row=row,
         stopped=stopped,
