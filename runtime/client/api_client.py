@@ -87,9 +87,9 @@ class Client:
         becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
         the key of an uploaded file (`seed-data/…`), and nothing for a template that reads none.
         `model` runs every step, a reply is waited for `call_timeout` seconds. `formats` are
-        `jsonl`, `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or
-        `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
-        `allow_partial` begins although the budget is below the likely cost;
+        `jsonl`, `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition`
+        `none` or `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds,
+        draw alike. `allow_partial` begins although the budget is below the likely cost;
         `allow_on_demand` takes machines at the full price.
 
         When the answer is lost, the same call asks for the same job. Raises `InputError` for

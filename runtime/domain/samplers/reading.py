@@ -113,8 +113,11 @@ class _Reading:
             conditions=conditions,
             convert_to=convert_to,
         )
-        self._check_conversion(place, sampler)
-        return None if self._problems else sampler
+        problem = _conversion_problem(sampler)
+        if problem is not None:
+            self._refuse(place, problem)
+            return None
+        return sampler
 
     def _params(self, place: str, sampler_type: SamplerType, document: object) -> Params | None:
         if document is None:
@@ -209,23 +212,23 @@ class _Reading:
         self._refuse(place, f"convert_to must be one of {', '.join(CONVERSIONS)}")
         return None
 
-    def _check_conversion(self, place: str, sampler: Sampler) -> None:
-        """A value that can't be converted is refused now, and not in the record that draws it."""
-        if sampler.convert_to is None:
-            return
-        if sampler.sampler_type is SamplerType.PERSON:
-            self._refuse(place, "a person can't be converted: read a field of it")
-        elif sampler.convert_to == "str":
-            return
-        elif sampler.sampler_type in {SamplerType.DATETIME, SamplerType.UUID}:
-            self._refuse(place, f"a {sampler.sampler_type} is a text: convert_to can only be str")
-        for each in _values_of(sampler) or ():
-            try:
-                converted(each, sampler.convert_to)
-            except (ValueError, OverflowError):
-                shown = _shown(each)
-                self._refuse(place, f'"{shown}" can\'t be converted to {sampler.convert_to}')
-                return
+
+def _conversion_problem(sampler: Sampler) -> str | None:
+    """Why values can't be converted: said now, and not of the record that draws one."""
+    if sampler.convert_to is None:
+        return None
+    if sampler.sampler_type is SamplerType.PERSON:
+        return "a person can't be converted: read a field of it"
+    if sampler.convert_to == "str":
+        return None
+    if sampler.sampler_type in {SamplerType.DATETIME, SamplerType.UUID}:
+        return f"a {sampler.sampler_type} is a text: convert_to can only be str"
+    for each in _values_of(sampler) or ():
+        try:
+            converted(each, sampler.convert_to)
+        except (ValueError, OverflowError):
+            return f'"{_shown(each)}" can\'t be converted to {sampler.convert_to}'
+    return None
 
 
 def _values_of(sampler: Sampler) -> list[Any] | None:
