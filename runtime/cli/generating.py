@@ -40,7 +40,7 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
     `run_dataset` does.
     """
     max_failures = read_share(options.max_failures)
-    for warning in request.seeds.rows.warnings:
+    for warning in () if request.rows is None else request.rows.warnings:
         say(f"warning: {warning}")
     stop = StopRequest()
 

@@ -33,7 +33,7 @@ def describe(job: Job) -> list[str]:
         f"{job.job_id}  {job.status}",
         " · ".join(figures),
         f"template {job.template_id} version {job.template_version}",
-        f"seeds {job.seed_data_path}",
+        f"seeds {job.seed_data_path or 'none'}",
         f"created {local_time(job.created_at)}{ended}",
     ]
     if job.error_message:

@@ -20,7 +20,12 @@ PRICED: Final = Backend(PRICED_BACKEND)
 """Of commands that look before paying."""
 
 TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
-SeedsOption = Annotated[Path, typer.Option(help="Seed data: .json, .jsonl, .csv or .parquet.")]
+SeedsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Seed data: .json, .jsonl, .csv or .parquet. Not for a template that reads none."
+    ),
+]
 CountOption = Annotated[int, typer.Option("-n", "--num-records", help="Records to generate.")]
 BackendOption = Annotated[
     Backend,

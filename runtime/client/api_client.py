@@ -67,7 +67,7 @@ class Client:
     def submit(
         self,
         template: str | TemplateSource,
-        seeds: Seeds,
+        seeds: Seeds | None = None,
         *,
         n: int,
         budget: Usd,
@@ -85,11 +85,11 @@ class Client:
 
         `template` is a file, a document (a mapping), or the id of a template; a file or document
         becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
-        the key of an uploaded file (`seed-data/…`). `model` runs every step, a
-        reply is waited for `call_timeout` seconds. `formats` are `jsonl`,
-        `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or
-        `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
-        `allow_partial` begins although the budget is below the likely cost;
+        the key of an uploaded file (`seed-data/…`), and nothing for a template that reads none.
+        `model` runs every step, a reply is waited for `call_timeout` seconds. `formats` are
+        `jsonl`, `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition`
+        `none` or `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds,
+        draw alike. `allow_partial` begins although the budget is below the likely cost;
         `allow_on_demand` takes machines at the full price.
 
         When the answer is lost, the same call asks for the same job. Raises `InputError` for

@@ -32,7 +32,8 @@ class Job:
     status: JobStatus
     template_id: str
     template_version: int
-    seed_data_path: str
+    seed_data_path: str | None
+    """None: its template reads no seeds."""
     num_records: int
     """How many records were asked for."""
     budget_nano: int
@@ -61,7 +62,7 @@ class Job:
                 status=JobStatus(document["status"]),
                 template_id=str(config["template_id"]),
                 template_version=config["template_version"],
-                seed_data_path=str(config["seed_data_path"]),
+                seed_data_path=_path_of(config["seed_data_path"]),
                 num_records=config["num_records"],
                 budget_nano=from_usd(document["budget_limit"]),
                 progress=Progress(
@@ -221,3 +222,7 @@ def _id_of(text: str) -> str:
     if not is_uuid(text):
         raise ValueError(text)
     return text.lower()
+
+
+def _path_of(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -50,6 +50,7 @@ from runtime.domain.options import asked_document, options_document
 from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.domain.wording import sentence
+from runtime.inputs.needs import check_needs_none
 from runtime.inputs.options import check_count
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
@@ -61,11 +62,11 @@ _CHUNK_BYTES: Final = 1024 * 1024
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """What is asked for. `template` is the id of one in the API, or what becomes one; `seeds` are
-    the key of uploaded ones, or what is uploaded.
+    the key of uploaded ones, or what is uploaded; None where the template reads none.
     """
 
     template: str | TemplateSource
-    seeds: str | Source
+    seeds: str | Source | None
     num_records: int
     budget_limit: str
     options: tuple[object, ...]
@@ -78,7 +79,7 @@ class Submission:
         cls,
         *,
         template: str | TemplateSource,
-        seeds: Seeds,
+        seeds: Seeds | None,
         num_records: int,
         budget: object,
         options: tuple[object, ...],
@@ -89,7 +90,7 @@ class Submission:
             template=_template_source(template),
             num_records=check_count(num_records),
             budget_limit=usd_decimal(parse_usd(budget)),
-            seeds=seed_source(seeds),
+            seeds=None if seeds is None else seed_source(seeds),
             options=options,
             strategy_chosen=strategy_chosen,
         )
@@ -113,7 +114,7 @@ class Submission:
         }
         if template is not None:
             parts["template"] = complete_document(template)
-        if not isinstance(self.seeds, str):
+        if self.seeds is not None and not isinstance(self.seeds, str):
             parts["seeds"] = [self.seeds.name, _digest(self.seeds)]
         for options in filter(None, (self.options, self._options_of_before())):
             whole = orjson.dumps(parts | options_document(*options), option=orjson.OPT_SORT_KEYS)
@@ -173,6 +174,8 @@ def _prepare(
 ) -> dict[str, Any]:
     """Everything up to the job itself; what it creates is found again by the same submission."""
     api = connection.api
+    if submission.seeds is None and given is not None:
+        check_needs_none(given)  # before it becomes a template of the API
     template = (
         latest_template(api, str(submission.template))
         if given is None
@@ -181,13 +184,13 @@ def _prepare(
     if template.change:
         observer.notice(f"template {template.name!r}: {template.change} ({template.template_id})")
     seeds = submission.seeds
-    if not isinstance(seeds, str):
+    if seeds is not None and not isinstance(seeds, str):
         seeds = upload_seeds(connection, seeds, observer)
         check_seeds(api, seeds, template_id=template.template_id)
     return {
         "template_id": template.template_id,
         "template_version": template.version,
-        "seed_data_path": seeds,
+        **({} if seeds is None else {"seed_data_path": seeds}),
         "num_records": submission.num_records,
         "budget_limit": submission.budget_limit,
         **asked_document(*submission.options),
@@ -201,7 +204,7 @@ def _report_estimate(
     decisive = [each for each in submission.options if isinstance(each, Draws | ModelChoice)]
     found = connection.api.post(
         "/jobs/estimate",
-        {**{name: body[name] for name in asked}, **asked_document(*decisive)},
+        {**{name: body[name] for name in asked if name in body}, **asked_document(*decisive)},
         repeatable=True,
     )
     with understood("an estimate"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
@@ -19,6 +19,7 @@ from runtime.domain.money.estimate import Estimate
 from runtime.domain.money.estimate_text import LIKELY_ASSUMES, too_long
 from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
+from runtime.domain.templates.seed_needs import seed_needs
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import RenderedStep, estimate_cost, example_seed, render_record
 from runtime.engine.plan import Plan, StepPlan, make_plan
@@ -26,6 +27,7 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
 from runtime.engine.seeds import DrawnSeeds, as_seen, seed_types
 from runtime.files.rows import SeedRows
+from runtime.inputs.needs import read_needed_seeds
 from runtime.inputs.options import check_count
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
@@ -36,9 +38,7 @@ _IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.ORDERED)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCheck:
-    """One step: its model, and its texts for the first seed, or the first batch of them; None
-    without seeds.
-    """
+    """One step: its model, and its texts for the first record, None where that needs a seed."""
 
     id: str
     model: str
@@ -68,6 +68,8 @@ class TemplateCheck:
     """How many seeds a record has, where its texts see a list of them."""
     seeds: int | None
     """How many seeds were checked, None without seeds."""
+    samples: Mapping[str, Any] = field(default_factory=dict)
+    """What the template's samplers draw for the first record."""
     types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What stands at or below each path that the template needs, in the first seeds: text, integer,
     number, boolean, null, list or object.
@@ -135,18 +137,23 @@ def check_template(
     backend: str,
     models: ModelChoice,
 ) -> TemplateCheck:
-    """What the template does and, with seeds, its first prompts.
+    """What the template does and, with seeds or where it needs none, its first prompts.
 
     Raises `TemplateError`, `SeedError`, `PriceError` or another `InputError`.
     """
     checked = read_template(template)
     plan = _plan(checked, prices, backend=backend, models=models)
     file = None if seeds is None else read_seeds(seeds, checked.schema_requirements)
+    rows = None if file is None else file.rows
+    samples = (
+        DrawnSeeds(rows, samplers=checked.samplers, job_id="", draws=_IN_ORDER).draw(0).samples
+    )
     with TemplateEngine() as engine:
         engine.load(checked)
-        texts = None if file is None else _first_texts(engine, checked, file)
+        complete = file is not None or not seed_needs(checked)
+        texts = _first_texts(engine, checked, rows) if complete else None
         warnings = [] if file is None else [*file.rows.warnings, *_too_long(engine, plan, file)]
-        sample = _sample(engine, checked, file)
+        sample = _sample(engine, checked, file, samples)
     return TemplateCheck(
         name=checked.name,
         needs=tuple(checked.schema_requirements),
@@ -155,6 +162,7 @@ def check_template(
         ),
         batch_of=checked.batch_of,
         seeds=None if file is None else len(file.rows),
+        samples=samples,
         types={} if file is None else _types_of(file.rows, checked.schema_requirements),
         nulls={} if file is None else _nulls_of(file.rows, checked.schema_requirements),
         warnings=(*plan.warnings, *warnings),
@@ -178,14 +186,16 @@ def _step_check(plan: StepPlan, texts: RenderedStep | None) -> StepCheck:
     )
 
 
-def _sample(engine: TemplateEngine, template: Template, file: SeedFile | None) -> RowSample:
+def _sample(
+    engine: TemplateEngine, template: Template, file: SeedFile | None, samples: Mapping[str, Any]
+) -> RowSample:
     """With the first seed, or with one that is made up."""
     if file is None:
         example = as_seen([example_seed(template.schema_requirements)], template.batch_of)
-        return sample_row(engine, template, example)
+        return sample_row(engine, template, example, samples=samples)
     drawn = DrawnSeeds(file.rows, job_id="", draws=_IN_ORDER, batch_of=template.batch_of)
     seeds = seed_types(file.rows, template.output)
-    return sample_row(engine, template, drawn(0).row, seeds=seeds)
+    return sample_row(engine, template, drawn(0).row, seeds=seeds, samples=samples)
 
 
 def _types_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -211,15 +221,15 @@ def _too_long(engine: TemplateEngine, plan: Plan, seeds: SeedFile) -> list[str]:
 
 
 def _first_texts(
-    engine: TemplateEngine, template: Template, seeds: SeedFile
+    engine: TemplateEngine, template: Template, rows: SeedRows | None
 ) -> dict[str, RenderedStep]:
-    rendered = render_record(engine, template, seeds.rows, job_id="", index=0, draws=_IN_ORDER)
+    rendered = render_record(engine, template, rows, job_id="", index=0, draws=_IN_ORDER)
     return {each.step.id: each for each in rendered}
 
 
 def estimate_dataset(
     template: TemplateSource,
-    seeds: SeedSource,
+    seeds: SeedSource | None,
     *,
     num_records: int,
     prices: PriceTable,
@@ -233,11 +243,12 @@ def estimate_dataset(
     """
     checked = read_template(template)
     count = check_count(num_records)
-    file = read_seeds(seeds, checked.schema_requirements)
+    file = read_needed_seeds(seeds, checked)
     plan = _plan(checked, prices, backend=backend, models=models)
+    rows = None if file is None else file.rows
     with TemplateEngine() as engine:
         engine.load(checked)
-        result = estimate_cost(engine, plan, file.rows, records=count, draws=draws)
+        result = estimate_cost(engine, plan, rows, records=count, draws=draws)
     return CostEstimate(
         records=result.records,
         lowest_nano=result.lowest_nano,

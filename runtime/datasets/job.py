@@ -17,6 +17,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.ports import Ports
 from runtime.engine.plan import pin_prices
+from runtime.inputs.seeds import SeedFile
 from runtime.service.requeue import has_work_left, queue_again
 from runtime.service.retry import retry_failed
 
@@ -61,9 +62,7 @@ def _grow(ports: Ports, job: Job, num_records: int) -> None:
 
 
 def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
-    key = f"{seed_prefix(LOCAL_USER)}{job_id}/{request.seeds.name}"
-    with ports.objects.open_writer(key, content_type="application/octet-stream") as writer:
-        request.seeds.write_to(writer)
+    key = None if request.seeds is None else _keep_seeds(ports, request.seeds, job_id)
     prices = pin_prices(ports.objects, job_id, ports.prices)
     now = ports.clock.now()
     ports.jobs.create_job(
@@ -74,7 +73,7 @@ def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
             config=JobConfig(
                 template=ports.templates.save_template(LOCAL_USER, job_id, request.template),
                 seed_data_path=key,
-                seed_version=ports.objects.stat(key).version,
+                seed_version=None if key is None else ports.objects.stat(key).version,
                 num_records=request.num_records,
                 draws=request.draws,
                 delivery=request.delivery,
@@ -87,3 +86,11 @@ def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
             updated_at=now,
         )
     )
+
+
+def _keep_seeds(ports: Ports, seeds: SeedFile, job_id: str) -> str:
+    """Give the job its own copy; the key of it."""
+    key = f"{seed_prefix(LOCAL_USER)}{job_id}/{seeds.name}"
+    with ports.objects.open_writer(key, content_type="application/octet-stream") as writer:
+        seeds.write_to(writer)
+    return key

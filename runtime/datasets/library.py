@@ -54,7 +54,7 @@ PREVIEW_BUDGET: Final = "0.10"
 
 def generate(
     template: TemplateSource,
-    seeds: SeedSource,
+    seeds: SeedSource | None = None,
     *,
     n: int,
     budget: Usd = DEFAULT_BUDGET,
@@ -75,10 +75,11 @@ def generate(
     again, whatever the reason.
 
     `template` is a path or a mapping; `seeds` a path, a list of mappings, or a table of pandas or
-    Arrow. `budget` is in USD and never passed. `out` is `datasets/NAME` by default, NAME being the
-    template's name. A reply is waited for `call_timeout` seconds, by default for as long as its
-    `max_tokens` may take. `on_progress` is called in this thread with the newest counters; without
-    it progress is shown in a notebook and at a terminal, and nowhere else.
+    Arrow, and nothing for a template that reads none. `budget` is in USD and never passed. `out` is
+    `datasets/NAME` by default, NAME being the template's name. A reply is waited for `call_timeout`
+    seconds, by default for as long as its `max_tokens` may take. `on_progress` is called in this
+    thread with the newest counters; without it progress is shown in a notebook and at a terminal,
+    and nowhere else.
 
     Ctrl-C, and whatever `on_progress` raises, begins no new call, waits for the answers on their
     way, saves them, and is raised: the same call goes on. A second Ctrl-C does not wait.
@@ -140,7 +141,7 @@ def resume(
 
 def preview(
     template: TemplateSource,
-    seeds: SeedSource,
+    seeds: SeedSource | None = None,
     *,
     n: int = PREVIEW_RECORDS,
     budget: Usd = PREVIEW_BUDGET,
@@ -183,7 +184,7 @@ def preview(
 
 def estimate(
     template: TemplateSource,
-    seeds: SeedSource,
+    seeds: SeedSource | None = None,
     *,
     n: int,
     model: str | None = None,

@@ -17,12 +17,17 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.options import identity
 from runtime.domain.templates.template import Template
+from runtime.files.rows import SeedRows
+from runtime.inputs.needs import read_needed_seeds
 from runtime.inputs.options import check_count
-from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
+from runtime.inputs.seeds import SeedFile, SeedSource
 from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
 
 DEFAULT_BUDGET: Final = "1.00"
+
+NO_SEEDS: Final = "none"
+"""In the identity of a dataset, in place of a digest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +37,8 @@ class DatasetRequest:
     """
 
     template: Template
-    seeds: SeedFile
+    seeds: SeedFile | None
+    """None: the template reads none."""
     draws: Draws
     models: ModelChoice
     calls: CallOptions
@@ -53,10 +59,15 @@ class DatasetRequest:
         """The choices that make one dataset another, by the words users know them by."""
         return {
             "template": template_digest(self.template),
-            "seeds": self.seeds.sha256,
+            "seeds": NO_SEEDS if self.seeds is None else self.seeds.sha256,
             **identity(self.draws, self.models),
             "--backend": self.backend,
         }
+
+    @property
+    def rows(self) -> SeedRows | None:
+        """The seeds, None without any."""
+        return None if self.seeds is None else self.seeds.rows
 
     def going_on(self, stored: Mapping[str, object]) -> Self:
         """The request as a folder with this stored identity means it: with the id of its job, and
@@ -85,7 +96,7 @@ class DatasetRequest:
 
 def read_request(
     template: TemplateSource,
-    seeds: SeedSource,
+    seeds: SeedSource | None,
     *,
     num_records: int,
     budget: object = DEFAULT_BUDGET,
@@ -97,13 +108,15 @@ def read_request(
     delivery: Delivery = FOR_PEOPLE,
     retry_failed: bool = False,
 ) -> DatasetRequest:
-    """Everything that is asked for, read and checked. `budget` is in USD. Raises `InputError`."""
+    """Everything that is asked for, read and checked. `budget` is in USD; `seeds` may be None where
+    the template reads none. Raises `InputError`.
+    """
     checked = read_template(template)
     return DatasetRequest(
         template=checked,
         num_records=check_count(num_records),
         budget_nano=parse_usd(budget),
-        seeds=read_seeds(seeds, checked.schema_requirements),
+        seeds=read_needed_seeds(seeds, checked),
         draws=draws or Draws(),
         strategy_chosen=draws is not None and strategy_chosen,
         models=models or ModelChoice(),

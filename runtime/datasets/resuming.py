@@ -15,8 +15,8 @@ from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import parse_usd
 from runtime.engine.plan import Templates
+from runtime.inputs.needs import read_needed_seeds
 from runtime.inputs.options import check_count
-from runtime.inputs.seeds import read_seeds
 from runtime.local.storage import LocalStorage, open_storage
 from runtime.models.registry import check_provider, prices_here
 
@@ -46,10 +46,11 @@ def read_resumption(
             raise InputError(f"nothing was begun in {path}: {_BEGIN}") from exc
         stored = Templates(storage.templates).load_template(job)
         template = load_configurations(folder.state).own_template(stored)
-        seeds = storage.objects.path_of(job.config.seed_data_path)
+        key = job.config.seed_data_path
+        seeds = None if key is None else storage.objects.path_of(key)
         request = DatasetRequest(
             template=template,
-            seeds=read_seeds(seeds, template.schema_requirements),
+            seeds=read_needed_seeds(seeds, template),
             draws=job.config.draws,
             models=job.config.models,
             calls=calls if calls and calls != CallOptions() else job.config.calls,

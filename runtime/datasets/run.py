@@ -93,7 +93,7 @@ def run_dataset(
         render_record(
             templates,
             request.template,
-            request.seeds.rows,
+            request.rows,
             job_id=request.job_id(),
             index=0,
             draws=request.draws,
@@ -116,7 +116,7 @@ def _estimate(
     request: DatasetRequest,
     on_estimate: Callable[[Estimate], None],
 ) -> None:
-    rows, records = request.seeds.rows, request.num_records
+    rows, records = request.rows, request.num_records
     # A seed whose prompt can't be rendered fails its own record, and no more than that.
     with suppress(TemplateError):
         on_estimate(estimate_cost(templates, plan, rows, records=records, draws=request.draws))
@@ -161,7 +161,8 @@ class _Run:
         """Generate what is missing, and publish."""
         self._folder.note(self._request)
         job = prepare_job(self._engine.ports, self._request)
-        self._request.seeds.close()
+        if self._request.seeds is not None:
+            self._request.seeds.close()
         was_complete = job.status is JobStatus.COMPLETED
         if not was_complete:
             self._work(job, observer, stop)

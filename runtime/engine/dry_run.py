@@ -56,7 +56,7 @@ class RenderedStep:
 def render_record(
     engine: TemplateEngine,
     template: Template,
-    rows: Sequence[Row],
+    rows: Sequence[Row] | None,
     *,
     job_id: str,
     index: int,
@@ -64,21 +64,27 @@ def render_record(
     stand_ins: StandIns = "note",
 ) -> list[RenderedStep]:
     """The texts of a record; later steps see stand-ins for earlier outputs. A `when` that
-    reads these counts as true.
+    reads these counts as true. `rows` are the seeds, None without any.
 
     Raises `TemplateError` that names the step.
     """
-    drawn = DrawnSeeds(rows, job_id=job_id, draws=draws, batch_of=template.batch_of)
-    seed = drawn(index)
+    drawn = DrawnSeeds(
+        rows,
+        samplers=template.samplers,
+        job_id=job_id,
+        draws=draws,
+        batch_of=template.batch_of,
+    )(index)
     outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
     requests = [
         RenderRequest(
             step_id=step.id,
             part=part,
             index=index,
-            seed=seed.row,
+            seed=drawn.row,
             steps=outputs,
-            entropy=seed.entropy,
+            entropy=drawn.entropy,
+            samples=drawn.samples,
         )
         for step in template.steps
         for part in _parts(step)
@@ -220,7 +226,7 @@ def _first_form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[s
 def estimate_cost(
     engine: TemplateEngine,
     plan: Plan,
-    rows: Sequence[Row],
+    rows: Sequence[Row] | None,
     *,
     records: int,
     draws: Draws,

@@ -29,6 +29,8 @@ class RecordTask:
     seed_id: str
     draw: Draw
     plan: Plan
+    samples: Mapping[str, object] = field(default_factory=dict)
+    """What the template's samplers have drawn for it."""
     results: dict[str, Mapping[str, object]] = field(default_factory=dict)
     invalid: str | None = None
     """The current step's refused output, which the next call asks to repair."""

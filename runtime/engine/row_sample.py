@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.domain.jobs.drawing import draw_record
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.outputs.types import Type
 from runtime.domain.seeds.seeds import Row, seed_id
@@ -35,9 +37,11 @@ def sample_row(
     *,
     seeds: Mapping[str, Type] | None = None,
     results: Mapping[str, Mapping[str, object]] | None = None,
+    samples: Mapping[str, Any] | None = None,
 ) -> RowSample:
     """The row of a record that sees `seed` and has these results of its steps, or made-up outputs.
-    `seeds` are the types of seed fields: without them these are json.
+    `seeds` are the types of seed fields: without them these are json. Without `samples` the first
+    ones are drawn.
     """
     shape = template.output.shape
     if shape is Shape.RECORDS:
@@ -50,7 +54,11 @@ def sample_row(
         "generation_result": example_outputs(template) if results is None else results,
     }
     problems: list[RowProblem] = []
-    drawn = DrawnSeed(row=seed, entropy=0)
+    drawn = DrawnSeed(
+        row=seed,
+        entropy=0,
+        samples=first_samples(template) if samples is None else samples,
+    )
     found = list(maker.rows([record], lambda _index: drawn, problems.append))
     problem = f"{problems[0].column}: {problems[0].message}" if problems else None
     return RowSample(
@@ -60,3 +68,8 @@ def sample_row(
         row=found[0][1] if found else None,
         problem=problem,
     )
+
+
+def first_samples(template: Template) -> Mapping[str, Any]:
+    """What the samplers of a template draw for the first record of a job with one seed."""
+    return draw_record(template.samplers, "", 0, rows=1, draws=Draws()).samples

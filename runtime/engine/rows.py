@@ -10,6 +10,7 @@ column and the reason.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from runtime.domain.errors import RenderError
@@ -29,7 +30,7 @@ Record = Mapping[str, Any]
 """A record as its JSON line holds it."""
 RowValues = dict[str, Any]
 SeedOf = Callable[[int], DrawnSeed | None]
-"""The seed of a record by its index; None: it is not there, and its fields are null."""
+"""Seed and samples of a record by its index; None: they are not there, and are null."""
 
 
 class _Source(NamedTuple):
@@ -38,6 +39,7 @@ class _Source(NamedTuple):
     record: Record
     results: Mapping[str, Any]
     seed: Mapping[str, Any] | None
+    samples: Mapping[str, Any]
     texts: Sequence[str]
 
 
@@ -70,12 +72,13 @@ class RowMaker:
             template.steps,
             keep_reasoning=template.keep_reasoning,
             keep_prompts=template.keep_prompts,
+            samplers=template.samplers,
             seeds=seeds,
             batch=template.batch_of is not None,
         )
         columns = columns_of(template.output, paths.type_of)
         self.schema: Final[Mapping[str, Type]] = {name: node.kind for name, node in columns.items()}
-        self.reads_seeds: Final = bool(self._texts or template.output.seed_paths())
+        self.reads_draws: Final = bool(self._texts) or template.output.reads_draws
         """Whether rows depend on more than the records."""
         self._columns = [(name, self._getter(node)) for name, node in columns.items()]
 
@@ -88,7 +91,7 @@ class RowMaker:
         """
         if not self._texts:
             for record in records:
-                seed = seed_of(record["index"]) if self.reads_seeds else None
+                seed = seed_of(record["index"]) if self.reads_draws else None
                 row = self._row(_source(record, seed, ()), report)
                 if row is not None:
                     yield record["index"], row
@@ -135,6 +138,7 @@ class RowMaker:
                 seed={} if seed is None else seed.row,
                 steps=steps,
                 entropy=0 if seed is None else seed.entropy,
+                samples={} if seed is None else seed.samples,
             )
             for number in range(len(self._texts))
         ]
@@ -251,7 +255,10 @@ def _spread(leaf: Leaf, items: Items) -> _Get:
 
 
 def _source(record: Record, seed: DrawnSeed | None, texts: Sequence[str]) -> _Source:
-    return _Source(record, record["generation_result"], None if seed is None else seed.row, texts)
+    results = record["generation_result"]
+    if seed is None:
+        return _Source(record, results, None, {}, texts)
+    return _Source(record, results, seed.row, seed.samples, texts)
 
 
 def _reader(path: Path) -> _Get:
@@ -261,8 +268,9 @@ def _reader(path: Path) -> _Get:
             return lambda source: source.record[name]
         case ("seed", "id"):
             return lambda source: source.record["seed_data_id"]
-        case ("seed", *inner):
-            return lambda source: _inside(source.seed, inner)
+        case ("seed" | "samples" as root, *inner):
+            holder = attrgetter(root)
+            return lambda source: _inside(holder(source), inner)
         case ("steps", step, name):
             return lambda source: _of_step(source.results.get(step), name)
         case ("steps", step, name, last):

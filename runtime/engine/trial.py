@@ -16,7 +16,8 @@ from runtime.domain.errors import (
     StorageError,
     TemplateError,
 )
-from runtime.domain.jobs.sampling import Draws, draw
+from runtime.domain.jobs.drawing import draw_record
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.calls import Message, ModelClient, ModelReply, ModelRequest
 from runtime.domain.models.retry import RULES
 from runtime.domain.money.amounts import NANO_PER_USD, usd
@@ -96,12 +97,14 @@ def try_record(
     started = clock.monotonic()
     checked = plan.checked_by(OutputChecks(engine))
     capped = replace(checked, steps=tuple(_capped(step) for step in checked.steps))
+    drawn = draw_record(plan.template.samplers, "", 0, rows=1, draws=Draws())
     task = RecordTask(
         job_id="",
         index=0,
         seed=seed,
         seed_id=seed_id(seed, 0),
-        draw=draw("", 0, rows=1, draws=Draws()),
+        draw=drawn,
+        samples=drawn.samples,
         plan=capped,
     )
     trial = Trial(calls=())

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from runtime.domain.errors import InputError
 from runtime.domain.identifiers import is_uuid
@@ -24,11 +25,22 @@ def _budget(value: object) -> int:
         raise ValueError(str(exc)) from exc
 
 
+def _seeds_of_no_template(path: str | None, info: ValidationInfo) -> str | None:
+    if path is None and "template_id" not in info.data:
+        raise PydanticCustomError("missing", "is required")
+    return path
+
+
 Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 """An id, in lower case."""
 
 SeedPath = Annotated[str, Field(min_length=1, max_length=1024)]
 """A key of the caller's seed data; `check_seed_path` judges it, since a foreign one is a 403."""
+
+NeededSeedPath = Annotated[SeedPath | None, AfterValidator(_seeds_of_no_template)]
+"""A key, or none where the template reads no seeds; the default is checked, too. It comes after the
+field `template_id`: without that it is required.
+"""
 
 RecordCount = Annotated[int, Field(ge=1, le=MAX_RECORDS)]
 """How many records a job generates."""

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
 
-from runtime.domain.errors import NotFoundError, SeedError
+from runtime.domain.errors import InputError, NotFoundError, SeedError
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.money.accounts import too_many_jobs
 from runtime.domain.money.estimate import Estimate
@@ -14,7 +14,8 @@ from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import check_seed_size, check_suffix, lacks
 from runtime.domain.service_ports import ApiPorts
-from runtime.domain.templates.template import TemplateRef
+from runtime.domain.templates.seed_needs import named, seed_needs
+from runtime.domain.templates.template import Template, TemplateRef
 from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -71,18 +72,38 @@ def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
     return stat
 
 
+def find_needed_seeds(ports: ApiPorts, key: str | None, template: Template) -> ObjectStat | None:
+    """The seed object under a key, or None for no key, where the template reads nothing of a seed.
+    Its includes are resolved.
+
+    Raises `InputError` that names the field `seed_data_path` where there is no key, and what
+    `find_seeds` raises.
+    """
+    if key is not None:
+        return find_seeds(ports, key)
+    needs = seed_needs(template)
+    if needs:
+        raise InputError(
+            f"seed_data_path: is required: the template reads {named(needs)} of a seed",
+            problems=[("seed_data_path", "is required")],
+        )
+    return None
+
+
 def estimate(
-    ports: ApiPorts, plan: Plan, seeds: ObjectStat, *, records: int, draws: Draws
+    ports: ApiPorts, plan: Plan, seeds: ObjectStat | None, *, records: int, draws: Draws
 ) -> tuple[Estimate, int]:
-    """What a job would cost, and how many seeds were read to tell.
+    """What a job would cost, with or without seeds, and how many seeds were read to tell.
 
     Raises `SeedError` for a row that is no seed, or lacks what the template needs, and
     `TemplateError` for a prompt that can't be rendered.
     """
-    rows = _first_rows(ports, seeds, requirements=plan.template.schema_requirements)
+    needs = plan.template.schema_requirements
+    rows = None if seeds is None else _first_rows(ports, seeds, requirements=needs)
     with TemplateEngine() as engine:
         engine.load(plan.template)
-        return estimate_cost(engine, plan, rows, records=records, draws=draws), len(rows)
+        found = estimate_cost(engine, plan, rows, records=records, draws=draws)
+    return found, 0 if rows is None else len(rows)
 
 
 def check_active_jobs(ports: ApiPorts, caller: str) -> None:

@@ -8,7 +8,7 @@ Nobody is called and nothing is paid: it may be repeated at will.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from runtime.contract.keys import ROWS_FOLDER, card_key
+from runtime.domain.errors import SeedError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import ENDED, Job
 from runtime.domain.outputs.document import output_document
@@ -25,6 +26,7 @@ from runtime.domain.outputs.types import Type, type_text
 from runtime.domain.ports import Clock, ObjectStore
 from runtime.domain.seeds.seeds import value_at
 from runtime.domain.templates.document import document_of
+from runtime.domain.templates.seed_needs import named, seed_needs
 from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
@@ -112,16 +114,17 @@ class JobExport:
         if template.output.shape is Shape.RECORDS:
             yield None
             return
-        if not _reads_seeds(template.output, template.split):
+        if not _reads_draws(template.output, template.split):
             yield self._row_source(job, template, choice, {}, None)
             return
-        seeds = Seeds(self.ports.objects).load_seed_data(
-            job.config.seed_data_path, version=job.config.seed_version, requirements=()
-        )
-        with closing(seeds):
+        seeds = Seeds(self.ports.objects).of_job(job.config, requirements=())
+        if seeds is None:
+            _check_reads_none(template)
+        with nullcontext() if seeds is None else closing(seeds):
             types = seed_types(seeds, template.output)
             drawn = DrawnSeeds(
                 seeds,
+                samplers=template.samplers,
                 job_id=job.job_id,
                 draws=job.config.draws,
                 batch_of=template.batch_of,
@@ -210,14 +213,24 @@ def _unfinished(job: Job) -> Iterator[str]:
         yield f"The dataset is not complete: it has {done} of {asked} that were asked for."
 
 
-def _reads_seeds(output: Output, split: Split | None) -> bool:
+def _reads_draws(output: Output, split: Split | None) -> bool:
     by = split is not None and split.by is not None
-    return bool(by or output.seed_paths() or output.rendered())
+    return bool(by or output.reads_draws or output.rendered())
+
+
+def _check_reads_none(template: Template) -> None:
+    """Raises `SeedError` where rows are to have fields of seeds that the job doesn't have."""
+    needs = seed_needs(template)
+    if needs:
+        raise SeedError(f"the dataset has no seeds, and its rows read {named(needs)} of one")
 
 
 def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], Any]:
     if split is None or split.by is None or drawn is None:
         return lambda _index: None
+    if split.by.is_sample:
+        name = ".".join(split.by.parts[1:])
+        return lambda index: value_at(drawn(index).samples, name, None)
     if not split.by.is_seed_field:  # seed.id: what tells seeds apart is their position
         return drawn.positions
     path = ".".join(split.by.parts[1:])

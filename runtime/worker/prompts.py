@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.job import Job
+from runtime.domain.seeds.seeds import seed_id
 from runtime.engine.plan import Plan
 from runtime.engine.preparation import prepare
 from runtime.engine.record_task import RecordTask
@@ -32,7 +33,7 @@ class Prompts:
         *,
         job: Job,
         plan: Plan,
-        seeds: SeedRows,
+        seeds: SeedRows | None,
         saver: Saver,
         engine: TemplateEngine,
         next_index: int,
@@ -41,6 +42,13 @@ class Prompts:
         self._job = job
         self._plan = plan
         self._seeds = seeds
+        self._drawn = DrawnSeeds(
+            seeds,
+            samplers=plan.template.samplers,
+            job_id=job.job_id,
+            draws=job.config.draws,
+            batch_of=plan.template.batch_of,
+        )
         self._saver = saver
         self._engine = engine
         self._next_index = next_index
@@ -136,19 +144,20 @@ class Prompts:
             self._refused = index
             return None
         self._refused = None
-        drawn = DrawnSeeds(
-            self._seeds,
-            job_id=self._job.job_id,
-            draws=self._job.config.draws,
-            batch_of=self._plan.template.batch_of,
-        )
-        positions = drawn.positions(index)
+        drawn = self._drawn.draw(index)
+        positions = self._drawn.positions(index, drawn)
+        seed = self._drawn.row(positions)
         task = RecordTask(
             job_id=self._job.job_id,
             index=index,
-            seed=drawn.row(positions),
-            seed_id=", ".join(map(self._seeds.seed_id, positions)),
-            draw=drawn.draw(index),
+            seed=seed,
+            seed_id=(
+                seed_id(seed, index)
+                if self._seeds is None
+                else ", ".join(map(self._seeds.seed_id, positions))
+            ),
+            draw=drawn,
+            samples=drawn.samples,
             plan=self._plan,
             waits_longer=self._is_last_pass,
             is_suspect=index in self._saver.postponed,

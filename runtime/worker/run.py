@@ -26,7 +26,7 @@ class Run:
 
     job: Job
     plan: Plan
-    seeds: SeedRows
+    seeds: SeedRows | None
     saver: Saver
     guard: BudgetGuard
     engine: TemplateEngine

@@ -266,11 +266,7 @@ class Worker:
             call_timeout=job.config.calls.call_timeout,
             on=self._ports.clock.now().date(),
         )
-        seeds = self.seeds.load_seed_data(
-            job.config.seed_data_path,
-            version=job.config.seed_version,
-            requirements=template.schema_requirements,
-        )
+        seeds = self.seeds.of_job(job.config, requirements=template.schema_requirements)
         limit_nano, warning = parse_budget(job.budget_limit)
         if warning is not None:
             event(_log, logging.WARNING, warning, job_id=job.job_id)
@@ -310,7 +306,8 @@ class Worker:
             reason = Generation(run, next_index=checkpoint.next_index).run()
         finally:
             pool.close()
-            seeds.close()
+            if seeds is not None:
+                seeds.close()
             self._close_guard(guard, claim)
         return reason, saver.progress
 

@@ -3,20 +3,25 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema_rs
 import pytest
 import yaml
 
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.document import parse_template, resolve_includes
+from runtime.domain.templates.seed_needs import seed_needs
 from runtime.domain.templates.template import Template
+from runtime.engine.dry_run import render_record
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from tests.fixtures.seed_files import missing_paths, parse_seeds
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/template.yaml"))
+SEEDED = sorted(path.parent.name for path in EXAMPLES.glob("*/seeds.*"))
 QUOTED = {"question-answer": "passage", "keywords-summary": "text"}
 """Examples whose seeds quote published texts, and the field that holds the quote."""
 
@@ -54,8 +59,8 @@ def load_seeds(name: str) -> list[Row]:
 
 def test_there_are_seven_examples_with_seeds_in_three_formats() -> None:
     assert len(NAMES) >= 7
-    assert {seed_file(name).suffix for name in NAMES} == {".csv", ".json", ".jsonl"}
-    assert max(len(load_seeds(name)) for name in NAMES) >= 40
+    assert {seed_file(name).suffix for name in SEEDED} == {".csv", ".json", ".jsonl"}
+    assert max(len(load_seeds(name)) for name in SEEDED) >= 40
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,7 +71,7 @@ def test_template_is_named_like_its_folder_and_described(name: str) -> None:
     assert template.description
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEEDED)
 def test_every_seed_has_every_required_path(name: str) -> None:
     template, seeds = load_template(name), load_seeds(name)
 
@@ -75,7 +80,7 @@ def test_every_seed_has_every_required_path(name: str) -> None:
     assert len(seeds) >= 12
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEEDED)
 def test_seeds_are_unique_and_have_no_empty_field(name: str) -> None:
     seeds = load_seeds(name)
     ids = [seed["id"] for seed in seeds if "id" in seed]
@@ -99,10 +104,10 @@ def test_every_quoted_text_has_a_source_that_the_readme_lists(name: str, field: 
 
 
 def test_only_the_known_examples_quote() -> None:
-    assert {name for name in NAMES if "source" in load_seeds(name)[0]} == set(QUOTED)
+    assert {name for name in SEEDED if "source" in load_seeds(name)[0]} == set(QUOTED)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEEDED)
 def test_readme_has_the_command_and_the_number_of_seeds(name: str) -> None:
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     path = seed_file(name)
@@ -113,7 +118,7 @@ def test_readme_has_the_command_and_the_number_of_seeds(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEEDED)
 def test_every_seed_renders_to_a_short_prompt_in_every_step(name: str) -> None:
     template, seeds = load_template(name), load_seeds(name)
     steps = {
@@ -132,6 +137,10 @@ def test_every_seed_renders_to_a_short_prompt_in_every_step(name: str) -> None:
         prompts = engine.execute_template(requests)
 
     assert len(prompts) == len(requests)
+    check_prompts(prompts)
+
+
+def check_prompts(prompts: Sequence[object]) -> None:
     for prompt in prompts:
         assert isinstance(prompt, str), prompt
         # The embedded model has 2048 tokens for prompt and reply.
@@ -183,3 +192,25 @@ def test_reviews_ask_for_each_rating_equally_often_and_with_its_sentiment() -> N
     for prompt, [(_, rating)] in zip(prompts, asked, strict=True):
         assert (seeds[0]["strength"] in prompt) == (int(rating) >= 3)
         assert (seeds[0]["weakness"] in prompt) == (int(rating) <= 3)
+
+
+def test_five_labels_in_three_styles_need_no_seeds_and_come_equally_often() -> None:
+    template = load_template("support-tickets")
+    assert seed_needs(template) == ()
+
+    with TemplateEngine(template) as engine:
+        prompts = [
+            render_record(engine, template, None, job_id="", index=index, draws=Draws())[0][1]
+            for index in range(30)
+        ]
+
+    check_prompts(prompts)
+    found = Counter(
+        match.groups()
+        for prompt in prompts
+        if (match := re.match(r"A (\w+) message about (\w+),", prompt))
+    )
+    assert len(found) == 15
+    assert set(found.values()) == {2}
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert "generate examples/support-tickets/template.yaml -n 30 --budget 0.10" in readme

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.templates.check import Findings, check_template
+from runtime.domain.templates.check import check_template
+from runtime.domain.templates.reads import Findings
 from runtime.domain.templates.template import Step
 
 ESCAPES = {

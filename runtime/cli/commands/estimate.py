@@ -25,10 +25,10 @@ EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -
 @takes(ModelChoice, Draws, without=("random_seed",))
 def estimate(
     template: TemplateArgument,
-    seeds: SeedsOption,
     num_records: CountOption,
     models: ModelChoice,
     draws: Draws,
+    seeds: SeedsOption = None,
     backend: BackendOption = PRICED,
     prices: PricesOption = None,
     *,

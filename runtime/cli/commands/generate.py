@@ -45,13 +45,13 @@ SHOWN_RECORDS: Final = 3
 )
 def generate(
     template: TemplateArgument,
-    seeds: SeedsOption,
     num_records: CountOption,
     models: ModelChoice,
     calls: CallOptions,
     draws: Draws,
     delivery: Delivery,
     context: typer.Context,
+    seeds: SeedsOption = None,
     budget: BudgetOption = DEFAULT_BUDGET,
     backend: BackendOption = Backend.LOCAL,
     out: Annotated[

@@ -24,12 +24,16 @@ EXAMPLE: Final = "Example: seedwright submit template.yaml --seeds seeds.csv -n 
 def submit(
     template: Annotated[str, typer.Argument(help="Template file, or the id of a template.")],
     *,
-    seeds: Annotated[
-        str, typer.Option(help="Seed file, or the key of an uploaded one (seed-data/…).")
-    ],
     num_records: CountOption,
     options: tuple[object, ...],
     context: typer.Context,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Seed file, or the key of an uploaded one (seed-data/…). Not for a template that"
+            " reads none."
+        ),
+    ] = None,
     budget: BudgetOption = "1.00",
     watch: Annotated[
         bool, typer.Option("-w", "--watch", "--wait", help="Stay until the job has ended.")

@@ -1,8 +1,9 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -15,7 +16,7 @@ from runtime.cli.options import (
     TemplateArgument,
 )
 from runtime.cli.output import print_line, print_text, print_titled
-from runtime.datasets.checks import check_template
+from runtime.datasets.checks import StepCheck, check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.outputs.types import Scalar, Type, type_text
 from runtime.domain.seeds.report import null_lines
@@ -36,13 +37,12 @@ def validate(
     backend: BackendOption = PRICED,
     prices: PricesOption = None,
 ) -> None:
-    """Check a template. With seeds, show the prompts for the first seed. Calls no model."""
+    """Check a template. With seeds, or if it reads none, show the first prompts. Calls no model."""
     table = prices_here(str(backend), prices)
     found = check_template(template, seeds, prices=table, backend=str(backend), models=models)
-    needs = ", ".join(found.needs) or "nothing"
+    needs = f"needs {', '.join(found.needs) or 'nothing'} of every seed"
     batch = "" if found.batch_of is None else f", {counted(found.batch_of, 'seed')} a record"
-    steps = counted(len(found.steps), "step")
-    print_line(f"{template}: {steps}, needs {needs} of every seed{batch}")
+    print_line(f"{template}: {counted(len(found.steps), 'step')}, {needs}{batch}")
     for step in found.steps:
         form = f", schema by {step.schema_by}" if step.schema_by else ""
         print_line(f"  {step.id}: {step.model}, at most {counted(step.max_tokens, 'token')}{form}")
@@ -50,25 +50,37 @@ def validate(
             print_line(f"    in the prompt only: {step.schema_reason}")
         if step.when is not None:
             print_line(f"    when: {' '.join(step.when.split())}")
-    if found.seeds is None:
-        _print_rows(found.sample, seeds=False)
-        _warn(*found.warnings)
-        return
-    print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
+    _print_samples(found.samples)
+    if found.seeds is not None:
+        print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
     for needed, kinds in found.types.items():
         print_line(f"  {needed}: {' or '.join(kinds)}")
-    _print_rows(found.sample, seeds=True)
-    _warn(*null_lines(found.nulls, seeds=found.seeds), *found.warnings)
+    _print_rows(found.sample, seeds=found.seeds is not None)
+    _warn(*null_lines(found.nulls, seeds=found.seeds or 0), *found.warnings)
     for step in found.steps:
-        if step.skipped:
-            print_line("")
-            print_line(f"{step.id}: skipped with this seed, by its when")
-            continue
-        if step.system:
-            print_titled(f"{step.id}: system", step.system)
-        for turn in step.messages:
-            print_titled(f"{step.id}: {turn.role}, before the prompt", turn.text)
-        print_titled(f"{step.id}: prompt", step.prompt or "")
+        _print_texts(step)
+
+
+def _print_texts(step: StepCheck) -> None:
+    """What is sent for the first record."""
+    if step.skipped:
+        print_line("")
+        print_line(f"{step.id}: skipped with this seed, by its when")
+        return
+    if step.system:
+        print_titled(f"{step.id}: system", step.system)
+    for turn in step.messages:
+        print_titled(f"{step.id}: {turn.role}, before the prompt", turn.text)
+    if step.prompt is not None:
+        print_titled(f"{step.id}: prompt", step.prompt)
+
+
+def _print_samples(samples: Mapping[str, Any]) -> None:
+    """What is drawn for the first record."""
+    if samples:
+        print_line("samples of the first record:")
+    for name, value in samples.items():
+        print_line(f"  {name}: {orjson.dumps(value).decode()}")
 
 
 def _print_rows(sample: RowSample, *, seeds: bool) -> None:

@@ -23,7 +23,8 @@ class JobConfig:
     """
 
     template: TemplateRef
-    seed_data_path: str
+    seed_data_path: str | None
+    """None: its template reads no seeds, and it has none."""
     seed_version: str | None
     num_records: int
     includes: Mapping[str, TemplateRef] = field(default_factory=dict)

@@ -12,18 +12,12 @@ Jobs from before scheme 2 draw by their own id and go on to.
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from runtime.domain.options import option
-
-_ROUNDS: Final = 8
-"""Of the network that shuffles: four would make it pseudorandom for many seeds."""
-_FEW: Final = 1000
-_ROUNDS_OF_FEW: Final = 16
-"""With few seeds it takes more until every order is as likely as any other."""
+from runtime.domain.permutation import shuffled
 
 
 class SeedStrategy(StrEnum):
@@ -98,7 +92,7 @@ def draw(job_id: str, index: int, *, rows: int, draws: Draws) -> Draw:
     elif draws.seed_strategy is SeedStrategy.RANDOM:
         row = chosen % rows
     else:
-        row = _shuffled(position, rows, key=f"{draws.random_seed or 0}/{turn}".encode())
+        row = shuffled(position, rows, key=f"{draws.random_seed or 0}/{turn}".encode())
     return Draw(row=row, filter_entropy=filters >> 1, model_seed=model >> 1)
 
 
@@ -107,31 +101,3 @@ def _key(job_id: str, index: int, draws: Draws) -> str:
     if draws.scheme > 1:
         return f"draws 2/{draws.random_seed or 0}/{index}"
     return f"{job_id if draws.random_seed is None else f'random seed {draws.random_seed}'}/{index}"
-
-
-def _shuffled(position: int, rows: int, *, key: bytes) -> int:
-    """Where a permutation of `range(rows)`, one for each key, sends `position`.
-
-    Rows are written as pairs of digits, and each round shifts one digit by a number that only key
-    and other digit decide, which can be undone: so no two positions meet (a Feistel network). There
-    may be a few more pairs than rows; who lands on one of those walks on, and comes home again.
-    """
-    high = math.isqrt(rows - 1) + 1
-    high += high % 2  # else only even permutations of the pairs would come up
-    low = -(-rows // high)
-    rounds = _ROUNDS_OF_FEW if rows < _FEW else _ROUNDS
-    keyed = hashlib.blake2b(key=hashlib.blake2b(key, digest_size=32).digest(), digest_size=8)
-    while True:
-        left, right = divmod(position, low)
-        for number in range(0, rounds, 2):
-            left = (left + _shift(keyed, number, right)) % high
-            right = (right + _shift(keyed, number + 1, left)) % low
-        position = left * low + right
-        if position < rows:
-            return position
-
-
-def _shift(keyed: "hashlib.blake2b", number: int, digit: int) -> int:
-    mixed = keyed.copy()
-    mixed.update(b"%d/%d" % (number, digit))
-    return int.from_bytes(mixed.digest(), "big")

@@ -56,9 +56,12 @@ def names_of(output: Output) -> list[str]:
 
 
 def kept_name(path: Path) -> str:
-    """The column of a path in `keep`: a seed's `source.title` is `source_title`."""
+    """The column of a path in `keep`: a seed's `source.title` is `source_title`, and a sample has
+    its own name.
+    """
     parts = path.parts
-    return "_".join(parts[1:] if path.is_seed_field and len(parts) > 1 else parts)
+    bare = path.is_seed_field or path.is_sample
+    return "_".join(parts[1:] if bare and len(parts) > 1 else parts)
 
 
 def columns_of(output: Output, type_of: TypeOf) -> dict[str, Node]:

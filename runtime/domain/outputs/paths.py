@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from runtime.domain.hints import hint_for
 from runtime.domain.outputs.schemas import SchemaTypes
-from runtime.domain.outputs.types import Scalar, Type
+from runtime.domain.outputs.types import Scalar, Struct, Type
 from runtime.domain.outputs.values import RECORD_FIELDS, ROOTS, STEP_FIELDS, Path, as_constant
 
 _SHOWN_NAMES: Final = 8
@@ -19,8 +19,8 @@ class PathError(ValueError):
 
 class Paths:
     """The paths of records whose steps have these output schemas, None where there is none.
-    `reasoning` and `prompts` say whether records keep them. Types of seed fields are those that are
-    handed in. Records of a `batch` have several seeds, into which no path leads.
+    `reasoning` and `prompts` say whether records keep them. Types of seed fields and of samples are
+    those that are handed in. Records of a `batch` have several seeds, into which no path leads.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Paths:
         *,
         reasoning: bool = True,
         prompts: bool = True,
+        samples: Mapping[str, Type] | None = None,
         seeds: Mapping[str, Type] | None = None,
         batch: bool = False,
     ) -> None:
@@ -36,6 +37,7 @@ class Paths:
             step: None if schema is None else SchemaTypes(schema) for step, schema in steps.items()
         }
         self._kept = {"reasoning": reasoning, "prompt": prompts, "system": prompts}
+        self._samples = samples or {}
         self._seeds = seeds or {}
         self._batch = batch
 
@@ -43,6 +45,11 @@ class Paths:
     def steps(self) -> Mapping[str, SchemaTypes | None]:
         """The schema of each step, in their order."""
         return self._schemas
+
+    @property
+    def samples(self) -> Mapping[str, Type]:
+        """The type of each sample, in their order."""
+        return self._samples
 
     def type_of(self, path: Path) -> Type:
         """The type at a path, json for a seed field of no known type. Raises `PathError`."""
@@ -62,8 +69,12 @@ class Paths:
                         f" text such as {{{{ {_shown(field)} }}}}"
                     )
                 return self._seeds.get(".".join(parts[1:]), Scalar.JSON)
+            case "samples" if self._samples:
+                return self._in_samples(parts)
             case "record" if len(parts) == 2 and parts[1] in RECORD_FIELDS:  # noqa: PLR2004 - root and name
                 return Scalar.INT64 if parts[1] == "index" else Scalar.STRING
+            case "samples":
+                raise PathError(f'"{_shown(path.text)}" is no path: the template has no samplers')
             case "record":
                 raise PathError("a record has record.id and record.index")
         text = _shown(path.text)
@@ -71,6 +82,25 @@ class Paths:
             f'"{text}" is no path{hint_for(parts[0], ROOTS)}: a path begins with steps., seed. or'
             f" record.; a constant text is written {as_constant(text)}"
         )
+
+    def _in_samples(self, parts: tuple[str, ...]) -> Type:
+        known = ", ".join(self._samples)
+        if len(parts) == 1:
+            raise PathError(f"write samples.<name>; the samplers are {known}")
+        name, *inner = parts[1:]
+        if name not in self._samples:
+            hint = hint_for(name, self._samples)
+            raise PathError(f'there is no sampler "{_shown(name)}"{hint}; the samplers are {known}')
+        kind = self._samples[name]
+        for part in inner:
+            fields = dict(kind.fields) if isinstance(kind, Struct) else {}
+            if part not in fields:
+                there = f"it has {', '.join(fields)}" if fields else "it has no parts"
+                raise PathError(
+                    f'samples.{name} has no "{_shown(part)}"{hint_for(part, fields)}; {there}'
+                )
+            kind = fields[part]
+        return kind
 
     def _in_step(self, parts: tuple[str, ...]) -> Type:
         known = ", ".join(self._schemas)

@@ -322,8 +322,9 @@ class _Reader:
         if root == "steps":
             self._refuse("keep", f"{_shown(name)} is no field of the seed: make a column of it")
             return None
-        known = (f"record.{each}" for each in RECORD_FIELDS)
-        return self._path("keep", name if root == "seed" or name in known else f"seed.{name}")
+        is_sample = root == "samples" and (self._paths is None or bool(self._paths.samples))
+        whole = root == "seed" or is_sample or name in {f"record.{each}" for each in RECORD_FIELDS}
+        return self._path("keep", name if whole else f"seed.{name}")
 
 
 def may_be_messages(kind: Type | None, form: TurnForm) -> bool:

@@ -81,6 +81,14 @@ class Output:
         """The same texts, each once: the render process knows a text by its position here."""
         return tuple(dict.fromkeys(text for _, text in self.texts()))
 
+    @property
+    def reads_draws(self) -> bool:
+        """Whether values of seeds or samples become values of a row."""
+        return any(
+            isinstance(value, Path) and (value.is_seed_field or value.is_sample)
+            for _, value in self.values()
+        )
+
     def seed_paths(self) -> tuple[str, ...]:
         """The dotted paths of seed fields whose values become values of a row; the empty path is
         the whole seed.

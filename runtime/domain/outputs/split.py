@@ -2,16 +2,18 @@
 
     split: {test: 0.1, validation: 0.05}      by the record's number
     split: {test: 0.1, by: seed.source}       one value of `source` is in one split
+    split: {test: 0.1, by: samples.topic}     the same of a sample
 
 What no split takes is `train`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.domain.fields import is_number
+from runtime.domain.hints import hint_for
 from runtime.domain.outputs.values import Path, is_path
 
 TRAIN: Final = "train"
@@ -27,12 +29,14 @@ class Split:
 
     shares: Mapping[str, float]
     by: Path | None = None
-    """The seed's value that decides; None: the record's number."""
+    """The value of seed or samples that decides; None: the record's number."""
 
 
-def read_split(document: object, refuse: Callable[[str, str], None]) -> Split | None:
-    """The split that a document asks for. Each problem goes to `refuse` with its place; with one,
-    or without a document, there is no split.
+def read_split(
+    document: object, refuse: Callable[[str, str], None], *, samples: Collection[str] = ()
+) -> Split | None:
+    """The split that a document asks for; `samples` are the names of the template's samplers. Each
+    problem goes to `refuse` with its place; with one, or without a document, there is no split.
     """
     if document is None:
         return None
@@ -42,8 +46,8 @@ def read_split(document: object, refuse: Callable[[str, str], None]) -> Split | 
     shares = {str(name): share for name, share in document.items() if name != _BY}
     problem = _problem(shares)
     by = document.get(_BY)
-    if problem is None and by is not None and not _is_seed_path(by):
-        problem = "by must be a path into the seed, such as seed.source"
+    if problem is None and by is not None:
+        problem = _by_problem(by, samples)
     if problem is not None:
         refuse("split", problem)
         return None
@@ -53,9 +57,11 @@ def read_split(document: object, refuse: Callable[[str, str], None]) -> Split | 
     )
 
 
-def stored_split(document: Mapping[str, Any] | None) -> Split | None:
+def stored_split(
+    document: Mapping[str, Any] | None, *, samples: Collection[str] = ()
+) -> Split | None:
     """A split that was checked before it was stored."""
-    return read_split(document, lambda *_problem: None)
+    return read_split(document, lambda *_problem: None, samples=samples)
 
 
 def split_document(split: Split) -> dict[str, object]:
@@ -79,5 +85,14 @@ def _problem(shares: Mapping[str, object]) -> str | None:
     return None
 
 
-def _is_seed_path(value: object) -> bool:
-    return isinstance(value, str) and is_path(value) and value.startswith("seed.")
+def _by_problem(value: object, samples: Collection[str]) -> str | None:
+    if isinstance(value, str) and is_path(value):
+        root, _, name = value.partition(".")
+        if root == "seed" and name:
+            return None
+        if root == "samples" and samples:
+            sample = name.partition(".")[0]
+            if sample in samples:
+                return None
+            return f'by: there is no sampler "{sample[:64]}"{hint_for(sample, samples)}'
+    return "by must be a path into the seed, such as seed.source"

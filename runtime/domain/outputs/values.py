@@ -4,6 +4,7 @@
     steps.<id>.reasoning    what the model thought before, where the template keeps it
     steps.<id>.prompt       what it was asked, and steps.<id>.system, where the template keeps them
     seed.<field>…           a value of the seed
+    samples.<name>…         a value that a sampler of the template draws
     seed.id                 what the seed is called
     record.id, record.index
 
@@ -15,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-ROOTS: Final = ("steps", "seed", "record")
+ROOTS: Final = ("steps", "seed", "samples", "record")
 RECORD_FIELDS: Final = ("id", "index")
 STEP_FIELDS: Final = ("output", "reasoning", "prompt", "system")
 
@@ -38,6 +39,11 @@ class Path:
     def is_seed_field(self) -> bool:
         """Whether it leads into the seed itself: `seed.id` is what the record says."""
         return self.parts[0] == "seed" and self.text != "seed.id"
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether it leads to what a sampler draws."""
+        return self.parts[0] == "samples"
 
 
 @dataclass(frozen=True, slots=True)

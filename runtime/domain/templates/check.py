@@ -4,9 +4,9 @@ What isn't on an allow-list of `policy` is refused: node types, filters, tests, 
 same walk finds what the template needs: the seed paths it reads and the names it includes.
 
 A template sees every top-level field of the seed whose name is an identifier, `seed` (the whole
-seed), `steps` (`steps.<id>.output` of the steps before it) and `index` (the record's number); of a
-batch `seeds`, a list, in place of the seed. An included fragment is walked in place, with the names
-that are bound where it is included.
+seed), `samples` where it has samplers, `steps` (`steps.<id>.output` of the steps before it) and
+`index` (the record's number); of a batch `seeds`, a list, in place of the seed. An included
+fragment is walked in place, with the names that are bound where it is included.
 """
 
 import unicodedata
@@ -21,7 +21,8 @@ from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.values import Text
 from runtime.domain.templates import policy
 from runtime.domain.templates.arguments import call_problem, filter_problem, test_problem
-from runtime.domain.templates.scope import NO_FIELDS, Scope, is_seeds, paths_to, seed_path
+from runtime.domain.templates.reads import Findings, batch_problem, sample_problem, step_problem
+from runtime.domain.templates.scope import Scope, is_seeds, paths_to, seed_path
 from runtime.domain.templates.syntax import fixed_length, names_in, path_of, text_of
 from runtime.domain.templates.template import WHEN, Step
 
@@ -36,23 +37,17 @@ _PLAIN: Final = (
 _VALUES: Final = (nodes.Name, nodes.Getattr, nodes.Getitem)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """What the sources of a template read: dotted seed paths and included names, sorted."""
-
-    requirements: tuple[str, ...]
-    includes: tuple[str, ...]
-
-
 def check_template(
     steps: Sequence[Step],
     fragments: Mapping[str, str],
     *,
     texts: Sequence[tuple[str, Text]] = (),
     batch: bool = False,
+    samples: tuple[str, ...] = (),
 ) -> Findings:
     """Check every text and condition of the steps, and the `texts` of rows, each with its place.
-    Included names without a fragment are left for later. A `batch` has several seeds a record.
+    Included names without a fragment are left for later. A `batch` has several seeds a record;
+    `samples` are the names of the template's samplers.
 
     Only steps require something of a seed. Raises `TemplateError` with the step and the line of
     the first thing that isn't allowed.
@@ -61,6 +56,7 @@ def check_template(
     parse = cache(Environment(**policy.SYNTAX).parse)  # noqa: S701 - prompts are text, not HTML
     ids = tuple(step.id for step in steps)
     required: set[str] = set()
+    read: set[str] = set()
     included: set[str] = set()
     nodes_left = policy.MAX_NODES
 
@@ -71,12 +67,14 @@ def check_template(
             place=place,
             earlier=earlier,
             step_ids=ids,
+            samples=samples,
             fragments=fragments,
             nodes_left=nodes_left,
             batch=batch,
         )
         found.source(source, Scope())
         nodes_left = found.nodes_left
+        read.update(found.unguarded(), found.whole)
         return found
 
     for position, step in enumerate(steps):
@@ -90,7 +88,11 @@ def check_template(
     unused = sorted(fragments.keys() - included)
     if unused:
         raise TemplateError(f'fragment "{unused[0]}" is not included by any step: remove it')
-    return Findings(requirements=tuple(sorted(required)), includes=tuple(sorted(included)))
+    return Findings(
+        requirements=tuple(sorted(required)),
+        seed_reads=tuple(sorted(read)),
+        includes=tuple(sorted(included)),
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -101,6 +103,7 @@ class _Walk:
     place: str
     earlier: tuple[str, ...]
     step_ids: tuple[str, ...]
+    samples: tuple[str, ...]
     fragments: Mapping[str, str]
     nodes_left: int
     batch: bool = False
@@ -108,6 +111,8 @@ class _Walk:
     required: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
     included: set[str] = field(default_factory=set)
+    whole: set[str] = field(default_factory=set)
+    """`seed`, where it is read as a whole."""
     spellings: dict[str, str] = field(default_factory=dict)
 
     def source(self, source: str, scope: Scope) -> None:
@@ -207,16 +212,34 @@ class _Walk:
         self.nodes_left -= parts
         path, base = path_of(node)
         if isinstance(base, nodes.Name):
-            self._spelling(base, base.name)
-        if not isinstance(base, nodes.Name):
-            self.visit(base, scope)
-        elif base.name == "steps" and base.name not in scope.bound:
-            self._step_reference(node, path)
+            self._named(node, base, path, scope, guard=guard)
         else:
-            if base.name not in scope.bound:
-                self._root(base, scope)
-            if not guard and (read := seed_path(node, scope, batch=self.batch)):
-                self.required.add(read)
+            self.visit(base, scope)
+
+    def _named(
+        self,
+        node: nodes.Node,
+        base: nodes.Name,
+        path: tuple[str, ...],
+        scope: Scope,
+        *,
+        guard: bool,
+    ) -> None:
+        self._spelling(base, base.name)
+        if base.name not in scope.bound:
+            if base.name == "steps":
+                self._refuse_if(node, step_problem(path, self.earlier, self.step_ids))
+                return
+            if base.name == "samples" and self.samples:
+                self._refuse_if(node, sample_problem(path, self.samples))
+                return
+            self._root(base, scope)
+        if guard:
+            return
+        if read := seed_path(node, scope, batch=self.batch):
+            self.required.add(read)
+        elif base.name in ("seed", "seeds") and base.name not in scope.bound:
+            self.whole.add("seed")
 
     def _spelling(self, node: nodes.Node, name: str) -> None:
         """Two names that differ in form only, such as in how an accent is written, would be one
@@ -233,23 +256,12 @@ class _Walk:
             self.refuse(node, 'call range(…), or read the field as "seed.range"')
         if node.name == "loop" and not scope.loops:
             self.refuse(node, '"loop" exists inside a loop only')
-        if self.batch and node.name not in ("seeds", *NO_FIELDS):
-            field = "title" if node.name == "seed" else node.name
-            self.refuse(
-                node,
-                f'"{node.name}": with batch_of a record has several seeds: write'
-                f" seeds[0].{field}, or a loop over seeds",
-            )
+        if self.batch:
+            self._refuse_if(node, batch_problem(node.name))
 
-    def _step_reference(self, node: nodes.Node, path: tuple[str, ...]) -> None:
-        known = ", ".join(self.earlier) or "none"
-        if not path:
-            self.refuse(node, f"write steps.<id>.output; steps before this one: {known}")
-        if path[0] not in self.earlier:
-            problem = "runs later" if path[0] in self.step_ids else "does not exist"
-            self.refuse(node, f'step "{path[0]}" {problem}; steps before this one: {known}')
-        if path[1:2] != ("output",):
-            self.refuse(node, f"write steps.{path[0]}.output")
+    def _refuse_if(self, node: nodes.Node, problem: str | None) -> None:
+        if problem is not None:
+            self.refuse(node, problem)
 
     def _constant(self, node: nodes.Const) -> None:
         if isinstance(node.value, (int, float)) and abs(node.value) > policy.MAX_NUMBER:
@@ -268,17 +280,13 @@ class _Walk:
     # ── calls, filters, tests ──────────────────────────────────────────────────────────────────
 
     def _call(self, node: nodes.Call, scope: Scope) -> None:
-        problem = call_problem(node, in_loop=scope.loops > 0)
-        if problem is not None:
-            self.refuse(node, problem)
+        self._refuse_if(node, call_problem(node, in_loop=scope.loops > 0))
         if isinstance(node.node, nodes.Getattr):
             self.visit(node.node.node, scope)
         self._children(node, scope, skip=("node",))
 
     def _filter(self, node: nodes.Filter, scope: Scope) -> None:
-        problem = filter_problem(node)
-        if problem is not None:
-            self.refuse(node, problem)
+        self._refuse_if(node, filter_problem(node))
         if node.name in ("default", "d") and isinstance(node.node, _VALUES):
             self._value(node.node, scope, guard=True)
             self._children(node, scope, skip=("node",))
@@ -286,9 +294,7 @@ class _Walk:
             self._children(node, scope)
 
     def _test(self, node: nodes.Test, scope: Scope) -> None:
-        problem = test_problem(node)
-        if problem is not None:
-            self.refuse(node, problem)
+        self._refuse_if(node, test_problem(node))
         if node.name not in ("defined", "undefined") or not isinstance(node.node, _VALUES):
             self._children(node, scope)
             return
@@ -304,7 +310,8 @@ class _Walk:
             if not isinstance(inner, (nodes.Name, nodes.Tuple)):
                 self.refuse(target, "only plain names can be set")
         for name in sorted(names_in(target)):
-            if name.startswith("_") or name in policy.RESERVED | policy.PYTHON_NAMES:
+            is_samples = name == "samples" and bool(self.samples)
+            if name.startswith("_") or name in policy.RESERVED | policy.PYTHON_NAMES or is_samples:
                 self.refuse(target, f'"{name}" can\'t be set: use another name')
             self._spelling(target, name)
             scope.bound.add(name)

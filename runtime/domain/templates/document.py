@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.split import split_document
+from runtime.domain.samplers.samplers import samplers_document
 from runtime.domain.templates.conversation import messages_document
 from runtime.domain.templates.form import MAX_FRAGMENTS, MAX_PROBLEMS, Form
 from runtime.domain.templates.measure import measure
@@ -15,7 +16,7 @@ from runtime.domain.templates.template import OnTruncation, Step, Template
 __all__ = ["MAX_FRAGMENTS", "MAX_PROBLEMS"]
 
 if TYPE_CHECKING:
-    from runtime.domain.templates.check import Findings
+    from runtime.domain.templates.reads import Findings
 
 
 def parse_template(document: object) -> Template:
@@ -77,6 +78,7 @@ def complete_document(template: Template) -> dict[str, Any]:
         "name": template.name,
         "description": template.description,
         "schema_requirements": list(template.schema_requirements),
+        **samplers_document(template.samplers),
         "steps": [_step_document(step) for step in template.steps],
         "keep_prompts": template.keep_prompts,
     }
@@ -131,6 +133,7 @@ def _check(template: Template, fragments: Mapping[str, str]) -> "Findings":
         fragments,
         texts=template.output.texts(),
         batch=template.batch_of is not None,
+        samples=tuple(template.samplers.types()),
     )
 
 

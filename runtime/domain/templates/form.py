@@ -12,6 +12,8 @@ from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.reading import read_output
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split, read_split
+from runtime.domain.outputs.types import Type
+from runtime.domain.samplers.reading import read_samplers
 from runtime.domain.templates.conversation import read_messages, read_stop, read_when
 from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES
 from runtime.domain.templates.output_schema import schema_problem
@@ -40,6 +42,8 @@ TEMPLATE_FIELDS: Final = frozenset(
         "name",
         "description",
         "schema_requirements",
+        "samplers",
+        "product",
         "steps",
         "keep_prompts",
         "keep_reasoning",
@@ -95,14 +99,20 @@ class Form:
             self.refuse("the template", "name must be one line without control characters")
         problems = len(self.problems)
         steps = self._steps(document)
+        samplers = read_samplers(document.get("samplers"), document.get("product"), self.refuse)
         keep_reasoning = self._flag(document, "keep_reasoning")
         batch_of = self._number("the template", document, "batch_of", 1, MAX_BATCH, whole=True)
-        # What is said of steps that can't be read would be wrong.
+        if batch_of is not None and samplers.multiplies_seeds:
+            self.refuse(
+                "product", "seed can't be multiplied with batch_of: a record has several seeds"
+            )
+        # What is said of steps and samplers that can't be read would be wrong.
         paths = paths_of(
             steps,
             keep_reasoning=keep_reasoning,
             keep_prompts=document.get("keep_prompts") is True,
             batch=batch_of is not None,
+            samplers=samplers,
         )
         readable = len(self.problems) == problems
         output = self._output(document.get("output"), paths) if readable else None
@@ -116,13 +126,16 @@ class Form:
             fragments=self._fragments(document),
             output=output or RECORDS,
             output_declared=document.get("output") is not None,
-            split=self._split(document.get("split"), batch=batch_of is not None),
+            split=self._split(
+                document.get("split"), samples=samplers.types(), batch=batch_of is not None
+            ),
             batch_of=None if batch_of is None else int(batch_of),
+            samplers=samplers,
         )
 
-    def _split(self, document: object, *, batch: bool) -> Split | None:
-        split = read_split(document, self.refuse)
-        if batch and split is not None and split.by is not None:
+    def _split(self, document: object, *, samples: Mapping[str, Type], batch: bool) -> Split | None:
+        split = read_split(document, self.refuse, samples=samples)
+        if batch and split is not None and split.by is not None and not split.by.is_sample:
             self.refuse("split", "with batch_of a record has several seeds: leave out by")
         return split
 

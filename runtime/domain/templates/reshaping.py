@@ -87,6 +87,7 @@ class _Places:
             template.steps,
             keep_reasoning=template.keep_reasoning,
             keep_prompts=template.keep_prompts,
+            samplers=template.samplers,
             batch=template.batch_of is not None,
         )
         values = {
@@ -180,6 +181,7 @@ def _block(document: Mapping[str, Any], template: Template, places: _Places) -> 
         f"# In place of {_FILL_IN}: one of these paths, or a text of Jinja2.",
         *_listed("steps", places.columns.values()),
         *_listed("kept prompts", _prompts(template)),
+        *_listed("samples", (f"samples.{name}" for name in template.samplers.types())),
         *_listed("seed fields", _seed_fields(template)),
     ]
     return "\n".join([*lines, render_yaml({"output": dict(document)}).rstrip("\n")])

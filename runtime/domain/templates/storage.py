@@ -14,6 +14,7 @@ from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.reading import stored_output
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.outputs.split import stored_split
+from runtime.domain.samplers.reading import stored_samplers
 from runtime.domain.templates.conversation import stored_messages
 from runtime.domain.templates.document import complete_document, parse_template, recheck
 from runtime.domain.templates.template import OnTruncation, Pin, Step, Template
@@ -68,6 +69,7 @@ def _trusted(document: dict[str, Any], stored: dict[str, Any]) -> Template:
     steps = tuple(_trusted_step(step) for step in document.pop("steps"))
     requirements = tuple(document.pop("schema_requirements"))
     output, split = document.pop("output"), document.pop("split", None)
+    samplers = stored_samplers(document.pop("samplers", None), document.pop("product", None))
     return Template(
         **document,
         steps=steps,
@@ -76,7 +78,8 @@ def _trusted(document: dict[str, Any], stored: dict[str, Any]) -> Template:
         requirements_declared=stored["declared"],
         output=stored_output(output),
         output_declared=stored.get("output_declared", True),
-        split=stored_split(split),
+        split=stored_split(split, samples=samplers.types()),
+        samplers=samplers,
         pins={
             name: Pin(template_id=template_id, version=version)
             for name, (template_id, version) in stored["pins"].items()

@@ -1,9 +1,9 @@
 """A template: one or more prompt steps that turn a seed into a record.
 
-The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `steps[]`, `output`
-and `split`, perhaps `batch_of`; a step has `id`, `prompt` (Jinja2) and optionally `when`,
-`messages`, `system`, `model` or `model_tier`, `max_tokens`, `temperature`, `top_p`, `stop`,
-`output_schema`, `on_truncation`. `document.py` parses and checks it.
+The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `samplers[]`,
+`product`, `steps[]`, `output` and `split`, perhaps `batch_of`; a step has `id`, `prompt` (Jinja2)
+and optionally `when`, `messages`, `system`, `model` or `model_tier`, `max_tokens`, `temperature`,
+`top_p`, `stop`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
 from runtime.domain.outputs.types import Type
 from runtime.domain.outputs.values import is_jinja
+from runtime.domain.samplers.samplers import NO_SAMPLERS, Samplers
 
 DEFAULT_TIER: Final = "cheap"
 DEFAULT_MAX_TOKENS: Final = 512
@@ -120,6 +121,7 @@ class Template:
     output_declared: bool = False
     split: Split | None = None
     batch_of: int | None = None
+    samplers: Samplers = NO_SAMPLERS
 
 
 def paths_of(
@@ -127,16 +129,18 @@ def paths_of(
     *,
     keep_reasoning: bool,
     keep_prompts: bool,
+    samplers: Samplers = NO_SAMPLERS,
     seeds: Mapping[str, Type] | None = None,
     batch: bool = False,
 ) -> Paths:
-    """The paths that the records of these steps have, with the types of seed fields. Those of a
-    `batch` have several seeds.
+    """The paths that records of these steps and samplers have, with the types of seed fields. Those
+    of a `batch` have several seeds.
     """
     return Paths(
         {step.id: step.output_schema for step in steps},
         reasoning=keep_reasoning,
         prompts=keep_prompts,
+        samples=samplers.types(),
         seeds=seeds,
         batch=batch,
     )

@@ -7,8 +7,8 @@
 
     T  a template as JSON {"sources": {key: source}, "fragments": {name: source},
        "schemas": {step id: JSON Schema}}, of schemas those that may take for ever  → one reply
-    R  frames, each a request as JSON {"key", "index", "seed", "steps", "entropy"}
-                                                                    → one reply for each, in order
+    R  frames, each a request as JSON {"key", "index", "seed", "steps", "entropy",
+       "samples"}                                                   → one reply for each, in order
     V  frames, each an output as JSON {"key": step id, "value"}     → one reply for each, in order
 
 A reply is JSON {"text": …}, of a check {"errors": […]}, or {"error": …}. At the end of the stream,
@@ -124,6 +124,8 @@ class Renderer:
         seed = request["seed"]
         self._namespace = namespace = {
             **seed,
+            # Without samplers the name is the seed's, as any other.
+            **({"samples": samples} if (samples := request.get("samples")) else {}),
             "seed": seed,
             "steps": request["steps"],
             "index": request["index"],

@@ -49,9 +49,9 @@ _BYTES_PER_CHARACTER: Final = 6
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderRequest:
     """One text to render: a `part` of `Step.sources()`, or its `when`. `entropy` (64 bits) keys
-    what random filters draw; the draws of each step and part are their own. Seed and steps hold
-    JSON values. A text of a row is an `output` whose `step_id` is its position in the template's
-    `output.rendered()`.
+    what random filters draw; the draws of each step and part are their own. Seed, steps and samples
+    hold JSON values. A text of a row is an `output` whose `step_id` is its position in the
+    template's `output.rendered()`.
     """
 
     step_id: str
@@ -60,6 +60,8 @@ class RenderRequest:
     seed: Mapping[str, Any]
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     entropy: int = 0
+    samples: Mapping[str, Any] = field(default_factory=dict)
+    """What the template's samplers have drawn; empty for a template without any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -298,6 +300,7 @@ def _render_body(request: RenderRequest) -> bytes | RenderError:
             "seed": request.seed,
             "steps": request.steps,
             "entropy": request.entropy,
+            "samples": request.samples,
         },
         holder="the seed",
         whole="the seed and the earlier outputs are",

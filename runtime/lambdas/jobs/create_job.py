@@ -27,8 +27,8 @@ from runtime.domain.service_ports import ApiPorts
 from runtime.engine.plan import Plan
 from runtime.lambdas.fields import (
     BudgetNano,
+    NeededSeedPath,
     RecordCount,
-    SeedPath,
     Uuid,
 )
 from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
@@ -37,7 +37,7 @@ from runtime.lambdas.option_fields import chosen, request_document, takes
 from runtime.service.admission import (
     check_active_jobs,
     estimate,
-    find_seeds,
+    find_needed_seeds,
     prepare_template,
 )
 from runtime.service.launching import start_job
@@ -57,8 +57,8 @@ class NewJob(ApiModel):
     template_id: Uuid
     template_version: Annotated[int, Field(ge=1)] | None = None
     """The latest one by default; the job keeps the version it began with."""
-    seed_data_path: SeedPath
-    """Key of an uploaded seed file of yours."""
+    seed_data_path: Annotated[NeededSeedPath, Field(validate_default=True)] = None
+    """Key of an uploaded seed file of yours; only a template that reads no seeds does without."""
     num_records: RecordCount
     budget_limit: BudgetNano
     """Hard limit in USD."""
@@ -82,7 +82,8 @@ class NewJob(ApiModel):
 )
 def lambda_handler(call: Call[NewJob, NoBody]) -> Answer:
     """Create a job. 200 instead of 201 for a request that was answered before."""
-    check_seed_path(call.caller, call.body.seed_data_path)
+    if call.body.seed_data_path is not None:
+        check_seed_path(call.caller, call.body.seed_data_path)
     key = _idempotency_key(call)
     job_id = call.ports.new_id() if key is None else str(uuid5(_JOBS, f"{call.caller}\n{key}"))
     request_hash = None if key is None else _hash(call.body)
@@ -103,7 +104,7 @@ def lambda_handler(call: Call[NewJob, NoBody]) -> Answer:
     )
 
 
-def _check_budget(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat) -> None:
+def _check_budget(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat | None) -> None:
     """Raises `BudgetTooSmallError` with the estimate, and what `estimate` raises."""
     body = call.body
     found, _ = estimate(
@@ -151,7 +152,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
         version=body.template_version,
         model=chosen(body, ModelChoice).model,
     )
-    seeds = find_seeds(ports, body.seed_data_path)
+    seeds = find_needed_seeds(ports, body.seed_data_path, template.plan.template)
     check_active_jobs(ports, call.caller)
     if not chosen(body, Acceptance).allow_partial:
         _check_budget(call, template.plan, seeds)
@@ -162,8 +163,8 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
         status=JobStatus.QUEUED,
         config=JobConfig(
             template=template.ref,
-            seed_data_path=seeds.key,
-            seed_version=seeds.version,
+            seed_data_path=None if seeds is None else seeds.key,
+            seed_version=None if seeds is None else seeds.version,
             num_records=body.num_records,
             includes=template.includes,
             price_table_version=ports.prices.version,

@@ -11,10 +11,10 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.money.estimate_text import LIKELY_ASSUMES
 from runtime.domain.seeds.path import check_seed_path
-from runtime.lambdas.fields import RecordCount, SeedPath, Uuid
+from runtime.lambdas.fields import NeededSeedPath, RecordCount, Uuid
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.option_fields import chosen, takes
-from runtime.service.admission import estimate, find_seeds, prepare_template
+from runtime.service.admission import estimate, find_needed_seeds, prepare_template
 
 
 @takes(Draws, ModelChoice)
@@ -24,8 +24,10 @@ class EstimateRequest(ApiModel):
     template_id: Uuid
     template_version: Annotated[int, Field(ge=1)] | None = None
     """The latest one by default."""
-    seed_data_path: SeedPath
-    """Key of an uploaded seed file of yours; its first 1000 seeds are read."""
+    seed_data_path: Annotated[NeededSeedPath, Field(validate_default=True)] = None
+    """Key of an uploaded seed file of yours, whose first 1000 seeds are read; only a template that
+    reads no seeds does without.
+    """
     num_records: RecordCount
 
 
@@ -73,7 +75,8 @@ class EstimateView(ApiModel):
 def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
     """Estimate what a job would cost."""
     body, ports = call.body, call.ports
-    check_seed_path(call.caller, body.seed_data_path)
+    if body.seed_data_path is not None:
+        check_seed_path(call.caller, body.seed_data_path)
     prepared = prepare_template(
         ports,
         call.caller,
@@ -81,7 +84,7 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
         version=body.template_version,
         model=chosen(body, ModelChoice).model,
     )
-    seeds = find_seeds(ports, body.seed_data_path)
+    seeds = find_needed_seeds(ports, body.seed_data_path, prepared.plan.template)
     result, seeds_read = estimate(
         ports, prepared.plan, seeds, records=body.num_records, draws=chosen(body, Draws)
     )

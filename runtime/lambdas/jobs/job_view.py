@@ -24,7 +24,8 @@ class JobConfigView(ApiModel):
 
     template_id: str
     template_version: int
-    seed_data_path: str
+    seed_data_path: str | None
+    """null: its template reads no seeds."""
     seed_version: str | None
     """The version of the seed object; later uploads under the same key don't change the job."""
     num_records: int

@@ -21,7 +21,7 @@ from runtime.domain.seeds.seeds import has_path
 from runtime.engine.dry_run import example_seed, render_record
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.engine.row_sample import RowSample, sample_row
+from runtime.engine.row_sample import RowSample, first_samples, sample_row
 from runtime.engine.seeds import as_seen
 from runtime.engine.trial import TrialCall, try_record
 from runtime.lambdas.answers import MAX_DETAILS
@@ -112,6 +112,8 @@ class Preview(ApiModel):
     version: int
     data: Mapping[str, Any]
     """The seed that was rendered."""
+    samples: Mapping[str, Any]
+    """What the template's samplers draw for the first record."""
     steps: list[PreviewStep]
     row: PreviewRow
     stopped: str | None
@@ -170,6 +172,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         template_id=prepared.ref.template_id,
         version=prepared.ref.version,
         data=data,
+        samples=first_samples(plan.template),
         steps=steps,
         row=row,
         stopped=stopped,

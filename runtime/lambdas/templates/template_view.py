@@ -57,6 +57,21 @@ class StepDocument(ApiModel):
     """keep (the default), fail or retry: what to do with a text that was cut at max_tokens."""
 
 
+class SamplerDocument(ApiModel):
+    """A value that is drawn for each record: a pure function of random seed, name and index."""
+
+    name: str
+    """A letter, then letters, digits or `_`; prompts read `samples.<name>`."""
+    sampler_type: str
+    """category, subcategory, uniform, gaussian, bernoulli, datetime, uuid, or person_from_faker."""
+    params: Mapping[str, Any] | None = None
+    conditional_params: Mapping[str, Any] | None = None
+    """Other params by a condition on earlier samplers, such as `category == 'knife'`; the first
+    that holds counts."""
+    convert_to: str | None = None
+    """int, float or str."""
+
+
 class TemplateDocument(ApiModel):
     """A template as its author writes it."""
 
@@ -64,6 +79,10 @@ class TemplateDocument(ApiModel):
     description: str = ""
     schema_requirements: list[str] | None = None
     """Dotted paths that every seed must have; by default what the prompts read."""
+    samplers: list[SamplerDocument] | None = None
+    """Values that are drawn for each record, in this order."""
+    product: list[str] | None = None
+    """Category samplers, and perhaps `seed`, whose combinations come equally often."""
     steps: list[StepDocument]
     keep_prompts: bool = False
     """Whether records carry the prompts that they were made from."""

@@ -1,0 +1,25 @@
+"""Seeds, where a template needs any."""
+
+from runtime.domain.errors import SeedError
+from runtime.domain.templates.seed_needs import named, seed_needs
+from runtime.domain.templates.template import Template
+from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
+
+
+def read_needed_seeds(source: SeedSource | None, template: Template) -> SeedFile | None:
+    """The seeds of a source, of which each has what the template needs; None for no source, where
+    the template reads nothing of a seed.
+
+    Raises `SeedError`, and what `read_seeds` raises.
+    """
+    if source is not None:
+        return read_seeds(source, template.schema_requirements)
+    check_needs_none(template)
+    return None
+
+
+def check_needs_none(template: Template) -> None:
+    """Raises `SeedError` that names what a template reads of its seeds."""
+    needs = seed_needs(template)
+    if needs:
+        raise SeedError(f"the template reads {named(needs)} of a seed: give it seeds (--seeds)")
