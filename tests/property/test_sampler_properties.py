@@ -151,7 +151,7 @@ def chi_square(observed: Sequence[float], expected: Sequence[float]) -> float:
 
 @pytest.mark.parametrize("weights", [None, [1, 2, 3, 4], [0, 5, 0, 1]])
 def test_categories_come_as_often_as_their_weights_say(weights: list[float] | None) -> None:
-    more = {} if weights is None else {"weights": weights}
+    more: Document = {} if weights is None else {"weights": weights}
     found = Counter(drawn(sampler("x", "category", values=[*"abcd"], **more)))
 
     sure = weights or [1, 1, 1, 1]
