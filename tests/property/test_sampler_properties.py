@@ -151,7 +151,7 @@ def chi_square(observed: Sequence[float], expected: Sequence[float]) -> float:
 
 @pytest.mark.parametrize("weights", [None, [1, 2, 3, 4], [0, 5, 0, 1]])
 def test_categories_come_as_often_as_their_weights_say(weights: list[float] | None) -> None:
-    more = {} if weights is None else {"weights": weights}
+    more: Document = {} if weights is None else {"weights": weights}
     found = Counter(drawn(sampler("x", "category", values=[*"abcd"], **more)))
 
     sure = weights or [1, 1, 1, 1]
@@ -184,6 +184,7 @@ def test_bernoulli_is_one_as_often_as_p_says() -> None:
 
 
 def test_rounding_and_conversion() -> None:
+    assert set(drawn(sampler("x", "category", values=[2.6, -2.6], convert_to="int"), 99)) == {3, -3}
     assert all(
         round(each, 1) == each
         for each in drawn(sampler("x", "uniform", low=0, high=1, decimal_places=1), 99)
@@ -496,5 +497,6 @@ def test_weights_that_rounding_fills_still_choose_a_value_with_a_weight() -> Non
     class Edge:
         uniform = 1 - 2**-53
 
-    params = Category(values=("a", "b", "c"), weights=(0.1, 0.2, 0.0))
+    # The smallest number there is, times almost 1, is itself.
+    params = Category(values=("a", "b", "c"), weights=(0.0, 5e-324, 0.0))
     assert params.draw(Edge(), {}) == "b"  # type: ignore[arg-type]  # the largest chance there is

@@ -82,7 +82,8 @@ def test_a_wrong_option_is_refused(
     ("arguments", "expected"),
     [
         (["generate"], "Missing argument 'template'"),
-        (["generate", "template.yaml"], "Missing option '--seeds'"),
+        (["generate", "template.yaml"], "Missing option '-n'"),
+        (["generate", "template.yaml", "-n", "3"], "give it seeds (--seeds)"),
         (["genrate"], "Did you mean 'generate'?"),
         (["generate", "absent.yaml", *GOOD], "absent.yaml: no such file"),
         (["generate", ".", *GOOD], ".: is a folder, not a file"),

@@ -49,7 +49,7 @@ TEMPLATE: dict[str, Any] = {
         },
         "keep": ["samples.stars"],
     },
-    "split": {"test": 0.3, "by": "samples.label"},
+    "split": {"test": 0.5, "by": "samples.label"},
 }
 FEW, MANY = 6, 12
 ALPACA = {
@@ -99,6 +99,17 @@ def test_a_dataset_without_seeds_is_balanced_and_its_rows_have_the_samples(
     assert all(row["title"] == row["label"].upper() for row in found)
     assert all((row["stars"] >= 4) is (row["label"] == "praise") for row in found)
     assert {row["seed"] for row in found} == {f"row-{number}" for number in range(1, MANY + 1)}
+    split = {
+        name: {
+            row["label"]
+            for path in (tmp_path / "a" / "data").glob(f"{name}-*.parquet")
+            for row in pq.read_table(path).to_pylist()
+        }
+        for name in ("train", "test")
+    }
+    assert split["train"]
+    assert split["test"]
+    assert split["train"].isdisjoint(split["test"])
     [train] = (tmp_path / "a" / "data").glob("train-*.parquet")
     types = {field.name: str(field.type) for field in pq.read_schema(train)}
     assert types["label"] == "string"
