@@ -50,6 +50,7 @@ def _requests(task: RecordTask) -> list[RenderRequest]:
         seed=task.seed,
         steps=task.results,
         entropy=task.draw.filter_entropy,
+        samples=task.samples,
     )
     if step.when is not None and not task.is_taken:
         return [replace(prompt, part=WHEN)]
