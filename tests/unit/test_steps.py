@@ -44,6 +44,12 @@ def sent(world: WorkerWorld) -> list[dict[str, Any]]:
     return [request.body for request in world.double.requests]
 
 
+def rows_of(world: WorkerWorld, job_id: str) -> list[dict[str, Any]]:
+    """The rows of a dataset without splits."""
+    (name,) = (each for each in world.object_keys(keys.rows_prefix(job_id)) if ".jsonl" in each)
+    return [orjson.loads(line) for line in world.object(name).splitlines()]
+
+
 def texts(body: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["role"], each["content"][0]["text"]) for each in body["messages"]]
 
@@ -393,15 +399,31 @@ def test_a_message_of_a_step_that_was_skipped_is_left_out(world: WorkerWorld, sh
     seeds = [{"product": "p", "turns": n} for n in (2, 4, 1)]
     job_id = world.create_job(template, seeds, num_records=3)
     assert world.run() is ExitCode.DONE
-    (rows_file,) = [
-        each for each in world.object_keys(keys.rows_prefix(job_id)) if ".jsonl" in each
-    ]
-    lines = world.object(rows_file).splitlines()
-    rows = [orjson.loads(line)[field or "messages"] for line in lines]
+    rows = [row[field or "messages"] for row in rows_of(world, job_id)]
     assert [[turn[role] for turn in row] for row in rows] == [
         [roles[n % 2] for n in range(count)] for count in (2, 4, 1)
     ]
     assert all(turn[content] and turn[content] != [{"text": None}] for row in rows for turn in row)
+
+
+def test_the_turns_before_a_prompt_go_into_messages(world: WorkerWorld) -> None:
+    turns = ["steps.a.messages", {"role": "user", "content": "steps.a.prompt"}]
+    with pytest.raises(TemplateError, match="needs keep_prompts: true"):
+        make_template(step("a"), output={"messages": turns})
+    template = make_template(
+        step("a", messages=TURNS),
+        step("b", "x"),
+        keep_prompts=True,
+        output={"messages": [*turns, "steps.b.messages"]},
+    )
+    job_id = world.create_job(template, [{"product": "kettle"}], num_records=1)
+    assert world.run() is ExitCode.DONE
+    (row,) = rows_of(world, job_id)
+    assert [turn["content"] for turn in row["messages"]] == [
+        "Name a kettle.",
+        "The best kettle.",
+        "Review kettle.",
+    ]
 
 
 # ── top_p and stop ─────────────────────────────────────────────────────────────────────────────
