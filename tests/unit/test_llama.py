@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from runtime.domain.errors import ConfigurationError, ModelError, ModelErrorKind
-from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest
+from runtime.domain.roles import Role
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 from runtime.models.llama_schema import grammar_of
@@ -343,7 +344,8 @@ def test_the_loopback_port_is_locked(models: LlamaModels) -> None:
 
 QUIET = """
 from runtime.domain.errors import ModelError
-from runtime.domain.models.calls import Message, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.roles import Role
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 
@@ -384,7 +386,8 @@ def test_nothing_is_printed_or_written(tmp_path: Path, ending: str) -> None:
 BUSY = """
 import contextlib, json, signal, sys, threading, time
 from runtime.domain.errors import ModelError
-from runtime.domain.models.calls import Message, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.roles import Role
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 
