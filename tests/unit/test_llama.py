@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema_rs
@@ -95,6 +96,17 @@ def test_a_reply_has_text_usage_and_stop_reason(models: LlamaModels) -> None:
     assert whole.stop_reason == "end_turn"
     assert whole.usage is not None
     assert 0 < whole.usage.output_tokens < 16
+
+
+def test_stop_ends_a_reply_and_top_p_narrows_what_is_drawn(models: LlamaModels) -> None:
+    request = replace(ask("Describe a harbour.", temperature=1.0), top_p=0.001)
+    whole = models.converse(request)
+    # Of the likeliest token alone no seed draws another one.
+    assert models.converse(replace(request, seed=2)).text == whole.text
+    word = whole.text.split()[3]
+    stopped = models.converse(replace(request, stop=("never said", word)))
+    assert stopped.text == whole.text[: whole.text.index(word)]
+    assert stopped.stop_reason == "end_turn"
 
 
 def test_system_history_and_temperature_reach_the_model(models: LlamaModels) -> None:

@@ -11,6 +11,7 @@ from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.record import SKIPPED
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.calls import ModelRequest
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.storage import parse_stored, stored_text
@@ -19,6 +20,9 @@ from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import DrawnSeeds
+from runtime.worker.pool import Completion
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.worker import Worker
 from tests.fixtures.worker_checks import billed, check_completed, kill
 from tests.fixtures.worker_world import MODEL, WorkerWorld, at, make_template, step
 
@@ -278,19 +282,49 @@ def test_a_step_that_is_skipped_is_null_and_costs_nothing(world: WorkerWorld) ->
     }
 
 
+class NoCalls:
+    """A pool that is never asked to call, and notes how long it was waited for."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def submit(self, call: int, request: ModelRequest) -> None:
+        raise AssertionError(f"call {call} of {request.model}: nothing is to be called")
+
+    def wait(self, timeout: float) -> list[Completion]:
+        self.waits.append(timeout)
+        return []
+
+    def withdraw(self) -> list[int]:
+        return []
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def test_a_job_whose_records_skip_everything_is_done_without_a_call_or_a_wait(
-    world: WorkerWorld,
+    world: WorkerWorld, render_engine: TemplateEngine
 ) -> None:
     """Also where it takes longer than a model that doesn't answer is waited for."""
-    job_id = world.create_job(
-        make_template(step(when=False), step("b", "x", when="index < 0")), num_records=200
-    )
-    world.clock.hasten(500)
-    assert world.run(checkpoint_interval=50) is ExitCode.DONE
-    assert world.double.stats()["received"] == 0
-    assert len(world.dataset(job_id)) == 200
-    job = world.job(job_id)
-    assert (job.progress.cost_nano, job.progress.records_generated) == (0, 200)
+    template = make_template(step(when=False), step("b", "x", when="index < 0"))
+    job_id = world.create_job(template, num_records=60)
+    world.clock.hasten(2000)
+    pool = NoCalls()
+    ended = Worker(
+        world.ports,
+        owner="worker",
+        settings=WorkerSettings(concurrency=4, lease_seconds=10**6),
+        template_engine=render_engine,
+        make_pool=lambda: pool,
+    ).run()
+    assert ended is ExitCode.DONE
+    assert len(world.dataset(job_id)) == 60
+    assert max(pool.waits) == 0
+    progress = world.job(job_id).progress
+    assert (progress.cost_nano, progress.records_generated) == (0, 60)
 
 
 @pytest.mark.parametrize("when", ["product", "{{ kind }}{{ kind }}", "none", "missing.name"])
