@@ -11,7 +11,7 @@ from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.record import SKIPPED
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
-from runtime.domain.models.calls import ModelRequest
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.storage import parse_stored, stored_text
@@ -282,18 +282,29 @@ def test_a_step_that_is_skipped_is_null_and_costs_nothing(world: WorkerWorld) ->
     }
 
 
-class NoCalls:
-    """A pool that is never asked to call, and notes how long it was waited for."""
+class SlowPool:
+    """Notes how long it is waited for while nothing is called, which takes 100 seconds each time;
+    answers a call when it is asked again.
+    """
 
-    def __init__(self) -> None:
-        self.waits: list[float] = []
+    def __init__(self, world: WorkerWorld) -> None:
+        self._clock = world.clock
+        self._clock.hasten(0)
+        self._open: list[int] = []
+        self._due: list[int] = []
+        self.idle_waits: list[float] = []
 
     def submit(self, call: int, request: ModelRequest) -> None:
-        raise AssertionError(f"call {call} of {request.model}: nothing is to be called")
+        assert request.messages
+        self._open.append(call)
 
     def wait(self, timeout: float) -> list[Completion]:
-        self.waits.append(timeout)
-        return []
+        if not self._open and not self._due:
+            self.idle_waits.append(timeout)
+            self._clock.advance(100)
+        due, self._due, self._open = self._due, self._open, []
+        reply = ModelReply(text="Fine.", usage=Usage(input_tokens=1, output_tokens=1))
+        return [Completion(call=call, result=reply) for call in due]
 
     def withdraw(self) -> list[int]:
         return []
@@ -305,26 +316,29 @@ class NoCalls:
         pass
 
 
-def test_a_job_whose_records_skip_everything_is_done_without_a_call_or_a_wait(
+def test_records_that_skip_everything_take_no_call_and_no_wait_and_count_as_progress(
     world: WorkerWorld, render_engine: TemplateEngine
 ) -> None:
-    """Also where it takes longer than a model that doesn't answer is waited for."""
-    template = make_template(step(when=False), step("b", "x", when="index < 0"))
+    """Also where they take longer than a model that doesn't answer is waited for."""
+    template = make_template(step(when="index == 59"), step("b", "x", when=False))
     job_id = world.create_job(template, num_records=60)
-    world.clock.hasten(2000)
-    pool = NoCalls()
+    pool = SlowPool(world)
     ended = Worker(
         world.ports,
         owner="worker",
-        settings=WorkerSettings(concurrency=4, lease_seconds=10**6),
+        settings=WorkerSettings(concurrency=4, lease_seconds=10**6, flush_seconds=10**6),
         template_engine=render_engine,
         make_pool=lambda: pool,
     ).run()
     assert ended is ExitCode.DONE
     assert len(world.dataset(job_id)) == 60
-    assert max(pool.waits) == 0
-    progress = world.job(job_id).progress
-    assert (progress.cost_nano, progress.records_generated) == (0, 60)
+    assert len(pool.idle_waits) > 10
+    assert max(pool.idle_waits) == 0
+    steps = world.job(job_id).progress.steps
+    assert {name: (each.calls, each.skipped) for name, each in steps.items()} == {
+        "review": (1, 59),
+        "b": (0, 60),
+    }
 
 
 @pytest.mark.parametrize("when", ["product", "{{ kind }}{{ kind }}", "none", "missing.name"])
