@@ -7,8 +7,9 @@ from runtime.domain.errors import ModelError, OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import SKIPPED, Failure, clean_text, is_skipped
 from runtime.domain.jobs.sampling import Draw
-from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest
 from runtime.domain.models.retry import RULES, Attempts, decide
+from runtime.domain.roles import Role
 from runtime.domain.templates.template import OnTruncation
 from runtime.engine.outputs import CUT_STOP_REASON, REFUSED_STOP_REASONS, repair_instruction
 from runtime.engine.plan import Plan, StepPlan

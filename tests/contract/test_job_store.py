@@ -27,6 +27,7 @@ STEPS = {
         refused=3,
         cut=4,
         schema_in_prompt=6,
+        skipped=7,
         presumed=5,
         presumed_nano=2**60,
     ),

@@ -12,8 +12,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
 from runtime.domain.errors import ModelError
-from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role, Usage
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Usage
 from runtime.domain.models.retry import RULES
+from runtime.domain.roles import Role
 from runtime.models.bedrock import BedrockModels
 from tests.fuzz import words
 from tests.fuzz.case import Case, demand, one_line, pick

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from runtime.domain.jobs.sampling import Draw, Draws, SeedStrategy, draw
 from runtime.domain.options import options_document, parse_options
+from runtime.engine.seeds import DrawnSeeds
 
 JOBS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(8)]
 RANDOM = Draws(seed_strategy=SeedStrategy.RANDOM, random_seed=None, scheme=1)
@@ -262,3 +263,27 @@ def test_stored_draws_come_back(
 
 def test_new_jobs_carry_scheme_and_random_seed() -> None:
     assert options_document(Draws()) == {"seed_strategy": "shuffle", "random_seed": 0, "draws": 2}
+
+
+@given(
+    st.sampled_from(SeedStrategy),
+    st.integers(0, 2**63 - 1),
+    st.integers(1, 40),
+    st.integers(1, 100),
+    st.integers(0, 30),
+)
+def test_batches_cut_the_draws_of_single_seeds_into_pieces(
+    strategy: SeedStrategy, random_seed: int, count: int, size: int, index: int
+) -> None:
+    """N7, N14: record i has the seeds of the draws k·i to before k·(i+1), whatever was asked
+    before; what chance decides besides is that of record i without batches.
+    """
+    draws = Draws(seed_strategy=strategy, random_seed=random_seed)
+    rows = [{"n": number} for number in range(count)]
+    single = DrawnSeeds(rows, job_id="j", draws=draws)
+    batches = DrawnSeeds(rows, job_id="j", draws=draws, batch_of=size)
+    begin = size * index
+    expected = [single(each).row for each in range(begin, begin + size)]
+    assert batches(index).row == {"seeds": expected}
+    assert batches(index).entropy == single(index).entropy
+    assert batches.draw(index) == single.draw(index)

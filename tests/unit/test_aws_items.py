@@ -43,6 +43,7 @@ PROGRESS = Progress(
             refused=1,
             cut=2,
             schema_in_prompt=6,
+            skipped=7,
             presumed=1,
             presumed_nano=5_000,
         )

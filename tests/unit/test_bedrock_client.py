@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
-from runtime.domain.models.calls import Message, ModelRequest, Role, Usage
+from runtime.domain.models.calls import Message, ModelRequest, Usage
+from runtime.domain.roles import Role
 from runtime.domain.templates.provider_schema import Way
 from runtime.domain.templates.service_schema import for_service
 from runtime.models.bedrock import BedrockModels

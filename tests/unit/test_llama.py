@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema_rs
@@ -17,7 +18,8 @@ import psutil
 import pytest
 
 from runtime.domain.errors import ConfigurationError, ModelError, ModelErrorKind
-from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest
+from runtime.domain.roles import Role
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 from runtime.models.llama_schema import grammar_of
@@ -94,6 +96,17 @@ def test_a_reply_has_text_usage_and_stop_reason(models: LlamaModels) -> None:
     assert whole.stop_reason == "end_turn"
     assert whole.usage is not None
     assert 0 < whole.usage.output_tokens < 16
+
+
+def test_stop_ends_a_reply_and_top_p_narrows_what_is_drawn(models: LlamaModels) -> None:
+    request = replace(ask("Describe a harbour.", temperature=1.0), top_p=0.001)
+    whole = models.converse(request)
+    # Of the likeliest token alone no seed draws another one.
+    assert models.converse(replace(request, seed=2)).text == whole.text
+    word = whole.text.split()[3]
+    stopped = models.converse(replace(request, stop=("never said", word)))
+    assert stopped.text == whole.text[: whole.text.index(word)]
+    assert stopped.stop_reason == "end_turn"
 
 
 def test_system_history_and_temperature_reach_the_model(models: LlamaModels) -> None:
@@ -343,7 +356,8 @@ def test_the_loopback_port_is_locked(models: LlamaModels) -> None:
 
 QUIET = """
 from runtime.domain.errors import ModelError
-from runtime.domain.models.calls import Message, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.roles import Role
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 
@@ -384,7 +398,8 @@ def test_nothing_is_printed_or_written(tmp_path: Path, ending: str) -> None:
 BUSY = """
 import contextlib, json, signal, sys, threading, time
 from runtime.domain.errors import ModelError
-from runtime.domain.models.calls import Message, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.roles import Role
 from runtime.domain.templates.grammar_schema import for_grammar
 from runtime.models.llama import EMBEDDED_MODEL, LlamaModels
 

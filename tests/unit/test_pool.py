@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.models.calls import Message, ModelReply, ModelRequest, Role
+from runtime.domain.models.calls import Message, ModelReply, ModelRequest
+from runtime.domain.roles import Role
 from runtime.worker.pool import Completion, ThreadCallPool
 
 DEADLINE = 20.0

@@ -11,6 +11,7 @@ from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.record import SKIPPED
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
+from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.templates.document import complete_document, document_of, parse_template
 from runtime.domain.templates.storage import parse_stored, stored_text
@@ -19,6 +20,9 @@ from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import DrawnSeeds
+from runtime.worker.pool import Completion
+from runtime.worker.settings import WorkerSettings
+from runtime.worker.worker import Worker
 from tests.fixtures.worker_checks import billed, check_completed, kill
 from tests.fixtures.worker_world import MODEL, WorkerWorld, at, make_template, step
 
@@ -42,6 +46,12 @@ def refusal(**fields: Any) -> str:
 def sent(world: WorkerWorld) -> list[dict[str, Any]]:
     """The bodies of all calls in the order in which they came."""
     return [request.body for request in world.double.requests]
+
+
+def rows_of(world: WorkerWorld, job_id: str) -> list[dict[str, Any]]:
+    """The rows of a dataset without splits."""
+    (name,) = (each for each in world.object_keys(keys.rows_prefix(job_id)) if ".jsonl" in each)
+    return [orjson.loads(line) for line in world.object(name).splitlines()]
 
 
 def texts(body: dict[str, Any]) -> list[tuple[str, str]]:
@@ -272,19 +282,63 @@ def test_a_step_that_is_skipped_is_null_and_costs_nothing(world: WorkerWorld) ->
     }
 
 
-def test_a_job_whose_records_skip_everything_is_done_without_a_call_or_a_wait(
-    world: WorkerWorld,
+class SlowPool:
+    """Notes how long it is waited for while nothing is called, which takes 100 seconds each time;
+    answers a call when it is asked again.
+    """
+
+    def __init__(self, world: WorkerWorld) -> None:
+        self._clock = world.clock
+        self._clock.hasten(0)
+        self._open: list[int] = []
+        self._due: list[int] = []
+        self.idle_waits: list[float] = []
+
+    def submit(self, call: int, request: ModelRequest) -> None:
+        assert request.messages
+        self._open.append(call)
+
+    def wait(self, timeout: float) -> list[Completion]:
+        if not self._open and not self._due:
+            self.idle_waits.append(timeout)
+            self._clock.advance(100)
+        due, self._due, self._open = self._due, self._open, []
+        reply = ModelReply(text="Fine.", usage=Usage(input_tokens=1, output_tokens=1))
+        return [Completion(call=call, result=reply) for call in due]
+
+    def withdraw(self) -> list[int]:
+        return []
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_records_that_skip_everything_take_no_call_and_no_wait_and_count_as_progress(
+    world: WorkerWorld, render_engine: TemplateEngine
 ) -> None:
-    """Also where it takes longer than a model that doesn't answer is waited for."""
-    job_id = world.create_job(
-        make_template(step(when=False), step("b", "x", when="index < 0")), num_records=200
-    )
-    world.clock.hasten(500)
-    assert world.run(checkpoint_interval=50) is ExitCode.DONE
-    assert world.double.stats()["received"] == 0
-    assert len(world.dataset(job_id)) == 200
-    job = world.job(job_id)
-    assert (job.progress.cost_nano, job.progress.records_generated) == (0, 200)
+    """Also where they take longer than a model that doesn't answer is waited for."""
+    template = make_template(step(when="index == 59"), step("b", "x", when=False))
+    job_id = world.create_job(template, num_records=60)
+    pool = SlowPool(world)
+    ended = Worker(
+        world.ports,
+        owner="worker",
+        settings=WorkerSettings(concurrency=4, lease_seconds=10**6, flush_seconds=10**6),
+        template_engine=render_engine,
+        make_pool=lambda: pool,
+    ).run()
+    assert ended is ExitCode.DONE
+    assert len(world.dataset(job_id)) == 60
+    assert len(pool.idle_waits) > 10
+    assert max(pool.idle_waits) == 0
+    steps = world.job(job_id).progress.steps
+    assert {name: (each.calls, each.skipped) for name, each in steps.items()} == {
+        "review": (1, 59),
+        "b": (0, 60),
+    }
 
 
 @pytest.mark.parametrize("when", ["product", "{{ kind }}{{ kind }}", "none", "missing.name"])
@@ -393,15 +447,31 @@ def test_a_message_of_a_step_that_was_skipped_is_left_out(world: WorkerWorld, sh
     seeds = [{"product": "p", "turns": n} for n in (2, 4, 1)]
     job_id = world.create_job(template, seeds, num_records=3)
     assert world.run() is ExitCode.DONE
-    (rows_file,) = [
-        each for each in world.object_keys(keys.rows_prefix(job_id)) if ".jsonl" in each
-    ]
-    lines = world.object(rows_file).splitlines()
-    rows = [orjson.loads(line)[field or "messages"] for line in lines]
+    rows = [row[field or "messages"] for row in rows_of(world, job_id)]
     assert [[turn[role] for turn in row] for row in rows] == [
         [roles[n % 2] for n in range(count)] for count in (2, 4, 1)
     ]
     assert all(turn[content] and turn[content] != [{"text": None}] for row in rows for turn in row)
+
+
+def test_the_turns_before_a_prompt_go_into_messages(world: WorkerWorld) -> None:
+    turns = ["steps.a.messages", {"role": "user", "content": "steps.a.prompt"}]
+    with pytest.raises(TemplateError, match="needs keep_prompts: true"):
+        make_template(step("a"), output={"messages": turns})
+    template = make_template(
+        step("a", messages=TURNS),
+        step("b", "x"),
+        keep_prompts=True,
+        output={"messages": [*turns, "steps.b.messages"]},
+    )
+    job_id = world.create_job(template, [{"product": "kettle"}], num_records=1)
+    assert world.run() is ExitCode.DONE
+    (row,) = rows_of(world, job_id)
+    assert [turn["content"] for turn in row["messages"]] == [
+        "Name a kettle.",
+        "The best kettle.",
+        "Review kettle.",
+    ]
 
 
 # ── top_p and stop ─────────────────────────────────────────────────────────────────────────────

@@ -5,15 +5,10 @@ Sizes are tokens as the provider bills them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
-
-
-class Role(StrEnum):
-    USER = "user"
-    ASSISTANT = "assistant"
+from runtime.domain.roles import Role
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

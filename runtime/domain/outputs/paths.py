@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from runtime.domain.hints import hint_for
 from runtime.domain.outputs.schemas import SchemaTypes
-from runtime.domain.outputs.types import Scalar, Struct, Type
+from runtime.domain.outputs.types import ListOf, Scalar, Struct, Type
 from runtime.domain.outputs.values import RECORD_FIELDS, ROOTS, STEP_FIELDS, Path, as_constant
 
+_TURNS: Final = ListOf(Struct((("role", Scalar.STRING), ("content", Scalar.STRING))))
+"""The turns before a prompt."""
 _SHOWN_NAMES: Final = 8
 _SHOWN_CHARACTERS: Final = 80
 _STEP_PARTS: Final = 3
@@ -36,7 +38,9 @@ class Paths:
         self._schemas = {
             step: None if schema is None else SchemaTypes(schema) for step, schema in steps.items()
         }
-        self._kept = {"reasoning": reasoning, "prompt": prompts, "system": prompts}
+        self._kept = {"reasoning": reasoning} | dict.fromkeys(
+            ("prompt", "system", "messages"), prompts
+        )
         self._samples = samples or {}
         self._seeds = seeds or {}
         self._batch = batch
@@ -117,7 +121,7 @@ class Paths:
             if not self._kept[name]:
                 option = "keep_reasoning" if name == "reasoning" else "keep_prompts"
                 raise PathError(f"steps.{step}.{name} needs {option}: true")
-            return Scalar.STRING
+            return _TURNS if name == "messages" else Scalar.STRING
         schema = self._schemas[step]
         if schema is None:
             if inner:

@@ -2,7 +2,8 @@
 
     steps.<id>.output       the output of a step, and steps.<id>.output.<property>… within it
     steps.<id>.reasoning    what the model thought before, where the template keeps it
-    steps.<id>.prompt       what it was asked, and steps.<id>.system, where the template keeps them
+    steps.<id>.prompt       what it was asked, steps.<id>.system, and steps.<id>.messages, the list
+                            of the turns before the prompt, where the template keeps them
     seed.<field>…           a value of the seed
     samples.<name>…         a value that a sampler of the template draws
     seed.id                 what the seed is called
@@ -18,7 +19,7 @@ from typing import Final
 
 ROOTS: Final = ("steps", "seed", "samples", "record")
 RECORD_FIELDS: Final = ("id", "index")
-STEP_FIELDS: Final = ("output", "reasoning", "prompt", "system")
+STEP_FIELDS: Final = ("output", "reasoning", "prompt", "system", "messages")
 
 _JINJA: Final = re.compile(r"\{\{|\{%|\{#")
 _LITERAL: Final = re.compile(r"""\{\{\s*(?:"([^"\\{}]*)"|'([^'\\{}]*)')\s*\}\}""")

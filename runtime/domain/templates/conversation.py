@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from runtime.domain.fields import is_text
 from runtime.domain.hints import hint_for
-from runtime.domain.models.calls import Role
+from runtime.domain.roles import Role
 from runtime.domain.templates.template import EarlierTurn
 
 MAX_MESSAGES: Final = 100

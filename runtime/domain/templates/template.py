@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from runtime.domain.models.calls import Role
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
 from runtime.domain.outputs.types import Type
 from runtime.domain.outputs.values import is_jinja
+from runtime.domain.roles import Role
 from runtime.domain.samplers.samplers import NO_SAMPLERS, Samplers
 
 DEFAULT_TIER: Final = "cheap"
