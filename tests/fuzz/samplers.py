@@ -42,7 +42,7 @@ class SamplerDocuments:
         """From the document to the samples of some records."""
         given = case if isinstance(case, dict) else {}
         steps = [{"id": "s", "prompt": "{{ samples | tojson }}"}]
-        document = {"name": "fuzzed", "steps": steps}
+        document: dict[str, Any] = {"name": "fuzzed", "steps": steps}
         document |= {name: given.get(name) for name in ("samplers", "product")}
         try:
             template = parse_template(document)
@@ -110,7 +110,7 @@ def _params(rng: Random, kind: str) -> Any:
     values = [rng.choice(("b", "c", "7", 1, 2.5, True, words.text(rng))) for _ in range(3)]
     low, high = sorted((words.number(rng), words.number(rng)))
     start, end = sorted(rng.sample(_DATES, k=2))
-    made: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "category": {"values": values},
         "subcategory": {"category": rng.choice(_NAMES), "values": {str(v): values for v in values}},
         "uniform": {"low": low, "high": high},
@@ -123,7 +123,8 @@ def _params(rng: Random, kind: str) -> Any:
         },
         "uuid": {"prefix": words.text(rng), "short_form": rng.random() < 0.5},
         "person_from_faker": {"locale": rng.choice(("de_DE", words.text(rng)))},
-    }.get(kind, {})
+    }
+    made = kinds.get(kind, {})
     more = pick(
         rng,
         (6, dict),

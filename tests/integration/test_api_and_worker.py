@@ -233,6 +233,7 @@ def test_seeds_that_change_after_the_request(api: ApiWorld, world: WorkerWorld) 
     """N8, fault 88: a job keeps the version it was created with."""
     job_id = create(api, num_records=3)
     path = api.job(job_id).config.seed_data_path
+    assert path is not None
     api.put_object(path, b'{"product": "swapped"}\n')
     assert run(api, world, job_id) is ExitCode.DONE
     assert "swapped" not in str([request.body for request in world.double.requests])

@@ -141,7 +141,9 @@ def test_a_pinned_include_stays_as_it_was(world: WorkerWorld) -> None:
 
 def test_a_pinned_seed_object_stays_as_it_was(world: WorkerWorld) -> None:
     job_id = world.create_job(num_records=2)
-    world.put_object(world.job(job_id).config.seed_data_path, b'{"product": "something else"}\n')
+    path = world.job(job_id).config.seed_data_path
+    assert path is not None
+    world.put_object(path, b'{"product": "something else"}\n')
 
     world.run()
 

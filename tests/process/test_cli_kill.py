@@ -55,6 +55,42 @@ def test_killed_again_and_again_it_keeps_every_promise(
     assert 0 < result.billed_nano <= result.spent_nano
 
 
+SAMPLED = """\
+name: sampled
+keep_prompts: true
+samplers:
+  - {name: label, sampler_type: category, params: {values: [a, b, c]}}
+  - {name: size, sampler_type: gaussian, params: {mean: 0, stddev: 9}}
+product: [label]
+steps:
+  - {id: text, prompt: "Write {{ samples.label }} {{ samples.size }}.", max_tokens: 20}
+"""
+
+
+def test_a_killed_run_without_seeds_goes_on_with_the_same_draws(tmp_path: Path) -> None:
+    (tmp_path / "template.yaml").write_text(SAMPLED, encoding="utf-8")
+    arguments = ["generate", "template.yaml", "-n", "12", "--backend", "bedrock", "--out"]
+    with BedrockDouble(latency_ms=40) as double:
+        env = environment(double.url)
+        killed = [*arguments, "killed", "--concurrency", "1"]
+        with start(killed, cwd=tmp_path, env=env) as process:
+            deadline = time.monotonic() + 30
+            while double.calls < 4:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        for out in ("killed", "whole"):
+            assert run([*arguments, out], cwd=tmp_path, env=env).returncode == 0
+
+    def prompts(out: str) -> dict[int, str]:
+        lines = map(orjson.loads, (tmp_path / out / "dataset.jsonl").read_bytes().splitlines())
+        return {each["index"]: each["generation_result"]["text"]["prompt"] for each in lines}
+
+    assert len(prompts("killed")) == 12
+    assert prompts("killed") == prompts("whole")
+
+
 def script() -> ModuleType:
     """The script that people run by hand."""
     path = Path(__file__).with_name("kill_and_resume.py")

@@ -66,8 +66,8 @@ def test_s1_6_a_missing_field_is_named(field: str, request: pytest.FixtureReques
     body = {name: value for name, value in ORDER.items() if name != field}
     api: Api | ApiWorld = API
     if field == "seed_data_path":  # whether it is needed says the template
-        api = request.getfixturevalue("api_world")
-        body["template_id"] = api.template()
+        world: ApiWorld = request.getfixturevalue("api_world")
+        api, body["template_id"] = world, world.template()
     reply = refused(api.post("/jobs", body))
     assert reply.body["error"]["details"] == [{"field": field, "message": "is required"}]
 

@@ -90,6 +90,7 @@ def test_s6_1_a_pinned_version_that_was_deleted_is_not_replaced_by_another(
 ) -> None:
     job_id = world.create_job()
     config = world.job(job_id).config
+    assert config.seed_data_path is not None
     assert config.seed_version is not None
     world.put_object(config.seed_data_path, b'{"product": "another"}\n')
     world.aws.s3.delete_object(
