@@ -37,7 +37,8 @@ _KINDS: Final = frozenset({_DATASET, _BATCH, "failures"})
 _EXPORTS: Final = "exports/"
 _DATASET_FILE: Final = re.compile(
     r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
-    r"|data/[A-Za-z][A-Za-z0-9_]{0,63}(?:-[0-9]{5}-of-[0-9]{5}\.parquet|\.jsonl|\.csv)"
+    r"|data/[A-Za-z][A-Za-z0-9_]{0,63}-[0-9]{5}-of-[0-9]{5}\.parquet"
+    r"|data-(?P<text>jsonl|csv)/[A-Za-z][A-Za-z0-9_]{0,63}\.(?P=text)"
 )
 """A dataset, or its part of a day, in one of the formats; the rows of a split."""
 _OTHER_FILE: Final = re.compile(

@@ -509,7 +509,7 @@ def test_a_dataset_comes_with_its_report(api: FakeApi, tmp_path: Path) -> None:
 
 def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_path: Path) -> None:
     parquet = "data/train-00000-of-00001.parquet"
-    contents = {f"exports/{parquet}": b"PAR1", "exports/data/test.csv": b"a\n"}
+    contents = {f"exports/{parquet}": b"PAR1", "exports/data-csv/test.csv": b"a\n"}
     listed = files(api, contents, kind="dataset")
     api.usual["GET /objects/card"] = Script(body=b"# ours\n")
     card = {"name": "README.md", "size": 7, "url": f"{api.server.url}/objects/card?signature=s"}
@@ -518,7 +518,7 @@ def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_
     assert run(["download", JOB, "--out", "out"]) == 0
     out = tmp_path / "out"
     assert (out / parquet).read_bytes() == b"PAR1"
-    assert (out / "data" / "test.csv").read_bytes() == b"a\n"
+    assert (out / "data-csv" / "test.csv").read_bytes() == b"a\n"
     assert (out / "README.md").read_bytes() == b"# ours\n"
 
     (out / "README.md").write_bytes(b"# mine\n")
@@ -534,6 +534,8 @@ def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_
         "data/train-1-of-2.parquet",
         "other/train-00000-of-00001.parquet",
         "data/a/b.jsonl",
+        "data/train.jsonl",
+        "data-csv/train.jsonl",
     ],
 )
 def test_what_is_no_row_file_is_refused(

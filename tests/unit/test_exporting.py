@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -112,9 +113,12 @@ def test_another_shape_stands_beside_the_first_one(
     assert {row["label"] for row in found} == {"a", "b"}
     assert {row["source_title"] for row in found} == {"One", "Two"}
     assert len({row["record_id"] for row in found}) == RECORDS
-    texts = list((tmp_path / "messages").glob("*.csv"))
-    assert len(texts) == len(counts) == len(list((tmp_path / "messages").glob("*.jsonl")))
+    texts = list((tmp_path / "messages-csv").glob("*.csv"))
+    assert len(texts) == len(counts) == len(list((tmp_path / "messages-jsonl").glob("*.jsonl")))
     assert all(path.read_bytes().startswith(b"\xef\xbb\xbf") for path in texts)
+    # Whoever is given the folder reads everything in it as Parquet.
+    assert pq.read_table(tmp_path / "messages").num_rows == RECORDS
+    assert len(pd.read_parquet(tmp_path / "messages")) == RECORDS
 
 
 def test_the_same_export_gives_the_same_bytes_and_another_one_replaces_it(
@@ -400,7 +404,7 @@ def test_csv_begins_with_a_byte_order_mark_where_it_is_asked_for(
     arguments += ["--backend", "bedrock", "--format", "csv", "--out", tmp_path / "out"]
     command(capsys, *arguments, *(["--bom"] if bom else []))
 
-    for name in ("dataset.csv", "data/train.csv"):
+    for name in ("dataset.csv", "data-csv/train.csv"):
         body = (tmp_path / "out" / name).read_bytes()
         assert body.startswith(b"\xef\xbb\xbf") is bom
         assert len(list(csv.DictReader(body.decode("utf-8-sig").splitlines()))) == 2

@@ -61,13 +61,13 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubDouble]:
 def folder(tmp_path: Path) -> Path:
     """What a dataset leaves, and what is never pushed."""
     path = tmp_path / "reviews"
-    (path / "data").mkdir(parents=True)
-    (path / "notes").mkdir()
+    for name in ("data", "data-jsonl", "notes"):
+        (path / name).mkdir(parents=True)
     for name, content in {
         "README.md": CARD,
         FIRST: b"first" * 50_000,
         SECOND: b"second" * 50_000,
-        "data/train.jsonl": b'{"text":"a"}\n',
+        "data-jsonl/train.jsonl": b'{"text":"a"}\n',
         "data/mine.txt": b"private",
         "report.html": b"<p>",
         "dataset.jsonl": b"private",
@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-PUSHED = {"README.md", FIRST, SECOND, "data/train.jsonl", "report.html"}
+PUSHED = {"README.md", FIRST, SECOND, "data-jsonl/train.jsonl", "report.html"}
 
 
 def files_of(hub: HubDouble, branch: str = "main") -> dict[str, bytes]:
@@ -129,14 +129,15 @@ def test_older_parts_of_the_rows_go_and_what_others_put_there_stays(
     hub: HubDouble, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["push", str(folder), REPO]) == 0
-    own = {"LICENSE", "data/mine.parquet", "data/words.jsonl", "old/train-00000-of-00001.parquet"}
+    own = {"LICENSE", "data/mine.parquet", "data-jsonl/words.jsonl"}
+    own |= {"old/train-00000-of-00001.parquet"}
     files_of(hub).update(dict.fromkeys(own, b"of the user"))
     (folder / SECOND).unlink()
     (folder / FIRST).rename(folder / "data/train-00000-of-00001.parquet")
-    (folder / "data/train.jsonl").unlink()
+    (folder / "data-jsonl/train.jsonl").unlink()
     capfd.readouterr()
     assert run(["push", str(folder), REPO, "--json"]) == 0
-    gone = {FIRST, SECOND, "data/train.jsonl"}
+    gone = {FIRST, SECOND, "data-jsonl/train.jsonl"}
     assert set(orjson.loads(capfd.readouterr().out)["removed"]) == gone
     assert set(files_of(hub)) == {
         *(PUSHED - gone),
