@@ -19,6 +19,7 @@ from runtime.client.http import understood
 from runtime.client.jobs import find_job_id, job_path
 from runtime.client.observer import Observer
 from runtime.client.transfer import OnBytes, Transfer
+from runtime.contract.keys import ROWS_FOLDER, row_folders
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
 from runtime.domain.identifiers import is_uuid
@@ -37,10 +38,13 @@ _KINDS: Final = frozenset({_DATASET, _BATCH, "failures"})
 _EXPORTS: Final = "exports/"
 _DATASET_FILE: Final = re.compile(
     r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
-    r"|data/[A-Za-z][A-Za-z0-9_]{0,63}-[0-9]{5}-of-[0-9]{5}\.parquet"
+)
+"""A dataset, or its part of a day, in one of the formats."""
+_ROW_FILE: Final = re.compile(
+    r"data/[A-Za-z][A-Za-z0-9_]{0,63}-[0-9]{5}-of-[0-9]{5}\.parquet"
     r"|data-(?P<text>jsonl|csv)/[A-Za-z][A-Za-z0-9_]{0,63}\.(?P=text)"
 )
-"""A dataset, or its part of a day, in one of the formats; the rows of a split."""
+"""The rows of a split."""
 _OTHER_FILE: Final = re.compile(
     r"failures\.jsonl|(?:outputs|failures)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
 )
@@ -120,7 +124,7 @@ def _folder_name(job_id: str) -> str:
 def _save_dataset(
     connection: Connection, files: Iterator[RemoteFile], folder: Path, observer: Observer
 ) -> list[SavedFile]:
-    """Every exported file by its own name."""
+    """Every exported file by its own name, and no row of an earlier export beside them."""
     transfer, saved = connection.transfer(), []
     for file in files:
         target = folder / file.path
@@ -129,7 +133,30 @@ def _save_dataset(
         saved.append(SavedFile(path=target, size=size))
     # What was downloaded before the dataset was whole is a part of it.
     _remove(folder, PARTIAL, PARTIAL_FAILURES)
+    _remove_older_rows(folder, {each.path for each in saved}, observer)
     return saved
+
+
+def _remove_older_rows(folder: Path, new: set[Path], observer: Observer) -> None:
+    """Loaders would read the parts of an earlier export, too: there were others when the dataset
+    was smaller. They are ours where the card is; else they stay, and that is said.
+    """
+    older = [
+        path
+        for each in row_folders(ROWS_FOLDER)
+        for path in sorted((folder / each).glob("*"))
+        if path not in new and _ROW_FILE.fullmatch(f"{each}/{path.name}")
+    ]
+    if not older:
+        return
+    card = folder / _DOCUMENTS["card"]
+    if not card.exists() or _is_somebodys(card):
+        observer.warning(
+            f"{older[0]} is not of this dataset and stays, since {card.name} is not ours: move it"
+            " away, or loaders read it too"
+        )
+        return
+    _remove(folder, *(str(path.relative_to(folder)) for path in older))
 
 
 def _save_document(
@@ -275,7 +302,7 @@ def _place(kind: str, name: str) -> Path:
     nothing that a server calls a file is a path, a hidden file, or a part's name for people.
     """
     path = name.removeprefix(_EXPORTS)
-    known = _DATASET_FILE if name.startswith(_EXPORTS) else _OTHER_FILE
-    if kind not in _KINDS or not known.fullmatch(path):
+    known = (_DATASET_FILE, _ROW_FILE) if name.startswith(_EXPORTS) else (_OTHER_FILE,)
+    if kind not in _KINDS or not any(each.fullmatch(path) for each in known):
         raise ConfigurationError(f"the API gave {name!r} as a file, which is refused")
     return Path(path)
