@@ -143,6 +143,18 @@ def row_folders(folder: str) -> tuple[str, ...]:
     return folder, *(f"{folder}-{extension}" for extension in ROW_TEXTS)
 
 
+_ROW_FILE: Final = re.compile(
+    r"[a-z][a-z-]{0,31}/(?P<split>[A-Za-z][A-Za-z0-9_]{0,63})-[0-9]{5}-of-[0-9]{5}\.parquet"
+    r"|[a-z][a-z-]{0,31}-(?P<kind>jsonl|csv)/(?P<copied>[A-Za-z][A-Za-z0-9_]{0,63})\.(?P=kind)"
+)
+
+
+def split_of_rows(name: str) -> str | None:
+    """The split of a file of rows, by its name below the exports; None: it holds no rows."""
+    match = _ROW_FILE.fullmatch(name)
+    return match and (match["split"] or match["copied"])
+
+
 def rows_result_key(job_id: str) -> str:
     """What rows the last export wrote: shapes, columns, counts, and what gave none."""
     return f"jobs/{job_id}/rows.json"

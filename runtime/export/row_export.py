@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import exports_prefix, rows_result_key
+from runtime.contract.keys import ROWS_FOLDER, exports_prefix, rows_result_key
 from runtime.domain.errors import NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.indices import IndexSet
@@ -94,6 +94,11 @@ class RowResult:
     """Ids in the review that the dataset doesn't have."""
     generated: int = 0
     """Records that the job counted then: with more of them, the rows are not current."""
+
+    @property
+    def configuration(self) -> str:
+        """What loaders call these rows."""
+        return "default" if self.folder == ROWS_FOLDER else self.folder
 
     @property
     def rows(self) -> int:

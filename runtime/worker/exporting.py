@@ -223,7 +223,7 @@ def _configuration(job: Job, each: RowResult) -> Configuration:
     # Of one job the records that there are only become more, and none changes.
     state = [job.job_id, job.created_at, each.made_of, each.generated, each.counts, _version()]
     return Configuration(
-        name="default" if each.folder == ROWS_FOLDER else each.folder,
+        name=each.configuration,
         folder=each.folder,
         splits=[SplitFiles(name=name, rows=count) for name, count in each.counts.items()],
         columns={name: type_text(kind) for name, kind in each.columns.items()},
