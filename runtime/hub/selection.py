@@ -46,15 +46,19 @@ class Selection:
         """Bytes of all files."""
         return sum(each.size for each in self.files)
 
-    def replaces(self, name: str) -> bool:
-        """Whether a file of the repository is an older one of the rows that are pushed: one that
-        lies in the same folder under a name that only rows have, or is a copy of them as text, and
-        is no longer there.
+    def older(self, remote: Iterable[str]) -> tuple[str, ...]:
+        """Which files of the repository are older ones of the rows that are pushed, by name: they
+        lie in the same folders under names that only rows have, or are copies of such files as
+        text, and are no longer there.
         """
         names = {each.name for each in self.files}
-        folder, _, file = name.rpartition("/")
-        is_part = _ROWS.fullmatch(file) and folder in {each.partition("/")[0] for each in names}
-        return name not in names and bool(is_part or name in _copies(names))
+        folders = {each.partition("/")[0] for each in names if _is_rows(each, ())}
+        parts = {
+            each
+            for each in remote
+            if each.partition("/")[0] in folders and _is_rows(each, ())
+        }
+        return tuple(sorted((parts | _copies(names | parts) & set(remote)) - names))
 
 
 def select_files(folder: Path) -> Selection:
@@ -135,7 +139,8 @@ def _check(folder: Path, names: set[str]) -> None:
     if missing:
         raise InputError(
             f"{folder} has no {' and no '.join(missing)}: put the card there as {CARD}, and the"
-            " rows as data/train-00000-of-00001.parquet"
+            " rows as data/train-00000-of-00001.parquet, or make both with `seedwright export"
+            f" {folder} --as columns`"
         )
 
 

@@ -1,6 +1,7 @@
 """Rows again from what a dataset's folder holds: no model is opened and nothing is paid."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,14 +141,17 @@ def test_the_same_export_gives_the_same_bytes_and_another_one_replaces_it(
 
 def test_one_source_stays_in_one_split(double: BedrockDouble, tmp_path: Path) -> None:
     del double
-    dataset = generate(tmp_path)
+    topics = {f"topic {number}" for number in range(6)}
+    dataset = generate(tmp_path, n=18, seeds=[{"topic": topic} for topic in sorted(topics)])
     dataset.export(split={"test": 0.5}, split_by="seed.topic", keep="topic")
-    found: dict[str, set[str]] = {}
+    found: dict[str, list[str]] = {}
     for path in (tmp_path / "data").glob("*.parquet"):
         split = path.name.partition("-")[0]
-        found[split] = {str(row["topic"]) for row in pq.read_table(path).to_pylist()}
-    assert not set.intersection(*found.values()) or len(found) == 1
-    assert set.union(*found.values()) == {"ships", "tea"}
+        found[split] = [str(row["topic"]) for row in pq.read_table(path).to_pylist()]
+    # Each split has sources, and all three rows of each.
+    assert set(found) == {"train", "test"}
+    assert not set(found["train"]) & set(found["test"])
+    assert Counter([*found["train"], *found["test"]]) == dict.fromkeys(topics, 3)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from huggingface_hub import constants
 
+import seedwright
 from runtime.cli.main import run
 from runtime.datasets.dataset import Dataset
 from runtime.datasets.folder import DatasetFolder
@@ -31,6 +32,7 @@ from seedwright import (
     StorageUnavailableError,
     UnauthenticatedError,
 )
+from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import REPOSITORY, environment
 from tests.fixtures.hub_double import TOKEN, HubDouble, Repository, hub_double
 from tests.fixtures.kept.kept import COMMITS, unpack
@@ -358,6 +360,59 @@ def test_no_card_or_no_rows(hub: HubDouble, folder: Path, missing: str) -> None:
     ):
         dataset_in(folder).push_to_hub(REPO)
     assert not hub.requests
+
+
+def test_what_a_refused_push_says_to_run_is_what_it_takes(
+    hub: HubDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset of before there were rows."""
+    unpack(COMMITS[-1], "datasets", tmp_path)
+    out = tmp_path / "complete"
+    assert run(["push", str(out), REPO]) == 2
+    said = capsys.readouterr().err
+    assert f"`seedwright export {out} --as columns`" in said
+    assert run(["export", str(out), "--as", "columns"]) == 0
+    assert run(["push", str(out), REPO]) == 0
+    assert set(files_of(hub)) == {"README.md", "columns/train-00000-of-00001.parquet"}
+
+
+def test_every_configuration_is_pushed_and_what_is_not_is_named(
+    hub: HubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its splits and its copies as text; a later push takes back what is there no more."""
+    pair = {name: {"type": "string"} for name in ("question", "answer")}
+    schema = {"type": "object", "properties": pair, "required": list(pair)}
+    step = {
+        "id": "ask",
+        "prompt": "Ask {{ index }} about {{ topic }}.",
+        "output_schema": {**schema, "additionalProperties": False},
+    }
+    template = {"name": "pairs", "steps": [step], "split": {"test": 0.5}}
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        model = {"backend": "bedrock", "model": "openai.gpt-oss-20b-1:0"}
+        seeds = [{"topic": "tea"}]
+        dataset = seedwright.generate(template, n=6, out=tmp_path, seeds=seeds, **model)
+    dataset.export("messages", formats=["jsonl", "csv"])
+    (tmp_path / "messages-csv" / "mine.csv").write_bytes(b"private")
+    (tmp_path / "mine-jsonl").mkdir()
+    (tmp_path / "mine-jsonl" / "train.jsonl").write_bytes(b"private")
+
+    pushed = dataset.push_to_hub(REPO)
+
+    parts = [f"{split}-00000-of-00001.parquet" for split in ("test", "train")]
+    rows = {f"{folder}/{part}" for folder in ("data", "messages") for part in parts}
+    texts = [f"{split}.{text}" for text in ("csv", "jsonl") for split in ("test", "train")]
+    copies = {f"messages-{name.rpartition('.')[2]}/{name}" for name in texts}
+    own = {f"data-jsonl/{split}.jsonl" for split in ("test", "train")}
+    assert set(files_of(hub)) == {"README.md", "report.html", *rows, *own, *copies}
+    assert pushed.left_out == (
+        *(".seedwright/", "dataset.jsonl", "dataset.parquet"),
+        *("messages-csv/mine.csv", "mine-jsonl/"),
+    )
+
+    dataset.export("messages", split="none")
+    assert set(dataset.push_to_hub(REPO).removed) == {f"messages/{parts[0]}", *copies}
 
 
 def test_no_folder(hub: HubDouble, capsys: pytest.CaptureFixture[str]) -> None:
