@@ -55,7 +55,7 @@ class Exported:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files of these rows."""
-        return tuple(self.folder / self.rows.folder / name for name in self.rows.files)
+        return tuple(self.folder / name for name in self.rows.files)
 
     @property
     def complete(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import rows_result_key
+from runtime.contract.keys import ROWS_FOLDER, exports_prefix, rows_result_key
 from runtime.domain.errors import NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.indices import IndexSet
@@ -72,7 +72,7 @@ class RowSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowResult:
-    """What was written of one shape. `files` are names below its folder."""
+    """What was written of one shape. `files` are names below the dataset's folder."""
 
     folder: str
     shape: str
@@ -94,6 +94,11 @@ class RowResult:
     """Ids in the review that the dataset doesn't have."""
     generated: int = 0
     """Records that the job counted then: with more of them, the rows are not current."""
+
+    @property
+    def configuration(self) -> str:
+        """What loaders call these rows."""
+        return "default" if self.folder == ROWS_FOLDER else self.folder
 
     @property
     def rows(self) -> int:
@@ -239,7 +244,7 @@ class RowExport:
     def _result(self, files: RowFiles) -> RowResult:
         source = self._source
         applied = None if source.review is None else source.review.applied
-        prefix = f"{source.folder}/"
+        prefix = exports_prefix(source.job_id)
         return RowResult(
             folder=source.folder,
             shape=source.shape,
@@ -247,7 +252,7 @@ class RowExport:
             columns=source.columns,
             counts={name: count for name, count in files.counts.items() if count},
             empty=tuple(name for name, count in files.counts.items() if not count),
-            files=tuple(sorted(key.rpartition(prefix)[2] for key in files.keys)),
+            files=tuple(sorted(key.removeprefix(prefix) for key in files.keys)),
             without_row=self._missing.count,
             problems=self._missing.texts(),
             dropped=0 if applied is None else applied.dropped,

@@ -3,7 +3,7 @@
     data/train-00000-of-00002.parquet    a range of indices each, so that shards can write side by
     data/train-00001-of-00002.parquet    side what one worker writes alone
     data/test-00000-of-00001.parquet
-    data/train.jsonl · data/train.csv    where asked for
+    data-jsonl/train.jsonl, data-csv/train.csv    where asked for
 
 Nothing is published before the last row, and then all of it. Memory is bounded by a row group of
 each open file and what the object store buffers, never by the number of rows.
@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from runtime.contract.keys import JSON_LINES, row_file_name, row_text_name, rows_prefix
+from runtime.contract.keys import (
+    JSON_LINES,
+    exports_prefix,
+    row_file_name,
+    row_folders,
+    row_text_name,
+    rows_prefix,
+)
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.outputs.fitting import encoder
@@ -92,7 +99,8 @@ class RowFiles:
         texts = {OutputFormat.JSONL: _jsonl, OutputFormat.CSV: _csv}
         for output_format, opened in texts.items():
             if output_format in self._plan.formats:
-                key = prefix + row_text_name(split, output_format.lower())
+                name = row_text_name(self._plan.folder, split, output_format.lower())
+                key = exports_prefix(self._plan.job_id) + name
                 self.keys.append(key)
                 yield self._entered(opened(self._objects, self._plan, key))
 
@@ -103,15 +111,16 @@ class RowFiles:
 
 @contextmanager
 def open_rows(objects: ObjectStore, plan: RowPlan) -> Iterator[RowFiles]:
-    """The files are published, and what an earlier export left in their folder goes, when the block
-    ends without an exception. Raises `StorageError`, `ExportError`.
+    """The files are published, and what an earlier export left in their folders goes, when the
+    block ends without an exception. Raises `StorageError`, `ExportError`.
     """
     with ExitStack() as publishing:
         files = RowFiles(objects, plan, publishing)
         yield files
     kept = set(files.keys)
-    prefix = rows_prefix(plan.job_id, plan.folder)
-    objects.delete([stat.key for stat in objects.list(prefix) if stat.key not in kept])
+    for folder in row_folders(plan.folder):
+        prefix = rows_prefix(plan.job_id, folder)
+        objects.delete([stat.key for stat in objects.list(prefix) if stat.key not in kept])
 
 
 # ── Parquet ────────────────────────────────────────────────────────────────────────────────────

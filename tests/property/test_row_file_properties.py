@@ -140,9 +140,10 @@ def test_rows_round_trip(case: tuple[Columns, Rows, int], files: int) -> None:
         assert found == expected
         if not expected:
             continue
-        lines = objects.get(f"{prefix}.jsonl").splitlines()
+        lines = objects.get(f"jobs/j/exports/data-jsonl/{split}.jsonl").splitlines()
         assert [list(orjson.loads(line).values()) for line in lines] == expected
-        head, *cells = csv.reader(io.StringIO(objects.get(f"{prefix}.csv").decode(), newline=""))
+        text = objects.get(f"jobs/j/exports/data-csv/{split}.csv").decode()
+        head, *cells = csv.reader(io.StringIO(text, newline=""))
         assert head == list(columns)
         assert [
             [from_csv(cell, kind) for cell, kind in zip(row, columns.values(), strict=True)]

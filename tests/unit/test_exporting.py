@@ -1,11 +1,13 @@
 """Rows again from what a dataset's folder holds: no model is opened and nothing is paid."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -112,9 +114,12 @@ def test_another_shape_stands_beside_the_first_one(
     assert {row["label"] for row in found} == {"a", "b"}
     assert {row["source_title"] for row in found} == {"One", "Two"}
     assert len({row["record_id"] for row in found}) == RECORDS
-    texts = list((tmp_path / "messages").glob("*.csv"))
-    assert len(texts) == len(counts) == len(list((tmp_path / "messages").glob("*.jsonl")))
+    texts = list((tmp_path / "messages-csv").glob("*.csv"))
+    assert len(texts) == len(counts) == len(list((tmp_path / "messages-jsonl").glob("*.jsonl")))
     assert all(path.read_bytes().startswith(b"\xef\xbb\xbf") for path in texts)
+    # Whoever is given the folder reads everything in it as Parquet.
+    assert pq.read_table(tmp_path / "messages").num_rows == RECORDS
+    assert len(pd.read_parquet(tmp_path / "messages")) == RECORDS
 
 
 def test_the_same_export_gives_the_same_bytes_and_another_one_replaces_it(
@@ -136,14 +141,17 @@ def test_the_same_export_gives_the_same_bytes_and_another_one_replaces_it(
 
 def test_one_source_stays_in_one_split(double: BedrockDouble, tmp_path: Path) -> None:
     del double
-    dataset = generate(tmp_path)
+    topics = {f"topic {number}" for number in range(6)}
+    dataset = generate(tmp_path, n=18, seeds=[{"topic": topic} for topic in sorted(topics)])
     dataset.export(split={"test": 0.5}, split_by="seed.topic", keep="topic")
-    found: dict[str, set[str]] = {}
+    found: dict[str, list[str]] = {}
     for path in (tmp_path / "data").glob("*.parquet"):
         split = path.name.partition("-")[0]
-        found[split] = {str(row["topic"]) for row in pq.read_table(path).to_pylist()}
-    assert not set.intersection(*found.values()) or len(found) == 1
-    assert set.union(*found.values()) == {"ships", "tea"}
+        found[split] = [str(row["topic"]) for row in pq.read_table(path).to_pylist()]
+    # Each split has sources, and all three rows of each.
+    assert set(found) == {"train", "test"}
+    assert not set(found["train"]) & set(found["test"])
+    assert Counter([*found["train"], *found["test"]]) == dict.fromkeys(topics, 3)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +408,7 @@ def test_csv_begins_with_a_byte_order_mark_where_it_is_asked_for(
     arguments += ["--backend", "bedrock", "--format", "csv", "--out", tmp_path / "out"]
     command(capsys, *arguments, *(["--bom"] if bom else []))
 
-    for name in ("dataset.csv", "data/train.csv"):
+    for name in ("dataset.csv", "data-csv/train.csv"):
         body = (tmp_path / "out" / name).read_bytes()
         assert body.startswith(b"\xef\xbb\xbf") is bom
         assert len(list(csv.DictReader(body.decode("utf-8-sig").splitlines()))) == 2
