@@ -1,6 +1,6 @@
 """How a run ended, for people and for scripts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -37,10 +37,10 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
         return code
     if outcome.sample and outcome.progress.records_generated:
         show_records(outcome.sample)
-    for line in _beside(outcome):
-        print_line(line)
     for path in outcome.files:
         print_line(path)
+    if outcome.report is not None:
+        print_line(outcome.report)
     _print_summary(outcome)
     print_rows(outcome.rows, outcome.folder)
     if code == EXIT_TOO_MANY_FAILURES:
@@ -48,15 +48,6 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
     for line in _advice(outcome, too_many=code == EXIT_TOO_MANY_FAILURES):
         say(line)
     return code
-
-
-def _beside(outcome: Outcome) -> Iterator[str]:
-    """Rows, by split, and the report: what stands beside the records."""
-    for each in outcome.rows:
-        splits = ", ".join(f"{count} {name}" for name, count in each.counts.items())
-        yield f"{outcome.folder / each.folder}: {each.shape} rows ({splits})"
-    if outcome.report is not None:
-        yield str(outcome.report)
 
 
 def _print_summary(outcome: Outcome) -> None:
