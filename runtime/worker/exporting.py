@@ -171,7 +171,7 @@ class JobExport:
         card = Card(
             name=template.name,
             description=template.description,
-            configurations=[_configuration(each) for each in results],
+            configurations=[_configuration(job, each) for each in results],
             template=render_yaml(document_of(template)),
             version=_version(),
             finished_at=(job.status in ENDED and job.completed_at) or self.ports.clock.now(),
@@ -219,12 +219,14 @@ def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], 
     return lambda index: value_at(drawn(index).row, path, None)
 
 
-def _configuration(each: RowResult) -> Configuration:
+def _configuration(job: Job, each: RowResult) -> Configuration:
+    made = [job.job_id, job.created_at.isoformat(), each.made_of, each.generated]
     return Configuration(
         name="default" if each.folder == ROWS_FOLDER else each.folder,
         folder=each.folder,
         splits=[SplitFiles(name=name, rows=count) for name, count in each.counts.items()],
         columns={name: type_text(kind) for name, kind in each.columns.items()},
+        edition=hashlib.sha256(orjson.dumps(made)).hexdigest()[:16],
     )
 
 

@@ -1,6 +1,7 @@
 """Rows again from what a dataset's folder holds: no model is opened and nothing is paid."""
 
 import csv
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,36 @@ def test_a_review_is_applied_and_stays_until_it_is_ended(
     assert dataset.export().rows.dropped == 1
     assert dataset.export(review="none").rows.rows == RECORDS
     assert double.calls == RECORDS
+
+
+def test_other_rows_are_another_edition_to_those_who_remember_the_first(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    """`datasets` finds what it has read by the folder's name and the words of its configuration,
+    and so would give the rows of before.
+    """
+    out, form = tmp_path / "out", tmp_path / "form.csv"
+    dataset = generate(out, n=5)
+    seen = [configurations(out)]
+
+    dataset.export()
+    assert configurations(out) == seen[0]
+    dataset.review(form)
+    judge(form, {0: {"edit": {"answer": "Edited."}}})
+    dataset.export(review=form)
+    seen.append(configurations(out))
+    judge(form, {1: {"edit": {"answer": "Edited."}}})
+    dataset.export(review=form)
+    seen.append(configurations(out))
+    generate(out, n=RECORDS)
+    seen.append(configurations(out))
+    shutil.rmtree(out)
+    generate(out, n=5)
+    seen.append(configurations(out))
+
+    editions = [each["description"] for (each,) in seen]
+    assert len(set(editions)) == len(seen)
+    assert double.calls == RECORDS + 5
 
 
 def test_a_sample_of_rows_to_judge_is_the_same_again(double: BedrockDouble, tmp_path: Path) -> None:
