@@ -1,6 +1,7 @@
 """Rows again from what a dataset's folder holds: no model is opened and nothing is paid."""
 
 import csv
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -356,6 +357,33 @@ def test_a_review_is_applied_and_stays_until_it_is_ended(
     assert dataset.export().rows.dropped == 1
     assert dataset.export(review="none").rows.rows == RECORDS
     assert double.calls == RECORDS
+
+
+def test_a_review_leaves_rows_as_they_were_asked_for(
+    double: BedrockDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also rows that only a template could say: the command that `review` names is right."""
+    out = tmp_path / "out"
+    dataset = generate(out, text_template(), n=5)
+    turns = [{"role": "user", "content": "seed.topic"}]
+    turns.append({"role": "assistant", "content": "steps.text.output"})
+    said = text_template(output={"messages": turns}, split={"test": 0.4})
+    made = dataset.export(template=said, formats="csv", keep="label")
+    dataset.export(split={"test": 0.4}, formats="csv", keep="label")
+    before = contents(out)
+
+    assert run(["review", str(out), "--as", "messages"]) == 0
+    then = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert then[:4] == ["then:", "seedwright", "export", str(out)]
+    judge(out / "review.csv", {0: {"edit": {"label": "changed"}}})
+    done = command(capsys, *then[2:])
+    dataset.export(licence="mit")
+
+    assert done["rows"]["counts"] == made.rows.counts
+    assert done["rows"]["edited"] == 1
+    assert contents(out).keys() - before.keys() == {"review.csv"}
+    assert [row["label"] for row in dataset.rows("messages")].count("changed") == 1
+    assert double.calls == 5
 
 
 def test_other_rows_are_another_edition_to_those_who_remember_the_first(
