@@ -220,13 +220,14 @@ def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], 
 
 
 def _configuration(job: Job, each: RowResult) -> Configuration:
-    made = [job.job_id, job.created_at.isoformat(), each.made_of, each.generated]
+    # Of one job the records that there are only become more, and none changes.
+    state = [job.job_id, job.created_at, each.made_of, each.generated, each.counts, _version()]
     return Configuration(
         name="default" if each.folder == ROWS_FOLDER else each.folder,
         folder=each.folder,
         splits=[SplitFiles(name=name, rows=count) for name, count in each.counts.items()],
         columns={name: type_text(kind) for name, kind in each.columns.items()},
-        edition=hashlib.sha256(orjson.dumps(made)).hexdigest()[:16],
+        digest=hashlib.sha256(orjson.dumps(state)).hexdigest()[:16],
     )
 
 
