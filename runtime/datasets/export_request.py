@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from runtime.contract.keys import ROWS_FOLDER
 from runtime.datasets.configurations import Configuration, Configurations, own_document
-from runtime.domain.errors import InputError
+from runtime.domain.errors import InputError, UnclearOutputError
 from runtime.domain.hints import hint_for
 from runtime.domain.jobs.delivery import OutputFormat, parse_formats
 from runtime.domain.outputs.document import output_document
@@ -55,16 +55,24 @@ def remembered(shape: str | None, own: Template, known: Configurations) -> Confi
     return known.of(ROWS_FOLDER if shape in {None, own.output.shape} else str(shape))
 
 
-def read_configuration(request: ExportRequest, own: Template, stored: Template) -> Configuration:
+def read_configuration(
+    request: ExportRequest, own: Template, stored: Template, *, before: Configuration | None = None
+) -> Configuration:
     """The rows that are meant, without their review: `own` is the template with its newest output,
-    `stored` the job's. Raises `InputError`, `UnclearOutputError`.
+    `stored` the job's, `before` what was asked for in this shape. Raises `InputError`,
+    `UnclearOutputError`.
     """
     asked = None if request.template is None else read_template(request.template)
     if asked is not None:
         if request.shape is not None:
             raise InputError("give a shape or a template: a template says its shape")
         _check_steps(stored, asked)
-    folder, output = _shape(request.shape, own, asked)
+    try:
+        folder, output = _shape(request.shape, own, asked)
+    except UnclearOutputError:
+        if before is None:
+            raise
+        folder, output = before.folder, before.output  # a template has said it
     if request.keep:
         output = _keeping(output_document(own.output) if output is None else output, request.keep)
     formats = [request.formats] if isinstance(request.formats, str) else request.formats

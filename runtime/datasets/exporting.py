@@ -95,8 +95,9 @@ def export_dataset(path: Path, request: ExportRequest) -> Exported:
     with opened(path) as dataset, dataset.row_folders.changing():
         known = load_configurations(dataset.folder.state)
         own = known.own_template(dataset.stored)
-        before = remembered(request.shape, own, known) if request.leaves_rows else None
-        new = before or read_configuration(request, own, dataset.stored)
+        new = before = remembered(request.shape, own, known)
+        if new is None or not request.leaves_rows:
+            new = read_configuration(request, own, dataset.stored, before=before)
         if (foreign := dataset.folder.rows.foreign(new.folder)) is not None:
             raise InputError(f"{foreign} exists and was not made here: move it away")
         new = replace(new, review=_review(dataset, known, own, new, request.review))
@@ -173,10 +174,8 @@ def _exported(dataset: OpenDataset, new: Configuration, done: Renewed) -> Export
     others = tuple(each for each in done.results if each is not rows)
     notices = [*done.notices, *stale_notices(others, dataset.job)]
     if new.review is not None:
-        notices.append(
-            f"the review left out {counted(rows.dropped, 'row')} and changed {rows.edited}; it is"
-            f" applied from now on, and --review {NONE} ends that"
-        )
+        nothing = "" if rows.dropped or rows.edited else " changes no row and"
+        notices.append(f"the review{nothing} is applied from now on: --review {NONE} ends that")
     return Exported(
         folder=dataset.folder.path,
         job=dataset.job,

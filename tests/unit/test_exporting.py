@@ -383,6 +383,8 @@ def test_a_review_leaves_rows_as_they_were_asked_for(
     assert done["rows"]["edited"] == 1
     assert contents(out).keys() - before.keys() == {"review.csv"}
     assert [row["label"] for row in dataset.rows("messages")].count("changed") == 1
+    # What the template said is remembered where `--as` alone is not certain.
+    assert dataset.export("messages", split="none").rows.counts == {"train": 5}
     assert double.calls == 5
 
 
