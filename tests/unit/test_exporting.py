@@ -262,6 +262,7 @@ def test_a_stopped_dataset_exports_what_it_has(double: BedrockDouble, tmp_path: 
         if snapshot.records >= 2:
             raise KeyboardInterrupt
 
+    double.faults([{"delay_ms": 100}])  # or all records may be there before anybody looks
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path, on_progress=stop, concurrency=1)
     calls = double.calls
