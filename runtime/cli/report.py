@@ -37,10 +37,8 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
         return code
     if outcome.sample and outcome.progress.records_generated:
         show_records(outcome.sample)
-    for path in outcome.files:
+    for path in (*outcome.files, *filter(None, [outcome.report])):
         print_line(path)
-    if outcome.report is not None:
-        print_line(outcome.report)
     _print_summary(outcome)
     print_rows(outcome.rows, outcome.folder)
     if code == EXIT_TOO_MANY_FAILURES:
