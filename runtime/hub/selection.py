@@ -54,9 +54,7 @@ class Selection:
         names = {each.name for each in self.files}
         folders = {each.partition("/")[0] for each in names if _is_rows(each, ())}
         parts = {
-            each
-            for each in remote
-            if each.partition("/")[0] in folders and _is_rows(each, ())
+            each for each in remote if each.partition("/")[0] in folders and _is_rows(each, ())
         }
         return tuple(sorted((parts | _copies(names | parts) & set(remote)) - names))
 

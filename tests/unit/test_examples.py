@@ -3,46 +3,67 @@
 import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import jsonschema_rs
 import pytest
-import yaml
 
-from runtime.domain.seeds.seeds import Row
-from runtime.domain.templates.document import parse_template, resolve_includes
-from runtime.domain.templates.template import Template
+import seedwright
+from runtime.domain.outputs.types import type_text
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
-from tests.fixtures.seed_files import missing_paths, parse_seeds
+from tests.fixtures.examples import (
+    EXAMPLES,
+    NAMES,
+    load_seeds,
+    load_template,
+    seed_file,
+    template_file,
+)
+from tests.fixtures.seed_files import missing_paths
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/template.yaml"))
 QUOTED = {"question-answer": "passage", "keywords-summary": "text"}
 """Examples whose seeds quote published texts, and the field that holds the quote."""
 
 OUTPUTS: dict[str, dict[str, object]] = {
     "question-answer": {"question": {"question": "What did Alice read?"}},
+    "help-desk-chats": {"ask": {"question": "When is it open on Saturday?"}},
+    "order-extraction": {
+        "order": {
+            "customer": "Ada",
+            "items": [{"name": "tulips", "count": 3}, {"name": "roses", "count": 1}],
+            "total": 12.75,
+            "express": False,
+            "wish": None,
+        }
+    },
 }
 """Outputs as their schemas allow them, where a later step reads more than plain text."""
 
+MESSAGES = "list<struct<role: string, content: string>>"
+TRAINED = {
+    "help-desk-chats": {"messages": MESSAGES, "title": "string"},
+    "answer-preferences": {"prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES},
+    "support-tickets": {"text": "string", "label": "string", "style": "string"},
+    "order-extraction": {
+        "prompt": "string",
+        "completion": "string",
+        "customer": "string",
+        "items": "list<struct<name: string, count: int64>>",
+        "total": "float64",
+        "express": "bool",
+        "wish": "string",
+    },
+    "kitchen-tools": {
+        "messages": "list<struct<role: string, content: string, tool_calls: list<json>>>",
+        "tools": "list<json>",
+    },
+}
+"""Examples whose rows go into a trainer as they are, and the columns that it gets."""
 
-def load_template(name: str) -> Template:
-    folder = EXAMPLES / name
-    document = yaml.safe_load((folder / "template.yaml").read_text(encoding="utf-8"))
-    return resolve_includes(
-        parse_template(document),
-        lambda fragment: (folder / f"{fragment}.txt").read_text(encoding="utf-8"),
-    )
 
-
-def seed_file(name: str) -> Path:
-    [path] = (EXAMPLES / name).glob("seeds.*")
-    return path
-
-
-def load_seeds(name: str) -> list[Row]:
-    path = seed_file(name)
-    return parse_seeds(path.read_bytes(), path.name)
+def trainer_code(name: str) -> str:
+    """The Python at the end of a template, without the marks of a comment."""
+    end = template_file(name).read_text(encoding="utf-8").partition("\n# Into a trainer")[2]
+    return "\n".join(line[4:] for line in end.splitlines()[1:])
 
 
 def test_there_are_seven_examples_with_seeds_in_three_formats() -> None:
@@ -176,3 +197,57 @@ def test_reviews_ask_for_each_rating_equally_often_and_with_its_sentiment() -> N
     for prompt, [(_, rating)] in zip(prompts, asked, strict=True):
         assert (seeds[0]["strength"] in prompt) == (int(rating) >= 3)
         assert (seeds[0]["weakness"] in prompt) == (int(rating) <= 3)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_rows_of_an_example_are_what_its_trainer_takes(name: str) -> None:
+    """The columns, and at the end of the file the lines that load them."""
+    checked = seedwright.validate(template_file(name), seed_file(name), backend="local")
+
+    assert {column: type_text(kind) for column, kind in checked.sample.columns.items()} == TRAINED[
+        name
+    ]
+    code = trainer_code(name)
+    compile(code, name, "exec")
+    assert f'load_dataset("datasets/{name}", split="train")' in code
+    assert code.endswith(("trainer.train()", "train_dataset=rows).train()"))
+
+
+def test_every_example_whose_output_is_said_ends_with_a_trainer() -> None:
+    said = {name for name in NAMES if "\noutput:" in template_file(name).read_text("utf-8")}
+
+    assert said == set(TRAINED)
+
+
+def test_extracted_order_is_json_to_learn_from_and_columns_to_check() -> None:
+    checked = seedwright.validate(
+        template_file("order-extraction"), seed_file("order-extraction"), backend="local"
+    )
+
+    row = dict(checked.sample.row or {})
+    assert json.loads(row.pop("completion")) == {
+        name: row[name] for name in ("customer", "items", "total", "express", "wish")
+    }
+
+
+def test_tickets_have_each_label_in_each_style() -> None:
+    pairs = Counter((seed["label"], seed["style"]) for seed in load_seeds("support-tickets"))
+
+    assert len(pairs) == 16
+    assert set(pairs.values()) == {1}
+
+
+def test_called_tools_are_the_tools_of_the_seeds() -> None:
+    """The schema of the calls and the tools in the seeds say the same twice."""
+    schema = load_template("kitchen-tools").steps[1].output_schema
+    assert schema is not None
+    calls = schema["properties"]["tool_calls"]["items"]["properties"]["function"]["anyOf"]
+    called = {
+        call["properties"]["name"]["const"]: set(call["properties"]["arguments"]["properties"])
+        for call in calls
+    }
+
+    for seed in load_seeds("kitchen-tools"):
+        functions = [each["function"] for each in seed["tools"]]
+        assert {each["name"]: set(each["parameters"]["properties"]) for each in functions} == called
+        assert seed["tool"] in called

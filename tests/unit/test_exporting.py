@@ -1,6 +1,8 @@
 """Rows again from what a dataset's folder holds: no model is opened and nothing is paid."""
 
 import csv
+import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -268,6 +270,7 @@ def test_a_stopped_dataset_exports_what_it_has(double: BedrockDouble, tmp_path: 
         if snapshot.records >= 2:
             raise KeyboardInterrupt
 
+    double.faults([{"delay_ms": 100}])  # or all records may be there before anybody looks
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path, on_progress=stop, concurrency=1)
     calls = double.calls
@@ -363,6 +366,65 @@ def test_a_review_is_applied_and_stays_until_it_is_ended(
     assert dataset.export().rows.dropped == 1
     assert dataset.export(review="none").rows.rows == RECORDS
     assert double.calls == RECORDS
+
+
+def test_a_review_leaves_rows_as_they_were_asked_for(
+    double: BedrockDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also rows that only a template could say: the command that `review` names is right."""
+    out = tmp_path / "out"
+    dataset = generate(out, text_template(), n=5)
+    turns = [{"role": "user", "content": "seed.topic"}]
+    turns.append({"role": "assistant", "content": "steps.text.output"})
+    said = text_template(output={"messages": turns}, split={"test": 0.4})
+    made = dataset.export(template=said, formats="csv", keep="label")
+    dataset.export(split={"test": 0.4}, formats="csv", keep="label")
+    before = contents(out)
+
+    assert run(["review", str(out), "--as", "messages"]) == 0
+    then = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert then[:4] == ["then:", "seedwright", "export", str(out)]
+    judge(out / "review.csv", {0: {"edit": {"label": "changed"}}})
+    done = command(capsys, *then[2:])
+    dataset.export(licence="mit")
+
+    assert done["rows"]["counts"] == made.rows.counts
+    assert done["rows"]["edited"] == 1
+    assert contents(out).keys() - before.keys() == {"review.csv"}
+    assert [row["label"] for row in dataset.rows("messages")].count("changed") == 1
+    # What the template said is remembered where `--as` alone is not certain.
+    assert dataset.export("messages", split="none").rows.counts == {"train": 5}
+    assert double.calls == 5
+
+
+def test_other_rows_are_another_edition_to_those_who_remember_the_first(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    """`datasets` finds what it has read by the folder's name and the words of its configuration,
+    and so would give the rows of before.
+    """
+    out, form = tmp_path / "out", tmp_path / "form.csv"
+    dataset = generate(out, n=5)
+    seen = [configurations(out)]
+
+    dataset.export()
+    assert configurations(out) == seen[0]
+    dataset.review(form)
+    judge(form, {0: {"edit": {"answer": "Edited."}}})
+    dataset.export(review=form)
+    seen.append(configurations(out))
+    judge(form, {1: {"edit": {"answer": "Edited."}}})
+    dataset.export(review=form)
+    seen.append(configurations(out))
+    generate(out, n=RECORDS)
+    seen.append(configurations(out))
+    shutil.rmtree(out)
+    generate(out, n=5)
+    seen.append(configurations(out))
+
+    editions = [each["description"] for (each,) in seen]
+    assert len(set(editions)) == len(seen)
+    assert double.calls == RECORDS + 5
 
 
 def test_a_sample_of_rows_to_judge_is_the_same_again(double: BedrockDouble, tmp_path: Path) -> None:
