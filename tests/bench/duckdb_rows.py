@@ -1,4 +1,4 @@
-"""What DuckDB takes to make the Parquet file that `tests/bench/rows.py` makes. A program of its own,
+"""What DuckDB takes to make the Parquet file of `tests/bench/rows.py`. A program of its own,
 since DuckDB lives in another environment.
 
     python tests/bench/duckdb_rows.py FOLDER-OF-BATCHES FILE
