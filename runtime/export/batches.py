@@ -7,7 +7,7 @@ way, in numbered parts: every kind of lines that `runtime.contract.keys` names c
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from runtime.contract.keys import JSON_LINES, RECORDS, NumberedObjects, serial_number
@@ -21,15 +21,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """The readable lines of one object; `indices[i]` is the record index in `lines[i]`, and
-    `documents[i]` what the line says.
-    """
+    """The readable lines of one object; `indices[i]` is the record index in `lines[i]`."""
 
     number: int
     key: str
     lines: tuple[bytes, ...]
     indices: tuple[int, ...]
-    documents: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
+
+
+Line = tuple[bytes, int, dict[str, Any]]
+"""A readable line, the index in it, and what it says."""
 
 
 class StoredBatches:
@@ -42,7 +43,7 @@ class StoredBatches:
 
     def __init__(
         self,
-        read: Callable[[int, str], Batch],
+        read: Callable[[str], Iterator[Line]],
         numbered: Sequence[tuple[int, str]],
         error: StorageError | None = None,
         *,
@@ -60,7 +61,12 @@ class StoredBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for number, key in self._numbered:
-            yield self._read(number, key)
+            yield _batch(number, key, self._read(key))
+
+    def documents(self) -> Iterator[tuple[str, Iterator[Line]]]:
+        """The key and the lines of each, one line at a time: a batch of documents is large."""
+        for _, key in self._numbered:
+            yield key, self._read(key)
 
 
 class Batches:
@@ -97,7 +103,7 @@ class Batches:
             # Same bytes: an earlier attempt of ours was stored and only its reply was lost.
             if stored != body:
                 event(self._logger, logging.WARNING, "batch adopted", key=key)
-                return self._parse(number, key, stored)
+                return _batch(number, key, self._lines(key, stored))
         return None
 
     def load_all_batches(
@@ -117,13 +123,10 @@ class Batches:
         numbered = sorted((number, stat.key) for number, stat in found)
         return StoredBatches(self._read, numbered, size=sum(stat.size for _, stat in found))
 
-    def _read(self, number: int, key: str) -> Batch:
-        return self._parse(number, key, self._objects.get(key))
+    def _read(self, key: str) -> Iterator[Line]:
+        return self._lines(key, self._objects.get(key))
 
-    def _parse(self, number: int, key: str, body: bytes) -> Batch:
-        lines: list[bytes] = []
-        indices: list[int] = []
-        documents: list[dict[str, Any]] = []
+    def _lines(self, key: str, body: bytes) -> Iterator[Line]:
         for position, line in enumerate(body.split(b"\n"), start=1):
             if not line:
                 continue
@@ -132,13 +135,14 @@ class Batches:
             except ValueError:
                 event(self._logger, logging.WARNING, "damaged line skipped", key=key, line=position)
                 continue
-            lines.append(line)
-            indices.append(index)
-            documents.append(document)
-        return Batch(
-            number=number,
-            key=key,
-            lines=tuple(lines),
-            indices=tuple(indices),
-            documents=tuple(documents),
-        )
+            yield line, index, document
+
+
+def _batch(number: int, key: str, lines: Iterator[Line]) -> Batch:
+    found = [(line, index) for line, index, _ in lines]
+    return Batch(
+        number=number,
+        key=key,
+        lines=tuple(line for line, _ in found),
+        indices=tuple(index for _, index in found),
+    )

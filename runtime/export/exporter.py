@@ -9,10 +9,10 @@ export can be repeated at will: it reads batches and calls no model.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Final
+from itertools import chain, islice
+from typing import Final
 
 from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
@@ -29,10 +29,14 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
-from runtime.export.row_export import RowExport
+from runtime.export.row_export import RowExport, WriteSome
 from runtime.logs import event
 
 PROGRESS_RECORDS: Final = 2000
+RECORDS_AT_ONCE: Final = 64
+"""Records that are alive together. Of more, the garbage collector would look at each: it comes with
+every 700 new objects.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -81,15 +85,22 @@ class DistinctRecords:
     def __iter__(self) -> Iterator[ExportRecord]:
         self.seen = IndexSet(self.seen.size)
         self.duplicates = 0
-        for batch in self._batches:
-            for index, line, document in zip(
-                batch.indices, batch.lines, batch.documents, strict=True
-            ):
-                record = self._take(batch.key, index, line, document)
-                if record is not None:
-                    yield record
-                    if len(self.seen) % PROGRESS_RECORDS == 0:
-                        self._report()
+        for key, lines in self._batches.documents():
+            for line, index, document in lines:
+                if index >= self.seen.size:
+                    self._warn("index out of range", key, index)
+                    continue
+                try:
+                    record = ExportRecord.parse(line, document)
+                except ValueError:
+                    self._warn("damaged record skipped", key, index)
+                    continue
+                if not self.seen.add(index):
+                    self.duplicates += 1
+                    continue
+                yield record
+                if len(self.seen) % PROGRESS_RECORDS == 0:
+                    self._report()
         self._report()
         if self._expected is not None and len(self.seen) != self._expected:
             raise ExportError(
@@ -97,22 +108,8 @@ class DistinctRecords:
                 "counted: nothing was exported; run the job again"
             )
 
-    def _take(
-        self, key: str, index: int, line: bytes, document: dict[str, Any]
-    ) -> ExportRecord | None:
-        if index >= self.seen.size:
-            event(self._logger, logging.WARNING, "index out of range", key=key, index=index)
-            return None
-        if index in self.seen:
-            self.duplicates += 1
-            return None
-        try:
-            record = ExportRecord.parse(line, document)
-        except ValueError:
-            event(self._logger, logging.WARNING, "damaged record skipped", key=key, index=index)
-            return None
-        self.seen.add(index)
-        return record
+    def _warn(self, what: str, key: str, index: int) -> None:
+        event(self._logger, logging.WARNING, what, key=key, index=index)
 
     def _report(self) -> None:
         if self._progress is not None:
@@ -157,12 +154,13 @@ class Exporter:
         )
         try:
             absent = _absent(parts, records, expected) if rows else None
-            writers: list[AbstractContextManager[Write]] = [
-                each.opened(stored_bytes=stored.size, absent=absent) for each in rows
-            ]
-            if observe is not None:
-                writers.append(nullcontext(observe))
-            keys = self._write(job, records, job.config.delivery.output_formats, writers)
+            keys = self._write(
+                job,
+                records,
+                job.config.delivery.output_formats,
+                rows=[each.opened(stored_bytes=stored.size, absent=absent) for each in rows],
+                observe=observe,
+            )
             failures = self._write_failures(job, parts, records.seen)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
@@ -220,7 +218,9 @@ class Exporter:
         job: Job,
         records: Iterable[ExportRecord],
         formats: Iterable[OutputFormat],
-        writers: Iterable[AbstractContextManager[Write]] = (),
+        *,
+        rows: Iterable[AbstractContextManager[WriteSome]] = (),
+        observe: Write | None = None,
     ) -> dict[OutputFormat, tuple[str, ...]]:
         iterator = iter(records)
         first = next(iterator, None)
@@ -230,7 +230,8 @@ class Exporter:
         days = Days(self._objects, job.job_id)
         keys: dict[OutputFormat, tuple[str, ...]] = {}
         with ExitStack() as publishing:
-            writes: list[Write] = [publishing.enter_context(each) for each in writers]
+            row_writes = [publishing.enter_context(each) for each in rows]
+            writes: list[Write] = [] if observe is None else [observe]
             for output_format in dict.fromkeys(formats):
                 if self._by_day(job, output_format):
                     writes.append(publishing.enter_context(days.one_pass()))
@@ -239,9 +240,13 @@ class Exporter:
                 keys[output_format] = (key,)
                 opened = self._opened(job, output_format, key)
                 writes.append(publishing.enter_context(opened))
-            for record in chain((first,), iterator):
+            remaining = chain((first,), iterator)
+            while some := list(islice(remaining, RECORDS_AT_ONCE)):
+                for write_some in row_writes:
+                    write_some(some)
                 for write in writes:
-                    write(record)
+                    for record in some:
+                        write(record)
         days.finish(records)
         if days.keys:
             keys[OutputFormat.JSONL] = tuple(key for _, key in sorted(days.keys.items()))

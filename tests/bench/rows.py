@@ -233,8 +233,8 @@ def without_parquet() -> Iterator[None]:
     """A job's rows are always Parquet, too: not where JSONL is to be seen alone."""
 
     @contextmanager
-    def nothing(*_: object) -> Iterator[Callable[[int, Any], None]]:
-        yield lambda _index, _values: None
+    def nothing(*_: object) -> Iterator[Callable[[object], None]]:
+        yield lambda _rows: None
 
     with patch.object(row_files, "_parquet", nothing):
         yield

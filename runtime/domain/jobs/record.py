@@ -108,7 +108,7 @@ def parse_line(line: bytes) -> tuple[int, dict[str, Any]]:
     """The index in a record or failure line, and the whole of it. Raises `ValueError` on damage."""
     document = orjson.loads(line)
     index = document.get("index") if isinstance(document, dict) else None
-    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+    if type(index) is not int or index < 0:
         raise ValueError("a line without a valid index")
     return index, document
 
