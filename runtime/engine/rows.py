@@ -119,7 +119,8 @@ class RowMaker:
 
     def _made_singly(self, some: _Some, report: Report) -> Iterator[Made]:
         for one in some.each():
-            index, values = one.records[0]["index"], []
+            index = one.records[0]["index"]
+            values: list[Any] = []
             for name, get in self._columns:
                 try:
                     values += get(one)

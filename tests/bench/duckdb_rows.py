@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb
+import duckdb  # type: ignore[import-not-found]
 
 _MAKE = """
 COPY (
