@@ -192,7 +192,9 @@ class StatisticsCollector:
             return
         self._step_records[step] += 1
         self._step_models[step] = str(answer.get("model"))
-        reasons = self._stop_reasons.setdefault(step, Counter())
+        reasons = self._stop_reasons.get(step)
+        if reasons is None:
+            reasons = self._stop_reasons[step] = Counter()
         reason = str(answer.get("stop_reason"))
         if reason in reasons or len(reasons) < _STOP_REASONS:
             reasons[reason] += 1
