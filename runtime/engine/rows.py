@@ -133,7 +133,7 @@ class RowMaker:
     # ── what rows are made of ──────────────────────────────────────────────────────────────────
 
     def _some(self, records: Sequence[Record], seed_of: SeedOf, report: Report) -> _Some:
-        seeds: list[DrawnSeed | None] = [None] * len(records)
+        seeds: Sequence[DrawnSeed | None] = ()
         if self.reads_seeds:
             seeds = [seed_of(record["index"]) for record in records]
         texts: Sequence[Sequence[str]] = ()

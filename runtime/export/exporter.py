@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
+from typing import Any, Final
 
 from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
 from runtime.domain.errors import ExportError, StorageError
@@ -20,7 +20,7 @@ from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
-from runtime.export.batches import Batches, StoredBatches
+from runtime.export.batches import LINES_AT_ONCE, Batches, Lines, StoredBatches
 from runtime.export.formats import (
     Days,
     ExportRecord,
@@ -33,10 +33,6 @@ from runtime.export.row_export import RowExport, WriteSome
 from runtime.logs import event
 
 PROGRESS_RECORDS: Final = 2000
-RECORDS_AT_ONCE: Final = 64
-"""Records that are alive together. Of more, the garbage collector would look at each: it comes with
-every 700 new objects.
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -83,24 +79,26 @@ class DistinctRecords:
         self.duplicates = 0
 
     def __iter__(self) -> Iterator[ExportRecord]:
+        return chain.from_iterable(self.some())
+
+    def some(self) -> Iterator[Sequence[ExportRecord]]:
+        """Some of them at a time."""
         self.seen = IndexSet(self.seen.size)
         self.duplicates = 0
-        for key, lines in self._batches.documents():
-            for line, index, document in lines:
+        for key, lines in self._batches.lines():
+            some = []
+            for index, record in zip(lines.indices, self._records(lines), strict=True):
                 if index >= self.seen.size:
                     self._warn("index out of range", key, index)
-                    continue
-                try:
-                    record = ExportRecord.parse(line, document)
-                except ValueError:
+                elif record is None:
                     self._warn("damaged record skipped", key, index)
-                    continue
-                if not self.seen.add(index):
+                elif not self.seen.add(index):
                     self.duplicates += 1
-                    continue
-                yield record
-                if len(self.seen) % PROGRESS_RECORDS == 0:
-                    self._report()
+                else:
+                    some.append(record)
+                    if len(self.seen) % PROGRESS_RECORDS == 0:
+                        self._report()
+            yield some
         self._report()
         if self._expected is not None and len(self.seen) != self._expected:
             raise ExportError(
@@ -108,12 +106,27 @@ class DistinctRecords:
                 "counted: nothing was exported; run the job again"
             )
 
+    @staticmethod
+    def _records(lines: Lines) -> Sequence[ExportRecord | None]:
+        """None stands for what is not a whole record."""
+        try:
+            return ExportRecord.of(lines.lines, lines.documents)
+        except ValueError:
+            return list(map(_record, lines.lines, lines.documents))
+
     def _warn(self, what: str, key: str, index: int) -> None:
         event(self._logger, logging.WARNING, what, key=key, index=index)
 
     def _report(self) -> None:
         if self._progress is not None:
             self._progress(len(self.seen))
+
+
+def _record(line: bytes, document: dict[str, Any]) -> ExportRecord | None:
+    try:
+        return ExportRecord.of((line,), (document,))[0]
+    except ValueError:
+        return None
 
 
 class Exporter:
@@ -222,8 +235,8 @@ class Exporter:
         rows: Iterable[AbstractContextManager[WriteSome]] = (),
         observe: Write | None = None,
     ) -> dict[OutputFormat, tuple[str, ...]]:
-        iterator = iter(records)
-        first = next(iterator, None)
+        chunks = filter(None, _some(records))
+        first = next(chunks, None)
         if first is None:
             event(self._logger, logging.WARNING, "no records to export", job_id=job.job_id)
             return {}
@@ -240,8 +253,7 @@ class Exporter:
                 keys[output_format] = (key,)
                 opened = self._opened(job, output_format, key)
                 writes.append(publishing.enter_context(opened))
-            remaining = chain((first,), iterator)
-            while some := list(islice(remaining, RECORDS_AT_ONCE)):
+            for some in chain((first,), chunks):
                 for write_some in row_writes:
                     write_some(some)
                 for write in writes:
@@ -287,6 +299,13 @@ class Exporter:
                 stream.write(line + b"\n")
                 written += 1
         return written
+
+
+def _some(records: Iterable[ExportRecord]) -> Iterator[Sequence[ExportRecord]]:
+    if isinstance(records, DistinctRecords):
+        return records.some()
+    iterator = iter(records)
+    return iter(lambda: list(islice(iterator, LINES_AT_ONCE)), [])
 
 
 def _absent(

@@ -8,9 +8,12 @@ text buffer and what the object store buffers, never by the number of records.
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -27,6 +30,8 @@ ROW_GROUP_ROWS: Final = 8192
 ROW_GROUP_BYTES: Final = 16 * 1024 * 1024
 CSV_BUFFER_CHARACTERS: Final = 256 * 1024
 
+_index, _timestamp = itemgetter("index"), itemgetter("timestamp")
+_texts = itemgetter("id", "job_id", "seed_data_id")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -41,35 +46,39 @@ class ExportRecord(NamedTuple):
     timestamp: datetime
 
     @classmethod
-    def parse(cls, line: bytes, document: dict[str, Any] | None = None) -> "ExportRecord":
-        """`document` is the line, where it has been read already. Raises `ValueError` when it is
-        not a whole record.
+    def parse(cls, line: bytes) -> "ExportRecord":
+        """The record in a line. Raises `ValueError` when that is not a whole record."""
+        return cls.of((line,), (orjson.loads(line),))[0]
+
+    @classmethod
+    def of(
+        cls, lines: Sequence[bytes], documents: Sequence[dict[str, Any]]
+    ) -> list["ExportRecord"]:
+        """The records in lines that say `documents`: many take less time together. Raises
+        `ValueError` when one of them is not a whole record.
         """
         try:
-            if document is None:
-                document = orjson.loads(line)
-            timestamp = datetime.fromisoformat(document["timestamp"])
-            if timestamp.tzinfo is None:
-                timestamp = timestamp.replace(tzinfo=UTC)
-            elif timestamp.tzinfo is not UTC:
-                timestamp = timestamp.astimezone(UTC)
-            result = orjson.dumps(document["generation_result"])
-            whole = (
-                type(document["index"]) is int
-                and type(document["id"]) is str
-                and type(document["job_id"]) is str
-                and type(document["seed_data_id"]) is str
-            )
+            results = [orjson.dumps(each["generation_result"]) for each in documents]
+            times = list(map(datetime.fromisoformat, map(_timestamp, documents)))
+            if {time.tzinfo for time in times} != {UTC}:  # as records have it
+                times = list(map(_utc, times))
+            numbers = set(map(type, map(_index, documents)))
+            texts = set(map(type, chain.from_iterable(map(_texts, documents))))
         except (KeyError, TypeError, OverflowError) as exc:
             raise ValueError("not a record") from exc
-        if not whole:
+        if numbers != {int} or texts != {str}:
             raise ValueError("not a record")
-        return tuple.__new__(cls, (line, document, result, timestamp))
+        make = partial(tuple.__new__, cls)  # by itself a named tuple is made in Python
+        return list(map(make, zip(lines, documents, results, times, strict=True)))
 
     @property
     def cells(self) -> tuple[str | int, ...]:
         """In the order of RECORD_FIELDS; made when they are asked for."""
         return (*[self.document[name] for name in RECORD_FIELDS[:-1]], self.result.decode())
+
+
+def _utc(time: datetime) -> datetime:
+    return (time.replace(tzinfo=UTC) if time.tzinfo is None else time).astimezone(UTC)
 
 
 Write = Callable[[ExportRecord], None]

@@ -63,8 +63,7 @@ class SizeCounter:
 
     def add(self, size: int) -> None:
         """Count one."""
-        if size > self._maximum:
-            self._maximum = size
+        self._maximum = max(self._maximum, size)
         if size < self._minimum or self._minimum < 0:
             self._minimum = size
         self._total += size
