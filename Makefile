@@ -72,9 +72,10 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## measure engine, seeds, export and handlers (minutes)
+bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
+	$(BIN)/python -m tests.bench.rows
 	$(BIN)/python -m tests.bench.seed_memory --megabytes 200
 	$(BIN)/python -m tests.bench.handlers
 

@@ -137,8 +137,8 @@ class JobExport:
 
         def make(
             records: Sequence[Mapping[str, Any]], report: Callable[[RowProblem], None]
-        ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-            return maker.rows(records, drawn or (lambda _index: None), report)
+        ) -> Iterator[tuple[int, Sequence[Any]]]:
+            return maker.values(records, drawn or (lambda _index: None), report)
 
         return RowSource(
             job_id=job.job_id,

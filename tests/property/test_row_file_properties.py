@@ -87,7 +87,7 @@ def written(
     )
     with open_rows(objects, plan) as into:
         for index, split, values in rows:
-            into.write(split, index, values)
+            into.write(split, [(index, values)])
     return objects, into.counts
 
 
@@ -157,7 +157,7 @@ def test_what_an_earlier_export_left_goes() -> None:
     objects, _ = written(columns, rows, size=4, files=3)
     plan = RowPlan(job_id="j", folder="data", columns=columns, files={"train": 1}, records=4)
     with open_rows(objects, plan) as into:
-        into.write("train", 0, [0])
+        into.write("train", [(0, [0])])
     assert [stat.key for stat in objects.list("jobs/j/exports/data/")] == [
         "jobs/j/exports/data/train-00000-of-00001.parquet"
     ]

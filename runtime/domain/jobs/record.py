@@ -8,7 +8,7 @@ keeps them, "prompt" with "system", and "reasoning". A `stop_reason` of max_toke
 reply was cut. `index` runs from 0 to num_records - 1 and identifies a record in its job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,8 @@ RECORD_FIELDS: Final = (
 
 
 UNKNOWN_KIND: Final = "unknown"
+
+_INTEGERS: Final = frozenset({int})
 
 
 def record_id(job_id: str, index: int) -> str:
@@ -106,11 +108,22 @@ def kind_of(line: bytes) -> str:
 
 def parse_line(line: bytes) -> tuple[int, dict[str, Any]]:
     """The index in a record or failure line, and the whole of it. Raises `ValueError` on damage."""
-    document = orjson.loads(line)
-    index = document.get("index") if isinstance(document, dict) else None
-    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+    indices, documents = parse_lines((line,))
+    return indices[0], documents[0]
+
+
+def parse_lines(lines: Sequence[bytes]) -> tuple[list[int], list[dict[str, Any]]]:
+    """As `parse_line`, of at least one line: many take less time together. Raises `ValueError` when
+    one of them is damaged.
+    """
+    documents = list(map(orjson.loads, lines))
+    try:
+        indices = [document["index"] for document in documents]
+    except (KeyError, TypeError) as exc:
+        raise ValueError("a line without an index") from exc
+    if not _INTEGERS.issuperset(map(type, indices)) or min(indices) < 0:
         raise ValueError("a line without a valid index")
-    return index, document
+    return indices, documents
 
 
 def index_of(line: bytes) -> int:
