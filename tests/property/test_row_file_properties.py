@@ -18,6 +18,7 @@ from runtime.domain.outputs.types import ListOf, Scalar, Struct, Type
 from runtime.export.columns import arrow_schema
 from runtime.export.row_files import RowPlan, open_rows
 from tests.fixtures.memory_objects import MemoryObjects
+from tests.fixtures.row_values import decoded, from_csv
 
 texts = st.text(st.characters() | st.sampled_from("\x00\n\r\t\x85\u2028\"',=+-@"), max_size=12).map(
     clean_text
@@ -94,29 +95,6 @@ def written(
 def wanted(rows: Rows, split: str) -> list[Any]:
     """The rows of a split."""
     return [values for _, each, values in rows if each == split]
-
-
-def decoded(value: Any, kind: Type) -> Any:
-    """What a reader that knows JSON columns gives."""
-    if value is None:
-        return None
-    match kind:
-        case Scalar.JSON:
-            return orjson.loads(value)
-        case ListOf(item):
-            return [decoded(each, item) for each in value]
-        case Struct(fields):
-            return {name: decoded(value[name], each) for name, each in fields}
-    return value
-
-
-def from_csv(cell: str, kind: Type) -> Any:
-    """A cell's value, "" for null and for the empty text: CSV has one word for both."""
-    if cell == "":
-        return ""
-    if kind is Scalar.STRING:
-        return cell[1:] if cell[0] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
-    return orjson.loads(cell)
 
 
 @given(tables(), st.integers(1, 4))
