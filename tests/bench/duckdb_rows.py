@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb  # type: ignore[import-not-found]
+import duckdb
 
 _MAKE = """
 COPY (

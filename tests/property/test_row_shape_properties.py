@@ -377,8 +377,12 @@ def test_every_shape_comes_back_from_every_format(
         "v": schema,
     }
     required = ["question", "good", "turns"]
-    asked = {"type": "object", "properties": properties, "required": required}
-    asked["additionalProperties"] = False
+    asked = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
     document, row = shape(rng)
     split = rng.choice((None, {"test": 0.4}, {"test": 0.3, "dev": 0.3, "by": "seed.topic"}))
     template = parse_template(

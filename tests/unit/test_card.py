@@ -72,7 +72,9 @@ def test_a_configuration_says_which_rows_it_has() -> None:
     card = a_card()
     (each, *_) = card.configurations
     marked = replace(card, configurations=[replace(each, digest="f0")])
-    (found,) = front_of(render_card(marked))["configs"]  # type: ignore[attr-defined]
+    configs = front_of(render_card(marked))["configs"]
+    assert isinstance(configs, list)
+    (found,) = configs
     assert found["description"] == "rows f0"
 
 
