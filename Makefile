@@ -6,6 +6,7 @@ PYTHONS := 3.11 3.12 3.13
 VENV   := .venv
 BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
+LOADERS := .venv-loaders
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so pip resolves nothing and runs nothing it was not told to.
 LOCKED := install --no-deps --require-hashes
@@ -18,7 +19,7 @@ PARALLEL := -n 3 --dist worksteal
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage e2e check static fmt bench campaign fuzz mutate synth \
+.PHONY: help demo test test-all coverage e2e loaders check static fmt bench campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -49,6 +50,9 @@ test-all: ## run the tests on every supported Python that is installed; TESTS as
 e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
 	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
 
+loaders: $(LOADERS)/.installed ## read datasets with the libraries that people load them with
+	LOADERS_PYTHON=$(LOADERS)/bin/python $(BIN)/python -m pytest tests/loaders -m loaders -v --no-header
+
 coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
 	$(BIN)/coverage erase
 	mkdir -p .coverage
@@ -68,9 +72,10 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## measure engine, seeds, export and handlers (minutes)
+bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
+	$(BIN)/python -m tests.bench.rows
 	$(BIN)/python -m tests.bench.seed_memory --megabytes 200
 	$(BIN)/python -m tests.bench.handlers
 
@@ -125,6 +130,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group lambda-templates --output-file requirements/lambda-templates.txt
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
+	$(COMPILE) --group loaders --output-file requirements/loaders.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -153,6 +159,13 @@ $(EMULATOR)/.installed: requirements/emulator.txt $(VENV)/.made
 	@echo "Installing the AWS emulator (about 100 MB, once) …"
 	$(PYTHON) -m venv $(EMULATOR)
 	$(EMULATOR)/bin/pip --disable-pip-version-check --quiet $(LOCKED) --requirement requirements/emulator.txt
+	@touch $@
+
+# uv, which is here for the lists, takes a quarter of pip's time.
+$(LOADERS)/.installed: requirements/loaders.txt $(VENV)/.dev
+	@echo "Installing what datasets are loaded with (about 600 MB, once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOADERS)
+	$(BIN)/uv pip $(LOCKED) --quiet --python $(LOADERS)/bin/python --requirement requirements/loaders.txt
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.

@@ -19,7 +19,6 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.demo",
         "Generate product reviews with the embedded model.",
     ),
-    "push": ("runtime.cli.commands.push", "Push a dataset to the Hugging Face Hub."),
     "validate": ("runtime.cli.commands.validate", "Check a template."),
     "estimate": (
         "runtime.cli.commands.estimate",
@@ -31,12 +30,13 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "export": (
         "runtime.cli.commands.export",
-        "Make rows again from what a dataset has: no model is called and nothing is paid.",
+        "Make rows again from what a dataset has, without a call.",
     ),
     "review": (
         "runtime.cli.commands.review",
         "Write a form to judge rows in: keep, edit, note. `export --review` applies it.",
     ),
+    "push": ("runtime.cli.commands.push", "Push a dataset to the Hugging Face Hub."),
     "models": (
         "runtime.cli.commands.models",
         "List models with prices, tiers and the last day they can be used.",

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runtime.cli.output import print_line
-from runtime.contract.keys import ROWS_FOLDER
 from runtime.export.row_export import RowResult
 
 
@@ -21,8 +20,7 @@ def print_rows(rows: Sequence[RowResult], folder: Path, *, named: bool | None = 
 
 
 def _loading(first: RowResult, folder: Path, *, named: bool) -> Iterator[str]:
-    own = "default" if first.folder == ROWS_FOLDER else first.folder
-    name = f", {own!r}" if named else ""
+    name = f", {first.configuration!r}" if named else ""
     split = next(iter(first.counts), "train")
     yield "from datasets import load_dataset"
     yield f"rows = load_dataset({str(folder)!r}{name})"

@@ -15,7 +15,7 @@ from runtime.export.report.statistics import DatasetStatistics
 
 _OPENINGS: Final = 5
 _LABELS: Final = 8
-_SIZES: Final = ("column", "values", "null", "of", "min", "median", "p95", "max", "repeats")
+_SIZES: Final = ("column", "values", "null", "unit", "min", "median", "p95", "max", "repeats")
 
 
 def print_statistics(report: FolderReport) -> None:
@@ -44,7 +44,7 @@ def _row(column: ColumnStatistics) -> Mapping[str, object]:
     for sizes, unit in ((column.words, "words"), (column.items, "items")):
         if sizes is not None:
             shown = {
-                "of": unit,
+                "unit": unit,
                 "min": sizes.minimum,
                 "median": sizes.median,
                 "p95": sizes.p95,
@@ -55,7 +55,7 @@ def _row(column: ColumnStatistics) -> Mapping[str, object]:
         shown = {}
         if column.numbers is not None:
             shown = {
-                "of": "value",
+                "unit": "value",
                 "min": f"{column.numbers.minimum:g}",
                 "max": f"{column.numbers.maximum:g}",
             }

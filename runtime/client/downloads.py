@@ -19,6 +19,7 @@ from runtime.client.http import understood
 from runtime.client.jobs import find_job_id, job_path
 from runtime.client.observer import Observer
 from runtime.client.transfer import OnBytes, Transfer
+from runtime.contract.keys import ROWS_FOLDER, row_folders, split_of_rows
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
 from runtime.domain.identifiers import is_uuid
@@ -31,15 +32,15 @@ PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"
 _DOCUMENTS: Final = {"report": "report.html", "card": "README.md"}
 """What stands beside a dataset, by its name in the answer."""
-_DATASET: Final = "dataset"
 _BATCH: Final = "batch"
-_KINDS: Final = frozenset({_DATASET, _BATCH, "failures"})
+_WHOLE: Final = frozenset({"dataset", "rows"})
+"""Kinds of files of an exported dataset."""
+_KINDS: Final = frozenset({*_WHOLE, _BATCH, "failures"})
 _EXPORTS: Final = "exports/"
 _DATASET_FILE: Final = re.compile(
     r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
-    r"|data/[A-Za-z][A-Za-z0-9_]{0,63}(?:-[0-9]{5}-of-[0-9]{5}\.parquet|\.jsonl|\.csv)"
 )
-"""A dataset, or its part of a day, in one of the formats; the rows of a split."""
+"""A dataset, or its part of a day, in one of the formats."""
 _OTHER_FILE: Final = re.compile(
     r"failures\.jsonl|(?:outputs|failures)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
 )
@@ -93,7 +94,7 @@ def download_job(
     with understood("a list of files"):
         status = JobStatus(first["status"])
         complete, records = bool(first["complete"]), int(first["records_generated"])
-        whole = [each["kind"] == _DATASET for each in first["files"]]
+        whole = [each["kind"] in _WHOLE for each in first["files"]]
     if not whole:
         raise InputError(f"job {job_id} is {status} and has no records yet")
     folder = folder or Path("datasets") / _folder_name(job_id)
@@ -119,7 +120,7 @@ def _folder_name(job_id: str) -> str:
 def _save_dataset(
     connection: Connection, files: Iterator[RemoteFile], folder: Path, observer: Observer
 ) -> list[SavedFile]:
-    """Every exported file by its own name."""
+    """Every exported file by its own name, and no row of an earlier export beside them."""
     transfer, saved = connection.transfer(), []
     for file in files:
         target = folder / file.path
@@ -128,7 +129,30 @@ def _save_dataset(
         saved.append(SavedFile(path=target, size=size))
     # What was downloaded before the dataset was whole is a part of it.
     _remove(folder, PARTIAL, PARTIAL_FAILURES)
+    _remove_older_rows(folder, {each.path for each in saved}, observer)
     return saved
+
+
+def _remove_older_rows(folder: Path, new: set[Path], observer: Observer) -> None:
+    """Loaders would read the parts of an earlier export, too: there were others when the dataset
+    was smaller. They are ours where the card is; else they stay, and that is said.
+    """
+    older = [
+        path
+        for each in row_folders(ROWS_FOLDER)
+        for path in sorted((folder / each).glob("*"))
+        if path not in new and _is_of_rows(f"{each}/{path.name}")
+    ]
+    if not older:
+        return
+    card = folder / _DOCUMENTS["card"]
+    if not card.exists() or _is_somebodys(card):
+        observer.warning(
+            f"{older[0]} is not of this dataset and stays, since {card.name} is not ours: move it"
+            " away, or loaders read it too"
+        )
+        return
+    _remove(folder, *(str(path.relative_to(folder)) for path in older))
 
 
 def _save_document(
@@ -269,12 +293,19 @@ def _renew(connection: Connection, path: str, cursor: str | None, name: str) -> 
     raise ConfigurationError(f"{name} is no longer a file of the job: download it again")
 
 
+def _is_of_rows(path: str) -> bool:
+    return path.partition("/")[0] in row_folders(ROWS_FOLDER) and bool(split_of_rows(path))
+
+
 def _place(kind: str, name: str) -> Path:
     """Where a file goes below the folder. Raises `ConfigurationError` for one that no job has:
     nothing that a server calls a file is a path, a hidden file, or a part's name for people.
     """
     path = name.removeprefix(_EXPORTS)
-    known = _DATASET_FILE if name.startswith(_EXPORTS) else _OTHER_FILE
-    if kind not in _KINDS or not known.fullmatch(path):
+    if name.startswith(_EXPORTS):
+        known = bool(_DATASET_FILE.fullmatch(path)) or _is_of_rows(path)
+    else:
+        known = bool(_OTHER_FILE.fullmatch(path))
+    if kind not in _KINDS or not known:
         raise ConfigurationError(f"the API gave {name!r} as a file, which is refused")
     return Path(path)

@@ -10,7 +10,8 @@
     jobs/{job_id}/report.html                     written with it, too
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
-    jobs/{job_id}/exports/data/train-00000-of-00001.parquet   rows; train.jsonl, train.csv
+    jobs/{job_id}/exports/data/train-00000-of-00001.parquet   rows
+    jobs/{job_id}/exports/data-jsonl/train.jsonl  copies of them as text; data-csv/train.csv
 
 Numbers have at least four digits. Past 9999 they grow, so whoever lists must order by number
 (`serial_number`), not by key.
@@ -126,11 +127,32 @@ def row_file_name(split: str, number: int, count: int) -> str:
     return f"{split}-{number:05d}-of-{count:05d}.parquet"
 
 
-def row_text_name(split: str, extension: str) -> str:
-    """All rows of a split as text; `extension` is jsonl or csv. No loader takes it for a part of
-    the Parquet files.
+ROW_TEXTS: Final = ("jsonl", "csv")
+"""What rows are copied as, by extension."""
+
+
+def row_text_name(folder: str, split: str, extension: str) -> str:
+    """All rows of a split as text, with its folder: beside that of the rows and not in it, since
+    whoever reads a folder as Parquet reads everything in it.
     """
-    return f"{split}.{extension}"
+    return f"{row_folders(folder)[1 + ROW_TEXTS.index(extension)]}/{split}.{extension}"
+
+
+def row_folders(folder: str) -> tuple[str, ...]:
+    """Where the rows of `folder` may be: there, and in one folder for each kind of text."""
+    return folder, *(f"{folder}-{extension}" for extension in ROW_TEXTS)
+
+
+_ROW_FILE: Final = re.compile(
+    r"[a-z][a-z-]{0,31}/(?P<split>[A-Za-z][A-Za-z0-9_]{0,63})-[0-9]{5}-of-[0-9]{5}\.parquet"
+    r"|[a-z][a-z-]{0,31}-(?P<kind>jsonl|csv)/(?P<copied>[A-Za-z][A-Za-z0-9_]{0,63})\.(?P=kind)"
+)
+
+
+def split_of_rows(name: str) -> str | None:
+    """The split of a file of rows, by its name below the exports; None: it holds no rows."""
+    match = _ROW_FILE.fullmatch(name)
+    return match and (match["split"] or match["copied"])
 
 
 def rows_result_key(job_id: str) -> str:

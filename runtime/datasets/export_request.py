@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.contract.keys import ROWS_FOLDER
-from runtime.datasets.configurations import Configuration, own_document
-from runtime.domain.errors import InputError
+from runtime.datasets.configurations import Configuration, Configurations, own_document
+from runtime.domain.errors import InputError, UnclearOutputError
 from runtime.domain.hints import hint_for
 from runtime.domain.jobs.delivery import OutputFormat, parse_formats
 from runtime.domain.outputs.document import output_document
@@ -42,17 +42,37 @@ class ExportRequest:
     """A file of verdicts, or none."""
     licence: str | None = None
 
+    @property
+    def leaves_rows(self) -> bool:
+        """Whether a review or a licence is given, and nothing is said of the rows besides."""
+        said = (self.template, self.split, self.split_by, self.formats, self.byte_order_mark)
+        given = (self.review, self.licence)
+        return not self.keep and said == (None,) * len(said) and given != (None, None)
 
-def read_configuration(request: ExportRequest, own: Template, stored: Template) -> Configuration:
+
+def remembered(shape: str | None, own: Template, known: Configurations) -> Configuration | None:
+    """The rows of this shape, by default the template's own, as they were asked for before."""
+    return known.of(ROWS_FOLDER if shape in {None, own.output.shape} else str(shape))
+
+
+def read_configuration(
+    request: ExportRequest, own: Template, stored: Template, *, before: Configuration | None = None
+) -> Configuration:
     """The rows that are meant, without their review: `own` is the template with its newest output,
-    `stored` the job's. Raises `InputError`, `UnclearOutputError`.
+    `stored` the job's, `before` what was asked for in this shape. Raises `InputError`,
+    `UnclearOutputError`.
     """
     asked = None if request.template is None else read_template(request.template)
     if asked is not None:
         if request.shape is not None:
             raise InputError("give a shape or a template: a template says its shape")
         _check_steps(stored, asked)
-    folder, output = _shape(request.shape, own, asked)
+    try:
+        folder, output = _shape(request.shape, own, asked)
+    except UnclearOutputError:
+        if before is None:
+            raise
+        folder, output = before.folder, before.output  # a template has said it
     if request.keep:
         output = _keeping(output_document(own.output) if output is None else output, request.keep)
     formats = [request.formats] if isinstance(request.formats, str) else request.formats
@@ -90,7 +110,7 @@ def _shape(name: str | None, own: Template, asked: Template | None) -> tuple[str
     if name not in set(Shape):
         known = ", ".join(each.value for each in Shape if each is not Shape.RECORDS)
         shown = str(name)[:64]
-        raise InputError(f"there is no shape {shown!r}{hint_for(shown, Shape)}: use {known}")
+        raise InputError(f"there is no shape {shown!r} among {known}{hint_for(shown, Shape)}")
     shape = Shape(name)
     if has_own and shape is own.output.shape:
         return ROWS_FOLDER, None

@@ -22,6 +22,7 @@ from runtime.datasets.export_request import (
     ExportRequest,
     read_configuration,
     read_licence,
+    remembered,
 )
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.outcome import rows_document
@@ -55,7 +56,7 @@ class Exported:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files of these rows."""
-        return tuple(self.folder / self.rows.folder / name for name in self.rows.files)
+        return tuple(self.folder / name for name in self.rows.files)
 
     @property
     def complete(self) -> bool:
@@ -94,7 +95,9 @@ def export_dataset(path: Path, request: ExportRequest) -> Exported:
     with opened(path) as dataset, dataset.row_folders.changing():
         known = load_configurations(dataset.folder.state)
         own = known.own_template(dataset.stored)
-        new = read_configuration(request, own, dataset.stored)
+        new = before = remembered(request.shape, own, known)
+        if new is None or not request.leaves_rows:
+            new = read_configuration(request, own, dataset.stored, before=before)
         if (foreign := dataset.folder.rows.foreign(new.folder)) is not None:
             raise InputError(f"{foreign} exists and was not made here: move it away")
         new = replace(new, review=_review(dataset, known, own, new, request.review))
@@ -171,11 +174,8 @@ def _exported(dataset: OpenDataset, new: Configuration, done: Renewed) -> Export
     others = tuple(each for each in done.results if each is not rows)
     notices = [*done.notices, *stale_notices(others, dataset.job)]
     if new.review is not None:
-        edited, dropped = rows.edited, rows.dropped
-        notices.append(
-            f"the review left out {dropped}, changed {edited} and is applied from now on:"
-            f" --review {NONE} ends it"
-        )
+        nothing = "" if rows.dropped or rows.edited else " changes no row and"
+        notices.append(f"the review{nothing} is applied from now on: --review {NONE} ends that")
     return Exported(
         folder=dataset.folder.path,
         job=dataset.job,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.datasets.configurations import load_configurations
-from runtime.datasets.export_request import ExportRequest, read_configuration
+from runtime.datasets.export_request import ExportRequest, read_configuration, remembered
 from runtime.datasets.exporting import opened
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import InputError
@@ -45,8 +45,9 @@ def write_review(
     with opened(path) as dataset:
         known = load_configurations(dataset.folder.state)
         own = known.own_template(dataset.stored)
-        new = read_configuration(ExportRequest(shape=shape), own, dataset.stored)
-        new = replace(known.of(new.folder) or new, review=None)
+        before = remembered(shape, own, known)
+        new = before or read_configuration(ExportRequest(shape=shape), own, dataset.stored)
+        new = replace(new, review=None)
         choice = new.choice(dataset.folder.state)
         records = dataset.export.exporter.records(dataset.job)
         with (

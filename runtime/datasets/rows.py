@@ -1,6 +1,7 @@
 """The rows of a dataset in its folder, as loaders take it: `data/`, and the card beside it.
 
-DIR/data/train-00000-of-00001.parquet …     rows; train.jsonl and train.csv where asked for
+DIR/data/train-00000-of-00001.parquet …     rows
+DIR/data-jsonl/train.jsonl                  copies as text where asked for; data-csv/train.csv
 DIR/README.md                               the card, unless it is somebody's own
 DIR/.seedwright/rows.json                   what was put there, so that it can be replaced
 """
@@ -11,7 +12,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import ROWS_FOLDER, card_key, rows_prefix
+from runtime.contract.keys import ROWS_FOLDER, card_key, exports_prefix, row_folders
 from runtime.disk import disk_errors, replace_by_link, replacing
 from runtime.domain.jobs.job import Job
 from runtime.export.card import is_unchanged
@@ -40,7 +41,7 @@ class PublishedRows:
         somebody wrote or changed stays. Raises `StorageError`.
         """
         wanted = {
-            f"{each.folder}/{name}": engine.path_of(f"{rows_prefix(job.job_id, each.folder)}{name}")
+            name: engine.path_of(f"{exports_prefix(job.job_id)}{name}")
             for each in results
             for name in each.files
         }
@@ -62,9 +63,9 @@ class PublishedRows:
 
     def foreign(self, folder: str = ROWS_FOLDER) -> Path | None:
         """What stands where new rows would go, and was not put there by us."""
-        path = self._folder / folder
-        ours = any(name.startswith(f"{folder}/") for name in self._published())
-        return path if path.exists() and not ours else None
+        ours = {name.partition("/")[0] for name in self._published()}
+        paths = (self._folder / each for each in row_folders(folder) if each not in ours)
+        return next((path for path in paths if path.exists()), None)
 
     def _owns_card(self) -> bool:
         path = self._folder / README

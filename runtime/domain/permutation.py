@@ -1,7 +1,9 @@
-"""Orders of a range that can be asked at any place: nothing is shuffled, and nothing is kept."""
+"""Orders of a range that can be asked at any place: nothing is shuffled, and little is kept."""
 
 import hashlib
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 _ROUNDS: Final = 8
@@ -9,6 +11,8 @@ _ROUNDS: Final = 8
 _FEW: Final = 1000
 _ROUNDS_OF_FEW: Final = 16
 """With few seeds it takes more until every order is as likely as any other."""
+_SHIFTS_KEPT: Final = 8192
+"""About all of the most seeds that a file has: a million, of two digits below a thousand each."""
 
 
 def shuffled(position: int, count: int, *, key: bytes) -> int:
@@ -22,18 +26,26 @@ def shuffled(position: int, count: int, *, key: bytes) -> int:
     high += high % 2  # else only even permutations of the pairs would come up
     low = -(-count // high)
     rounds = _ROUNDS_OF_FEW if count < _FEW else _ROUNDS
-    keyed = hashlib.blake2b(key=hashlib.blake2b(key, digest_size=32).digest(), digest_size=8)
+    shift = _shifts(key)
     while True:
         left, right = divmod(position, low)
         for number in range(0, rounds, 2):
-            left = (left + _shift(keyed, number, right)) % high
-            right = (right + _shift(keyed, number + 1, left)) % low
+            left = (left + shift(number, right)) % high
+            right = (right + shift(number + 1, left)) % low
         position = left * low + right
         if position < count:
             return position
 
 
-def _shift(keyed: "hashlib.blake2b", number: int, digit: int) -> int:
-    mixed = keyed.copy()
-    mixed.update(b"%d/%d" % (number, digit))
-    return int.from_bytes(mixed.digest(), "big")
+@lru_cache(maxsize=4)
+def _shifts(key: bytes) -> Callable[[int, int], int]:
+    """By round and digit. Who goes through a whole pass asks for few of them again and again."""
+    keyed = hashlib.blake2b(key=hashlib.blake2b(key, digest_size=32).digest(), digest_size=8)
+
+    @lru_cache(maxsize=_SHIFTS_KEPT)
+    def shift(number: int, digit: int) -> int:
+        mixed = keyed.copy()
+        mixed.update(b"%d/%d" % (number, digit))
+        return int.from_bytes(mixed.digest(), "big")
+
+    return shift

@@ -136,9 +136,19 @@ def _stand_in(step: Step, stand_ins: StandIns) -> Any:
 
 
 def example_outputs(template: Template) -> dict[str, dict[str, Any]]:
-    """What a record would hold of each step, with made-up outputs."""
-    reasoning = {"reasoning": "«reasoning»"} if template.keep_reasoning else {}
-    return {step.id: {"output": _stand_in(step, "note"), **reasoning} for step in template.steps}
+    """What a record would hold of each step, with made-up outputs and prompts."""
+    return {step.id: _example_result(template, step) for step in template.steps}
+
+
+def _example_result(template: Template, step: Step) -> dict[str, Any]:
+    result: dict[str, Any] = {"output": _stand_in(step, "note")}
+    if template.keep_prompts:
+        result["prompt"] = f"«prompt of {step.id}»"
+        if step.system is not None:
+            result["system"] = f"«system text of {step.id}»"
+    if template.keep_reasoning:
+        result["reasoning"] = "«reasoning»"
+    return result
 
 
 def example_of(schema: Mapping[str, Any], text: str) -> Any:

@@ -1,49 +1,60 @@
 """From records to rows: what a template's `output:` makes of each record.
 
-    records ─▶ texts of Jinja2, many records in one round trip ─▶ columns ─▶ (index, row)
+    records ─▶ texts of Jinja2, many records in one round trip ─▶ columns ─▶ (index, values)
 
-Paths are compiled to functions once and read in this process. A row is a dict of plain values that
-fit its columns. Nothing is dropped in silence: a record that gives no row is reported with its
-column and the reason.
+Paths are compiled to functions once and read in this process, each for some records at once. The
+values of a row are plain ones that fit its columns. Nothing is dropped in silence: a record that
+gives no row is reported with its column and the reason.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, compress, islice
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from runtime.domain.errors import RenderError
 from runtime.domain.jobs.record import is_skipped
 from runtime.domain.outputs.columns import Fields, Items, Leaf, Node, columns_of
-from runtime.domain.outputs.fitting import UnfitError, as_text, fitter
+from runtime.domain.outputs.fitting import UnfitError, as_text, column_fitter, fitter
 from runtime.domain.outputs.types import Scalar, Struct, Type
 from runtime.domain.outputs.values import Constant, Path, Text
 from runtime.domain.templates.template import Template, paths_of
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.engine.seeds import DrawnSeed
 
-RENDERED_AT_ONCE: Final = 64
-"""Records whose texts go to the render process together."""
+MADE_AT_ONCE: Final = 64
+"""Records whose rows are made together, and whose texts go to the render process together."""
 
 Record = Mapping[str, Any]
 """A record as its JSON line holds it."""
 RowValues = dict[str, Any]
+Made = tuple[int, tuple[Any, ...]]
+"""The index of a record, and the values of its row in the order of the columns."""
 SeedOf = Callable[[int], DrawnSeed | None]
 """Seed and samples of a record by its index; None: they are not there, and are null."""
 
 
-class _Source(NamedTuple):
-    """What the values of one row come from."""
+class _Some(NamedTuple):
+    """What the values of some rows come from."""
 
-    record: Record
-    results: Mapping[str, Any]
-    seed: Mapping[str, Any] | None
-    samples: Mapping[str, Any]
-    texts: Sequence[str]
+    records: Sequence[Record]
+    results: Sequence[Mapping[str, Any]]
+    draws: Sequence[DrawnSeed | None]
+    texts: Sequence[Sequence[str]]
+    """By the number of the text, then by record."""
+
+    def each(self) -> "Iterator[_Some]":
+        """One record at a time."""
+        for place in range(len(self.records)):
+            here = slice(place, place + 1)
+            texts = [text[here] for text in self.texts]
+            yield _Some(self.records[here], self.results[here], self.draws[here], texts)
 
 
-_Get = Callable[[_Source], Any]
+_Get = Callable[[_Some], Sequence[Any]]
+"""A value for each record."""
+Report = Callable[["RowProblem"], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,47 +94,77 @@ class RowMaker:
         self._columns = [(name, self._getter(node)) for name, node in columns.items()]
 
     def rows(
-        self, records: Iterable[Record], seed_of: SeedOf, report: Callable[[RowProblem], None]
+        self, records: Iterable[Record], seed_of: SeedOf, report: Report
     ) -> Iterator[tuple[int, RowValues]]:
+        """As `values`, by the names of the columns."""
+        for index, values in self.values(records, seed_of, report):
+            yield index, dict(zip(self.schema, values, strict=True))
+
+    def values(self, records: Iterable[Record], seed_of: SeedOf, report: Report) -> Iterator[Made]:
         """Index and row of each record, in the order of the records; who gives none is reported.
 
         Raises `TemplateError` and `ConfigurationError` as the engine's `load` does.
         """
-        if not self._texts:
-            for record in records:
-                seed = seed_of(record["index"]) if self.reads_draws else None
-                row = self._row(_source(record, seed, ()), report)
-                if row is not None:
-                    yield record["index"], row
-            return
-        self._engine.load(self._template)
+        if self._texts:
+            self._engine.load(self._template)
         remaining = iter(records)
-        while batch := list(islice(remaining, RENDERED_AT_ONCE)):
-            for source in self._rendered(batch, seed_of, report):
-                row = self._row(source, report)
-                if row is not None:
-                    yield source.record["index"], row
+        while batch := list(islice(remaining, MADE_AT_ONCE)):
+            some = self._some(batch, seed_of, report)
+            try:
+                made = self._made(some)
+            except UnfitError:  # whose it is is asked only now: such records are few
+                made = self._made_singly(some, report)
+            yield from made
+
+    def _made(self, some: _Some) -> Iterator[Made]:
+        columns = [get(some) for _, get in self._columns]
+        indices = [record["index"] for record in some.records]
+        return zip(indices, zip(*columns, strict=True), strict=True)
+
+    def _made_singly(self, some: _Some, report: Report) -> Iterator[Made]:
+        for one in some.each():
+            index = one.records[0]["index"]
+            values: list[Any] = []
+            for name, get in self._columns:
+                try:
+                    values += get(one)
+                except UnfitError as error:
+                    report(RowProblem(index=index, column=name, message=str(error)))
+                    break
+            else:
+                yield index, tuple(values)
+
+    # ── what rows are made of ──────────────────────────────────────────────────────────────────
+
+    def _some(self, records: Sequence[Record], seed_of: SeedOf, report: Report) -> _Some:
+        draws: Sequence[DrawnSeed | None] = ()
+        if self.reads_draws:
+            draws = [seed_of(record["index"]) for record in records]
+        texts: Sequence[Sequence[str]] = ()
+        if self._texts:
+            rendered = self._rendered(records, draws)
+            problems = list(map(self._render_problem, records, rendered))
+            for problem in problems:
+                if problem is not None:
+                    report(problem)
+            good = [problem is None for problem in problems]
+            records, draws = list(compress(records, good)), list(compress(draws, good))
+            texts = list(zip(*compress(rendered, good), strict=True))
+        return _Some(
+            records,
+            [record["generation_result"] for record in records],
+            draws,
+            texts,
+        )
 
     def _rendered(
-        self, records: Sequence[Record], seed_of: SeedOf, report: Callable[[RowProblem], None]
-    ) -> Iterator[_Source]:
-        seeds = [seed_of(record["index"]) for record in records]
-        texts = iter(
-            self._engine.execute_template(
-                [
-                    request
-                    for record, seed in zip(records, seeds, strict=True)
-                    for request in self._requests(record, seed)
-                ]
-            )
-        )
-        for record, seed in zip(records, seeds, strict=True):
-            own = list(islice(texts, len(self._texts)))
-            problem = self._render_problem(record["index"], own)
-            if problem is not None:
-                report(problem)
-            else:
-                yield _source(record, seed, [str(each) for each in own])
+        self, records: Sequence[Record], seeds: Sequence[DrawnSeed | None]
+    ) -> list[list[Any]]:
+        """The texts of each record, or errors in their places."""
+        pairs = zip(records, seeds, strict=True)
+        requests = [each for record, seed in pairs for each in self._requests(record, seed)]
+        texts = iter(self._engine.execute_template(requests))
+        return [list(islice(texts, len(self._texts))) for _ in records]
 
     def _requests(self, record: Record, seed: DrawnSeed | None) -> list[RenderRequest]:
         steps = {
@@ -143,28 +184,14 @@ class RowMaker:
             for number in range(len(self._texts))
         ]
 
-    def _render_problem(self, index: int, texts: Sequence[str | RenderError]) -> RowProblem | None:
+    def _render_problem(
+        self, record: Record, texts: Sequence[str | RenderError]
+    ) -> RowProblem | None:
         for text, rendered in zip(self._texts, texts, strict=True):
             if isinstance(rendered, RenderError):
-                return RowProblem(index=index, column=self._places[text], message=str(rendered))
+                place, message = self._places[text], str(rendered)
+                return RowProblem(index=record["index"], column=place, message=message)
         return None
-
-    def _row(self, source: _Source, report: Callable[[RowProblem], None]) -> RowValues | None:
-        try:
-            return {name: get(source) for name, get in self._columns}
-        except UnfitError:
-            report(self._unfit(source))
-            return None
-
-    def _unfit(self, source: _Source) -> RowProblem:
-        """Which column it was: asked only now, since rows are many and problems few."""
-        index = source.record["index"]
-        for name, get in self._columns:
-            try:
-                get(source)
-            except UnfitError as error:
-                return RowProblem(index=index, column=name, message=str(error))
-        raise AssertionError("a row that is made twice is made twice alike")
 
     # ── from a column to a function ────────────────────────────────────────────────────────────
 
@@ -173,41 +200,44 @@ class RowMaker:
             case Leaf():
                 return self._leaf(node)
             case Fields(parts=parts):
-                return _object([(name, self._getter(each)) for name, each in parts.items()])
+                return _object(list(parts), [self._getter(each) for each in parts.values()])
             case Items():
                 return self._items(node)
 
     def _leaf(self, leaf: Leaf) -> _Get:
-        fit = as_text if leaf.as_text else fitter(leaf.kind)
+        fit = column_fitter(as_text if leaf.as_text else fitter(leaf.kind))
         match leaf.value:
             case Constant(value):
-                return lambda _source: value
+                return lambda some: [value] * len(some.records)
             case Text() as text:
                 number = self._texts.index(text)
-                return lambda source: fit(source.texts[number])
+                return lambda some: fit(some.texts[number])
             case Path() as path:
                 get = _reader(path)
-                return get if leaf.kind is Scalar.JSON else lambda source: fit(get(source))
+                return get if leaf.kind is Scalar.JSON else lambda some: fit(get(some))
 
     def _items(self, items: Items) -> _Get:
         """A message that would hold the output of a step which the record skipped is left out."""
-        parts: list[tuple[bool, frozenset[str], _Get]] = []
-        for each in items.items:
-            if isinstance(each, Leaf):
-                parts.append((True, frozenset(), _spread(each, items)))
-            else:
-                parts.append((False, frozenset(_steps_in(each)), self._getter(each)))
+        if not items.items:
+            return lambda some: [[] for _ in some.records]
+        gets = [
+            _spread(each, items) if isinstance(each, Leaf) else self._message(each)
+            for each in items.items
+        ]
+        return lambda some: [
+            list(chain.from_iterable(parts))
+            for parts in zip(*[get(some) for get in gets], strict=True)
+        ]
 
-        def get(source: _Source) -> list[Any]:
-            found: list[Any] = []
-            for several, steps, inner in parts:
-                if several:
-                    found += inner(source)
-                elif not any(is_skipped(source.results.get(step)) for step in steps):
-                    found.append(inner(source))
-            return found
-
-        return get
+    def _message(self, node: Node) -> _Get:
+        """A list of one for each record, or of none."""
+        get, steps = self._getter(node), frozenset(_steps_in(node))
+        if not steps:
+            return lambda some: [(value,) for value in get(some)]
+        return lambda some: [
+            () if any(is_skipped(result.get(step)) for step in steps) else (value,)
+            for value, result in zip(get(some), some.results, strict=True)
+        ]
 
 
 def _steps_in(node: Node) -> Iterator[str]:
@@ -223,8 +253,11 @@ def _steps_in(node: Node) -> Iterator[str]:
                 yield from _steps_in(each)
 
 
-def _object(parts: Sequence[tuple[str, _Get]]) -> _Get:
-    return lambda source: {name: get(source) for name, get in parts}
+def _object(names: Sequence[str], gets: Sequence[_Get]) -> _Get:
+    return lambda some: [
+        dict(zip(names, values, strict=True))
+        for values in zip(*[get(some) for get in gets], strict=True)
+    ]
 
 
 def _spread(leaf: Leaf, items: Items) -> _Get:
@@ -238,8 +271,7 @@ def _spread(leaf: Leaf, items: Items) -> _Get:
     ]
     role = fields[0][0]
 
-    def get(source: _Source) -> list[Any]:
-        value = read(source)
+    def messages(value: Any) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
@@ -251,42 +283,36 @@ def _spread(leaf: Leaf, items: Items) -> _Get:
             found.append({name: fit(each.get(name)) for name, fit in fields})
         return found
 
-    return get
-
-
-def _source(record: Record, seed: DrawnSeed | None, texts: Sequence[str]) -> _Source:
-    results = record["generation_result"]
-    if seed is None:
-        return _Source(record, results, None, {}, texts)
-    return _Source(record, results, seed.row, seed.samples, texts)
+    return lambda some: list(map(messages, read(some)))
 
 
 def _reader(path: Path) -> _Get:
     """A function for a path. Where something on the way is null or missing, the value is null."""
     match path.parts:
         case ("record", name):
-            return lambda source: source.record[name]
+            return lambda some: [record[name] for record in some.records]
         case ("seed", "id"):
-            return lambda source: source.record["seed_data_id"]
+            return lambda some: [record["seed_data_id"] for record in some.records]
         case ("seed" | "samples" as root, *inner):
-            holder = attrgetter(root)
-            return lambda source: _inside(holder(source), inner)
+            holder = attrgetter("row" if root == "seed" else "samples")
+            return lambda some: [
+                None if drawn is None else _inside(holder(drawn), inner) for drawn in some.draws
+            ]
         case ("steps", step, name):
-            return lambda source: _of_step(source.results.get(step), name)
-        case ("steps", step, name, last):
-
-            def get(source: _Source) -> Any:
-                value = _of_step(source.results.get(step), name)
-                return value.get(last) if isinstance(value, dict) else None
-
-            return get
-        case ("steps", step, name, *inner):
-            return lambda source: _inside(_of_step(source.results.get(step), name), inner)
+            return lambda some: [(result.get(step) or _NONE).get(name) for result in some.results]
+        case ("steps", step, name, last):  # the usual path, which most of the time goes to
+            return lambda some: [
+                value.get(last)
+                if isinstance(value := (result.get(step) or _NONE).get(name), dict)
+                else None
+                for result in some.results
+            ]
+        case ("steps", *inner):
+            return lambda some: [_inside(result, inner) for result in some.results]
     raise TypeError("a path that no template has")
 
 
-def _of_step(result: Mapping[str, Any] | None, name: str) -> Any:
-    return None if result is None else result.get(name)
+_NONE: Final[Mapping[str, Any]] = {}
 
 
 def _inside(value: Any, names: Sequence[str]) -> Any:

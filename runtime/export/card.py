@@ -55,6 +55,8 @@ class Configuration:
     splits: Sequence[SplitFiles]
     columns: Mapping[str, str]
     """Type by column, as people read it."""
+    digest: str | None = None
+    """Tells these rows from others that stood in the same files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +135,9 @@ def _configuration(each: Configuration, number: int) -> dict[str, Any]:
     return {
         "config_name": each.name,
         **({"default": True} if number == 0 else {}),
+        # `datasets` caches a folder by its configurations, not by the files that they lead to:
+        # without a word that changes with them it would show the rows of the first time for ever.
+        **({"description": f"rows {each.digest}"} if each.digest else {}),
         "data_files": [
             {"split": split.name, "path": f"{each.folder}/{split.name}-*.parquet"}
             for split in each.splits

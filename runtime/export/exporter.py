@@ -9,9 +9,9 @@ export can be repeated at will: it reads batches and calls no model.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
@@ -20,7 +20,7 @@ from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
-from runtime.export.batches import Batches, StoredBatches
+from runtime.export.batches import LINES_AT_ONCE, Batches, Lines, StoredBatches
 from runtime.export.formats import (
     Days,
     ExportRecord,
@@ -29,7 +29,7 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
-from runtime.export.row_export import RowExport
+from runtime.export.row_export import RowExport, WriteSome
 from runtime.logs import event
 
 PROGRESS_RECORDS: Final = 2000
@@ -79,17 +79,26 @@ class DistinctRecords:
         self.duplicates = 0
 
     def __iter__(self) -> Iterator[ExportRecord]:
+        return chain.from_iterable(self.some())
+
+    def some(self) -> Iterator[Sequence[ExportRecord]]:
+        """Some of them at a time."""
         self.seen = IndexSet(self.seen.size)
         self.duplicates = 0
-        for batch in self._batches:
-            for index, line, document in zip(
-                batch.indices, batch.lines, batch.documents, strict=True
-            ):
-                record = self._take(batch.key, index, line, document)
-                if record is not None:
-                    yield record
+        for key, lines in self._batches.lines():
+            some = []
+            for index, record in zip(lines.indices, self._records(lines), strict=True):
+                if index >= self.seen.size:
+                    self._warn("index out of range", key, index)
+                elif record is None:
+                    self._warn("damaged record skipped", key, index)
+                elif not self.seen.add(index):
+                    self.duplicates += 1
+                else:
+                    some.append(record)
                     if len(self.seen) % PROGRESS_RECORDS == 0:
                         self._report()
+            yield some
         self._report()
         if self._expected is not None and len(self.seen) != self._expected:
             raise ExportError(
@@ -97,26 +106,27 @@ class DistinctRecords:
                 "counted: nothing was exported; run the job again"
             )
 
-    def _take(
-        self, key: str, index: int, line: bytes, document: dict[str, Any]
-    ) -> ExportRecord | None:
-        if index >= self.seen.size:
-            event(self._logger, logging.WARNING, "index out of range", key=key, index=index)
-            return None
-        if index in self.seen:
-            self.duplicates += 1
-            return None
+    @staticmethod
+    def _records(lines: Lines) -> Sequence[ExportRecord | None]:
+        """None stands for what is not a whole record."""
         try:
-            record = ExportRecord.parse(line, document)
+            return ExportRecord.of(lines.lines, lines.documents)
         except ValueError:
-            event(self._logger, logging.WARNING, "damaged record skipped", key=key, index=index)
-            return None
-        self.seen.add(index)
-        return record
+            return list(map(_record, lines.lines, lines.documents))
+
+    def _warn(self, what: str, key: str, index: int) -> None:
+        event(self._logger, logging.WARNING, what, key=key, index=index)
 
     def _report(self) -> None:
         if self._progress is not None:
             self._progress(len(self.seen))
+
+
+def _record(line: bytes, document: dict[str, Any]) -> ExportRecord | None:
+    try:
+        return ExportRecord.of((line,), (document,))[0]
+    except ValueError:
+        return None
 
 
 class Exporter:
@@ -157,12 +167,13 @@ class Exporter:
         )
         try:
             absent = _absent(parts, records, expected) if rows else None
-            writers: list[AbstractContextManager[Write]] = [
-                each.opened(stored_bytes=stored.size, absent=absent) for each in rows
-            ]
-            if observe is not None:
-                writers.append(nullcontext(observe))
-            keys = self._write(job, records, job.config.delivery.output_formats, writers)
+            keys = self._write(
+                job,
+                records,
+                job.config.delivery.output_formats,
+                rows=[each.opened(stored_bytes=stored.size, absent=absent) for each in rows],
+                observe=observe,
+            )
             failures = self._write_failures(job, parts, records.seen)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
@@ -220,17 +231,20 @@ class Exporter:
         job: Job,
         records: Iterable[ExportRecord],
         formats: Iterable[OutputFormat],
-        writers: Iterable[AbstractContextManager[Write]] = (),
+        *,
+        rows: Iterable[AbstractContextManager[WriteSome]] = (),
+        observe: Write | None = None,
     ) -> dict[OutputFormat, tuple[str, ...]]:
-        iterator = iter(records)
-        first = next(iterator, None)
+        chunks = filter(None, _some(records))
+        first = next(chunks, None)
         if first is None:
             event(self._logger, logging.WARNING, "no records to export", job_id=job.job_id)
             return {}
         days = Days(self._objects, job.job_id)
         keys: dict[OutputFormat, tuple[str, ...]] = {}
         with ExitStack() as publishing:
-            writes: list[Write] = [publishing.enter_context(each) for each in writers]
+            row_writes = [publishing.enter_context(each) for each in rows]
+            writes: list[Write] = [] if observe is None else [observe]
             for output_format in dict.fromkeys(formats):
                 if self._by_day(job, output_format):
                     writes.append(publishing.enter_context(days.one_pass()))
@@ -239,9 +253,12 @@ class Exporter:
                 keys[output_format] = (key,)
                 opened = self._opened(job, output_format, key)
                 writes.append(publishing.enter_context(opened))
-            for record in chain((first,), iterator):
+            for some in chain((first,), chunks):
+                for write_some in row_writes:
+                    write_some(some)
                 for write in writes:
-                    write(record)
+                    for record in some:
+                        write(record)
         days.finish(records)
         if days.keys:
             keys[OutputFormat.JSONL] = tuple(key for _, key in sorted(days.keys.items()))
@@ -282,6 +299,13 @@ class Exporter:
                 stream.write(line + b"\n")
                 written += 1
         return written
+
+
+def _some(records: Iterable[ExportRecord]) -> Iterator[Sequence[ExportRecord]]:
+    if isinstance(records, DistinctRecords):
+        return records.some()
+    iterator = iter(records)
+    return iter(lambda: list(islice(iterator, LINES_AT_ONCE)), [])
 
 
 def _absent(

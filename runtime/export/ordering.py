@@ -48,23 +48,22 @@ class IndexOrder(Generic[ItemT]):
         self._read = read
         self._absent = absent
         self._window_bytes = window_bytes
-        self._window: dict[int, ItemT] = {}
+        self._window: dict[int, tuple[ItemT, int]] = {}
         self._waiting_bytes = 0
         self._runs: list[Iterator[tuple[int, bytes]]] = []
         self._heads: list[tuple[int, int, bytes]] = []
         self._next = 0
-
-    def add(self, index: int, item: ItemT) -> None:
-        """One record. Raises `StorageError` when the disk can't hold what waits."""
-        if index == self._next and not self._heads:  # the usual case
-            self._emit(index, item)
-            self._next += 1
-            if self._window or self._absent is not None:
-                self._advance()
-            return
-        self._window[index] = item
-        self._waiting_bytes += len(self._line_of(item))
+        """What is waited for: it neither waits itself nor is it absent."""
         self._advance()
+
+    def add(self, index: int, item: ItemT, size: int) -> None:
+        """One record, which takes about `size` bytes of memory. Raises `StorageError` when the disk
+        can't hold what waits.
+        """
+        self._window[index] = item, size
+        self._waiting_bytes += size
+        if index == self._next:
+            self._advance()
         if self._waiting_bytes > self._window_bytes:
             self._spill()
 
@@ -72,21 +71,23 @@ class IndexOrder(Generic[ItemT]):
         """Emit what still waits: what is missing now doesn't come."""
         for index in sorted(self._window):
             self._emit_runs(below=index)
-            self._emit(index, self._window.pop(index))
+            self._emit(index, self._window.pop(index)[0])
         self._emit_runs(below=None)
         self._waiting_bytes = 0
 
     def _advance(self) -> None:
+        window, emit, index = self._window, self._emit, self._next
         while True:
-            if self._next in self._window:
-                item = self._window.pop(self._next)
-                self._waiting_bytes -= len(self._line_of(item))
-                self._emit(self._next, item)
-            elif self._heads and self._heads[0][0] == self._next:
-                self._emit(self._next, self._read(self._take_head()))
-            elif not self._is_absent(self._next):
-                return
-            self._next += 1
+            if index in window:
+                item, size = window.pop(index)
+                self._waiting_bytes -= size
+                emit(index, item)
+            elif self._heads and self._heads[0][0] == index:
+                emit(index, self._read(self._take_head()))
+            elif not self._is_absent(index):
+                break
+            index += 1
+        self._next = index
 
     def _is_absent(self, index: int) -> bool:
         absent = self._absent
@@ -101,7 +102,8 @@ class IndexOrder(Generic[ItemT]):
         """Everything that waits in memory becomes a sorted run on the disk."""
         if len(self._heads) >= MAX_RUNS:
             self._add_run(self._drained())
-        self._add_run((index, self._line_of(self._window[index])) for index in sorted(self._window))
+        waiting = ((index, self._window[index][0]) for index in sorted(self._window))
+        self._add_run((index, self._line_of(item)) for index, item in waiting)
         self._window.clear()
         self._waiting_bytes = 0
 

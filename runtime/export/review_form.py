@@ -6,13 +6,15 @@ records ─▶ all, or a keyed sample ─▶ in index order ─▶ rows ─▶ a
 import heapq
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from runtime.domain.jobs.indices import IndexSet
 from runtime.export.formats import ExportRecord, inert
 from runtime.export.ordering import IndexOrder
 from runtime.export.review import form_writer
-from runtime.export.row_export import MADE_AT_ONCE, RowSource
+from runtime.export.row_export import RowSource
+
+_MADE_AT_ONCE: Final = 256
 
 
 def write_form(
@@ -36,14 +38,14 @@ def write_form(
     def flush() -> None:
         nonlocal written
         made = source.make([record.document for record in waiting], lambda _problem: None)
-        for index, row in made:
-            stream.write(line_of(f"{source.job_id}-{index}", list(row.values())))
+        for index, values in made:
+            stream.write(line_of(f"{source.job_id}-{index}", values))
             written += 1
         waiting.clear()
 
     def take(_index: int, record: ExportRecord) -> None:
         waiting.append(record)
-        if len(waiting) >= MADE_AT_ONCE:
+        if len(waiting) >= _MADE_AT_ONCE:
             flush()
 
     order: IndexOrder[ExportRecord] = IndexOrder(
@@ -52,7 +54,7 @@ def write_form(
     for record in records:
         index = record.document["index"]
         if chosen is None or index in chosen:
-            order.add(index, record)
+            order.add(index, record, len(record.line))
     order.finish()
     flush()
     return written

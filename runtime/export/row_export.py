@@ -1,11 +1,12 @@
-"""Rows from the pass that writes the dataset: put in order, made, judged, split, and written.
+"""Rows from the pass that writes the dataset: made, put in order, judged, split, and written.
 
-    record ─▶ in index order ─▶ rows (many at once) ─▶ review ─▶ split ─▶ files, published last
+    records ─▶ rows (many at once) ─▶ in index order ─▶ review ─▶ split ─▶ files, published last
 
-What gives no row is counted with its column and reason, and the first ones are named.
+Rows wait for their turn, and not records: they are smaller, and made of texts that the garbage
+collector need not look at. What gives no row is counted with its column and reason, and the first
+ones are named.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,24 +14,28 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import rows_result_key
+from runtime.contract.keys import ROWS_FOLDER, exports_prefix, rows_result_key
 from runtime.domain.errors import NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.outputs.split import TRAIN, Split
 from runtime.domain.outputs.types import Type, parse_type, type_document
 from runtime.domain.ports import ObjectStore
-from runtime.export.formats import ExportRecord, Write
+from runtime.export.formats import ExportRecord
 from runtime.export.ordering import IndexOrder
 from runtime.export.review import Review
-from runtime.export.row_files import RowFiles, RowPlan, file_count, open_rows
+from runtime.export.row_files import RowFiles, RowPlan, Values, file_count, open_rows
 from runtime.export.splits import chooser
 
-MADE_AT_ONCE: Final = 256
-"""Records whose rows are made together: one round trip where texts have to be rendered."""
+WRITTEN_AT_ONCE: Final = 64
 SHOWN_PROBLEMS: Final = 10
+_MANY_PROBLEMS: Final = 1000
+"""Different ones that are kept until the first of them are known."""
 
-Made = tuple[int, Mapping[str, Any]]
+Made = tuple[int, Values]
+"""The index of a record, and its row."""
+WriteSome = Callable[[Sequence[ExportRecord]], None]
+"""Takes some of the records, as they come."""
 
 
 class Problem(Protocol):
@@ -46,8 +51,8 @@ class Problem(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowSource:
-    """What the rows of a job are. `make` gives index and row of records, in their order, and tells
-    of those that give none; `value_of` is what the split's `by` leads to for a record's index.
+    """What the rows of a job are. `make` gives the rows of records, in their order, and tells of
+    those that give none; `value_of` is what the split's `by` leads to for a record's index.
     """
 
     job_id: str
@@ -72,7 +77,7 @@ class RowSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowResult:
-    """What was written of one shape. `files` are names below its folder."""
+    """What was written of one shape. `files` are names below the dataset's folder."""
 
     folder: str
     shape: str
@@ -94,6 +99,11 @@ class RowResult:
     """Ids in the review that the dataset doesn't have."""
     generated: int = 0
     """Records that the job counted then: with more of them, the rows are not current."""
+
+    @property
+    def configuration(self) -> str:
+        """What loaders call these rows."""
+        return "default" if self.folder == ROWS_FOLDER else self.folder
 
     @property
     def rows(self) -> int:
@@ -151,21 +161,28 @@ def parse_result(document: Mapping[str, Any]) -> RowResult:
 
 @dataclass(kw_only=True, slots=True)
 class _Missing:
-    """Records that give no row."""
+    """Records that give no row, in whatever order they come."""
 
     count: int = 0
-    shown: Counter[str] = field(default_factory=Counter)
+    found: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By what is said of it: the first index, and how many there are."""
 
     def add(self, problem: Problem) -> None:
         self.count += 1
         text = f"{problem.column}: {problem.message}"
-        if text in self.shown or len(self.shown) < SHOWN_PROBLEMS:
-            self.shown[text] += 1
+        first, count = self.found.get(text, (problem.index, 0))
+        self.found[text] = min(first, problem.index), count + 1
+        if len(self.found) > _MANY_PROBLEMS:
+            self.found = dict(self._ordered()[:SHOWN_PROBLEMS])
 
     def texts(self) -> tuple[str, ...]:
         return tuple(
-            text if count == 1 else f"{text} ({count} times)" for text, count in self.shown.items()
+            text if count == 1 else f"{text} ({count} times)"
+            for text, (_, count) in self._ordered()[:SHOWN_PROBLEMS]
         )
+
+    def _ordered(self) -> list[tuple[str, tuple[int, int]]]:
+        return sorted(self.found.items(), key=lambda item: item[1])
 
 
 class RowExport:
@@ -183,30 +200,39 @@ class RowExport:
         self.result: RowResult | None = None
 
     @contextmanager
-    def opened(self, *, stored_bytes: int, absent: IndexSet | None = None) -> Iterator[Write]:
+    def opened(self, *, stored_bytes: int, absent: IndexSet | None = None) -> Iterator[WriteSome]:
         """`stored_bytes` are those of the job's batches, `absent` indices that have no record.
         Raises `StorageError`, `ExportError`, and what `make` raises.
         """
         plan = self._plan(stored_bytes)
         with open_rows(self._objects, plan) as files:
-            waiting: list[ExportRecord] = []
+            waiting: list[Made] = []
 
-            def flush() -> None:
-                self._write(waiting, files)
-                waiting.clear()
+            def take(index: int, row: Values | None) -> None:
+                if row is not None:
+                    waiting.append((index, row))
+                if len(waiting) >= WRITTEN_AT_ONCE:
+                    self._write(waiting, files)
+                    waiting.clear()
 
-            def take(_index: int, record: ExportRecord) -> None:
-                waiting.append(record)
-                if len(waiting) >= MADE_AT_ONCE:
-                    flush()
-
-            order: IndexOrder[ExportRecord] = IndexOrder(
-                take, line_of=lambda record: record.line, read=ExportRecord.parse, absent=absent
+            order: IndexOrder[Values | None] = IndexOrder(
+                take, line_of=orjson.dumps, read=orjson.loads, absent=absent
             )
-            yield lambda record: order.add(record.document["index"], record)
+            yield lambda records: self._make(records, order)
             order.finish()
-            flush()
+            self._write(waiting, files)
         self.result = self._result(files)
+
+    def _make(self, records: Sequence[ExportRecord], order: "IndexOrder[Values | None]") -> None:
+        """The rows of some records go into their order, where nobody waits for what has none."""
+
+        def missing(problem: Problem) -> None:
+            self._missing.add(problem)
+            order.add(problem.index, None, 0)
+
+        sizes = {record.document["index"]: len(record.line) for record in records}
+        for index, row in self._source.make([record.document for record in records], missing):
+            order.add(index, row, sizes[index])
 
     def _plan(self, stored_bytes: int) -> RowPlan:
         source = self._source
@@ -223,23 +249,29 @@ class RowExport:
             byte_order_mark=source.byte_order_mark,
         )
 
-    def _write(self, records: Sequence[ExportRecord], files: RowFiles) -> None:
-        source = self._source
-        made = source.make([record.document for record in records], self._missing.add)
+    def _write(self, made: Sequence[Made], files: RowFiles) -> None:
+        if self._source.review is not None:
+            made = list(self._judged(made, self._source.review))
+        if self._source.split is None:
+            files.write(TRAIN, made)
+            return
+        splits: dict[str, list[Made]] = {}
         for index, row in made:
-            values: Sequence[Any] | None = list(row.values())
-            if source.review is not None and values is not None:
-                record_id = f"{source.job_id}-{index}"
-                values = source.review.apply(record_id, self._names, values)
-            if values is None:
-                continue
-            value = source.value_of(index) if self._by_value else None
-            files.write(self._choose(index, value), index, values)
+            value = self._source.value_of(index) if self._by_value else None
+            splits.setdefault(self._choose(index, value), []).append((index, row))
+        for split, rows in splits.items():
+            files.write(split, rows)
+
+    def _judged(self, made: Sequence[Made], review: Review) -> Iterator[Made]:
+        for index, row in made:
+            judged = review.apply(f"{self._source.job_id}-{index}", self._names, row)
+            if judged is not None:
+                yield index, judged
 
     def _result(self, files: RowFiles) -> RowResult:
         source = self._source
         applied = None if source.review is None else source.review.applied
-        prefix = f"{source.folder}/"
+        prefix = exports_prefix(source.job_id)
         return RowResult(
             folder=source.folder,
             shape=source.shape,
@@ -247,7 +279,7 @@ class RowExport:
             columns=source.columns,
             counts={name: count for name, count in files.counts.items() if count},
             empty=tuple(name for name, count in files.counts.items() if not count),
-            files=tuple(sorted(key.rpartition(prefix)[2] for key in files.keys)),
+            files=tuple(sorted(key.removeprefix(prefix) for key in files.keys)),
             without_row=self._missing.count,
             problems=self._missing.texts(),
             dropped=0 if applied is None else applied.dropped,

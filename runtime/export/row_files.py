@@ -3,7 +3,7 @@
     data/train-00000-of-00002.parquet    a range of indices each, so that shards can write side by
     data/train-00001-of-00002.parquet    side what one worker writes alone
     data/test-00000-of-00001.parquet
-    data/train.jsonl · data/train.csv    where asked for
+    data-jsonl/train.jsonl, data-csv/train.csv    where asked for
 
 Nothing is published before the last row, and then all of it. Memory is bounded by a row group of
 each open file and what the object store buffers, never by the number of rows.
@@ -14,11 +14,19 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from itertools import groupby
+from typing import Any, Final
 
 import orjson
 
-from runtime.contract.keys import JSON_LINES, row_file_name, row_text_name, rows_prefix
+from runtime.contract.keys import (
+    JSON_LINES,
+    exports_prefix,
+    row_file_name,
+    row_folders,
+    row_text_name,
+    rows_prefix,
+)
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.outputs.fitting import encoder
@@ -27,21 +35,19 @@ from runtime.domain.ports import ObjectStore
 from runtime.export.columns import arrow_schema, arrow_type
 from runtime.export.formats import CSV_BUFFER_CHARACTERS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, inert
 
-if TYPE_CHECKING:
-    pass
-
 FILE_BYTES: Final = 256 * 1024 * 1024
 """Bytes of stored records that one Parquet file is made of: about what the Hub's viewer likes."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_TEXT: Final = frozenset({str})
 
 Values = Sequence[Any]
 """The cells of a row, in the order of the columns: plain Python values that fit their types, with
 every name that these have. Null stands where there is none: a reader that guesses types from the
 first lines would lose what only comes later.
 """
-Put = Callable[[int, Values], None]
-"""Takes the index of a record, and its row."""
+Put = Callable[[Sequence[tuple[int, Values]]], None]
+"""Takes the rows of some records, each with its index."""
 
 
 def file_count(stored_bytes: int, share: float) -> int:
@@ -77,14 +83,18 @@ class RowFiles:
         self.counts: dict[str, int] = dict.fromkeys(plan.files, 0)
         self.keys: list[str] = []
 
-    def write(self, split: str, index: int, values: Values) -> None:
-        """One row. Indices of a split ascend. Raises `StorageError`, `ExportError`."""
+    def write(self, split: str, rows: Sequence[tuple[int, Values]]) -> None:
+        """Some rows, each with its index. Indices of a split ascend. Raises `StorageError`,
+        `ExportError`.
+        """
+        if not rows:
+            return
         puts = self._puts.get(split)
         if puts is None:
             puts = self._puts[split] = tuple(self._open(split))
         for put in puts:
-            put(index, values)
-        self.counts[split] += 1
+            put(rows)
+        self.counts[split] += len(rows)
 
     def _open(self, split: str) -> Iterator[Put]:
         prefix = rows_prefix(self._plan.job_id, self._plan.folder)
@@ -92,7 +102,8 @@ class RowFiles:
         texts = {OutputFormat.JSONL: _jsonl, OutputFormat.CSV: _csv}
         for output_format, opened in texts.items():
             if output_format in self._plan.formats:
-                key = prefix + row_text_name(split, output_format.lower())
+                name = row_text_name(self._plan.folder, split, output_format.lower())
+                key = exports_prefix(self._plan.job_id) + name
                 self.keys.append(key)
                 yield self._entered(opened(self._objects, self._plan, key))
 
@@ -103,15 +114,16 @@ class RowFiles:
 
 @contextmanager
 def open_rows(objects: ObjectStore, plan: RowPlan) -> Iterator[RowFiles]:
-    """The files are published, and what an earlier export left in their folder goes, when the block
-    ends without an exception. Raises `StorageError`, `ExportError`.
+    """The files are published, and what an earlier export left in their folders goes, when the
+    block ends without an exception. Raises `StorageError`, `ExportError`.
     """
     with ExitStack() as publishing:
         files = RowFiles(objects, plan, publishing)
         yield files
     kept = set(files.keys)
-    prefix = rows_prefix(plan.job_id, plan.folder)
-    objects.delete([stat.key for stat in objects.list(prefix) if stat.key not in kept])
+    for folder in row_folders(plan.folder):
+        prefix = rows_prefix(plan.job_id, folder)
+        objects.delete([stat.key for stat in objects.list(prefix) if stat.key not in kept])
 
 
 # ── Parquet ────────────────────────────────────────────────────────────────────────────────────
@@ -131,16 +143,16 @@ def _parquet(
             part: _Part | None = None
             number = -1
 
-            def put(index: int, values: Values) -> None:
+            def put(rows: Sequence[tuple[int, Values]]) -> None:
                 nonlocal part, number
-                due = index * count // plan.records
-                while number < due:  # a file without rows is a file, too: their number is in names
+                for due, some in groupby(rows, lambda row: row[0] * count // plan.records):
+                    while number < due:  # one without rows is a file, too: names hold their number
+                        if part is not None:
+                            part.finish()
+                        number += 1
+                        part = open_part(number)
                     if part is not None:
-                        part.finish()
-                    number += 1
-                    part = open_part(number)
-                if part is not None:
-                    part.add(values)
+                        part.add([values for _, values in some])
 
             def open_part(which: int) -> _Part:
                 key = prefix + row_file_name(split, which, count)
@@ -178,21 +190,25 @@ class _Part:
         self._columns: list[list[Any]] = [[] for _ in columns]
         self._bytes = 0
 
-    def add(self, values: Values) -> None:
-        for column, value in zip(self._columns, values, strict=True):
-            column.append(value)
-            if type(value) is str:
-                self._bytes += len(value)
-            elif value is not None:
-                self._bytes += 64 if isinstance(value, list | dict) else 8
-        if self._columns and (
-            len(self._columns[0]) >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES
+    def add(self, rows: Sequence[Values]) -> None:
+        columns = list(zip(*rows, strict=True))
+        size = sum(map(_size, columns))
+        if len(rows) > 1 and (
+            len(self._columns[0]) + len(rows) > ROW_GROUP_ROWS
+            or self._bytes + size >= ROW_GROUP_BYTES
         ):
+            for row in rows:  # one of them is the last one of a row group
+                self.add([row])
+            return
+        for column, values in zip(self._columns, columns, strict=True):
+            column.extend(values)
+        self._bytes += size
+        if len(self._columns[0]) >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES:
             self._flush()
 
     def finish(self) -> None:
         """Write what waits, and the end of the file."""
-        if self._columns and self._columns[0]:
+        if self._columns[0]:
             self._flush()
         self._file.close()
 
@@ -207,6 +223,17 @@ class _Part:
         for column in self._columns:
             column.clear()
         self._bytes = 0
+
+
+def _size(column: Sequence[Any]) -> int:
+    """About how many bytes its values take."""
+    if _TEXT.issuperset(map(type, column)):
+        return sum(map(len, column))
+    return sum(
+        len(value) if type(value) is str else 64 if isinstance(value, list | dict) else 8
+        for value in column
+        if value is not None
+    )
 
 
 def _array(values: list[Any], kind: Type) -> Any:
@@ -227,12 +254,12 @@ def _jsonl(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     names = tuple(plan.columns)
     with objects.open_writer(key, content_type=JSON_LINES) as stream:
 
-        def put(_index: int, values: Values) -> None:
-            stream.write(
-                orjson.dumps(
-                    dict(zip(names, values, strict=True)), option=orjson.OPT_APPEND_NEWLINE
-                )
-            )
+        def put(rows: Sequence[tuple[int, Values]]) -> None:
+            lines = [
+                orjson.dumps(dict(zip(names, values, strict=True)), None, orjson.OPT_APPEND_NEWLINE)
+                for _, values in rows
+            ]
+            stream.write(b"".join(lines))
 
         yield put
 
@@ -244,7 +271,7 @@ def _csv(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     """
     with objects.open_writer(key, content_type="text/csv; charset=utf-8") as stream:
         buffer = io.StringIO(newline="")
-        rows = csv.writer(buffer)
+        writer = csv.writer(buffer)
         cells = [_cell(kind) for kind in plan.columns.values()]
 
         def flush() -> None:
@@ -252,14 +279,15 @@ def _csv(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
             buffer.seek(0)
             buffer.truncate()
 
-        def put(_index: int, values: Values) -> None:
-            rows.writerow([cell(value) for cell, value in zip(cells, values, strict=True)])
-            if buffer.tell() >= CSV_BUFFER_CHARACTERS:
-                flush()
+        def put(rows: Sequence[tuple[int, Values]]) -> None:
+            for _, values in rows:
+                writer.writerow([cell(value) for cell, value in zip(cells, values, strict=True)])
+                if buffer.tell() >= CSV_BUFFER_CHARACTERS:
+                    flush()
 
         if plan.byte_order_mark:
             stream.write(_BOM)
-        rows.writerow(map(inert, plan.columns))
+        writer.writerow(map(inert, plan.columns))
         yield put
         flush()
 

@@ -1,8 +1,9 @@
 """What of a dataset's folder goes to the Hub: the card, the report, and the rows in their folders.
 
     README.md, report.html
-    data/train-00000-of-00002.parquet …, and copies as text: data/train.jsonl, data/train.csv
-    other folders with such Parquet files, one for each further configuration
+    data/train-00000-of-00002.parquet …
+    data-jsonl/train.jsonl, data-csv/train.csv      copies of these rows as text
+    messages/… and the like: such folders again, for each further configuration
 
 Everything else stays at home and is named: records with prompts and failures, the state, and what
 the user put beside them. No link is followed, so that a folder of somebody else gives nothing away.
@@ -10,18 +11,18 @@ the user put beside them. No link is followed, so that a folder of somebody else
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from runtime.contract.keys import ROW_TEXTS, row_text_name
 from runtime.disk import disk_errors
 from runtime.domain.errors import InputError
 
 CARD: Final = "README.md"
 _PAGES: Final = (CARD, "report.html")
 _ROWS: Final = re.compile(r"\w[\w.-]*-[0-9]{5}-of-[0-9]{5}\.parquet")
-_TEXT: Final = re.compile(r"\w[\w.-]*\.(?:jsonl|csv)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,23 +46,17 @@ class Selection:
         """Bytes of all files."""
         return sum(each.size for each in self.files)
 
-    def replaces(self, name: str) -> bool:
-        """Whether a file of the repository is an older one of the rows that are pushed: one that
-        lies in the same folder under a name that only rows have, and is no longer there.
+    def older(self, remote: Iterable[str]) -> tuple[str, ...]:
+        """Which files of the repository are older ones of the rows that are pushed, by name: they
+        lie in the same folders under names that only rows have, or are copies of such files as
+        text, and are no longer there.
         """
-        folder, _, file = name.rpartition("/")
         names = {each.name for each in self.files}
-        folders = {each.rpartition("/")[0] for each in names} - {""}
-        is_text = _TEXT.fullmatch(file) and file.rpartition(".")[0] in self._splits(folder)
-        return folder in folders and name not in names and bool(_ROWS.fullmatch(file) or is_text)
-
-    def _splits(self, folder: str) -> set[str]:
-        """The splits of a folder: only copies of their rows are ours to replace."""
-        return {
-            each.path.name.rsplit("-", 3)[0]
-            for each in self.files
-            if each.name.rpartition("/")[0] == folder and _ROWS.fullmatch(each.path.name)
+        folders = {each.partition("/")[0] for each in names if _is_rows(each, ())}
+        parts = {
+            each for each in remote if each.partition("/")[0] in folders and _is_rows(each, ())
         }
+        return tuple(sorted((parts | _copies(names | parts) & set(remote)) - names))
 
 
 def select_files(folder: Path) -> Selection:
@@ -70,25 +65,67 @@ def select_files(folder: Path) -> Selection:
     """
     files: list[LocalFile] = []
     left_out: list[str] = []
+    folders: list[os.DirEntry[str]] = []
     with disk_errors(f"read {folder}"):
         if not folder.is_dir():
             raise InputError(f"{folder} is not the folder of a dataset")
         for entry in _entries(folder):
             if entry.name in _PAGES and entry.is_file(follow_symlinks=False):
                 files.append(_file(entry, entry.name))
-            elif _has_rows(entry):
-                for inner in _entries(Path(entry.path)):
-                    name = f"{entry.name}/{inner.name}"
-                    if _is_data(inner):
-                        files.append(_file(inner, name))
-                    else:
-                        left_out.append(_shown(inner, name))
+            elif _is_folder(entry):
+                folders.append(entry)
             else:
                 left_out.append(_shown(entry, entry.name))
+        for is_pushed in (_is_rows, _is_copy):
+            folders = [each for each in folders if not _take(each, is_pushed, files, left_out)]
+    left_out += (f"{entry.name}/" for entry in folders)
     _check(folder, {each.name for each in files})
     return Selection(
-        files=tuple(sorted(files, key=lambda each: each.name)), left_out=tuple(left_out)
+        files=tuple(sorted(files, key=lambda each: each.name)), left_out=tuple(sorted(left_out))
     )
+
+
+def _take(
+    folder: os.DirEntry[str],
+    is_pushed: Callable[[str, Iterable[str]], bool],
+    files: list[LocalFile],
+    left_out: list[str],
+) -> bool:
+    """Sort the files of a folder, where one of them is pushed; whether it is. Of what is pushed so
+    far the copies are.
+    """
+    before = [each.name for each in files]
+    found = {f"{folder.name}/{each.name}": each for each in _entries(Path(folder.path))}
+    pushed = {
+        name
+        for name, each in found.items()
+        if each.is_file(follow_symlinks=False) and is_pushed(name, before)
+    }
+    if pushed:
+        files += (_file(found[name], name) for name in pushed)
+        left_out += (_shown(found[name], name) for name in found.keys() - pushed)
+    return bool(pushed)
+
+
+def _is_rows(name: str, _pushed: Iterable[str]) -> bool:
+    return bool(_ROWS.fullmatch(name.partition("/")[2]))
+
+
+def _is_copy(name: str, pushed: Iterable[str]) -> bool:
+    return name in _copies(pushed)
+
+
+def _copies(names: Iterable[str]) -> set[str]:
+    """What the text copies of these files of rows are called: only they are ours."""
+    parts = [name.partition("/") for name in names]
+    splits = {
+        (folder, file.rsplit("-", 3)[0]) for folder, _, file in parts if _ROWS.fullmatch(file)
+    }
+    return {
+        row_text_name(folder, split, extension)
+        for folder, split in splits
+        for extension in ROW_TEXTS
+    }
 
 
 def _check(folder: Path, names: set[str]) -> None:
@@ -100,7 +137,8 @@ def _check(folder: Path, names: set[str]) -> None:
     if missing:
         raise InputError(
             f"{folder} has no {' and no '.join(missing)}: put the card there as {CARD}, and the"
-            " rows as data/train-00000-of-00001.parquet"
+            " rows as data/train-00000-of-00001.parquet, or make both with `seedwright export"
+            f" {folder} --as columns`"
         )
 
 
@@ -109,15 +147,8 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from sorted(entries, key=lambda entry: entry.name)
 
 
-def _has_rows(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
-        return False
-    return any(_is_data(each) and _ROWS.fullmatch(each.name) for each in _entries(Path(entry.path)))
-
-
-def _is_data(entry: os.DirEntry[str]) -> bool:
-    named = _ROWS.fullmatch(entry.name) or _TEXT.fullmatch(entry.name)
-    return bool(named) and entry.is_file(follow_symlinks=False)
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
 
 
 def _file(entry: os.DirEntry[str], name: str) -> LocalFile:

@@ -69,7 +69,7 @@ class _Push:
         with self._observed():
             observer.unchanged(selection.size - sum(each.size for each in missing))
         additions = [self._send(each, observer) for each in missing]
-        removed = tuple(sorted(name for name in remote if selection.replaces(name)))
+        removed = selection.older(remote)
         commit = head
         if additions or removed:
             commit = self._commit(additions, removed, head)

@@ -145,8 +145,8 @@ class JobExport:
 
         def make(
             records: Sequence[Mapping[str, Any]], report: Callable[[RowProblem], None]
-        ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-            return maker.rows(records, drawn or (lambda _index: None), report)
+        ) -> Iterator[tuple[int, Sequence[Any]]]:
+            return maker.values(records, drawn or (lambda _index: None), report)
 
         return RowSource(
             job_id=job.job_id,
@@ -179,7 +179,7 @@ class JobExport:
         card = Card(
             name=template.name,
             description=template.description,
-            configurations=[_configuration(each) for each in results],
+            configurations=[_configuration(job, each) for each in results],
             template=render_yaml(document_of(template)),
             version=_version(),
             finished_at=(job.status in ENDED and job.completed_at) or self.ports.clock.now(),
@@ -237,12 +237,15 @@ def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], 
     return lambda index: value_at(drawn(index).row, path, None)
 
 
-def _configuration(each: RowResult) -> Configuration:
+def _configuration(job: Job, each: RowResult) -> Configuration:
+    # Of one job the records that there are only become more, and none changes.
+    state = [job.job_id, job.created_at, each.made_of, each.generated, each.counts, _version()]
     return Configuration(
-        name="default" if each.folder == ROWS_FOLDER else each.folder,
+        name=each.configuration,
         folder=each.folder,
         splits=[SplitFiles(name=name, rows=count) for name, count in each.counts.items()],
         columns={name: type_text(kind) for name, kind in each.columns.items()},
+        digest=hashlib.sha256(orjson.dumps(state)).hexdigest()[:16],
     )
 
 

@@ -213,6 +213,18 @@ def test_a_machine_that_is_lost_without_a_word(api: ApiWorld, world: WorkerWorld
     assert sorted(indices(world.dataset(job_id))) == list(range(20))
 
 
+@pytest.mark.parametrize("bom", [True, False])
+def test_csv_begins_with_a_byte_order_mark_where_the_api_is_asked_for_it(
+    api: ApiWorld, world: WorkerWorld, *, bom: bool
+) -> None:
+    asked = {"byte_order_mark": True} if bom else {}
+    job_id = create(api, output_format=["CSV"], num_records=2, **asked)
+    assert run(api, world, job_id) is ExitCode.DONE
+    downloaded = files(api, job_id)
+    for name in ("exports/dataset.csv", "exports/data-csv/train.csv"):
+        assert downloaded[name].startswith(b"\xef\xbb\xbf") is bom
+
+
 def test_a_deleted_job_leaves_nothing_behind(api: ApiWorld, world: WorkerWorld) -> None:
     job_id = create(api, output_format=["JSONL", "PARQUET", "CSV"])
     assert run(api, world, job_id) is ExitCode.DONE

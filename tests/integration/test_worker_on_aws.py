@@ -356,18 +356,29 @@ def test_rows_stand_beside_the_dataset_in_the_order_of_their_index(world: Worker
         template, num_records=12, output_formats=(OutputFormat.JSONL, OutputFormat.CSV)
     )
     prefix = keys.rows_prefix(job_id)
+    exports = keys.exports_prefix(job_id)
     world.put_object(f"{prefix}train-00000-of-00009.parquet", b"of before")
+    world.put_object(f"{exports}data-jsonl/dev.jsonl", b"of before")
 
     assert world.run() is ExitCode.DONE
 
-    names = [key.removeprefix(prefix) for key in world.object_keys(prefix)]
+    names = [key.removeprefix(exports) for key in world.object_keys(exports)]
+    assert {name for name in names if "/" not in name} == {"dataset.csv", "dataset.jsonl"}
+    names = [name for name in names if "/" in name]
     assert names == [
-        f"{split}{ending}"
+        f"{folder}/{split}{ending}"
+        for folder, ending in (
+            ("data-csv", ".csv"),
+            ("data-jsonl", ".jsonl"),
+            ("data", "-00000-of-00001.parquet"),
+        )
         for split in ("test", "train")
-        for ending in ("-00000-of-00001.parquet", ".csv", ".jsonl")
     ]
     lines = {
-        split: [json.loads(line) for line in world.object(f"{prefix}{split}.jsonl").splitlines()]
+        split: [
+            json.loads(line)
+            for line in world.object(f"{exports}data-jsonl/{split}.jsonl").splitlines()
+        ]
         for split in ("train", "test")
     }
     for rows in lines.values():

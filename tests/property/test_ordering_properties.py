@@ -38,7 +38,7 @@ def test_everything_comes_once_and_in_order(
         window_bytes=window,
     )
     for number, index in enumerate(order):
-        ordering.add(index, b"%d" % index)
+        ordering.add(index, b"%d" % index, len(str(index)))
         # Not a moment later than it can be: what is complete from 0 on has been emitted.
         arrived = set(order[: number + 1]) | known
         ready = next(each for each in range(SIZE + 1) if each not in arrived)
@@ -56,6 +56,6 @@ def test_more_runs_than_are_merged_at_once() -> None:
     )
     many = 3 * MAX_RUNS
     for index in reversed(range(many)):
-        ordering.add(index, b"x")
+        ordering.add(index, b"x", 1)
     ordering.finish()
     assert got == list(range(many))

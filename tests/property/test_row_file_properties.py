@@ -18,6 +18,7 @@ from runtime.domain.outputs.types import ListOf, Scalar, Struct, Type
 from runtime.export.columns import arrow_schema
 from runtime.export.row_files import RowPlan, open_rows
 from tests.fixtures.memory_objects import MemoryObjects
+from tests.fixtures.row_values import decoded, from_csv
 
 texts = st.text(st.characters() | st.sampled_from("\x00\n\r\t\x85\u2028\"',=+-@"), max_size=12).map(
     clean_text
@@ -87,36 +88,13 @@ def written(
     )
     with open_rows(objects, plan) as into:
         for index, split, values in rows:
-            into.write(split, index, values)
+            into.write(split, [(index, values)])
     return objects, into.counts
 
 
 def wanted(rows: Rows, split: str) -> list[Any]:
     """The rows of a split."""
     return [values for _, each, values in rows if each == split]
-
-
-def decoded(value: Any, kind: Type) -> Any:
-    """What a reader that knows JSON columns gives."""
-    if value is None:
-        return None
-    match kind:
-        case Scalar.JSON:
-            return orjson.loads(value)
-        case ListOf(item):
-            return [decoded(each, item) for each in value]
-        case Struct(fields):
-            return {name: decoded(value[name], each) for name, each in fields}
-    return value
-
-
-def from_csv(cell: str, kind: Type) -> Any:
-    """A cell's value, "" for null and for the empty text: CSV has one word for both."""
-    if cell == "":
-        return ""
-    if kind is Scalar.STRING:
-        return cell[1:] if cell[0] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
-    return orjson.loads(cell)
 
 
 @given(tables(), st.integers(1, 4))
@@ -140,9 +118,10 @@ def test_rows_round_trip(case: tuple[Columns, Rows, int], files: int) -> None:
         assert found == expected
         if not expected:
             continue
-        lines = objects.get(f"{prefix}.jsonl").splitlines()
+        lines = objects.get(f"jobs/j/exports/data-jsonl/{split}.jsonl").splitlines()
         assert [list(orjson.loads(line).values()) for line in lines] == expected
-        head, *cells = csv.reader(io.StringIO(objects.get(f"{prefix}.csv").decode(), newline=""))
+        text = objects.get(f"jobs/j/exports/data-csv/{split}.csv").decode()
+        head, *cells = csv.reader(io.StringIO(text, newline=""))
         assert head == list(columns)
         assert [
             [from_csv(cell, kind) for cell, kind in zip(row, columns.values(), strict=True)]
@@ -156,7 +135,7 @@ def test_what_an_earlier_export_left_goes() -> None:
     objects, _ = written(columns, rows, size=4, files=3)
     plan = RowPlan(job_id="j", folder="data", columns=columns, files={"train": 1}, records=4)
     with open_rows(objects, plan) as into:
-        into.write("train", 0, [0])
+        into.write("train", [(0, [0])])
     assert [stat.key for stat in objects.list("jobs/j/exports/data/")] == [
         "jobs/j/exports/data/train-00000-of-00001.parquet"
     ]

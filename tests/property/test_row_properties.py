@@ -21,8 +21,8 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.rows import RowMaker
 from runtime.engine.schema_check import SchemaCheck
 from runtime.engine.seeds import DrawnSeed
+from tests.fixtures.schema_samples import NAMES, Schema, output_of, schema_of
 
-NAMES: Final = ("a", "b", "c")
 NAME: Final = st.sampled_from(NAMES)
 SCALAR: Final = st.one_of(
     st.none(),
@@ -37,98 +37,6 @@ JSON: Final = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAME, inner, max_size=3)),
     max_leaves=8,
 )
-
-# ── schemas, and outputs that fit most of them ─────────────────────────────────────────────────
-#
-# Made of one number each: drawn piece by piece, most of Hypothesis' schemas are nearly empty.
-
-Schema = dict[str, Any]
-_KINDS: Final = ("string", "integer", "number", "boolean", "null")
-
-
-def scalar_of(rng: Random, kind: str) -> Any:
-    match kind:
-        case "string":
-            return rng.choice(("", "a", "é", "1"))
-        case "integer":
-            return rng.choice((0, -7, 2.0, 2**63 - 1))
-        case "number":
-            return rng.choice((0, 3, 2.5, -1e300))
-        case "boolean":
-            return rng.random() < 0.5
-    return None
-
-
-def any_of(rng: Random) -> Any:
-    scalars = [scalar_of(rng, kind) for kind in _KINDS]
-    return rng.choice((*scalars, [rng.choice(scalars)], {rng.choice(NAMES): rng.choice(scalars)}))
-
-
-def schema_of(rng: Random, levels: int = 3) -> Schema:
-    makers = [_scalar, _scalar, _listed] if levels == 0 else [_scalar, _object, _list, _choice]
-    return rng.choice(makers)(rng, levels)
-
-
-def _scalar(rng: Random, _levels: int) -> Schema:
-    kinds = rng.sample(_KINDS, k=rng.choice((1, 1, 1, 2)))
-    return {"type": kinds[0] if len(kinds) == 1 else kinds}
-
-
-def _listed(rng: Random, _levels: int) -> Schema:
-    if rng.random() < 0.3:
-        return {"const": any_of(rng)}
-    kinds = rng.choice((("string",), ("integer", "number"), _KINDS))
-    return {"enum": [scalar_of(rng, rng.choice(kinds)) for _ in range(rng.randint(1, 3))]}
-
-
-def _object(rng: Random, levels: int) -> Schema:
-    names = rng.sample(NAMES, k=rng.randint(0, 3))
-    schema: Schema = {"properties": {name: schema_of(rng, levels - 1) for name in names}}
-    if rng.random() < 0.9:
-        schema["type"] = rng.choice(("object", "object", ["object", "null"]))
-    if rng.random() < 0.2:
-        schema["additionalProperties"] = rng.choice((True, False, {"type": "string"}))
-    if rng.random() < 0.2:
-        schema["allOf"] = [{"properties": {rng.choice(NAMES): schema_of(rng, levels - 1)}}]
-    return schema
-
-
-def _list(rng: Random, levels: int) -> Schema:
-    return {
-        "type": "array",
-        **({"items": schema_of(rng, levels - 1)} if rng.random() < 0.8 else {}),
-    }
-
-
-def _choice(rng: Random, levels: int) -> Schema:
-    branches = [schema_of(rng, levels - 1) for _ in range(rng.randint(1, 3))]
-    return {rng.choice(("anyOf", "oneOf")): [*branches, *([{"type": "null"}] * rng.randint(0, 1))]}
-
-
-def output_of(rng: Random, schema: Schema) -> Any:
-    """Something that mostly fits."""
-    if rng.random() < 0.05:
-        return any_of(rng)
-    if "const" in schema or "enum" in schema:
-        return rng.choice(schema.get("enum", [schema.get("const")]))
-    if branches := schema.get("anyOf", schema.get("oneOf")):
-        return output_of(rng, rng.choice(branches))
-    kind = schema.get("type", "object")
-    kind = kind if isinstance(kind, str) else rng.choice(kind)
-    if kind == "array":
-        items = schema.get("items")
-        count = rng.randint(0, 3)
-        return [any_of(rng) if items is None else output_of(rng, items) for _ in range(count)]
-    if kind == "object":
-        parts = [schema, *schema.get("allOf", ())]
-        found = {
-            name: output_of(rng, each)
-            for part in parts
-            for name, each in part["properties"].items()
-            if rng.random() < 0.8
-        }
-        return {**found, **({rng.choice(NAMES): any_of(rng)} if rng.random() < 0.1 else {})}
-    return scalar_of(rng, kind)
 
 
 def arrow(kind: Type) -> pa.DataType:

@@ -1,5 +1,6 @@
 """The card: its front matter is what loaders follow, and nothing foreign is read as Markdown."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -64,6 +65,17 @@ def test_front_matter_names_the_files_of_each_split() -> None:
     assert "synthetic" in str(front["tags"])
     assert "license" not in front  # nobody chooses one but the user
     assert front_of(render_card(a_card(licence="cc-by-4.0")))["license"] == "cc-by-4.0"
+
+
+def test_a_configuration_says_which_rows_it_has() -> None:
+    """Or `datasets` shows what it read of this folder before."""
+    card = a_card()
+    (each, *_) = card.configurations
+    marked = replace(card, configurations=[replace(each, digest="f0")])
+    configs = front_of(render_card(marked))["configs"]
+    assert isinstance(configs, list)
+    (found,) = configs
+    assert found["description"] == "rows f0"
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,11 @@ def test_validate_shows_what_a_row_is(folder: Path, capsys: pytest.CaptureFixtur
     assert run(["validate", "template.yaml"]) == 0
     assert "topic: json" in capsys.readouterr().out
 
+    prompts = "\nkeep_prompts: true\noutput:\n  columns: {asked: steps.text.prompt}\n"
+    (folder / "template.yaml").write_text(template + prompts, encoding="utf-8")
+    assert run(["validate", "template.yaml"]) == 0
+    assert "«prompt of text»" in capsys.readouterr().out
+
     (folder / "template.yaml").write_text(template + "\noutput: records\n", encoding="utf-8")
     assert run(["validate", "template.yaml"]) == 0
     assert "rows: records, as they are stored" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -17,6 +18,7 @@ from runtime.client import watching
 from runtime.client.connection import state_folder
 from runtime.client.transfer import size_text
 from runtime.domain.templates.document import complete_document
+from runtime.export.card import Card, render_card
 from runtime.inputs.templates import read_template
 from tests.fixtures.command import environment, start
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
@@ -509,7 +511,7 @@ def test_a_dataset_comes_with_its_report(api: FakeApi, tmp_path: Path) -> None:
 
 def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_path: Path) -> None:
     parquet = "data/train-00000-of-00001.parquet"
-    contents = {f"exports/{parquet}": b"PAR1", "exports/data/test.csv": b"a\n"}
+    contents = {f"exports/{parquet}": b"PAR1", "exports/data-csv/test.csv": b"a\n"}
     listed = files(api, contents, kind="dataset")
     api.usual["GET /objects/card"] = Script(body=b"# ours\n")
     card = {"name": "README.md", "size": 7, "url": f"{api.server.url}/objects/card?signature=s"}
@@ -518,12 +520,56 @@ def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_
     assert run(["download", JOB, "--out", "out"]) == 0
     out = tmp_path / "out"
     assert (out / parquet).read_bytes() == b"PAR1"
-    assert (out / "data" / "test.csv").read_bytes() == b"a\n"
+    assert (out / "data-csv" / "test.csv").read_bytes() == b"a\n"
     assert (out / "README.md").read_bytes() == b"# ours\n"
 
     (out / "README.md").write_bytes(b"# mine\n")
     assert run(["download", JOB, "--out", "out"]) == 0
     assert (out / "README.md").read_bytes() == b"# mine\n"
+
+
+def card_of_ours() -> bytes:
+    """Of a dataset that was downloaded before."""
+    card = Card(
+        name="n",
+        description="",
+        configurations=[],
+        template="",
+        version="1",
+        finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+        requested=1,
+        records=1,
+        failures={},
+        steps={},
+    )
+    return render_card(card).encode()
+
+
+def test_rows_of_an_earlier_export_do_not_stay_beside_the_new_ones(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset that grew has other parts; what has other names is the user's."""
+    new = "data/train-00000-of-00002.parquet"
+    listed = files(api, {f"exports/{new}": b"PAR1"}, kind="dataset")
+    api.usual[DOWNLOAD] = page(listed, status="COMPLETED", complete=True)
+    old = {"data/train-00000-of-00001.parquet", "data-jsonl/test.jsonl", "data-csv/train.csv"}
+    own = {"data/mine.parquet", "data-jsonl/notes.txt", "old/train-00000-of-00001.parquet"}
+    out = tmp_path / "out"
+    for name in (*old, *own):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"PAR1")
+
+    def rows() -> set[str]:
+        return {path.relative_to(out).as_posix() for path in out.glob("*/*")}
+
+    (out / "README.md").write_bytes(b"# mine\n")
+    assert run(["download", JOB, "--out", "out"]) == 0
+    assert rows() == {new, *old, *own}
+    assert "is not of this dataset and stays" in capsys.readouterr().err
+
+    (out / "README.md").write_bytes(card_of_ours())
+    assert run(["download", JOB, "--out", "out"]) == 0
+    assert rows() == {new, *own}
 
 
 @pytest.mark.parametrize(
@@ -534,6 +580,8 @@ def test_rows_come_with_their_card_unless_it_is_the_users_own(api: FakeApi, tmp_
         "data/train-1-of-2.parquet",
         "other/train-00000-of-00001.parquet",
         "data/a/b.jsonl",
+        "data/train.jsonl",
+        "data-csv/train.jsonl",
     ],
 )
 def test_what_is_no_row_file_is_refused(

@@ -19,6 +19,7 @@ from runtime.cli.main import app
 from runtime.contract import environment
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import RenderError, TemplateError
+from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates import form as template_form
 from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
@@ -188,6 +189,13 @@ def test_templates_are_shown() -> None:
 def test_every_field_of_a_template_is_described() -> None:
     assert set(first_column(TEMPLATES, "Fields of a template")) == template_form.TEMPLATE_FIELDS
     assert set(first_column(TEMPLATES, "Fields of a step")) == template_form.STEP_FIELDS
+
+
+def test_every_shape_of_rows_is_described() -> None:
+    shapes = {each.value for each in Shape}
+    assert set(first_column("docs/datasets.md", "What a row is")) >= shapes
+    (line,) = [line for line in text_of(COMMANDS).splitlines() if line.startswith("| `--as SHAPE`")]
+    assert set(_CODE.findall(line)) - {"--as SHAPE"} == shapes - {Shape.RECORDS.value}
 
 
 def test_every_filter_test_and_method_is_named() -> None:

@@ -4,23 +4,27 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
-import yaml
 
+import seedwright
 from runtime.domain.jobs.sampling import Draws
-from runtime.domain.seeds.seeds import Row
-from runtime.domain.templates.document import parse_template, resolve_includes
+from runtime.domain.outputs.types import type_text
 from runtime.domain.templates.seed_needs import seed_needs
-from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import render_record
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
-from tests.fixtures.seed_files import missing_paths, parse_seeds
+from tests.fixtures.examples import (
+    EXAMPLES,
+    NAMES,
+    load_seeds,
+    load_template,
+    seed_file,
+    template_file,
+)
+from tests.fixtures.seed_files import missing_paths
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/template.yaml"))
 SEEDED = sorted(path.parent.name for path in EXAMPLES.glob("*/seeds.*"))
 QUOTED = {"question-answer": "passage", "keywords-summary": "text"}
 """Examples whose seeds quote published texts, and the field that holds the quote."""
@@ -34,27 +38,45 @@ OUTPUTS: dict[str, dict[str, object]] = {
             for step in ("question", "answer", "second_question", "second_answer", "third_question")
         },
     },
+    "help-desk-chats": {"ask": {"question": "When is it open on Saturday?"}},
+    "order-extraction": {
+        "order": {
+            "customer": "Ada",
+            "items": [{"name": "tulips", "count": 3}, {"name": "roses", "count": 1}],
+            "total": 12.75,
+            "express": False,
+            "wish": None,
+        }
+    },
 }
 """Outputs as their schemas allow them, where a later step reads more than plain text."""
 
+MESSAGES = "list<struct<role: string, content: string>>"
+TRAINED = {
+    "help-desk-chats": {"messages": MESSAGES, "title": "string"},
+    "answer-preferences": {"prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES},
+    "support-tickets": {"text": "string", "label": "string", "style": "string"},
+    "order-extraction": {
+        "prompt": "string",
+        "completion": "string",
+        "customer": "string",
+        "items": "list<struct<name: string, count: int64>>",
+        "total": "float64",
+        "express": "bool",
+        "wish": "string",
+    },
+    "kitchen-tools": {
+        "messages": "list<struct<role: string, content: string, tool_calls: list<json>>>",
+        "tools": "list<json>",
+    },
+}
+"""Examples whose rows go into a trainer as they are, and the columns that it gets."""
 
-def load_template(name: str) -> Template:
-    folder = EXAMPLES / name
-    document = yaml.safe_load((folder / "template.yaml").read_text(encoding="utf-8"))
-    return resolve_includes(
-        parse_template(document),
-        lambda fragment: (folder / f"{fragment}.txt").read_text(encoding="utf-8"),
-    )
 
-
-def seed_file(name: str) -> Path:
-    [path] = (EXAMPLES / name).glob("seeds.*")
-    return path
-
-
-def load_seeds(name: str) -> list[Row]:
-    path = seed_file(name)
-    return parse_seeds(path.read_bytes(), path.name)
+def trainer_code(name: str) -> str:
+    """The Python at the end of a template, without the marks of a comment."""
+    end = template_file(name).read_text(encoding="utf-8").partition("\n# Into a trainer")[2]
+    return "\n".join(line[4:] for line in end.splitlines()[1:])
 
 
 def test_there_are_seven_examples_with_seeds_in_three_formats() -> None:
@@ -195,12 +217,12 @@ def test_reviews_ask_for_each_rating_equally_often_and_with_its_sentiment() -> N
 
 
 def test_five_labels_in_three_styles_need_no_seeds_and_come_equally_often() -> None:
-    template = load_template("support-tickets")
+    template = load_template("balanced-tickets")
     assert seed_needs(template) == ()
 
     with TemplateEngine(template) as engine:
         prompts = [
-            render_record(engine, template, None, job_id="", index=index, draws=Draws())[0][1]
+            render_record(engine, template, None, job_id="", index=index, draws=Draws())[0].prompt
             for index in range(30)
         ]
 
@@ -213,4 +235,57 @@ def test_five_labels_in_three_styles_need_no_seeds_and_come_equally_often() -> N
     assert len(found) == 15
     assert set(found.values()) == {2}
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert "generate examples/support-tickets/template.yaml -n 30 --budget 0.10" in readme
+    assert "generate examples/balanced-tickets/template.yaml -n 30 --budget 0.10" in readme
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_rows_of_an_example_are_what_its_trainer_takes(name: str) -> None:
+    """The columns, and at the end of the file the lines that load them."""
+    checked = seedwright.validate(template_file(name), seed_file(name), backend="local")
+
+    assert {column: type_text(kind) for column, kind in checked.sample.columns.items()} == TRAINED[
+        name
+    ]
+    code = trainer_code(name)
+    compile(code, name, "exec")
+    assert f'load_dataset("datasets/{name}", split="train")' in code
+    assert code.endswith(("trainer.train()", "train_dataset=rows).train()"))
+
+
+def test_every_example_whose_output_is_said_ends_with_a_trainer() -> None:
+    said = {name for name in NAMES if "\noutput:" in template_file(name).read_text("utf-8")}
+
+    assert said == set(TRAINED)
+
+
+def test_extracted_order_is_json_to_learn_from_and_columns_to_check() -> None:
+    checked = seedwright.validate(
+        template_file("order-extraction"), seed_file("order-extraction"), backend="local"
+    )
+
+    row = dict(checked.sample.row or {})
+    assert json.loads(row.pop("completion")) == {
+        name: row[name] for name in ("customer", "items", "total", "express", "wish")
+    }
+
+
+def test_tickets_have_each_label_in_each_style() -> None:
+    pairs = Counter((seed["label"], seed["style"]) for seed in load_seeds("support-tickets"))
+
+    assert len(pairs) == 16
+    assert set(pairs.values()) == {1}
+
+
+def test_called_tools_are_the_tools_of_the_seeds() -> None:
+    """The schema of the calls and the tools in the seeds say the same twice."""
+    schema: Any = load_template("kitchen-tools").steps[1].output_schema
+    calls = schema["properties"]["tool_calls"]["items"]["properties"]["function"]["anyOf"]
+    called = {
+        call["properties"]["name"]["const"]: set(call["properties"]["arguments"]["properties"])
+        for call in calls
+    }
+
+    for seed in load_seeds("kitchen-tools"):
+        functions = [each["function"] for each in seed["tools"]]
+        assert {each["name"]: set(each["parameters"]["properties"]) for each in functions} == called
+        assert seed["tool"] in called

@@ -1,11 +1,15 @@
 """Rows again from what a dataset's folder holds: no model is opened and nothing is paid."""
 
 import csv
+import shlex
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -112,9 +116,12 @@ def test_another_shape_stands_beside_the_first_one(
     assert {row["label"] for row in found} == {"a", "b"}
     assert {row["source_title"] for row in found} == {"One", "Two"}
     assert len({row["record_id"] for row in found}) == RECORDS
-    texts = list((tmp_path / "messages").glob("*.csv"))
-    assert len(texts) == len(counts) == len(list((tmp_path / "messages").glob("*.jsonl")))
+    texts = list((tmp_path / "messages-csv").glob("*.csv"))
+    assert len(texts) == len(counts) == len(list((tmp_path / "messages-jsonl").glob("*.jsonl")))
     assert all(path.read_bytes().startswith(b"\xef\xbb\xbf") for path in texts)
+    # Whoever is given the folder reads everything in it as Parquet.
+    assert pq.read_table(tmp_path / "messages").num_rows == RECORDS
+    assert len(pd.read_parquet(tmp_path / "messages")) == RECORDS
 
 
 def test_the_same_export_gives_the_same_bytes_and_another_one_replaces_it(
@@ -136,14 +143,17 @@ def test_the_same_export_gives_the_same_bytes_and_another_one_replaces_it(
 
 def test_one_source_stays_in_one_split(double: BedrockDouble, tmp_path: Path) -> None:
     del double
-    dataset = generate(tmp_path)
+    topics = {f"topic {number}" for number in range(6)}
+    dataset = generate(tmp_path, n=18, seeds=[{"topic": topic} for topic in sorted(topics)])
     dataset.export(split={"test": 0.5}, split_by="seed.topic", keep="topic")
-    found: dict[str, set[str]] = {}
+    found: dict[str, list[str]] = {}
     for path in (tmp_path / "data").glob("*.parquet"):
         split = path.name.partition("-")[0]
-        found[split] = {str(row["topic"]) for row in pq.read_table(path).to_pylist()}
-    assert not set.intersection(*found.values()) or len(found) == 1
-    assert set.union(*found.values()) == {"ships", "tea"}
+        found[split] = [str(row["topic"]) for row in pq.read_table(path).to_pylist()]
+    # Each split has sources, and all three rows of each.
+    assert set(found) == {"train", "test"}
+    assert not set(found["train"]) & set(found["test"])
+    assert Counter([*found["train"], *found["test"]]) == dict.fromkeys(topics, 3)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +270,7 @@ def test_a_stopped_dataset_exports_what_it_has(double: BedrockDouble, tmp_path: 
         if snapshot.records >= 2:
             raise KeyboardInterrupt
 
+    double.faults([{"delay_ms": 100}])  # or all records may be there before anybody looks
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path, on_progress=stop, concurrency=1)
     calls = double.calls
@@ -357,6 +368,65 @@ def test_a_review_is_applied_and_stays_until_it_is_ended(
     assert double.calls == RECORDS
 
 
+def test_a_review_leaves_rows_as_they_were_asked_for(
+    double: BedrockDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also rows that only a template could say: the command that `review` names is right."""
+    out = tmp_path / "out"
+    dataset = generate(out, text_template(), n=5)
+    turns = [{"role": "user", "content": "seed.topic"}]
+    turns.append({"role": "assistant", "content": "steps.text.output"})
+    said = text_template(output={"messages": turns}, split={"test": 0.4})
+    made = dataset.export(template=said, formats="csv", keep="label")
+    dataset.export(split={"test": 0.4}, formats="csv", keep="label")
+    before = contents(out)
+
+    assert run(["review", str(out), "--as", "messages"]) == 0
+    then = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert then[:4] == ["then:", "seedwright", "export", str(out)]
+    judge(out / "review.csv", {0: {"edit": {"label": "changed"}}})
+    done = command(capsys, *then[2:])
+    dataset.export(licence="mit")
+
+    assert done["rows"]["counts"] == made.rows.counts
+    assert done["rows"]["edited"] == 1
+    assert contents(out).keys() - before.keys() == {"review.csv"}
+    assert [row["label"] for row in dataset.rows("messages")].count("changed") == 1
+    # What the template said is remembered where `--as` alone is not certain.
+    assert dataset.export("messages", split="none").rows.counts == {"train": 5}
+    assert double.calls == 5
+
+
+def test_other_rows_are_another_edition_to_those_who_remember_the_first(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    """`datasets` finds what it has read by the folder's name and the words of its configuration,
+    and so would give the rows of before.
+    """
+    out, form = tmp_path / "out", tmp_path / "form.csv"
+    dataset = generate(out, n=5)
+    seen = [configurations(out)]
+
+    dataset.export()
+    assert configurations(out) == seen[0]
+    dataset.review(form)
+    judge(form, {0: {"edit": {"answer": "Edited."}}})
+    dataset.export(review=form)
+    seen.append(configurations(out))
+    judge(form, {1: {"edit": {"answer": "Edited."}}})
+    dataset.export(review=form)
+    seen.append(configurations(out))
+    generate(out, n=RECORDS)
+    seen.append(configurations(out))
+    shutil.rmtree(out)
+    generate(out, n=5)
+    seen.append(configurations(out))
+
+    editions = [each["description"] for (each,) in seen]
+    assert len(set(editions)) == len(seen)
+    assert double.calls == RECORDS + 5
+
+
 def test_a_sample_of_rows_to_judge_is_the_same_again(double: BedrockDouble, tmp_path: Path) -> None:
     del double
     dataset = generate(tmp_path / "out")
@@ -400,7 +470,7 @@ def test_csv_begins_with_a_byte_order_mark_where_it_is_asked_for(
     arguments += ["--backend", "bedrock", "--format", "csv", "--out", tmp_path / "out"]
     command(capsys, *arguments, *(["--bom"] if bom else []))
 
-    for name in ("dataset.csv", "data/train.csv"):
+    for name in ("dataset.csv", "data-csv/train.csv"):
         body = (tmp_path / "out" / name).read_bytes()
         assert body.startswith(b"\xef\xbb\xbf") is bom
         assert len(list(csv.DictReader(body.decode("utf-8-sig").splitlines()))) == 2

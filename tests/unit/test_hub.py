@@ -15,6 +15,7 @@ import orjson
 import pytest
 from huggingface_hub import constants
 
+import seedwright
 from runtime.cli.main import run
 from runtime.datasets.dataset import Dataset
 from runtime.datasets.folder import DatasetFolder
@@ -31,6 +32,7 @@ from seedwright import (
     StorageUnavailableError,
     UnauthenticatedError,
 )
+from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import REPOSITORY, environment
 from tests.fixtures.hub_double import TOKEN, HubDouble, Repository, hub_double
 from tests.fixtures.kept.kept import COMMITS, unpack
@@ -61,13 +63,13 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubDouble]:
 def folder(tmp_path: Path) -> Path:
     """What a dataset leaves, and what is never pushed."""
     path = tmp_path / "reviews"
-    (path / "data").mkdir(parents=True)
-    (path / "notes").mkdir()
+    for name in ("data", "data-jsonl", "notes"):
+        (path / name).mkdir(parents=True)
     for name, content in {
         "README.md": CARD,
         FIRST: b"first" * 50_000,
         SECOND: b"second" * 50_000,
-        "data/train.jsonl": b'{"text":"a"}\n',
+        "data-jsonl/train.jsonl": b'{"text":"a"}\n',
         "data/mine.txt": b"private",
         "report.html": b"<p>",
         "dataset.jsonl": b"private",
@@ -78,7 +80,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-PUSHED = {"README.md", FIRST, SECOND, "data/train.jsonl", "report.html"}
+PUSHED = {"README.md", FIRST, SECOND, "data-jsonl/train.jsonl", "report.html"}
 
 
 def files_of(hub: HubDouble, branch: str = "main") -> dict[str, bytes]:
@@ -129,14 +131,15 @@ def test_older_parts_of_the_rows_go_and_what_others_put_there_stays(
     hub: HubDouble, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["push", str(folder), REPO]) == 0
-    own = {"LICENSE", "data/mine.parquet", "data/words.jsonl", "old/train-00000-of-00001.parquet"}
+    own = {"LICENSE", "data/mine.parquet", "data-jsonl/words.jsonl"}
+    own |= {"old/train-00000-of-00001.parquet"}
     files_of(hub).update(dict.fromkeys(own, b"of the user"))
     (folder / SECOND).unlink()
     (folder / FIRST).rename(folder / "data/train-00000-of-00001.parquet")
-    (folder / "data/train.jsonl").unlink()
+    (folder / "data-jsonl/train.jsonl").unlink()
     capfd.readouterr()
     assert run(["push", str(folder), REPO, "--json"]) == 0
-    gone = {FIRST, SECOND, "data/train.jsonl"}
+    gone = {FIRST, SECOND, "data-jsonl/train.jsonl"}
     assert set(orjson.loads(capfd.readouterr().out)["removed"]) == gone
     assert set(files_of(hub)) == {
         *(PUSHED - gone),
@@ -357,6 +360,64 @@ def test_no_card_or_no_rows(hub: HubDouble, folder: Path, missing: str) -> None:
     ):
         dataset_in(folder).push_to_hub(REPO)
     assert not hub.requests
+
+
+def test_what_a_refused_push_says_to_run_is_what_it_takes(
+    hub: HubDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset of before there were rows."""
+    unpack(COMMITS[-1], "datasets", tmp_path)
+    out = tmp_path / "complete"
+    assert run(["push", str(out), REPO]) == 2
+    said = capsys.readouterr().err
+    assert f"`seedwright export {out} --as columns`" in said
+    assert run(["export", str(out), "--as", "columns"]) == 0
+    assert run(["push", str(out), REPO]) == 0
+    assert set(files_of(hub)) == {"README.md", "columns/train-00000-of-00001.parquet"}
+
+
+def test_every_configuration_is_pushed_and_what_is_not_is_named(
+    hub: HubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its splits and its copies as text; a later push takes back what is there no more."""
+    pair = {name: {"type": "string"} for name in ("question", "answer")}
+    schema = {"type": "object", "properties": pair, "required": list(pair)}
+    step = {
+        "id": "ask",
+        "prompt": "Ask {{ index }} about {{ topic }}.",
+        "output_schema": {**schema, "additionalProperties": False},
+    }
+    template = {"name": "pairs", "steps": [step], "split": {"test": 0.5}}
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        dataset = seedwright.generate(
+            template,
+            n=6,
+            out=tmp_path,
+            seeds=[{"topic": "tea"}],
+            backend="bedrock",
+            model="openai.gpt-oss-20b-1:0",
+        )
+    dataset.export("messages", formats=["jsonl", "csv"])
+    (tmp_path / "messages-csv" / "mine.csv").write_bytes(b"private")
+    (tmp_path / "mine-jsonl").mkdir()
+    (tmp_path / "mine-jsonl" / "train.jsonl").write_bytes(b"private")
+
+    pushed = dataset.push_to_hub(REPO)
+
+    parts = [f"{split}-00000-of-00001.parquet" for split in ("test", "train")]
+    rows = {f"{folder}/{part}" for folder in ("data", "messages") for part in parts}
+    texts = [f"{split}.{text}" for text in ("csv", "jsonl") for split in ("test", "train")]
+    copies = {f"messages-{name.rpartition('.')[2]}/{name}" for name in texts}
+    own = {f"data-jsonl/{split}.jsonl" for split in ("test", "train")}
+    assert set(files_of(hub)) == {"README.md", "report.html", *rows, *own, *copies}
+    assert pushed.left_out == (
+        *(".seedwright/", "dataset.jsonl", "dataset.parquet"),
+        *("messages-csv/mine.csv", "mine-jsonl/"),
+    )
+
+    dataset.export("messages", split="none")
+    assert set(dataset.push_to_hub(REPO).removed) == {f"messages/{parts[0]}", *copies}
 
 
 def test_no_folder(hub: HubDouble, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.accounts import Hold
 from runtime.domain.money.amounts import usd
+from runtime.domain.outputs.types import ListOf, Scalar
+from runtime.export.row_export import RowResult
 from runtime.lambdas.jobs import create_job
 from tests.fixtures.api import downloads
 from tests.fixtures.api_world import SOME_ID, ApiWorld
@@ -714,14 +716,42 @@ def test_rows_and_their_card_stand_beside_the_dataset(api_world: ApiWorld) -> No
     name = keys.row_file_name("train", 0, 1)
     for key in (keys.export_key(job_id, "jsonl"), f"{keys.rows_prefix(job_id)}{name}"):
         api_world.put_object(key, b"{}\n")
+    api_world.put_object(f"{keys.exports_prefix(job_id)}data-csv/test.csv", b"a\n")
     api_world.put_object(keys.card_key(job_id), b"# Towns\n")
+    rows = RowResult(
+        folder="data",
+        shape="messages",
+        made_of="0",
+        columns={"messages": ListOf(Scalar.JSON), "n": Scalar.INT64},
+        counts={"train": 9, "test": 1},
+        empty=("dev",),
+    )
+    api_world.put_object(keys.rows_result_key(job_id), orjson.dumps([rows.document()]))
 
     body = api_world.get(f"/jobs/{job_id}/download").body
 
-    assert [(each["name"], each["format"]) for each in body["files"]] == [
-        ("exports/data/train-00000-of-00001.parquet", "PARQUET"),
-        ("exports/dataset.jsonl", "JSONL"),
+    assert [(each["name"], each["format"], each["split"]) for each in body["files"]] == [
+        ("exports/data-csv/test.csv", "CSV", "test"),
+        ("exports/data/train-00000-of-00001.parquet", "PARQUET", "train"),
+        ("exports/dataset.jsonl", "JSONL", None),
     ]
+    assert [each["kind"] for each in body["files"]] == ["rows", "rows", "dataset"]
+    assert body["rows"] == [
+        {
+            "configuration": "default",
+            "folder": "data",
+            "shape": "messages",
+            "columns": {"messages": "list<json>", "n": "int64"},
+            "splits": {"train": 9, "test": 1},
+            "notes": ["The split dev got no row and is left out."],
+        }
+    ]
+    query = {"limit": "1"}
+    first = api_world.get(f"/jobs/{job_id}/download", query=query).body
+    second = api_world.get(
+        f"/jobs/{job_id}/download", query={**query, "cursor": first["next_cursor"]}
+    ).body
+    assert (len(first["rows"]), second["rows"], second["card"]) == (1, [], None)
     assert (body["card"]["name"], body["card"]["size"]) == ("README.md", 8)
     assert f"/jobs/{job_id}/README.md?" in body["card"]["url"]
 

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +243,7 @@ def test_a_record_that_cannot_be_counted_costs_no_dataset(
     record = ExportRecord.parse(a_line(0, {"ask": "Tea?"}))
 
     with caplog.at_level(logging.WARNING, logger="runtime"):
-        report.add(replace(record, document={}))
+        report.add(record._replace(document={}))
         report.add(record)
         written = report.write(a_job(1))
 

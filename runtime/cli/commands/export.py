@@ -50,7 +50,11 @@ def export(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make rows again from what a dataset has: no model is called and nothing is paid."""
+    """Make rows again from what a dataset has, without a call.
+
+    No model is opened and nothing is paid. A review or a licence alone leaves the rows as they
+    were asked for before.
+    """
     request = ExportRequest(
         shape=shape,
         template=template,

@@ -1,20 +1,17 @@
 """`seedwright report`: what a dataset looks like, in the terminal and as a page."""
 
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
-
-from runtime.cli.options import JsonOption
+from runtime.cli.options import DatasetArgument, JsonOption
 from runtime.cli.output import print_json
 from runtime.cli.statistics import print_statistics
 from runtime.datasets.statistics import write_report
 
-EXAMPLE: Final = "Example: seedwright report reviews"
+EXAMPLE: Final = "Example: seedwright report datasets/reviews"
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a dataset.")],
+    folder: DatasetArgument,
     *,
     json: JsonOption = False,
 ) -> int:

@@ -32,5 +32,7 @@ def review(
         print_json({"path": str(form.path), "rows": form.rows})
         return
     print_line(form.path)
-    print_line(f"{counted(form.rows, 'row')} to judge: keep is yes or no, edit gives new values")
-    print_line(f"then: seedwright export {folder} --review {form.path}")
+    print_line(f"{counted(form.rows, 'row')} to judge: keep is yes or no, and empty means yes;")
+    print_line('edit is empty, or new values as JSON: {"column": "new text"}')
+    as_shape = "" if shape is None else f" --as {shape}"
+    print_line(f"then: seedwright export {folder}{as_shape} --review {form.path}")

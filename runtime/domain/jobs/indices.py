@@ -22,12 +22,15 @@ class IndexSet:
 
     def add(self, index: int) -> bool:
         """Add one index; False if it was there already."""
-        byte, bit = self._locate(index)
+        if not 0 <= index < self._size:
+            self._locate(index)
+        byte, bit = index >> 3, 1 << (index & 7)
         if self._bits[byte] & bit:
             return False
         self._bits[byte] |= bit
         self._count += 1
-        self._end = max(self._end, index + 1)
+        if index >= self._end:
+            self._end = index + 1
         return True
 
     def discard(self, index: int) -> bool:

@@ -10,7 +10,7 @@ says that the reply was cut. A step that the record did not take has null for al
 ", ". `index` runs from 0 to num_records - 1 and identifies a record in its job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -37,6 +37,8 @@ SKIPPED: Final[Mapping[str, object]] = {
 """The result of a step that a record did not take."""
 
 UNKNOWN_KIND: Final = "unknown"
+
+_INTEGERS: Final = frozenset({int})
 
 
 def is_skipped(result: object) -> bool:
@@ -121,11 +123,22 @@ def kind_of(line: bytes) -> str:
 
 def parse_line(line: bytes) -> tuple[int, dict[str, Any]]:
     """The index in a record or failure line, and the whole of it. Raises `ValueError` on damage."""
-    document = orjson.loads(line)
-    index = document.get("index") if isinstance(document, dict) else None
-    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+    indices, documents = parse_lines((line,))
+    return indices[0], documents[0]
+
+
+def parse_lines(lines: Sequence[bytes]) -> tuple[list[int], list[dict[str, Any]]]:
+    """As `parse_line`, of at least one line: many take less time together. Raises `ValueError` when
+    one of them is damaged.
+    """
+    documents = list(map(orjson.loads, lines))
+    try:
+        indices = [document["index"] for document in documents]
+    except (KeyError, TypeError) as exc:
+        raise ValueError("a line without an index") from exc
+    if not _INTEGERS.issuperset(map(type, indices)) or min(indices) < 0:
         raise ValueError("a line without a valid index")
-    return index, document
+    return indices, documents
 
 
 def index_of(line: bytes) -> int:

@@ -4,7 +4,7 @@ What fits is changed in its form only: 1.0 becomes 1 in a column of integers, 1 
 of numbers, and an object gets null for each name that it lacks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -30,6 +30,16 @@ def fitter(kind: Type) -> Convert:
             return _list_fitter(fitter(item))
         case Struct(fields):
             return _struct_fitter([(name, fitter(each)) for name, each in fields])
+
+
+def column_fitter(fit: Convert) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """`fit` for all values of a column. Those of its very type need no look at each."""
+    own = _OWN_TYPES.get(fit)
+    if own is None:
+        return lambda values: [fit(value) for value in values]
+    return lambda values: (
+        values if own.issuperset(map(type, values)) else [fit(value) for value in values]
+    )
 
 
 def as_text(value: Any) -> str | None:
@@ -150,3 +160,10 @@ _SCALARS: Final[Mapping[Scalar, Convert]] = {
     Scalar.BOOL: _boolean,
     Scalar.JSON: lambda value: value,
 }
+_OWN_TYPES: Final[Mapping[Convert, frozenset[type]]] = {
+    _string: frozenset({str, type(None)}),
+    as_text: frozenset({str, type(None)}),
+    _number: frozenset({float, type(None)}),
+    _boolean: frozenset({bool, type(None)}),
+}
+"""What these leave as it is."""

@@ -65,8 +65,8 @@ def values_of(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for step, answer in result.items():
         if is_skipped(answer):
             continue
-        output = answer.get("output") if isinstance(answer, Mapping) else None
-        if isinstance(output, Mapping) and output:
+        output = answer.get("output") if isinstance(answer, dict) else None
+        if isinstance(output, dict) and output:
             for name, value in output.items():
                 yield f"{step}.{name}"[:_MAX_NAME], value
         else:

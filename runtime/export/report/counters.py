@@ -64,7 +64,7 @@ class SizeCounter:
     def add(self, size: int) -> None:
         """Count one."""
         self._maximum = max(self._maximum, size)
-        if self._minimum < 0 or size < self._minimum:
+        if size < self._minimum or self._minimum < 0:
             self._minimum = size
         self._total += size
         surplus = size.bit_length() - _EXACT_BITS
@@ -233,7 +233,7 @@ class RepeatCounter:
     def add(self, normal: str) -> None:
         """Count a text that `normal_text` gave."""
         digest = blake2b(normal.encode("utf-8", "replace"), digest_size=8).digest()
-        self._hashes.append(int.from_bytes(digest, "little"))
+        self._hashes.frombytes(digest)
 
     def result(self) -> Repeats:
         """All of them. Two different texts of a million are taken for one with a chance of 1 in 37

@@ -172,12 +172,12 @@ class StatisticsCollector:
             self._count_step(step, answer)
         words, identity = self._columns.add(result)
         self._repeats.add(identity)
-        index = int(record.cells[2])
+        index = int(record.document["index"])
         draw = draw_of(self._job_id, index)
         if self._texts.takes(draw):
             self._texts.add(draw, compared_text(words))
             if self._examples.takes(draw):
-                self._examples.add(draw, _example(index, str(record.cells[4]), result))
+                self._examples.add(draw, _example(index, record.document["seed_data_id"], result))
 
     def add_lines(self, lines: Iterable[bytes]) -> None:
         """Count records that are given as their lines, each once; damaged ones are left out, as an
@@ -199,7 +199,9 @@ class StatisticsCollector:
         if skipped:
             return
         self._step_models[step] = str(answer.get("model"))
-        reasons = self._stop_reasons.setdefault(step, Counter())
+        reasons = self._stop_reasons.get(step)
+        if reasons is None:
+            reasons = self._stop_reasons[step] = Counter()
         reason = str(answer.get("stop_reason"))
         if reason in reasons or len(reasons) < _STOP_REASONS:
             reasons[reason] += 1

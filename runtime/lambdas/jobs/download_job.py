@@ -19,12 +19,15 @@ from runtime.contract.keys import (
     failure_parts_prefix,
     failures_key,
     report_key,
+    split_of_rows,
 )
 from runtime.domain.errors import NotFoundError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.outputs.types import type_text
 from runtime.domain.ports import ObjectStat
 from runtime.domain.service_ports import ApiPorts
+from runtime.export.row_export import RowResult, load_results
 from runtime.lambdas.cursor import MAX_LIMIT, PageQuery, decode_cursor, encode_cursor
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.service.access import own_job
@@ -34,6 +37,7 @@ class FileKind(StrEnum):
     """What a file holds."""
 
     DATASET = "dataset"
+    ROWS = "rows"
     BATCH = "batch"
     FAILURES = "failures"
 
@@ -54,9 +58,27 @@ class FileView(ApiModel):
     `outputs/batch-0001.jsonl`, …
     """
     format: OutputFormat
+    split: str | None
+    """Of rows: which part of the dataset they are, such as `train`."""
     size: int
     """Bytes."""
     url: str
+
+
+class RowsView(ApiModel):
+    """Rows in one shape, as trainers read them."""
+
+    configuration: str
+    """What the card calls them."""
+    folder: str
+    """Their Parquet files are in `exports/` below it."""
+    shape: str
+    columns: dict[str, str]
+    """Type by column, as people read it."""
+    splits: dict[str, int]
+    """Rows by split; a split without one is left out."""
+    notes: list[str]
+    """What was left out or changed, a sentence each."""
 
 
 class DocumentView(ApiModel):
@@ -86,6 +108,8 @@ class DownloadView(ApiModel):
     """
     card: DocumentView | None
     """What is in `exports/data/`, and how it was made."""
+    rows: list[RowsView]
+    """What rows there are; with the first page, as the card."""
     expires_in: int
     """For how many seconds the addresses hold."""
     next_cursor: str | None
@@ -113,6 +137,7 @@ def lambda_handler(call: Call[NoBody, Download]) -> DownloadView:
         files=[_file(ports, job, each) for each in found],
         report=_document(ports, job, report_key(job.job_id)) if begins else None,
         card=_document(ports, job, card_key(job.job_id)) if begins else None,
+        rows=[_rows(each) for each in load_results(ports.objects, job.job_id)] if begins else [],
         expires_in=ports.settings.download_seconds,
         next_cursor=encode_cursor(following, operation=operation, caller=call.caller),
     )
@@ -121,6 +146,7 @@ def lambda_handler(call: Call[NoBody, Download]) -> DownloadView:
 class _Found(NamedTuple):
     kind: FileKind
     stat: ObjectStat
+    split: str | None = None
 
 
 def _files(
@@ -132,7 +158,7 @@ def _files(
     exports = exports_prefix(job_id)
     if after is None or after.startswith(exports):
         page = ports.objects.list_page(exports, limit=limit, after=after)
-        found = [_Found(FileKind.DATASET, stat) for stat in page.items]
+        found = [_exported(job_id, stat) for stat in page.items]
         if after is not None:
             return found, page.next
         if page.items or page.next:
@@ -168,7 +194,23 @@ def _failures(ports: ApiPorts, job_id: str) -> list[_Found]:
 
 
 def _begins_dataset(found: Sequence[_Found], after: str | None) -> bool:
-    return after is None and bool(found) and found[0].kind is FileKind.DATASET
+    return after is None and bool(found) and found[0].kind in {FileKind.DATASET, FileKind.ROWS}
+
+
+def _exported(job_id: str, stat: ObjectStat) -> _Found:
+    split = split_of_rows(stat.key.removeprefix(exports_prefix(job_id)))
+    return _Found(FileKind.DATASET if split is None else FileKind.ROWS, stat, split)
+
+
+def _rows(each: RowResult) -> RowsView:
+    return RowsView(
+        configuration=each.configuration,
+        folder=each.folder,
+        shape=each.shape,
+        columns={name: type_text(kind) for name, kind in each.columns.items()},
+        splits=dict(each.counts),
+        notes=list(each.notes()),
+    )
 
 
 def _document(ports: ApiPorts, job: Job, key: str) -> DocumentView | None:
@@ -193,6 +235,7 @@ def _file(ports: ApiPorts, job: Job, found: _Found) -> FileView:
         kind=found.kind,
         name=str(path),
         format=OutputFormat(path.suffix.removeprefix(".").upper()),
+        split=found.split,
         size=stat.size,
         url=ports.links.download_url(
             stat.key,
