@@ -17,11 +17,11 @@ from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.document import document_of, parse_template, resolve_includes
 from runtime.domain.templates.policy import ALLOWED_FILTERS, ALLOWED_METHODS, ALLOWED_TESTS
 from runtime.domain.templates.storage import parse_stored, stored_text
-from runtime.domain.templates.template import Template
+from runtime.domain.templates.template import WHEN, Template
 from runtime.domain.templates.text import parse_text, render_yaml
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.engine.row_sample import sample_row
-from runtime.engine.seeds import seed_types
+from runtime.engine.seeds import as_seen, seed_types
 from tests.fuzz import outputs, words
 from tests.fuzz.case import Case, demand, one_line, pick
 
@@ -66,10 +66,12 @@ class Templates:
             one_line(str(error))
             return "refused"
         _check_stored(template)
-        seed = case["seed"] if isinstance(case["seed"], dict) else {}
+        given = case["seed"] if isinstance(case["seed"], dict) else {}
+        seed = dict(as_seen([given], template.batch_of))
         requests = [
-            RenderRequest(step_id=step.id, index=1, seed=seed, entropy=5)
+            RenderRequest(step_id=step.id, part=part, index=1, seed=seed, entropy=5)
             for step in template.steps[:3]
+            for part in [name for name, _ in step.sources()] + [WHEN] * (step.when is not None)
         ]
         try:
             self._engine.load(template)
@@ -118,7 +120,7 @@ def _check_stored(template: Template) -> None:
 # ── files ──────────────────────────────────────────────────────────────────────────────────────
 
 _NAMES: Final = ("a", "b", "c", "größe", "名前", "\u017f", "x1", "items")
-_READ: Final = (*_NAMES * 3, "seed", "index", "loop", "steps", "self")
+_READ: Final = (*_NAMES * 3, "seed", "seeds[0]", "index", "loop", "steps", "self")
 _DUNDERS: Final = ("__class__", "__mro__", "__globals__", "_x", "format", "func_globals", "mro")
 
 
@@ -150,6 +152,7 @@ def document(rng: Random) -> dict[str, Any]:
         "keep_prompts": lambda: rng.random() < 0.5,
         "keep_reasoning": lambda: rng.random() < 0.5,
         "split": lambda: {words.name(rng): rng.choice((0.1, 0, words.number(rng)))},
+        "batch_of": lambda: rng.choice((1, 2, 100, words.number(rng))),
         words.name(rng): lambda: words.value(rng),
     }
     for name, make in extras.items():
@@ -166,6 +169,11 @@ def _step(rng: Random, number: int) -> dict[str, Any]:
     step: dict[str, Any] = {"id": f"s{number}", "prompt": _prompt(rng)}
     extras: Mapping[str, Callable[[], Any]] = {
         "system": lambda: _prompt(rng),
+        "when": lambda: rng.choice(
+            (_prompt(rng), "index > 1", "seeds[0].a", True, words.text(rng))
+        ),
+        "messages": lambda: _messages(rng),
+        "stop": lambda: [words.text(rng) for _ in range(words.short(rng))],
         "max_tokens": lambda: rng.choice((1, 50, words.number(rng))),
         "temperature": lambda: rng.choice((0, 0.5, words.number(rng))),
         "model_tier": lambda: rng.choice(("small", "medium", "")),
@@ -177,6 +185,15 @@ def _step(rng: Random, number: int) -> dict[str, Any]:
         if rng.random() < 0.06:
             step[name] = make()
     return step
+
+
+def _messages(rng: Random) -> Any:
+    turns = [
+        {"role": role, "content": _prompt(rng)}
+        for _ in range(1 + words.short(rng) // 4)
+        for role in ("user", "assistant")
+    ]
+    return words.change(rng, turns) if rng.random() < 0.2 else turns
 
 
 def _odd_yaml(rng: Random) -> str:

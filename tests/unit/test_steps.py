@@ -8,12 +8,14 @@ import pytest
 from runtime.contract import keys
 from runtime.contract.exit_codes import ExitCode
 from runtime.datasets.identity import template_digest
-from runtime.domain.errors import TemplateError
+from runtime.domain.errors import TemplateError, UnclearOutputError
 from runtime.domain.jobs.record import SKIPPED
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import PriceTable
+from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.document import complete_document, document_of, parse_template
+from runtime.domain.templates.reshaping import output_as
 from runtime.domain.templates.storage import parse_stored, stored_text
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import estimate_cost, render_record
@@ -472,6 +474,18 @@ def test_the_turns_before_a_prompt_go_into_messages(world: WorkerWorld) -> None:
         "The best kettle.",
         "Review kettle.",
     ]
+
+
+@pytest.mark.parametrize("given", [{"messages": TURNS}, {}])
+def test_messages_that_follow_from_a_template_leave_no_earlier_turn_out(
+    given: dict[str, Any],
+) -> None:
+    template = make_template(step("a", **given), keep_prompts=True)
+    if given:
+        with pytest.raises(UnclearOutputError, match="not certain"):
+            output_as(template, Shape.MESSAGES)
+    else:
+        assert "steps.a.prompt" in str(output_as(template, Shape.MESSAGES))
 
 
 # ── top_p and stop ─────────────────────────────────────────────────────────────────────────────

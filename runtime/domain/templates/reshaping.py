@@ -112,12 +112,12 @@ def _asked(template: Template, columns: Mapping[str, str]) -> tuple[str | None, 
     named = [path for name, path in columns.items() if name.casefold() in _ASKED]
     if named:
         return (named[0] if len(named) == 1 else None), None
-    if template.keep_prompts and len(template.steps) == 1:
+    if template.keep_prompts and len(template.steps) == 1 and not template.steps[0].messages:
         (step,) = template.steps
         system = None if step.system is None else f"steps.{step.id}.system"
         return f"steps.{step.id}.prompt", system
-    if template.batch_of is not None:
-        return None, None
+    if template.batch_of is not None or any(step.messages for step in template.steps):
+        return None, None  # several seeds, or turns before what is asked
     seeds = [path for path in template.schema_requirements if path.casefold() in _ASKED]
     return (f"seed.{seeds[0]}" if len(seeds) == 1 else None), None
 
