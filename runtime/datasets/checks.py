@@ -21,7 +21,13 @@ from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.seed_needs import seed_needs
 from runtime.domain.templates.template import Template
-from runtime.engine.dry_run import RenderedStep, estimate_cost, example_seed, render_record
+from runtime.engine.dry_run import (
+    MAX_SAMPLES,
+    RenderedStep,
+    estimate_cost,
+    example_seed,
+    render_record,
+)
 from runtime.engine.plan import Plan, StepPlan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
@@ -152,7 +158,9 @@ def check_template(
         engine.load(checked)
         complete = file is not None or not seed_needs(checked)
         texts = _first_texts(engine, checked, rows) if complete else None
-        warnings = [] if file is None else [*file.rows.warnings, *_too_long(engine, plan, file)]
+        warnings = [] if rows is None else [*rows.warnings]
+        if complete:
+            warnings += _too_long(engine, plan, rows)
         sample = _sample(engine, checked, file, samples)
     return TemplateCheck(
         name=checked.name,
@@ -211,10 +219,11 @@ def _nulls_of(rows: SeedRows, requirements: Sequence[str]) -> dict[str, int]:
     return dict(Counter(path for row in rows for path in null_paths(row, requirements)))
 
 
-def _too_long(engine: TemplateEngine, plan: Plan, seeds: SeedFile) -> list[str]:
-    """Of a spread of the seeds, one record each."""
+def _too_long(engine: TemplateEngine, plan: Plan, rows: SeedRows | None) -> list[str]:
+    """Of a spread of the seeds, one record each; without seeds, of the first records."""
+    records = MAX_SAMPLES if rows is None else len(rows)
     try:
-        found = estimate_cost(engine, plan, seeds.rows, records=len(seeds.rows), draws=_IN_ORDER)
+        found = estimate_cost(engine, plan, rows, records=records, draws=_IN_ORDER)
     except TemplateError:  # a later seed's prompt fails its own record, and no more than that
         return []
     return too_long(found)

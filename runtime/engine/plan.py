@@ -170,8 +170,8 @@ def make_plan(
 ) -> Plan:
     """Resolve every step; `model` runs all of them, and replies are waited for `call_timeout`
     seconds, where they are given. Raises `PriceError` for a model that has no valid price on that
-    day, `TemplateError` for a step that its model refuses, `ConfigurationError` where samplers need
-    an extra that is not installed.
+    day, `TemplateError` for a step that its model refuses, and where samplers need an extra that is
+    not installed.
     """
     template.samplers.check()
     steps = tuple(

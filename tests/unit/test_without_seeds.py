@@ -11,7 +11,7 @@ import pytest
 
 import seedwright
 from runtime.cli.main import run
-from runtime.domain.errors import ConfigurationError, InputError, SeedError, TemplateError
+from runtime.domain.errors import InputError, SeedError, TemplateError
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.samplers import persons
 from runtime.domain.templates.document import parse_template
@@ -301,7 +301,7 @@ def test_persons_are_drawn_by_an_extra_that_is_named_where_it_is_missing(
         seedwright.validate(template)
 
     monkeypatch.setattr(persons, "find_spec", lambda _name: None)
-    with pytest.raises(ConfigurationError, match=r'pip install "seedwright\[faker\]"'):
+    with pytest.raises(TemplateError, match=r'pip install "seedwright\[faker\]"'):
         seedwright.validate(template)
 
 

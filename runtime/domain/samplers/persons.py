@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any, Final
 
-from runtime.domain.errors import ConfigurationError, TemplateError
+from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.types import Scalar, Struct, Type
 from runtime.domain.samplers.chance import Chance
 
@@ -61,12 +61,11 @@ class Person:
             }
 
     def check(self) -> None:
-        """Raises `ConfigurationError` without the extra, `TemplateError` for a locale that is not
-        in it.
-        """
+        """Raises `TemplateError` without the extra, and for a locale that is not in it."""
         if find_spec("faker") is None:
-            raise ConfigurationError(
-                'the template draws persons, which needs an extra: pip install "seedwright[faker]"'
+            raise TemplateError(
+                "person_from_faker needs the extra faker where the template is used, which is not"
+                ' installed: pip install "seedwright[faker]"'
             )
         with _ONE_AT_A_TIME:
             _faker(self.locale)

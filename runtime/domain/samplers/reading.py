@@ -16,7 +16,7 @@ from runtime.domain.samplers.conditions import (
     ConditionError,
     parse_condition,
 )
-from runtime.domain.samplers.kinds import Category, SamplerType, Subcategory
+from runtime.domain.samplers.kinds import Category, SamplerType, Subcategory, as_text
 from runtime.domain.samplers.params import Refuse, read_params
 from runtime.domain.samplers.samplers import (
     CONVERSIONS,
@@ -139,7 +139,7 @@ class _Reading:
         if known is None:
             self._refuse(f"{place}, category", f"{params.category} is no category sampler")
             return
-        texts = {str(converted(each, "str")) for each in known}
+        texts = {as_text(converted(each, category.convert_to)) for each in known}
         missing = [each for each in sorted(texts) if each not in params.values]
         if missing:
             self._refuse(

@@ -132,8 +132,8 @@ class Samplers:
         return len(params.values) if isinstance(params, Category) else 1
 
     def check(self) -> None:
-        """Whether this machine can draw them. Raises `ConfigurationError` where an extra is
-        missing, `TemplateError` for a country that it doesn't have.
+        """Whether this machine can draw them. Raises `TemplateError` where an extra is missing, and
+        for a country that it doesn't have.
         """
         for sampler in self.each:
             for params in (sampler.params, *(params for _, params in sampler.conditions)):
