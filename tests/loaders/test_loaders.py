@@ -16,7 +16,7 @@ import yaml
 
 import seedwright
 from runtime.cli.main import run
-from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.loaders.conftest import ROOT, Reader
 
 LIBRARIES: Final = ("datasets", "pandas", "polars", "duckdb")
@@ -124,7 +124,7 @@ def folders(double: BedrockDouble, tmp_path_factory: pytest.TempPathFactory) -> 
     """Datasets by what is special about them."""
     base = tmp_path_factory.mktemp("datasets")
     found = {name: base / name for name in ("whole", "failures", "calls")}
-    replies = [
+    replies: list[RuleDocument] = [
         {"prompt": prompt, "text": orjson.dumps({**OUTPUT, **other}).decode()}
         for prompt, other in OTHERS.items()
     ]

@@ -377,7 +377,7 @@ def test_every_shape_comes_back_from_every_format(
         "v": schema,
     }
     required = ["question", "good", "turns"]
-    asked = {"type": "object", "properties": properties, "required": required}
+    asked: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
     asked["additionalProperties"] = False
     document, row = shape(rng)
     split = rng.choice((None, {"test": 0.4}, {"test": 0.3, "dev": 0.3, "by": "seed.topic"}))

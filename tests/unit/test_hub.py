@@ -390,7 +390,7 @@ def test_every_configuration_is_pushed_and_what_is_not_is_named(
     template = {"name": "pairs", "steps": [step], "split": {"test": 0.5}}
     with BedrockDouble() as double:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
-        model = {"backend": "bedrock", "model": "openai.gpt-oss-20b-1:0"}
+        model: dict[str, Any] = {"backend": "bedrock", "model": "openai.gpt-oss-20b-1:0"}
         seeds = [{"topic": "tea"}]
         dataset = seedwright.generate(template, n=6, out=tmp_path, seeds=seeds, **model)
     dataset.export("messages", formats=["jsonl", "csv"])
