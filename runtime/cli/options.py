@@ -20,7 +20,14 @@ PRICED: Final = Backend(PRICED_BACKEND)
 """Of commands that look before paying."""
 
 TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
-SeedsOption = Annotated[Path, typer.Option(help="Seed data: .json, .jsonl, .csv or .parquet.")]
+SeedsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--seeds",
+        help="Seeds: a file of rows or a document, a folder, a pattern, a dataset's folder, "
+        "hf://datasets/owner/name, or - for standard input. Repeat it for more.",
+    ),
+]
 CountOption = Annotated[int, typer.Option("-n", "--num-records", help="Records to generate.")]
 BackendOption = Annotated[
     Backend,

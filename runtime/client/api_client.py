@@ -27,6 +27,7 @@ from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_given
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import read_as
 
 Usd = str | int | float | Decimal
 """An amount in USD. A float means the number that it prints as."""
@@ -80,12 +81,19 @@ class Client:
         partition: str = PartitionStrategy.NONE,
         allow_partial: bool = False,
         allow_on_demand: bool = False,
+        encoding: str | None = None,
+        explode: str | None = None,
+        unique: bool = False,
+        chunk: int | None = None,
+        overlap: int = 0,
+        skip_unreadable: bool = False,
     ) -> Job:
         """Let the API generate `n` records within a budget in USD; the job, which is queued.
 
         `template` is a file, a document (a mapping), or the id of a template; a file or document
-        becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
-        the key of an uploaded file (`seed-data/…`). `model` runs every step, a
+        becomes a template of its name, or a new version of yours. `seeds` are what
+        `seedwright.generate` takes, read by the same options, or the key of an uploaded file
+        (`seed-data/…`). `model` runs every step, a
         reply is waited for `call_timeout` seconds. `formats` are `jsonl`,
         `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or
         `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
@@ -110,6 +118,14 @@ class Client:
                 options_given(Acceptance(), allow_partial=allow_partial),
             ),
             strategy_chosen=seed_strategy is not None,
+            reading=read_as(
+                encoding=encoding,
+                explode=explode,
+                unique=unique,
+                chunk=chunk,
+                overlap=overlap,
+                skip_unreadable=skip_unreadable,
+            ),
         )
         return submit_job(self._connection, submission, self._observer, estimate=False)
 

@@ -51,6 +51,8 @@ from runtime.domain.templates.document import complete_document
 from runtime.domain.templates.template import Template
 from runtime.domain.wording import sentence
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import SeedReading
+from runtime.inputs.seeds import SeedFile
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
 """The options of a submission."""
@@ -83,13 +85,14 @@ class Submission:
         budget: object,
         options: tuple[object, ...],
         strategy_chosen: bool,
+        reading: SeedReading | None = None,
     ) -> Self:
         """What a caller says, checked. `budget` is USD. Raises `InputError`."""
         return cls(
             template=_template_source(template),
             num_records=check_count(num_records),
             budget_limit=usd_decimal(parse_usd(budget)),
-            seeds=seed_source(seeds),
+            seeds=seed_source(seeds, reading),
             options=options,
             strategy_chosen=strategy_chosen,
         )
@@ -182,6 +185,8 @@ def _prepare(
         observer.notice(f"template {template.name!r}: {template.change} ({template.template_id})")
     seeds = submission.seeds
     if not isinstance(seeds, str):
+        for warning in seeds.warnings if isinstance(seeds, SeedFile) else ():
+            observer.notice(f"warning: {warning}")
         seeds = upload_seeds(connection, seeds, observer)
         check_seeds(api, seeds, template_id=template.template_id)
     return {

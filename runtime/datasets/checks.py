@@ -26,6 +26,7 @@ from runtime.engine.row_sample import RowSample, sample_row
 from runtime.engine.seeds import seed_types
 from runtime.files.rows import SeedRows
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
@@ -123,6 +124,7 @@ def check_template(
     prices: PriceTable,
     backend: str,
     models: ModelChoice,
+    reading: SeedReading | None = None,
 ) -> TemplateCheck:
     """What the template does and, with seeds, its first prompts.
 
@@ -130,11 +132,12 @@ def check_template(
     """
     checked = read_template(template)
     plan = _plan(checked, prices, backend=backend, models=models)
-    file = None if seeds is None else read_seeds(seeds, checked.schema_requirements)
+    how = reading or SeedReading()
+    file = None if seeds is None else read_seeds(seeds, checked.schema_requirements, how)
     with TemplateEngine() as engine:
         engine.load(checked)
         texts = {} if file is None else _first_texts(engine, checked, file)
-        warnings = [] if file is None else [*file.rows.warnings, *_too_long(engine, plan, file)]
+        warnings = [] if file is None else [*file.warnings, *_too_long(engine, plan, file)]
         sample = _sample(engine, checked, file)
     return TemplateCheck(
         name=checked.name,
@@ -205,6 +208,7 @@ def estimate_dataset(
     backend: str,
     models: ModelChoice,
     draws: Draws,
+    reading: SeedReading | None = None,
 ) -> CostEstimate:
     """What a dataset would cost, from a spread of rendered records.
 
@@ -212,7 +216,7 @@ def estimate_dataset(
     """
     checked = read_template(template)
     count = check_count(num_records)
-    file = read_seeds(seeds, checked.schema_requirements)
+    file = read_seeds(seeds, checked.schema_requirements, reading or SeedReading())
     plan = _plan(checked, prices, backend=backend, models=models)
     with TemplateEngine() as engine:
         engine.load(checked)
@@ -224,7 +228,7 @@ def estimate_dataset(
         highest_nano=result.highest_nano,
         likely_tokens=result.likely_tokens,
         steps=result.steps,
-        warnings=result.warnings,
+        warnings=(*file.notices, *result.warnings),
     )
 
 

@@ -18,6 +18,7 @@ from runtime.domain.money.amounts import parse_usd
 from runtime.domain.options import identity
 from runtime.domain.templates.template import Template
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
@@ -88,6 +89,7 @@ def read_request(
     seeds: SeedSource,
     *,
     num_records: int,
+    reading: SeedReading | None = None,
     budget: object = DEFAULT_BUDGET,
     backend: str,
     draws: Draws | None = None,
@@ -103,7 +105,7 @@ def read_request(
         template=checked,
         num_records=check_count(num_records),
         budget_nano=parse_usd(budget),
-        seeds=read_seeds(seeds, checked.schema_requirements),
+        seeds=read_seeds(seeds, checked.schema_requirements, reading or SeedReading()),
         draws=draws or Draws(),
         strategy_chosen=draws is not None and strategy_chosen,
         models=models or ModelChoice(),

@@ -169,6 +169,7 @@ class _Run:
         meter = self._meter
         meter.stop()
         files = self._publish(job, was_complete=was_complete)
+        self._folder.note_end(job)
         report, notices = self._publish_report(job)
         return Outcome(
             request=self._request,

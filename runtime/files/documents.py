@@ -33,8 +33,6 @@ def read_documents(
     for file in files:
         try:
             text = file.path.read_bytes().decode(encoding or "utf-8-sig")
-            if not text.strip():
-                raise ValueError("it is empty")
         except (OSError, ValueError) as exc:
             if skipped is None:
                 raise SeedError(
