@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from runtime.client.connection import Connection, connect, connect_to
 from runtime.client.downloads import download_job
@@ -27,7 +27,7 @@ from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_given
 from runtime.inputs.options import check_count
-from runtime.inputs.seed_reading import read_as
+from runtime.inputs.seed_reading import ReadingOptions, read_as
 
 Usd = str | int | float | Decimal
 """An amount in USD. A float means the number that it prints as."""
@@ -81,12 +81,7 @@ class Client:
         partition: str = PartitionStrategy.NONE,
         allow_partial: bool = False,
         allow_on_demand: bool = False,
-        encoding: str | None = None,
-        explode: str | None = None,
-        unique: bool = False,
-        chunk: int | None = None,
-        overlap: int = 0,
-        skip_unreadable: bool = False,
+        **reading: Unpack[ReadingOptions],
     ) -> Job:
         """Let the API generate `n` records within a budget in USD; the job, which is queued.
 
@@ -118,14 +113,7 @@ class Client:
                 options_given(Acceptance(), allow_partial=allow_partial),
             ),
             strategy_chosen=seed_strategy is not None,
-            reading=read_as(
-                encoding=encoding,
-                explode=explode,
-                unique=unique,
-                chunk=chunk,
-                overlap=overlap,
-                skip_unreadable=skip_unreadable,
-            ),
+            reading=read_as(**reading),
         )
         return submit_job(self._connection, submission, self._observer, estimate=False)
 

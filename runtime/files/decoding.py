@@ -11,7 +11,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from runtime.domain.errors import InputError, SeedError
 
@@ -147,7 +147,7 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
     # Python has zstd from 3.14 on; Arrow, which is here for Parquet, has it before.
     import pyarrow as pa  # noqa: PLC0415 - it takes longer to import than a small job to run
 
-    source = pa.PythonFile(file, mode="r")
+    source = pa.PythonFile(cast("io.IOBase", file), mode="r")
     with pa.CompressedInputStream(source, "zstd") as whole:
         while chunk := whole.read(_CHUNK_BYTES):
             yield chunk

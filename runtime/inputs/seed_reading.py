@@ -1,7 +1,7 @@
 """How seeds are read from what a user names: the options of it, each one field."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from runtime.domain.errors import InputError
 from runtime.domain.options import option, options_given
@@ -74,6 +74,22 @@ class SeedReading:
         return {name: value for name, value in values.items() if value}
 
 
-def read_as(**options: Any) -> SeedReading:
-    """The options that a program gave; None leaves one at its default. Raises `InputError`."""
+class ReadingOptions(TypedDict, total=False):
+    """The options by the names that Python programs use; None, or none at all, is the default."""
+
+    seeds_format: str | None
+    encoding: str | None
+    explode: str | None
+    unique: bool | None
+    chunk: int | None
+    overlap: int | None
+    skip_unreadable: bool | None
+
+
+def read_as(**options: Unpack[ReadingOptions]) -> SeedReading:
+    """The options that a program gave. Raises `InputError`; `TypeError` for what is none of them,
+    as Python does.
+    """
+    for name in options.keys() - ReadingOptions.__optional_keys__:
+        raise TypeError(f"an unexpected keyword argument {name!r}")
     return options_given(SeedReading(), **options).checked()

@@ -170,9 +170,8 @@ def _single(
 ) -> SeedFile:
     """One file: kept as it is, if a job can read it so."""
     copy, digest, size = spooled(chunks_in(file.place))
-    head = copy.read(_HEAD_BYTES)
-    with disk_errors("read"):
-        copy.seek(0)
+    with disk_errors("read"):  # past its buffer: a process that reads Parquet shares its place
+        head = os.pread(copy.fileno(), _HEAD_BYTES, 0)
     packing = file.packing or (packing_of(head) if file.kind is None else None)
     kind = file.kind or sniffed_kind(head)
     if packing is not None or kind not in FORMATS or _is_recoded(head):

@@ -22,10 +22,10 @@ from runtime.cli.options import (
 from runtime.cli.seed_sources import PIPE, seed_sources
 from runtime.datasets.folder import folder_name
 from runtime.datasets.request import DEFAULT_BUDGET, read_request
+from runtime.domain.errors import InputError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.call_options import CallOptions
-from runtime.domain.errors import InputError
 from runtime.domain.models.choice import ModelChoice
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
 from runtime.inputs.seed_reading import SeedReading

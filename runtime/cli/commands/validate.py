@@ -60,9 +60,8 @@ def validate(
         _print_rows(found.sample, seeds=False)
         _warn(*found.warnings)
         return
-    print_line(
-        f"{shown_sources(seeds or ())}: {counted(found.seeds, 'seed')}, each has what the template needs"
-    )
+    named = shown_sources(seeds or ())
+    print_line(f"{named}: {counted(found.seeds, 'seed')}, each has what the template needs")
     for needed, kinds in found.types.items():
         print_line(f"  {needed}: {' or '.join(kinds)}")
     _print_rows(found.sample, seeds=True)
