@@ -280,7 +280,7 @@ def test_c4_generate_warns_of_ids_and_goes_on(
     (folder / "s.csv").write_text("id,topic\n1,tea\n1,rain\n", encoding="utf-8")
     with BedrockDouble() as double:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
-        assert run(["generate", "template.yaml", *GOOD, "--seeds", "s.csv"]) == 0
+        assert run(["generate", "template.yaml", "--seeds", "s.csv", *GOOD[2:]]) == 0
     warning, *_ = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: 1 seed has an id that an earlier one has: record 2")
 
