@@ -32,7 +32,7 @@ _NOT_ROWS: Final = frozenset(
     {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
 _TRAIN: Final = "train"
-_MAX_CARD_CHARACTERS: Final = 1024 * 1024
+_MAX_CARD_CHARACTERS: Final = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

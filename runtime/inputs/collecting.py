@@ -285,8 +285,8 @@ class _Collection:
     def _notices(self) -> Iterator[str]:
         if self._skipped:
             shown = "; ".join(f"{name}: {reason}" for name, reason in self._skipped[:_MAX_NOTED])
-            more = len(self._skipped) - _MAX_NOTED
-            rest = f"; and {more} more" if more > 0 else ""
+            hidden = len(self._skipped) - _MAX_NOTED
+            rest = f"; and {hidden} more" if hidden > 0 else ""
             yield f"left out {counted(len(self._skipped), 'document')}: {shown}{rest}"
         lacking = zip(self._parts, self._lacking(), strict=True)
         filled = [(part.label, names) for part, names in lacking if names and part.rows]

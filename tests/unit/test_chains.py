@@ -13,7 +13,7 @@ import seedwright
 from runtime.cli.main import run
 from runtime.inputs.seed_reading import read_as
 from runtime.inputs.seeds import read_seeds
-from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.fixtures.command import billed_nano
 
 TOPICS = """\
@@ -36,7 +36,7 @@ steps:
     prompt: "Write about {{ item }}."
     max_tokens: 40
 """
-REPLY = {"text": '{"topics": ["sea", "tea", "sea"]}'}
+REPLY: RuleDocument = {"text": '{"topics": ["sea", "tea", "sea"]}'}
 AREAS = '{"id":"a","area":"water"}\n{"id":"b","area":"food"}\n'
 
 
@@ -149,7 +149,7 @@ def test_a_reader_that_goes_loses_nothing(
             raise BrokenPipeError
 
     class Output(io.StringIO):
-        buffer = Gone()
+        buffer = Gone()  # type: ignore[assignment]
 
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", Output())
