@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import yaml
 
-from runtime.domain.errors import ConfigurationError, InputError
+from runtime.domain.errors import InputError
 from runtime.hub.target import Target, read_target
 
 _SCHEME: Final = re.compile(r"hf:/+", re.IGNORECASE)
@@ -77,23 +77,6 @@ def read_hub_seeds(source: str) -> HubSeeds:
         raise InputError(f"{source}: a path in a repository has no '..'")
     target = read_target(f"{owner}/{name}", os.environ, revision=revision if at else None)
     return HubSeeds(target=target, rest=rest.strip("/"))
-
-
-def fetch_seeds(seeds: HubSeeds, folder: Path) -> Fetched:
-    """Download the files that are meant into `folder`.
-
-    Raises `ConfigurationError` without huggingface_hub; `UnauthenticatedError`, `ForbiddenError`,
-    `NotFoundError`, `LimitError`, `InputError` for what the Hub doesn't give;
-    `StorageUnavailableError` where it can't be reached, `StorageError` for answers that are none.
-    """
-    try:
-        from runtime.hub.downloads import download_seeds  # noqa: PLC0415 - half a second, an extra
-    except ModuleNotFoundError as exc:
-        raise ConfigurationError(
-            f"{seeds} needs huggingface_hub, which is not installed: run "
-            '`pip install "seedwright[hub]"`'
-        ) from exc
-    return download_seeds(seeds, folder)
 
 
 def choose_files(names: Sequence[str], rest: str, card: str) -> list[str]:

@@ -23,7 +23,8 @@ from runtime.domain.seeds.seeds import check_suffix
 from runtime.files.decoding import PACKED
 from runtime.files.disk import disk_errors
 from runtime.files.documents import DOCUMENT_SUFFIXES
-from runtime.hub.repository import HubSeeds, fetch_seeds, is_hub, read_hub_seeds
+from runtime.hub.fetch import fetch_seeds
+from runtime.hub.repository import HubSeeds, is_hub, read_hub_seeds
 from runtime.inputs.dataset_folders import DatasetRows, dataset_rows, is_dataset
 from runtime.inputs.files import no_such_file
 from runtime.inputs.seed_reading import SeedReading

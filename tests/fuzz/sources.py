@@ -86,10 +86,11 @@ class Sources:
         self._folder.mkdir()
         if case["way"] == "hub":
             return _check_hub(str(case["encoding"]), str(case["explode"]))
-        files = [_NOTHING | each for each in case["files"] if isinstance(each, dict)][:9]
+        listed = case["files"] if isinstance(case["files"], list) else []
+        files = [_NOTHING | each for each in listed if isinstance(each, dict)][:9]
         source = self._source(files, str(case["way"]))
         explode, unique = case["explode"], bool(case["unique"])
-        known = None if explode or unique else _expected(files, str(case["way"]))
+        known = None if explode or unique else _expected(case, files)
         try:
             found = read_seeds(
                 source,
@@ -156,13 +157,14 @@ def _whole(rows: list[Any]) -> list[Any]:
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
-def _expected(files: list[Any], way: str) -> list[Any] | None:
+def _expected(case: Case, files: list[Any]) -> list[Any] | None:
     """The rows that whole files have; None if one is damaged, or was made by nobody."""
+    way = case["way"]
     taken = files[:1] if way == "input" else files
     rows: list[Any] = []
     for each in taken:
         body = str(each["body"]).encode("latin-1", errors="replace")
-        if each["sum"] != _checksum(body, each):
+        if each["sum"] != _checksum(body, each, case["encoding"]):
             return None
         if way == "input" and each["kind"] not in {"json", "jsonl"}:
             return None
@@ -170,8 +172,8 @@ def _expected(files: list[Any], way: str) -> list[Any] | None:
     return rows if rows and all(isinstance(row, dict) for row in rows) else None
 
 
-def _checksum(body: bytes, file: Any) -> int:
-    text = json.dumps([file["rows"], file["suffix"], file["kind"]])
+def _checksum(body: bytes, file: Any, encoding: Any) -> int:
+    text = json.dumps([file["rows"], file["suffix"], file["kind"], encoding])
     return zlib.crc32(text.encode() + body)
 
 
@@ -188,7 +190,7 @@ def _file(rng: Random, encoding: str) -> Any:
     packing = rng.choice(_PACKINGS)
     body = _packed(plain, packing)
     made = {"suffix": f".{kind}{packing}", "kind": kind, "rows": rows, "body": "", "sum": 0}
-    made["sum"] = _checksum(body, made) if whole else 0
+    made["sum"] = _checksum(body, made, None if encoding in _MARKED else encoding) if whole else 0
     if rng.random() < 0.05:
         body = _packed(b'{"a":"%s"}\n' % (b"x" * 1000) * (_BOMB_BYTES // 1000), packing or ".gz")
     elif rng.random() < 0.4:
