@@ -135,10 +135,10 @@ def is_pattern(name: str) -> bool:
 
 
 def _find(path: Path, reading: SeedReading, found: Found) -> None:
+    if "\0" in str(path):
+        raise SeedError(f"{str(path)!r}: not the name of a file")
     try:
         is_folder, exists = path.is_dir(), path.exists()
-    except ValueError as exc:  # a NUL
-        raise SeedError(f"{str(path)!r}: not the name of a file") from exc
     except OSError as exc:
         raise SeedError(f"{path}: can't be read: {exc.strerror}") from exc
     if is_folder and is_dataset(path):

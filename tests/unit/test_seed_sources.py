@@ -276,6 +276,9 @@ def test_a_bomb_is_refused_by_what_comes_out_of_it(
     assert bomb.stat().st_size < 100_000
     with pytest.raises(SeedError, match="larger than 1024 KiB, which is the limit"):
         read(bomb)
+    bomb.write_bytes(pack(b"\n" * 2_000_000))  # of which nothing would be kept
+    with pytest.raises(SeedError, match="larger than 1024 KiB"):
+        read(bomb)
     small = pack(line * 600)
     for name in ("a", "b"):  # each is below the limit
         (folder / f"{name}.jsonl.{suffix}").write_bytes(small)
