@@ -181,11 +181,11 @@ class _Collection:
             for number, found in enumerate(read_rows(content, file.name, kind), start=1):
                 if found.row is None:
                     raise no_seed(found, number, file.name, kind)
+                row = found.row if file.dataset is None else file.dataset.plain(found.row)
                 own = next(ids)
-                if own and "id" not in found.row:
-                    yield found._replace(row={"id": own, **found.row})
-                else:
-                    yield found
+                if own and "id" not in row:
+                    row = {"id": own, **row}
+                yield found._replace(row=row)
         except SeedError as exc:
             if isinstance(exc.__cause__, UnicodeDecodeError):
                 raise SeedError(encoding_advice(str(exc), exc.__cause__)) from exc.__cause__

@@ -6,8 +6,8 @@ dataset.jsonl, .parquet or .csv        records
 dataset.partial.jsonl                  records so far
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,8 @@ import orjson
 from runtime.contract.keys import ROWS_FOLDER, rows_result_key
 from runtime.domain.errors import SeedError
 from runtime.domain.jobs.record import index_of, record_id
+from runtime.domain.outputs.types import ListOf, Scalar, Struct, Type, parse_type
+from runtime.domain.seeds.seeds import Row
 from runtime.inputs.explode import STEPS
 
 STATE: Final = ".seedwright"
@@ -36,7 +38,13 @@ class DatasetRows:
     folder: Path
     files: tuple[Path, ...]
     notices: tuple[str, ...]
-    in_order: bool
+    in_order: bool = False
+    columns: Mapping[str, Type] = field(default_factory=dict)
+    """Types of the columns, as far as they are known."""
+
+    def plain(self, row: Row) -> Row:
+        """A row with the values that it was made of."""
+        return {name: _value(value, self.columns.get(name)) for name, value in row.items()}
 
     def ids(self) -> Iterator[str]:
         """What the rows are called after their records, without an end; empty: not known."""
@@ -66,15 +74,21 @@ def dataset_rows(folder: Path, explode: str | None) -> DatasetRows:
     if of_steps and _is(partial):
         records = partial
     if rows and not of_steps:
-        in_order = _in_order(folder)
-        return DatasetRows(folder=folder, files=rows, notices=notices, in_order=in_order)
+        result = _result(folder)
+        return DatasetRows(
+            folder=folder,
+            files=rows,
+            notices=notices,
+            in_order=_in_order(folder, result),
+            columns=_columns(result),
+        )
     if records is None:
         raise SeedError(
             f"{folder} has no {'records' if of_steps else 'rows'} yet: end it by "
             f"`seedwright resume {folder}`"
             + (f", or name {partial}, which has records" if _is(partial) else "")
         )
-    return DatasetRows(folder=folder, files=(records,), notices=notices, in_order=False)
+    return DatasetRows(folder=folder, files=(records,), notices=notices)
 
 
 def _is(path: Path) -> bool:
@@ -90,19 +104,48 @@ def _notices(folder: Path, *, partial: bool) -> tuple[str, ...]:
     return (f"{folder} is not complete{of}",)
 
 
-def _in_order(folder: Path) -> bool:
-    if _object(folder / STATE / PUBLISHED).get("status") != _COMPLETED:
-        return False
+def _result(folder: Path) -> Any:
+    """What the last export noted of the rows; None: nothing, or nothing that can be read."""
     job_id = _object(folder / STATE / _JOB).get("job_id")
     if not isinstance(job_id, str) or "/" in job_id:
-        return False
+        return None
     results = _document(folder / STATE / "objects" / rows_result_key(job_id))
     try:
-        result = next(each for each in results or () if each["folder"] == ROWS_FOLDER)
+        return next(each for each in results or () if each["folder"] == ROWS_FOLDER)
+    except (KeyError, TypeError, StopIteration):
+        return None
+
+
+def _in_order(folder: Path, result: Any) -> bool:
+    if _object(folder / STATE / PUBLISHED).get("status") != _COMPLETED:
+        return False
+    try:
         made = sum(result["counts"].values())
         return len(result["counts"]) == 1 and made == result["generated"]
-    except (KeyError, TypeError, AttributeError, StopIteration):
+    except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _columns(result: Any) -> Mapping[str, Type]:
+    try:
+        return {str(name): parse_type(kind) for name, kind in result["columns"]}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _value(value: Any, kind: Type | None) -> Any:
+    """A value of any form, which a file holds as JSON text, as what it was."""
+    match kind:
+        case Scalar.JSON if isinstance(value, str):
+            try:
+                return orjson.loads(value)
+            except orjson.JSONDecodeError:  # somebody else's file
+                return value
+        case ListOf(item) if isinstance(value, list):
+            return [_value(each, item) for each in value]
+        case Struct() if isinstance(value, Mapping):
+            return {name: _value(each, kind.get(name)) for name, each in value.items()}
+    return value
 
 
 def _failed(path: Path) -> set[int]:

@@ -464,3 +464,15 @@ def test_the_example_of_the_api_page_runs(
 
     assert names["paths"] == [Path("datasets") / JOB / "dataset.jsonl"]
     assert "of 4" in capfd.readouterr().out
+
+
+def test_sources_are_read_by_the_same_options(api: FakeApi, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "lists.jsonl").write_bytes(b'{"id":"a","all":[{"topic":"sea"},{"topic":"sea"}]}\n')
+
+    client.submit(
+        "template.yaml", [tmp_path / "lists.jsonl"], n=1, budget=1, explode="all", unique=True
+    )
+
+    upload = api.asked("POST /objects")[0].body
+    rows = [orjson.loads(line) for line in upload.splitlines() if line.startswith(b"{")]
+    assert rows == [{"id": "a/1", "source_id": "a", "topic": "sea"}]

@@ -180,3 +180,24 @@ def test_a_changed_source_is_refused_with_what_to_do(capsys: pytest.CaptureFixtu
     error = capsys.readouterr().err
     assert "(different seeds)" in error
     assert "`seedwright resume datasets/topics` goes on with its own seeds" in error
+
+
+def test_values_of_any_form_are_seeds_as_they_were(double: BedrockDouble) -> None:
+    """Parquet holds them as JSON text."""
+    double.faults([{"text": '{"topics": ["sea", {"name": "tea"}], "more": [1]}'}])
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["topics", "more"],
+        "properties": {"topics": {"type": "array"}, "more": {}},
+    }
+    step = {"id": "a", "prompt": "{{ area }}", "max_tokens": 50, "output_schema": schema}
+    dataset = seedwright.generate(
+        {"name": "any", "steps": [step]}, "areas.jsonl", n=1, backend="bedrock"
+    )
+
+    [row] = read_seeds(dataset.path, ()).rows
+    items = read_seeds(dataset.path, (), read_as(explode="topics")).rows
+
+    assert (row["topics"], row["more"]) == (["sea", {"name": "tea"}], [1])
+    assert [each.get("item", each.get("name")) for each in items] == ["sea", "tea"]
