@@ -175,14 +175,19 @@ class DatasetFolder:
             file.write(orjson.dumps({"job_id": request.job_id(), **document}))
 
     def note_end(self, job: Job) -> None:
-        """Write down how complete is what is published, for whoever takes it as seeds."""
+        """Write down how complete is what is published, for whoever takes it as seeds. Raises
+        `StorageError`; then nothing is said of it.
+        """
         document = {
             "status": str(job.status),
             "records": job.progress.records_generated,
             "requested": job.config.num_records,
         }
-        with disk_errors(f"write {self.state}"), replacing(self.state / PUBLISHED) as file:
-            file.write(orjson.dumps(document))
+        target = self.state / PUBLISHED
+        with disk_errors(f"write {target}"):
+            target.unlink(missing_ok=True)
+            with replacing(target) as file:
+                file.write(orjson.dumps(document))
 
     def published(self) -> tuple[OutputFormat, ...]:
         """The formats that the user finds in the folder now."""

@@ -66,7 +66,9 @@ def is_dataset(folder: Path) -> bool:
 
 def dataset_rows(folder: Path, explode: str | None) -> DatasetRows:
     """What of a dataset are seeds. Raises `SeedError` where there is nothing of that yet."""
-    rows = tuple(each for each in sorted((folder / ROWS_FOLDER).glob("*.parquet")) if _is(each))
+    place = folder / ROWS_FOLDER
+    found = () if place.is_symlink() else sorted(place.glob("*.parquet"))
+    rows = tuple(filter(_is, found))
     partial = folder / _PARTIAL
     records = next((each for name in _RECORDS if _is(each := folder / name)), None)
     notices = _notices(folder, partial=_is(partial))
