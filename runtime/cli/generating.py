@@ -1,13 +1,16 @@
 """What `generate` and `demo` do with a request: run it, show how it goes, say how it ended."""
 
 import gc
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.cli.interruption import stopped_by_signals
 from runtime.cli.output import say
 from runtime.cli.report import report
+from runtime.cli.seed_sources import stream_rows
+from runtime.contract.exit_codes import EXIT_TOO_MANY_FAILURES
 from runtime.datasets.observer import Shown
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.run import run_dataset
@@ -40,7 +43,7 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
     `run_dataset` does.
     """
     max_failures = read_share(options.max_failures)
-    for warning in () if request.rows is None else request.rows.warnings:
+    for warning in () if request.seeds is None else request.seeds.warnings:
         say(f"warning: {warning}")
     stop = StopRequest()
 
@@ -60,6 +63,20 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
         on_estimate=say_estimate if options.estimate and not options.json else None,
     )
     return report(outcome, json=options.json, max_failures=max_failures)
+
+
+def generate_and_stream(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:
+    """The same, with all that is said on standard error and the rows of the dataset on standard
+    output, once it is complete: who reads them gets all or none.
+    """
+    with redirect_stdout(sys.stderr):
+        say(f"the dataset is kept in {options.out}; its rows go to standard output when it is done")
+        code = generate_and_report(request, prices, options)
+    if code in {0, EXIT_TOO_MANY_FAILURES}:
+        stream_rows(options.out)
+    else:
+        say("no rows were written to standard output: the dataset is not complete")
+    return code
 
 
 class _Terminal(Shown):

@@ -19,8 +19,8 @@ def takes(
     without: Collection[str] = (),
 ) -> Callable[[CommandT], CommandT]:
     """Gives a command the flags of `groups`. A parameter of the type of a group stands for all of
-    its flags, and gets what they say; one that is named `together` stands for all groups, and gets
-    a tuple.
+    its flags, and gets what they say; one that is named `together` stands for all other groups, and
+    gets a tuple.
 
     `defaults` are values of fields that differ for this command, `without` fields that have no flag
     here. A value out of its range is an `InputError`.
@@ -33,9 +33,11 @@ def takes(
     def decorate(command: CommandT) -> CommandT:
         wanted: dict[str, tuple[type, ...]] = {}
         parameters: list[inspect.Parameter] = []
-        for name, parameter in inspect.signature(command).parameters.items():
+        own_parameters = inspect.signature(command).parameters
+        alone = {each.annotation for each in own_parameters.values()}
+        for name, parameter in own_parameters.items():
             if name == together:
-                wanted[name] = groups
+                wanted[name] = tuple(each for each in groups if each not in alone)
             elif parameter.annotation in groups:
                 wanted[name] = (parameter.annotation,)
             else:

@@ -21,9 +21,12 @@ PRICED: Final = Backend(PRICED_BACKEND)
 
 TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
 SeedsOption = Annotated[
-    Path | None,
+    list[str] | None,
     typer.Option(
-        help="Seed data: .json, .jsonl, .csv or .parquet. Not for a template that reads none."
+        "--seeds",
+        help="Seeds: a file of rows or a document, a folder, a pattern, a dataset's folder, "
+        "hf://datasets/owner/name, or - for standard input. Repeat it for more. Not for a template "
+        "that reads none.",
     ),
 ]
 CountOption = Annotated[int, typer.Option("-n", "--num-records", help="Records to generate.")]

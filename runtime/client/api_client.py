@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from runtime.client.connection import Connection, connect, connect_to
 from runtime.client.downloads import download_job
@@ -27,6 +27,7 @@ from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_given
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import ReadingOptions, read_as
 
 Usd = str | int | float | Decimal
 """An amount in USD. A float means the number that it prints as."""
@@ -80,16 +81,18 @@ class Client:
         partition: str = PartitionStrategy.NONE,
         allow_partial: bool = False,
         allow_on_demand: bool = False,
+        **reading: Unpack[ReadingOptions],
     ) -> Job:
         """Let the API generate `n` records within a budget in USD; the job, which is queued.
 
         `template` is a file, a document (a mapping), or the id of a template; a file or document
-        becomes a template of its name, or a new version of yours. `seeds` are a file, mappings, or
-        the key of an uploaded file (`seed-data/…`), and nothing for a template that reads none.
-        `model` runs every step, a reply is waited for `call_timeout` seconds. `formats` are
-        `jsonl`, `parquet`, `csv`; `seed_strategy` is `shuffle`, `ordered` or `random`, `partition`
-        `none` or `timestamp`. Lists show `name`; jobs with one `random_seed`, and as many seeds,
-        draw alike. `allow_partial` begins although the budget is below the likely cost;
+        becomes a template of its name, or a new version of yours. `seeds` are what
+        `seedwright.generate` takes, read by the same options, or the key of an uploaded file
+        (`seed-data/…`), and nothing for a template that reads none. `model` runs every step, a
+        reply is waited for `call_timeout` seconds. `formats` are `jsonl`, `parquet`, `csv`;
+        `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or `timestamp`.
+        Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
+        `allow_partial` begins although the budget is below the likely cost;
         `allow_on_demand` takes machines at the full price.
 
         When the answer is lost, the same call asks for the same job. Raises `InputError` for
@@ -110,6 +113,7 @@ class Client:
                 options_given(Acceptance(), allow_partial=allow_partial),
             ),
             strategy_chosen=seed_strategy is not None,
+            reading=read_as(**reading),
         )
         return submit_job(self._connection, submission, self._observer, estimate=False)
 

@@ -9,8 +9,19 @@ from runtime.client.observer import Observer
 from runtime.client.transfer import MemoryFile, Source, size_text
 from runtime.domain.errors import InputError, SeedError, TooLargeError
 from runtime.domain.seeds.seeds import check_suffix
+from runtime.hub.repository import is_hub
 from runtime.inputs.files import is_url, no_such_file
-from runtime.inputs.seeds import IN_MEMORY, SeedFile, SeedSource, lines_of
+from runtime.inputs.seed_reading import SeedReading
+from runtime.inputs.seeds import (
+    IN_MEMORY,
+    SeedFile,
+    SeedSource,
+    lines_of,
+    named_sources,
+    plain_file,
+    read_seeds,
+)
+from runtime.inputs.sources import is_pattern
 
 SEED_PREFIX: Final = "seed-data/"
 """What the keys of uploaded seeds begin with."""
@@ -22,28 +33,43 @@ Seeds = SeedSource
 """A file, the key of an uploaded one, a file as read, or seeds in memory."""
 
 
-def seed_source(seeds: Any) -> Source | str:
-    """What is uploaded, or the key of what is (a text).
+def seed_source(seeds: Any, reading: SeedReading | None = None) -> Source | str:
+    """What is uploaded, or the key of what is (a text). One plain file goes as it is; all else is
+    read here, and goes as JSON lines.
 
-    Raises `InputError` for a path that is not a file, and for a text that is not a key either;
-    `SeedError` for seeds in memory that have no JSON.
+    Raises `InputError` for what names no seeds, and for a text that is not a key either;
+    `SeedError` for seeds that can't be read, or have no JSON.
     """
-    if isinstance(seeds, Path):
-        size_of(seeds)
-        return seeds
-    if isinstance(seeds, str):
-        if Path(seeds).is_file():
-            return Path(seeds)
-        if not seeds.startswith(SEED_PREFIX):
-            raise InputError(
-                no_such_file(seeds)
-                if is_url(seeds)
-                else f"{seeds}: no such file, and not a key of uploaded seeds"
-            )
-        return seeds
+    how = (reading or SeedReading()).checked()
     if isinstance(seeds, SeedFile):
         return seeds
-    return MemoryFile(name=IN_MEMORY, body=lines_of(seeds))
+    named = named_sources(seeds)
+    if named is None and how.keeps_bytes:
+        return MemoryFile(name=IN_MEMORY, body=lines_of(seeds))
+    if isinstance(seeds, str) and not _is_there(seeds):
+        if seeds.startswith(SEED_PREFIX):
+            return seeds
+        raise InputError(
+            no_such_file(seeds)
+            if is_url(seeds)
+            else f"{seeds}: no such file, and not a key of uploaded seeds"
+        )
+    if isinstance(seeds, Path) and not _is_there(str(seeds)):
+        size_of(seeds)
+    return plain_file(seeds, how) or read_seeds(seeds, (), how)
+
+
+def file_source(seeds: Any, reading: SeedReading | None = None) -> Source:
+    """What is uploaded, as `seed_source` reads it. Raises `InputError` for a key, too."""
+    found = seed_source(seeds, reading)
+    if isinstance(found, str):
+        raise InputError(f"{found}: is the key of uploaded seeds: name what is to be uploaded")
+    return found
+
+
+def _is_there(name: str) -> bool:
+    """Whether a text names something on this machine or on the Hub, or could."""
+    return Path(name).exists() or is_pattern(name) or is_hub(name)
 
 
 def upload_seeds(connection: Connection, source: Source, observer: Observer) -> str:

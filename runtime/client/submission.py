@@ -52,6 +52,8 @@ from runtime.domain.templates.template import Template
 from runtime.domain.wording import sentence
 from runtime.inputs.needs import check_needs_none
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import SeedReading
+from runtime.inputs.seeds import SeedFile
 
 SUBMITTED: Final[tuple[type, ...]] = (*OPTIONS.values(), Acceptance)
 """The options of a submission."""
@@ -84,13 +86,14 @@ class Submission:
         budget: object,
         options: tuple[object, ...],
         strategy_chosen: bool,
+        reading: SeedReading | None = None,
     ) -> Self:
         """What a caller says, checked. `budget` is USD. Raises `InputError`."""
         return cls(
             template=_template_source(template),
             num_records=check_count(num_records),
             budget_limit=usd_decimal(parse_usd(budget)),
-            seeds=None if seeds is None else seed_source(seeds),
+            seeds=None if seeds is None else seed_source(seeds, reading),
             options=options,
             strategy_chosen=strategy_chosen,
         )
@@ -184,6 +187,9 @@ def _prepare(
     if template.change:
         observer.notice(f"template {template.name!r}: {template.change} ({template.template_id})")
     seeds = submission.seeds
+    if isinstance(seeds, SeedFile):
+        for warning in seeds.warnings:
+            observer.notice(f"warning: {warning}")
     if seeds is not None and not isinstance(seeds, str):
         seeds = upload_seeds(connection, seeds, observer)
         check_seeds(api, seeds, template_id=template.template_id)

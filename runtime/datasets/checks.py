@@ -35,6 +35,7 @@ from runtime.engine.seeds import DrawnSeeds, as_seen, seed_types
 from runtime.files.rows import SeedRows
 from runtime.inputs.needs import read_needed_seeds
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
@@ -142,6 +143,7 @@ def check_template(
     prices: PriceTable,
     backend: str,
     models: ModelChoice,
+    reading: SeedReading | None = None,
 ) -> TemplateCheck:
     """What the template does and, with seeds or where it needs none, its first prompts.
 
@@ -149,7 +151,8 @@ def check_template(
     """
     checked = read_template(template)
     plan = _plan(checked, prices, backend=backend, models=models)
-    file = None if seeds is None else read_seeds(seeds, checked.schema_requirements)
+    how = reading or SeedReading()
+    file = None if seeds is None else read_seeds(seeds, checked.schema_requirements, how)
     rows = None if file is None else file.rows
     samples = (
         DrawnSeeds(rows, samplers=checked.samplers, job_id="", draws=_IN_ORDER).draw(0).samples
@@ -158,7 +161,7 @@ def check_template(
         engine.load(checked)
         complete = file is not None or not seed_needs(checked)
         texts = _first_texts(engine, checked, rows) if complete else None
-        warnings = [] if rows is None else [*rows.warnings]
+        warnings = [] if file is None else [*file.warnings]
         if complete:
             warnings += _too_long(engine, plan, rows)
         sample = _sample(engine, checked, file, samples)
@@ -245,6 +248,7 @@ def estimate_dataset(
     backend: str,
     models: ModelChoice,
     draws: Draws,
+    reading: SeedReading | None = None,
 ) -> CostEstimate:
     """What a dataset would cost, from a spread of rendered records.
 
@@ -252,7 +256,7 @@ def estimate_dataset(
     """
     checked = read_template(template)
     count = check_count(num_records)
-    file = read_needed_seeds(seeds, checked)
+    file = read_needed_seeds(seeds, checked, reading)
     plan = _plan(checked, prices, backend=backend, models=models)
     rows = None if file is None else file.rows
     with TemplateEngine() as engine:
@@ -265,7 +269,7 @@ def estimate_dataset(
         highest_nano=result.highest_nano,
         likely_tokens=result.likely_tokens,
         steps=result.steps,
-        warnings=result.warnings,
+        warnings=(*([] if file is None else file.notices), *result.warnings),
     )
 
 

@@ -5,6 +5,8 @@
     DIR/failures.jsonl           if there are any
     DIR/report.html              what the dataset looks like
     DIR/.seedwright/job.json     which dataset this is, and the id of its job
+    DIR/.seedwright/seeds.json   what its seeds were made of
+    DIR/.seedwright/published.json   how complete is what is published
     DIR/.seedwright/lock         held by the process that generates
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
     DIR/.seedwright/log.jsonl    what the engine logged
@@ -34,9 +36,10 @@ from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job
 from runtime.export.batches import Batches
 from runtime.export.report.writing import REPORT_MARK
+from runtime.inputs.dataset_folders import PUBLISHED, STATE
 from runtime.local.storage import open_objects
 
-_STATE: Final = ".seedwright"
+_SEEDS: Final = "seeds.json"
 FAILURES: Final = "failures.jsonl"
 PARTIAL: Final = "dataset.partial.jsonl"
 REPORT: Final = "report.html"
@@ -49,7 +52,7 @@ class DatasetFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.state = path / _STATE
+        self.state = path / STATE
         self.log = self.state / "log.jsonl"
         self._identity = self.state / "job.json"
         self.rows = PublishedRows(path, self.state)
@@ -73,9 +76,10 @@ class DatasetFolder:
             return request  # it was read from this folder, or has been checked before
         request = request.going_on(stored)
         if changed := request.differs_from(stored):
+            kept = f"; `seedwright resume {self.path}` goes on with its own seeds"
             raise InputError(
                 f"{self.path} holds another dataset (different {', '.join(changed)}): choose "
-                "another --out, or delete it"
+                f"another --out, or delete it{kept if changed == ['seeds'] else ''}"
             )
         return request
 
@@ -163,10 +167,29 @@ class DatasetFolder:
         stored = self._stored_identity() or {}
         if "job_id" in stored:
             return
+        seeds = request.seeds
+        if seeds is not None:
+            with replacing(self.state / _SEEDS) as file:
+                file.write(orjson.dumps({"sha256": seeds.sha256, **seeds.made_of}))
         identity = request.identity()
         document = {**identity, **stored, "template": identity["template"]}
         with replacing(self._identity) as file:
             file.write(orjson.dumps({"job_id": request.job_id(), **document}))
+
+    def note_end(self, job: Job) -> None:
+        """Write down how complete is what is published, for whoever takes it as seeds. Raises
+        `StorageError`; then nothing is said of it.
+        """
+        document = {
+            "status": str(job.status),
+            "records": job.progress.records_generated,
+            "requested": job.config.num_records,
+        }
+        target = self.state / PUBLISHED
+        with disk_errors(f"write {target}"):
+            target.unlink(missing_ok=True)
+            with replacing(target) as file:
+                file.write(orjson.dumps(document))
 
     def published(self) -> tuple[OutputFormat, ...]:
         """The formats that the user finds in the folder now."""

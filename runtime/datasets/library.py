@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from runtime.datasets.background import BackgroundRun
 from runtime.datasets.checks import (
@@ -39,6 +39,7 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.options import options_given
 from runtime.inputs.options import PRICED_BACKEND, check_concurrency
+from runtime.inputs.seed_reading import ReadingOptions, read_as
 from runtime.inputs.seeds import SeedSource
 from runtime.inputs.templates import TemplateSource
 from runtime.models.registry import prices_here
@@ -69,17 +70,19 @@ def generate(
     call_timeout: int | None = None,
     retry_failed: bool = False,
     on_progress: Callable[[Snapshot], object] | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> Dataset:
     """Generate `n` records into the folder `out`, or go on where an earlier call or command
     stopped. A larger `n` than before adds records; with `retry_failed` those that failed are tried
     again, whatever the reason.
 
-    `template` is a path or a mapping; `seeds` a path, a list of mappings, or a table of pandas or
-    Arrow, and nothing for a template that reads none. `budget` is in USD and never passed. `out` is
-    `datasets/NAME` by default, NAME being the template's name. A reply is waited for `call_timeout`
-    seconds, by default for as long as its `max_tokens` may take. `on_progress` is called in this
-    thread with the newest counters; without it progress is shown in a notebook and at a terminal,
-    and nowhere else.
+    `template` is a path or a mapping; `seeds` are what `--seeds` names, a list of such names, a
+    list of mappings, or a table of pandas or Arrow, read by the `ReadingOptions`, and nothing for a
+    template that reads none. `budget` is in USD and never passed. `out` is `datasets/NAME` by
+    default, NAME being the template's name. A reply is waited for `call_timeout` seconds, by
+    default for as long as its `max_tokens` may take. `on_progress` is called in this thread with
+    the newest counters; without it progress is shown in a notebook and at a terminal, and nowhere
+    else.
 
     Ctrl-C, and whatever `on_progress` raises, begins no new call, waits for the answers on their
     way, saves them, and is raised: the same call goes on. A second Ctrl-C does not wait.
@@ -91,6 +94,7 @@ def generate(
         template,
         seeds,
         num_records=n,
+        reading=read_as(**reading),
         budget=budget,
         backend=backend,
         draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
@@ -152,6 +156,7 @@ def preview(
     prices: str | Path | None = None,
     concurrency: int | None = None,
     on_progress: Callable[[Snapshot], object] | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> Preview:
     """Generate `n` records with real calls, to be looked at and kept nowhere. The same arguments
     draw the same seeds in `generate`.
@@ -162,6 +167,7 @@ def preview(
         template,
         seeds,
         num_records=n,
+        reading=read_as(**reading),
         budget=budget,
         backend=backend,
         draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
@@ -191,12 +197,14 @@ def estimate(
     backend: str = PRICED_BACKEND,
     seed_strategy: str | None = None,
     prices: str | Path | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> CostEstimate:
     """What `n` records would cost. Calls no model. Raises `InputError`."""
     return estimate_dataset(
         template,
         seeds,
         num_records=n,
+        reading=read_as(**reading),
         prices=_prices(prices, backend),
         backend=backend,
         models=options_given(ModelChoice(), model=model),
@@ -211,6 +219,7 @@ def validate(
     model: str | None = None,
     backend: str = PRICED_BACKEND,
     prices: str | Path | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> TemplateCheck:
     """Check a template and, with seeds, that each seed has what it needs; the first one's prompts
     come along. Calls no model. Raises `InputError`.
@@ -218,6 +227,7 @@ def validate(
     return check_template(
         template,
         seeds,
+        reading=read_as(**reading),
         prices=_prices(prices, backend),
         backend=backend,
         models=options_given(ModelChoice(), model=model),

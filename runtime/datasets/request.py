@@ -20,6 +20,7 @@ from runtime.domain.templates.template import Template
 from runtime.files.rows import SeedRows
 from runtime.inputs.needs import read_needed_seeds
 from runtime.inputs.options import check_count
+from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource
 from runtime.inputs.templates import TemplateSource, read_template
 from runtime.models.registry import check_provider
@@ -99,6 +100,7 @@ def read_request(
     seeds: SeedSource | None,
     *,
     num_records: int,
+    reading: SeedReading | None = None,
     budget: object = DEFAULT_BUDGET,
     backend: str,
     draws: Draws | None = None,
@@ -116,7 +118,7 @@ def read_request(
         template=checked,
         num_records=check_count(num_records),
         budget_nano=parse_usd(budget),
-        seeds=read_needed_seeds(seeds, checked),
+        seeds=read_needed_seeds(seeds, checked, reading),
         draws=draws or Draws(),
         strategy_chosen=draws is not None and strategy_chosen,
         models=models or ModelChoice(),

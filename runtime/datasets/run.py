@@ -170,6 +170,7 @@ class _Run:
         meter = self._meter
         meter.stop()
         files = self._publish(job, was_complete=was_complete)
+        self._note_end(job)
         report, notices = self._publish_report(job)
         return Outcome(
             request=self._request,
@@ -192,6 +193,13 @@ class _Run:
             records_per_second=meter.rate,
             tokens_per_second=meter.token_rate,
         )
+
+    def _note_end(self, job: Job) -> None:
+        """A disk that gives no room for it must not hide how the run ended."""
+        try:
+            self._folder.note_end(job)
+        except SeedwrightError as error:
+            event(_log, logging.WARNING, "completeness not noted", error=error.code)
 
     def _work(self, job: Job, observer: Observer, stop: StopRequest) -> None:
         self._observer = observer

@@ -32,7 +32,7 @@ _AGAIN: Final = "push again, what has arrived is not sent a second time"
 
 def failure(error: Exception, target: Target, token: str) -> SeedwrightError:
     """The error that a user reads in the place of what huggingface_hub raised."""
-    known = (_known(each, target, token) for each in _chain(error))
+    known = (_known(each, target, token) for each in chain(error))
     found = next((each for each in known if each is not None), None)
     if found is not None:
         return found
@@ -77,7 +77,7 @@ def _get_token(target: Target) -> str:
     )
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """An error and what it was raised from: an upload wraps its own."""
     found: BaseException | None = error
     while found is not None:

@@ -26,12 +26,16 @@ _REPLY_SECONDS: Final = 120.0
 """A commit of many files takes the Hub a minute."""
 
 _pushing: ContextVar[bool] = ContextVar("pushing", default=False)
+_most: ContextVar[int] = ContextVar("most", default=_MAX_REPLY_BYTES)
 
 
 @contextmanager
-def hub_session() -> Iterator[None]:
-    """For the length of the block, this thread's requests are bounded, and nothing is printed."""
+def hub_session(most: int = _MAX_REPLY_BYTES) -> Iterator[None]:
+    """For the length of the block, this thread's requests are bounded, and nothing is printed. An
+    answer has at most `most` bytes.
+    """
     mark = _pushing.set(True)
+    limit = _most.set(most)
     for handler in logging.getLogger("huggingface_hub").handlers:
         if _is_ours not in handler.filters:
             handler.addFilter(_is_ours)
@@ -42,6 +46,7 @@ def hub_session() -> Iterator[None]:
             yield
     finally:
         _pushing.reset(mark)
+        _most.reset(limit)
 
 
 def guard_client() -> None:
@@ -88,12 +93,13 @@ class _Bounded(httpx2.SyncByteStream):
 
     def __init__(self, stream: httpx2.SyncByteStream) -> None:
         self._stream = stream
+        self._most = _most.get()
 
     def __iter__(self) -> Iterator[bytes]:
         taken = 0
         for chunk in self._stream:
             taken += len(chunk)
-            if taken > _MAX_REPLY_BYTES:
+            if taken > self._most:
                 raise StorageError("the Hub gave an answer without an end: check the endpoint")
             yield chunk
 

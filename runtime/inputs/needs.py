@@ -3,17 +3,20 @@
 from runtime.domain.errors import SeedError
 from runtime.domain.templates.seed_needs import named, seed_needs
 from runtime.domain.templates.template import Template
+from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 
 
-def read_needed_seeds(source: SeedSource | None, template: Template) -> SeedFile | None:
+def read_needed_seeds(
+    source: SeedSource | None, template: Template, reading: SeedReading | None = None
+) -> SeedFile | None:
     """The seeds of a source, of which each has what the template needs; None for no source, where
     the template reads nothing of a seed.
 
     Raises `SeedError`, and what `read_seeds` raises.
     """
     if source is not None:
-        return read_seeds(source, template.schema_requirements)
+        return read_seeds(source, template.schema_requirements, reading or SeedReading())
     check_needs_none(template)
     return None
 

@@ -1,44 +1,56 @@
-"""Seeds from files and from memory: rows, and a copy of the bytes for the job to keep, both on the
-disk.
+"""Seeds from what users name and from memory: rows, and a copy of the bytes for the job to keep,
+both on the disk.
 
-What is in memory becomes JSON lines and is read like a file of them, so a list, a table of Arrow
-or pandas, and a `.jsonl` file with the same rows are the same seeds and make the same dataset.
+One plain file is kept as it is. Everything else becomes JSON lines (collecting.py): what is in
+memory, too, so a list, a table of Arrow or pandas, and a `.jsonl` file with the same rows are the
+same seeds and make the same dataset.
 """
 
 import hashlib
 import os
 import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
-from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
-import orjson
-
 from runtime.domain.errors import SeedError
-from runtime.domain.seeds.seeds import MAX_SEED_BYTES
+from runtime.domain.seeds.seeds import FORMATS
+from runtime.files.decoding import (
+    MARK_BYTES,
+    encoding_advice,
+    marked_encoding,
+    packing_of,
+)
 from runtime.files.disk import disk_errors, temporary_file
 from runtime.files.reading import load_rows
 from runtime.files.rows import SeedRows
-from runtime.inputs.files import chunks_of
+from runtime.inputs.collecting import JSON_LINES, Collected, chunks_in, collect, sniffed_kind
+from runtime.inputs.files import is_url
+from runtime.inputs.memory import lines_in_memory
+from runtime.inputs.seed_reading import SeedReading
+from runtime.inputs.sources import (
+    Found,
+    Named,
+    RowFile,
+    StandardInput,
+    find_files,
+    row_file,
+)
 
 SeedSource = Any
-"""A seed file (`str` or `Path`), a list of mappings, a pandas DataFrame, or anything that gives
+"""What a user names (`str` or `Path`: a file, a folder, a pattern, a dataset's folder, a dataset of
+the Hub), a list of such names, a list of mappings, a pandas DataFrame, or anything that gives
 itself as an Arrow table: pyarrow's, or one with `__arrow_c_stream__` such as a frame of polars.
 """
 
-_NOTHING: Final = object()
-"""In place of what pandas doesn't have: another thread may be importing it."""
+IN_MEMORY: Final = JSON_LINES
+"""What the copy of seeds is called that are not one plain file."""
 
-IN_MEMORY: Final = "seeds.jsonl"
-"""What the copy of seeds from memory is called."""
-
-
+_AS_THEY_ARE: Final = SeedReading()
 _CHUNK_BYTES: Final = 1024 * 1024
+_HEAD_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +63,10 @@ class SeedFile:
     copy: BinaryIO = field(compare=False, repr=False)
     sha256: str
     rows: SeedRows = field(compare=False, repr=False)
+    notices: tuple[str, ...] = field(default=(), compare=False)
+    """What was left out or made of others, a sentence each."""
+    made_of: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What they are made of, as JSON has it: sources with bytes and SHA-256, and the options."""
 
     def __str__(self) -> str:
         return self.name
@@ -59,6 +75,11 @@ class SeedFile:
     def size(self) -> int:
         """Bytes of the copy."""
         return os.fstat(self.copy.fileno()).st_size
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner should know before anything is paid for, a sentence each."""
+        return (*self.notices, *self.rows.warnings)
 
     def open(self) -> BinaryIO:
         """The copy from its beginning; one reader at a time. Raises `OSError`."""
@@ -77,109 +98,128 @@ class SeedFile:
         self.rows.close()
 
 
-def read_seeds(source: SeedSource, requirements: Sequence[str]) -> SeedFile:
+def read_seeds(
+    source: SeedSource, requirements: Sequence[str], reading: SeedReading = _AS_THEY_ARE
+) -> SeedFile:
     """Seeds of which each has what the template needs.
 
-    Raises `SeedError`, and `StorageError` when they can't be kept on the disk.
+    Raises `SeedError` or another `InputError`, `StorageError` when they can't be kept on the disk,
+    and for a dataset of the Hub what keeps it from being fetched.
     """
-    if isinstance(source, str | Path):
-        path = Path(source)
-        shown, name = str(path), path.name
-        chunks = chunks_of(path, MAX_SEED_BYTES, SeedError)
-    else:
-        shown, name = "seeds", IN_MEMORY
-        chunks = _json_lines(_rows_of(source))
-    digest = hashlib.sha256()
-    copy = temporary_file()
-    for chunk in chunks:
-        digest.update(chunk)
-        with disk_errors("write"):
-            copy.write(chunk)
-    with disk_errors("write"):
-        copy.seek(0)  # writes what is still in memory, too
-    return SeedFile(
-        name=name,
-        copy=copy,
-        sha256=digest.hexdigest(),
-        rows=load_rows(copy, name, shown=shown, requirements=requirements),
-    )
+    reading.checked()
+    named = named_sources(source)
+    if named is None:
+        return _from_memory(source, requirements, reading)
+    with ExitStack() as stack:
+        found = find_files(named, reading, stack)
+        if len(found.files) == 1 and reading.keeps_bytes:
+            [file] = found.files
+            if isinstance(file, RowFile) and file.dataset is None:
+                return _single(file, found, requirements, reading)
+        return _made(collect(found, reading, requirements))
 
 
 def lines_of(source: SeedSource) -> bytes:
     """Seeds in memory as JSON lines. Raises `SeedError`."""
-    return b"".join(_json_lines(_rows_of(source)))
+    return b"".join(lines_in_memory(source))
 
 
-def _rows_of(source: Any) -> Iterable[Any]:
-    pandas = sys.modules.get("pandas")  # who has a frame has imported it
-    frame: Any = getattr(pandas, "DataFrame", None)  # absent while another thread imports it
-    if frame is not None and isinstance(source, frame):
-        _check_columns(source.columns)
-        rows: Iterable[Any] = source.to_dict("records")
-        return rows
-    if hasattr(source, "__arrow_c_stream__"):
-        import pyarrow as pa  # noqa: PLC0415 - it takes longer to import than a small job to run
+def named_sources(source: SeedSource) -> list[Named] | None:
+    """The sources that are named, None for seeds in memory."""
+    if isinstance(source, str | Path | StandardInput):
+        return [source]
+    if not isinstance(source, list | tuple) or not source:
+        return None
+    named = [each for each in source if isinstance(each, str | Path | StandardInput)]
+    return named if len(named) == len(source) else None
 
-        try:
-            table = pa.table(source)
-        except (TypeError, ValueError, pa.ArrowException) as exc:  # a column, say
-            raise SeedError(
-                "seeds are a path, a list of mappings, or a table with named columns, not "
-                f"{type(source).__name__}"
-            ) from exc
-        _check_columns(table.column_names)
-        return (row for batch in table.to_batches() for row in batch.to_pylist())
-    if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes | bytearray):
-        return source
-    raise SeedError(
-        "seeds are a path, a list of mappings, or a table of pandas or Arrow, not "
-        f"{type(source).__name__}"
+
+def plain_file(source: SeedSource, reading: SeedReading) -> Path | None:
+    """The file that is kept as it is, None for all else: what an API can read by itself."""
+    named = named_sources(source)
+    if named is None or len(named) != 1 or not reading.keeps_bytes or is_url(str(named[0])):
+        return None
+    if isinstance(named[0], StandardInput):
+        return None
+    path = Path(named[0])
+    if not path.is_file():
+        return None
+    file = row_file(path.name, path)
+    if file is None or file.packing is not None or file.kind not in FORMATS:
+        return None
+    with disk_errors("read"), path.open("rb") as content:
+        head = content.read(MARK_BYTES)
+    return None if _is_recoded(head) else path
+
+
+def _is_recoded(head: bytes) -> bool:
+    return marked_encoding(head) not in {None, "utf-8"}
+
+
+def _from_memory(source: Any, requirements: Sequence[str], reading: SeedReading) -> SeedFile:
+    copy, digest, _ = spooled(lines_in_memory(source))
+    if reading.explode is None and not reading.unique:
+        rows = load_rows(copy, IN_MEMORY, shown="seeds", requirements=requirements)
+        return SeedFile(name=IN_MEMORY, copy=copy, sha256=digest, rows=rows)
+    file = RowFile(name="seeds", place=StandardInput(stream=copy, name="seeds"), kind="jsonl")
+    return _made(collect(Found(files=[file]), reading, requirements))
+
+
+def _single(
+    file: RowFile, found: Found, requirements: Sequence[str], reading: SeedReading
+) -> SeedFile:
+    """One file: kept as it is, if a job can read it so."""
+    copy, digest, size = spooled(chunks_in(file.place))
+    with disk_errors("read"):  # past its buffer: a process that reads Parquet shares its place
+        head = os.pread(copy.fileno(), _HEAD_BYTES, 0)
+    packing = file.packing or (packing_of(head) if file.kind is None else None)
+    kind = file.kind or sniffed_kind(head)
+    if packing is not None or kind not in FORMATS or _is_recoded(head):
+        place = StandardInput(stream=copy, name=file.name)
+        again = RowFile(name=file.name, place=place, kind=file.kind, packing=packing)
+        found.files = [again]
+        return _made(collect(found, reading, requirements))
+    own = PurePosixPath(file.name).name if isinstance(file.place, Path) else ""
+    known = row_file(own, Path(own))
+    name = own if known is not None and known.kind == kind else f"seeds.{kind}"
+    shown = file.name if isinstance(file.place, StandardInput) else None
+    try:
+        rows = load_rows(copy, shown or name, shown=file.name, requirements=requirements, kind=kind)
+    except SeedError as exc:
+        if isinstance(exc.__cause__, UnicodeDecodeError):
+            raise SeedError(encoding_advice(str(exc), exc.__cause__)) from exc.__cause__
+        raise
+    source = {"name": file.name, "size": size, "sha256": digest}
+    return SeedFile(
+        name=name,
+        copy=copy,
+        sha256=digest,
+        rows=rows,
+        notices=tuple(found.notices),
+        made_of={"sources": [source | found.noted(file.name)]},
     )
 
 
-def _check_columns(names: Iterable[object]) -> None:
-    counted = Counter(names)
-    for name, count in counted.items():
-        if not isinstance(name, str):
-            raise SeedError(f"seeds: the column {name!r} needs a text as its name")
-        if count > 1:
-            raise SeedError(f"seeds: {count} columns are named {name!r}: rename them")
+def _made(collected: Collected) -> SeedFile:
+    return SeedFile(
+        name=IN_MEMORY,
+        copy=collected.copy,
+        sha256=collected.sha256,
+        rows=load_rows(collected.copy, IN_MEMORY, shown="seeds"),
+        notices=collected.notices,
+        made_of=collected.made_of,
+    )
 
 
-def _json_lines(rows: Iterable[Any]) -> Iterator[bytes]:
-    size = 0
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, Mapping):
-            raise SeedError(f"seeds, record {number}: expected a mapping, got {type(row).__name__}")
-        try:
-            line = orjson.dumps(
-                dict(row),
-                default=_value,
-                option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE,
-            )
-        except TypeError as exc:  # also a number that is too large, and a key that is no text
-            raise SeedError(
-                f"seeds, record {number}: only texts, numbers, times, lists and mappings with "
-                "texts as keys can be seeds"
-            ) from exc
-        size += len(line)
-        if size > MAX_SEED_BYTES:
-            raise SeedError(f"seeds: larger than {MAX_SEED_BYTES // 1024} KiB, which is the limit")
-        yield line
-    if not size:
-        raise SeedError("seeds: there are none")
-
-
-def _value(value: Any) -> Any:
-    """What JSON has for a value that it doesn't know. Raises `TypeError`."""
-    pandas = sys.modules.get("pandas")
-    missing = (getattr(pandas, "NA", _NOTHING), getattr(pandas, "NaT", _NOTHING))
-    if any(value is each for each in missing):
-        return None
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Decimal | timedelta):
-        return str(value)
-    if isinstance(value, date | time):  # subclasses: where pandas is installed, its Timestamp
-        return value.isoformat()
-    raise TypeError
+def spooled(chunks: Iterable[bytes]) -> tuple[BinaryIO, str, int]:
+    """Chunks in a temporary file, which is at its beginning; their SHA-256 and their bytes."""
+    digest, size = hashlib.sha256(), 0
+    copy = temporary_file()
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        with disk_errors("write"):
+            copy.write(chunk)
+    with disk_errors("write"):
+        copy.seek(0)  # writes what is still in memory, too
+    return copy, digest.hexdigest(), size

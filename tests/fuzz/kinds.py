@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.fuzz.case import Kind
 
-KINDS: Final = ("seeds", "templates", "samplers", "schemas", "bodies", "replies")
+KINDS: Final = ("seeds", "sources", "templates", "samplers", "schemas", "bodies", "replies")
 
 
 def open_kind(name: str, folder: Path) -> Kind:

@@ -291,6 +291,7 @@ def test_the_first_condition_that_holds_gives_the_parameters() -> None:
 
 def test_a_subcategory_goes_by_the_text_of_what_was_drawn() -> None:
     values = {"3": ["c"], "true": ["t"], "1": ["o"]}
+    convert: dict[str, Any]
     for drawn_from, convert in (([2.6, 1], {"convert_to": "int"}), ([True, "3", 1], {})):
         category = sampler("of", "category", values=drawn_from, **convert)
         texts = [text for text in values if convert == {} or text != "true"]

@@ -220,9 +220,9 @@ def test_the_same_call_after_a_lost_answer_asks_for_the_same_job(
         ({"template": {"name": "x"}}, TemplateError, "steps"),
         ({"seeds": "nothing.csv"}, InputError, "nothing.csv: no such file, and not a key"),
         ({"seeds": []}, SeedError, "seeds: there are none"),
-        ({"seeds": ["x"]}, SeedError, "record 1: expected a mapping"),
+        ({"seeds": ["x", {}]}, SeedError, "record 1: expected a mapping"),
         ({"seeds": [{"x": object()}]}, SeedError, "record 1: only texts, numbers"),
-        ({"seeds": Path()}, InputError, "is not a file"),
+        ({"seeds": Path("/dev/null")}, InputError, "seeds are .json, .jsonl"),
         ({"n": 0}, InputError, "1 to 1000000"),
         ({"budget": "much"}, InputError, "a budget is more than 0"),
         ({"formats": ["xml"]}, InputError, "format 'xml' is unknown"),
@@ -464,3 +464,15 @@ def test_the_example_of_the_api_page_runs(
 
     assert names["paths"] == [Path("datasets") / JOB / "dataset.jsonl"]
     assert "of 4" in capfd.readouterr().out
+
+
+def test_sources_are_read_by_the_same_options(api: FakeApi, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "lists.jsonl").write_bytes(b'{"id":"a","all":[{"topic":"sea"},{"topic":"sea"}]}\n')
+
+    client.submit(
+        "template.yaml", [tmp_path / "lists.jsonl"], n=1, budget=1, explode="all", unique=True
+    )
+
+    upload = api.asked("POST /objects")[0].body
+    rows = [orjson.loads(line) for line in upload.splitlines() if line.startswith(b"{")]
+    assert rows == [{"id": "a/1", "source_id": "a", "topic": "sea"}]

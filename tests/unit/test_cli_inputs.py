@@ -88,7 +88,7 @@ def test_a_wrong_option_is_refused(
         (["generate", "absent.yaml", *GOOD], "absent.yaml: no such file"),
         (["generate", ".", *GOOD], ".: is a folder, not a file"),
         (["generate", "template.yaml", *GOOD, "--seeds", "absent.csv"], "absent.csv: no such file"),
-        (["generate", "template.yaml", *GOOD, "--seeds", "."], ".: is a folder, not a file"),
+        (["generate", "template.yaml", *GOOD, "--seeds", "*.md"], "*.md: no file matches"),
         (["generate", "/dev/zero", *GOOD], "/dev/zero: larger than 512 KiB"),
         (["validate", "absent.yaml"], "absent.yaml: no such file"),
         (["estimate", "template.yaml", *GOOD[:3], "0"], "-n is 0"),
@@ -119,7 +119,7 @@ def parquet(rows: list[dict[str, str]]) -> bytes:
         ("s.csv", b"topic\n", "s.csv: there are no seeds in it"),
         ("s.parquet", b"", "s.parquet: not a Parquet file"),
         ("s.parquet", parquet([]), "s.parquet: there are no seeds in it"),
-        ("s.txt", b"x", "s.txt: seeds are .json, .jsonl, .csv or .parquet files"),
+        ("s.xyz", b"x", "s.xyz: seeds are .json, .jsonl, .csv or .parquet files"),
         ("s.json", b'[{"topic": 1},}', "s.json, line 1, column 15: not valid JSON"),
         ("s.jsonl", b'{"topic":1}\n{"topic":\n', "s.jsonl, line 2, column 10: not valid JSON"),
         ("s.jsonl", b'{"topic":1}\n[1]\n', "s.jsonl, line 2: expected an object"),
@@ -281,7 +281,7 @@ def test_c4_generate_warns_of_ids_and_goes_on(
     (folder / "s.csv").write_text("id,topic\n1,tea\n1,rain\n", encoding="utf-8")
     with BedrockDouble() as double:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
-        assert run(["generate", "template.yaml", *GOOD, "--seeds", "s.csv"]) == 0
+        assert run(["generate", "template.yaml", "--seeds", "s.csv", *GOOD[2:]]) == 0
     warning, *_ = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: 1 seed has an id that an earlier one has: record 2")
 

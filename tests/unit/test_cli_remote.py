@@ -1,5 +1,6 @@
 """Remote commands against a server that loses answers, repeats records and gives old URLs."""
 
+import gzip
 import hashlib
 import os
 import signal
@@ -743,3 +744,23 @@ def test_lists_go_over_pages_and_stop_at_the_limit(
 )
 def test_sizes_are_readable(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_seeds_of_any_source_are_uploaded_as_json_lines(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "b.tsv").write_text("topic\ttags\ntea\tx\n")
+    (tmp_path / "many" / "a.jsonl.gz").write_bytes(gzip.compress(b'{"topic":"sea"}\n'))
+    (tmp_path / "latin.csv").write_bytes(b"topic\ncaf\xe9\n")
+    sources = ["--seeds", "many", "--seeds", "latin.csv", "--encoding", "latin-1"]
+
+    assert run(["submit", "template.yaml", *sources, "-n", "1"]) == 0
+    sent = api.asked("POST /objects")[0].body
+    rows = [orjson.loads(line) for line in sent.splitlines() if line.startswith(b"{")]
+
+    assert [row["topic"] for row in rows] == ["sea", "tea", "café"]
+    assert api.asked("POST /seed-data/upload-url")[0].json == {"filename": "seeds.jsonl"}
+    assert "warning: null for what only other files have: tags" in capsys.readouterr().err
+    assert run(["seeds", "upload", "many", "--unique"]) == 0
+    assert len(api.asked("POST /objects")) == 2

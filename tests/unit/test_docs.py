@@ -118,9 +118,10 @@ def test_every_make_target_exists(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_a_block_parses(page: str) -> None:
     for line in re.findall(r"^(?: {4}|\$ )?seedwright (.+)$", text_of(page), re.MULTILINE):
-        words = [word for word in shlex.split(line) if word != "&"]
-        command, arguments = command_of(words)
-        command.make_context(words[0], arguments)
+        for piped in line.split(" | seedwright "):
+            words = [word for word in shlex.split(piped) if word != "&"]
+            command, arguments = command_of(words)
+            command.make_context(words[0], arguments)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -214,6 +215,21 @@ def test_reviews_ask_for_each_rating_equally_often_and_with_its_sentiment() -> N
     for prompt, [(_, rating)] in zip(prompts, asked, strict=True):
         assert (seeds[0]["strength"] in prompt) == (int(rating) >= 3)
         assert (seeds[0]["weakness"] in prompt) == (int(rating) <= 3)
+
+
+def test_generated_seeds_lead_from_topics_to_articles(tmp_path: Path) -> None:
+    folder = EXAMPLES / "generated-seeds"
+    topics = tmp_path / "topics.jsonl"
+    topics.write_text(json.dumps({"id": "r-0", "topics": ["Old clocks", "Night trains"]}))
+
+    first = seedwright.validate(folder / "topics.yaml", folder / "areas.csv")
+    second = seedwright.validate(folder / "articles.yaml", topics, explode="topics", unique=True)
+
+    assert (first.seeds, second.seeds) == (12, 2)
+    assert list(first.sample.columns) == ["topics"]
+    assert "about this subject: Old clocks." in str(second.steps[0].prompt)
+    assert second.sample.row is not None
+    assert second.sample.row["source_id"] == "r-0"
 
 
 def test_five_labels_in_three_styles_need_no_seeds_and_come_equally_often() -> None:

@@ -13,19 +13,22 @@ from runtime.cli.options import (
     TemplateArgument,
 )
 from runtime.cli.output import print_json, print_line
+from runtime.cli.seed_sources import seed_sources
 from runtime.datasets.checks import estimate_dataset
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.estimate_text import estimate_lines
+from runtime.inputs.seed_reading import SeedReading
 from runtime.models.registry import prices_here
 
 EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
 
 
-@takes(ModelChoice, Draws, without=("random_seed",))
+@takes(SeedReading, ModelChoice, Draws, without=("random_seed",))
 def estimate(
     template: TemplateArgument,
     num_records: CountOption,
+    reading: SeedReading,
     models: ModelChoice,
     draws: Draws,
     seeds: SeedsOption = None,
@@ -37,7 +40,8 @@ def estimate(
     """Say what a dataset would cost before a cent is spent. Calls no model."""
     found = estimate_dataset(
         template,
-        seeds,
+        seed_sources(seeds),
+        reading=reading,
         num_records=num_records,
         prices=prices_here(str(backend), prices),
         backend=str(backend),

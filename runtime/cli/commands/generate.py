@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.generating import RunOptions, generate_and_report
+from runtime.cli.generating import RunOptions, generate_and_report, generate_and_stream
 from runtime.cli.job_options import is_given, takes
 from runtime.cli.options import (
     Backend,
@@ -19,13 +19,16 @@ from runtime.cli.options import (
     SeedsOption,
     TemplateArgument,
 )
+from runtime.cli.seed_sources import PIPE, seed_sources
 from runtime.datasets.folder import folder_name
 from runtime.datasets.request import DEFAULT_BUDGET, read_request
+from runtime.domain.errors import InputError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
+from runtime.inputs.seed_reading import SeedReading
 from runtime.models.registry import prices_here
 
 EXAMPLE: Final = (
@@ -36,6 +39,7 @@ SHOWN_RECORDS: Final = 3
 
 
 @takes(
+    SeedReading,
     ModelChoice,
     CallOptions,
     Draws,
@@ -46,6 +50,7 @@ SHOWN_RECORDS: Final = 3
 def generate(
     template: TemplateArgument,
     num_records: CountOption,
+    reading: SeedReading,
     models: ModelChoice,
     calls: CallOptions,
     draws: Draws,
@@ -55,7 +60,11 @@ def generate(
     budget: BudgetOption = DEFAULT_BUDGET,
     backend: BackendOption = Backend.LOCAL,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the dataset. [datasets/<template's name>]")
+        Path | None,
+        typer.Option(
+            help="Folder of the dataset; - for the default one, and its rows to standard output. "
+            "[datasets/<template's name>]"
+        ),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
@@ -67,9 +76,13 @@ def generate(
     json: JsonOption = False,
 ) -> int:
     """Generate a dataset. Stop it any way you like: the same command goes on where it was."""
+    is_streamed = str(out) == PIPE
+    if is_streamed and json:
+        raise InputError("--json and --out - both write to standard output: leave one of them out")
     request = read_request(
         template,
-        seeds,
+        seed_sources(seeds),
+        reading=reading,
         num_records=num_records,
         budget=budget,
         backend=str(backend),
@@ -81,10 +94,13 @@ def generate(
         retry_failed=retry_failed,
     )
     options = RunOptions(
-        out=out or Path("datasets") / folder_name(request.template.name),
+        out=Path("datasets") / folder_name(request.template.name)
+        if out is None or is_streamed
+        else out,
         concurrency=concurrency,
         max_failures=max_failures,
         json=json,
-        show=SHOWN_RECORDS,
+        show=0 if is_streamed else SHOWN_RECORDS,
     )
-    return generate_and_report(request, prices_here(request.backend, prices), options)
+    run = generate_and_stream if is_streamed else generate_and_report
+    return run(request, prices_here(request.backend, prices), options)

@@ -1,34 +1,47 @@
 """`seedwright seeds …`: upload, list, validate."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from runtime.cli.group import group_app
+from runtime.cli.job_options import takes
 from runtime.cli.options import JsonOption, LimitOption, ProfileOption
 from runtime.cli.output import print_json, print_line, print_table
+from runtime.cli.seed_sources import seed_sources
 from runtime.cli.terminal import TerminalObserver, connect
-from runtime.client.seeds import problem_lines, upload_seeds, validate_seeds
+from runtime.client.seeds import (
+    file_source,
+    problem_lines,
+    seed_source,
+    size_of,
+    upload_seeds,
+    validate_seeds,
+)
 from runtime.client.transfer import size_text
 from runtime.contract.exit_codes import EXIT_BAD_INPUT
 from runtime.domain.seeds.report import null_lines
 from runtime.domain.wording import counted
+from runtime.inputs.seed_reading import SeedReading
 
 app = group_app("Seed files at the API: upload, list, validate.", example="seeds upload seeds.csv")
 
 
 @app.command(epilog="Example: seedwright seeds upload seeds.csv")
+@takes(SeedReading)
 def upload(
-    file: Annotated[Path, typer.Argument(help="Seed data: .json, .jsonl, .csv or .parquet.")],
+    file: Annotated[list[str], typer.Argument(help="What `generate --seeds` takes.")],
+    reading: SeedReading,
     *,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Upload a seed file. Its key can be given to `submit --seeds`."""
-    key = upload_seeds(connect(profile), file, TerminalObserver(json=json))
+    """Upload seeds as one file. Its key can be given to `submit --seeds`."""
+    source = file_source(seed_sources(file), reading)
+    observer = TerminalObserver(json=json)
+    key = upload_seeds(connect(profile), source, observer)
     if json:
-        print_json({"s3_key": key, "size": file.stat().st_size})
+        print_json({"s3_key": key, "size": size_of(source)})
         return
     print_line(key)
 
@@ -50,8 +63,10 @@ def list_files(
 
 
 @app.command(epilog="Example: seedwright seeds validate seeds.csv")
+@takes(SeedReading)
 def validate(
-    seeds: Annotated[str, typer.Argument(help="Seed file, which is uploaded, or a key.")],
+    seeds: Annotated[list[str], typer.Argument(help="Seeds, which are uploaded, or a key.")],
+    reading: SeedReading,
     *,
     template: Annotated[
         str | None,
@@ -63,9 +78,13 @@ def validate(
     json: JsonOption = False,
 ) -> int:
     """Let the API read seeds and name what is wrong with them."""
-    connection, key = connect(profile), seeds
-    if Path(seeds).is_file():
-        key = upload_seeds(connection, Path(seeds), TerminalObserver(json=json))
+    source = seed_source(seed_sources(seeds), reading)
+    connection = connect(profile)
+    key = (
+        source
+        if isinstance(source, str)
+        else upload_seeds(connection, source, TerminalObserver(json=json))
+    )
     found = validate_seeds(connection.api, key, template_id=template)
     if json:
         print_json(found)

@@ -13,25 +13,34 @@ from runtime.cli.options import (
     JsonOption,
     ProfileOption,
 )
+from runtime.cli.seed_sources import seed_sources
 from runtime.cli.terminal import TerminalObserver, connect
 from runtime.client.submission import SUBMITTED, Submission, submit_job
 from runtime.domain.jobs.delivery import FOR_PEOPLE
+from runtime.inputs.seed_reading import SeedReading
 
 EXAMPLE: Final = "Example: seedwright submit template.yaml --seeds seeds.csv -n 1000 --budget 2 -w"
 
 
-@takes(*SUBMITTED, together="options", defaults={"output_formats": FOR_PEOPLE.output_formats})
+@takes(
+    SeedReading,
+    *SUBMITTED,
+    together="options",
+    defaults={"output_formats": FOR_PEOPLE.output_formats},
+)
 def submit(
     template: Annotated[str, typer.Argument(help="Template file, or the id of a template.")],
     *,
     num_records: CountOption,
+    reading: SeedReading,
     options: tuple[object, ...],
     context: typer.Context,
     seeds: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Seed file, or the key of an uploaded one (seed-data/…). Not for a template that"
-            " reads none."
+            "--seeds",
+            help="What `generate --seeds` takes, or the key of an uploaded file (seed-data/…). Not"
+            " for a template that reads none.",
         ),
     ] = None,
     budget: BudgetOption = "1.00",
@@ -47,7 +56,8 @@ def submit(
     """
     submission = Submission.of(
         template=template,
-        seeds=seeds,
+        seeds=seed_sources(seeds),
+        reading=reading,
         num_records=num_records,
         budget=budget,
         options=options,

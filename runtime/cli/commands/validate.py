@@ -1,7 +1,6 @@
 """`seedwright validate`: what a template does and, with seeds, its first prompts."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from textwrap import indent
 from typing import Annotated, Any, Final
 
@@ -16,30 +15,41 @@ from runtime.cli.options import (
     TemplateArgument,
 )
 from runtime.cli.output import print_line, print_text, print_titled
+from runtime.cli.seed_sources import seed_sources, shown_sources
 from runtime.datasets.checks import StepCheck, check_template
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.outputs.types import Scalar, Type, type_text
 from runtime.domain.seeds.report import null_lines
 from runtime.domain.wording import counted
 from runtime.engine.row_sample import RowSample
+from runtime.inputs.seed_reading import SeedReading
 from runtime.models.registry import prices_here
 
 EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
 
 
-@takes(ModelChoice)
+@takes(SeedReading, ModelChoice)
 def validate(
     template: TemplateArgument,
+    reading: SeedReading,
     models: ModelChoice,
     seeds: Annotated[
-        Path | None, typer.Option(help="Check these seeds too, and render with the first.")
+        list[str] | None,
+        typer.Option("--seeds", help="Check these seeds too, and render with the first."),
     ] = None,
     backend: BackendOption = PRICED,
     prices: PricesOption = None,
 ) -> None:
     """Check a template. With seeds, or if it reads none, show the first prompts. Calls no model."""
     table = prices_here(str(backend), prices)
-    found = check_template(template, seeds, prices=table, backend=str(backend), models=models)
+    found = check_template(
+        template,
+        seed_sources(seeds),
+        reading=reading,
+        prices=table,
+        backend=str(backend),
+        models=models,
+    )
     needs = f"needs {', '.join(found.needs) or 'nothing'} of every seed"
     batch = "" if found.batch_of is None else f", {counted(found.batch_of, 'seed')} a record"
     print_line(f"{template}: {counted(len(found.steps), 'step')}, {needs}{batch}")
@@ -52,7 +62,8 @@ def validate(
             print_line(f"    when: {' '.join(step.when.split())}")
     _print_samples(found.samples)
     if found.seeds is not None:
-        print_line(f"{seeds}: {counted(found.seeds, 'seed')}, each has what the template needs")
+        named = shown_sources(seeds or ())
+        print_line(f"{named}: {counted(found.seeds, 'seed')}, each has what the template needs")
     for needed, kinds in found.types.items():
         print_line(f"  {needed}: {' or '.join(kinds)}")
     _print_rows(found.sample, seeds=found.seeds is not None)

@@ -79,14 +79,14 @@ def read_jsonl(file: BinaryIO, name: str) -> Iterator[Found]:
             yield _found(_parsed(text, name, number, 1), number)
 
 
-def read_csv(file: BinaryIO, name: str) -> Iterator[Found]:
+def read_csv(file: BinaryIO, name: str, *, separator: str = ",") -> Iterator[Found]:
     """Rows of cells under a header; every cell is a text. First columns without a name are an index
     that pandas has written, and ignored.
     """
     # The module has one limit for all readers of a process.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_CHARACTERS))
     text = _RowText(_lines(_pieces(file, name), name, newline=""), name)
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(text, strict=True, delimiter=separator)
     header: Sequence[str] = ()
     index = 0
     try:
