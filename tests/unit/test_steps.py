@@ -410,7 +410,7 @@ def test_a_prompt_that_writes_a_skipped_output_says_so(world: WorkerWorld) -> No
     world.run()
     (failure,) = world.failures(job_id)
     assert failure["message"] == (
-        'line 1: "steps.a.output" is null: its step was skipped or gave a null; use | default(…) or a when'
+        'line 1: "steps.a.output" is null: its step was skipped or gave it so; use | default(…)'
     )
 
 
