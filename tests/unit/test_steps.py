@@ -404,6 +404,16 @@ def test_a_worker_that_was_stopped_goes_on_behind_the_steps_that_are_skipped(
     assert billed(world) <= world.account(job_id).spent_nano
 
 
+def test_a_prompt_that_writes_a_skipped_output_says_so(world: WorkerWorld) -> None:
+    template = make_template(step("a", "x", when=False), step("b", "After {{ steps.a.output }}"))
+    job_id = world.create_job(template, num_records=1)
+    world.run()
+    (failure,) = world.failures(job_id)
+    assert failure["message"] == (
+        'line 1: "steps.a.output" is null: its step was skipped or gave it so; use | default(…)'
+    )
+
+
 def test_the_dry_run_takes_every_step_but_shows_what_is_skipped(
     render_engine: TemplateEngine, world: WorkerWorld
 ) -> None:

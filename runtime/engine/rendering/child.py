@@ -154,6 +154,8 @@ class Renderer:
             )
         if isinstance(exc, NullError):
             value = self._null_value(name, line)
+            if value.startswith('"steps.'):
+                return f"{place}{value}: its step was skipped or gave it so; use | default(…)"
             return f"{place}{value}; give it a value in the seed or use | default(…)"
         if isinstance(exc, (MemoryError, orjson.JSONDecodeError)):  # of JSON that the parent wrote
             return f"{place}rendering needs too much memory"
