@@ -291,10 +291,9 @@ def test_the_first_condition_that_holds_gives_the_parameters() -> None:
 
 def test_a_subcategory_goes_by_the_text_of_what_was_drawn() -> None:
     values = {"3": ["c"], "true": ["t"], "1": ["o"]}
-    convert: dict[str, Any]
-    for drawn_from, convert in (([2.6, 1], {"convert_to": "int"}), ([True, "3", 1], {})):
-        category = sampler("of", "category", values=drawn_from, **convert)
-        texts = [text for text in values if convert == {} or text != "true"]
+    for drawn_from, convert_to in (([2.6, 1], "int"), ([True, "3", 1], "str")):
+        category = sampler("of", "category", values=drawn_from, convert_to=convert_to)
+        texts = [text for text in values if convert_to == "str" or text != "true"]
         own = {text: values[text] for text in texts}
         made = template(category, sampler("x", "subcategory", category="of", values=own))
         found = {samples(made.samplers, index)["x"] for index in range(99)}
