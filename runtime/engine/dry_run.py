@@ -9,10 +9,11 @@ import orjson
 
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws, draw
-from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
+from runtime.domain.money.estimate import Estimate, StepSample, estimate
 from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import Step, Template
+from runtime.domain.texts import CHARACTERS_PER_TOKEN
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 
