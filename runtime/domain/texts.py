@@ -12,10 +12,8 @@ from typing import Final
 CHARACTERS_PER_TOKEN: Final = 4
 
 # Scripts without spaces between words: each character counts as a word and as a token.
-UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""They, as ranges of a regular expression's set."""
-PIECE: Final = re.compile(rf"\s*(?:[{UNSPACED}]|[^\s{UNSPACED}]+)")
-"""A word and the space before it."""
+_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 # A sentence ends with its closing quotes and space, or with a line; the stops of Chinese and
 # Japanese need no space after them.
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")  # noqa: RUF001
@@ -33,17 +31,17 @@ def word_tokens(characters: int) -> int:
 
 def count_tokens(text: str) -> int:
     """Tokens of a text."""
-    return sum(word_tokens(len(piece[0].strip())) for piece in PIECE.finditer(text))
+    return sum(word_tokens(len(word[0])) for word in WORD.finditer(text))
 
 
 def first_tokens(text: str, count: int) -> str:
     """The beginning of `text` of `count` tokens or fewer; words stay whole."""
     end = used = 0
-    for piece in PIECE.finditer(text):
-        used += word_tokens(len(piece[0].strip()))
+    for word in WORD.finditer(text):
+        used += word_tokens(len(word[0]))
         if used > count:
-            return text[:end].rstrip()
-        end = piece.end()
+            return text[:end]
+        end = word.end()
     return text
 
 
