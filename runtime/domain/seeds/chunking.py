@@ -84,6 +84,9 @@ class Outline:
         return not text[before.end : heading.at].strip()
 
 
+NO_OUTLINE: Final = Outline()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
     """One chunk: `text[start:end]`. What stands before `fresh` was in the chunk before, too."""
@@ -104,6 +107,40 @@ def chunk_spans(text: str, outline: Outline, chunking: Chunking) -> Iterator[Spa
         end = _end_of_chunk(text, borders, start, fresh, chunking.tokens)
         yield Span(start=start, fresh=fresh, end=end)
         start, fresh = _overlapping(text, start, end, chunking.overlap), end
+
+
+class HeadingPaths:
+    """The headings above each chunk of a text."""
+
+    def __init__(self, text: str, outline: Outline) -> None:
+        self._text = text
+        self._outline = outline
+        self._places = [each.at for each in outline.headings]
+        self._parents: list[int] = []
+        above: list[int] = []
+        for number, heading in enumerate(outline.headings):
+            while above and outline.headings[above[-1]].level >= heading.level:
+                above.pop()
+            self._parents.append(above[-1] if above else -1)
+            above.append(number)
+
+    def above(self, span: Span) -> list[str]:
+        """The titles over the first new word of a chunk, the highest first, with those of headings
+        that it begins with.
+        """
+        word = WORD.search(self._text, span.fresh, span.end)
+        number = bisect_right(self._places, word.start() if word else span.fresh) - 1
+        while (
+            0 <= number < len(self._places) - 1
+            and self._places[number + 1] < span.end
+            and self._outline.is_joined(self._text, number + 1)
+        ):
+            number += 1
+        path: list[str] = []
+        while number >= 0:
+            path.append(self._outline.headings[number].title)
+            number = self._parents[number]
+        return [title for title in reversed(path) if title]
 
 
 class _Borders:
