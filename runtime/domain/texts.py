@@ -13,7 +13,14 @@ CHARACTERS_PER_TOKEN: Final = 4
 
 # Scripts without spaces between words: each character counts as a word and as a token.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+
+def word_pattern(longest: str = "") -> re.Pattern[str]:
+    """Finds words; longer ones in parts of `longest` characters."""
+    return re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,{longest}}}")
+
+
+WORD: Final = word_pattern()
 # A sentence ends with its closing quotes and space, or with a line; the stops of Chinese and
 # Japanese need no space after them.
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")  # noqa: RUF001
@@ -31,7 +38,7 @@ def word_tokens(characters: int) -> int:
 
 def count_tokens(text: str) -> int:
     """Tokens of a text."""
-    return sum(word_tokens(len(word[0])) for word in WORD.finditer(text))
+    return sum(map(word_tokens, map(len, WORD.findall(text))))
 
 
 def first_tokens(text: str, count: int) -> str:

@@ -48,9 +48,8 @@ _RESERVE_BYTES: Final = 32 * 1024 * 1024
 """Held back while a document is read, so that its rows can be written."""
 _BUFFER_BYTES: Final = 1024 * 1024
 _PATH_SEPARATOR: Final = " > "
-_SPANS_BETWEEN: Final = 1000
 
-_TEXTS: Final[Mapping[str, Callable[[str], Document]]] = {
+_TEXTS: Final[Mapping[str, Callable[[str, Alive], Document]]] = {
     "text": read_plain,
     "markdown": read_markdown,
     "html": read_html,
@@ -82,7 +81,7 @@ def _read(file: BinaryIO, request: Mapping[str, Any], alive: Alive) -> Document:
             body = file.read()
             text = decoded(body, request["encoding"])
             del body
-            return _TEXTS[kind](text)
+            return _TEXTS[kind](text, alive)
 
 
 def _spans(document: Document, request: Mapping[str, Any], alive: Alive) -> Sequence[Span]:
@@ -90,8 +89,7 @@ def _spans(document: Document, request: Mapping[str, Any], alive: Alive) -> Sequ
     spans = []
     for span in chunk_spans(document.text, document.outline, chunking):
         spans.append(span)
-        if len(spans) % _SPANS_BETWEEN == 0:
-            alive()
+        alive()
     return spans
 
 

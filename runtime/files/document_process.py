@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import orjson
 
@@ -44,9 +44,7 @@ class DocumentProcess:
         self._pdf = pdf
         self._child: _Child | None = None
 
-    def read(
-        self, file: BinaryIO, request: Mapping[str, Any]
-    ) -> tuple[int, Iterator[Sequence[Any]]]:
+    def read(self, file: int, request: Mapping[str, Any]) -> tuple[int, Iterator[Sequence[Any]]]:
         """How many rows a file has, and the rows as the child sends them. They have to be taken
         before the next file is read.
 
@@ -74,7 +72,7 @@ class DocumentProcess:
         if child is not None:
             child.kill()
 
-    def _begin(self, file: BinaryIO, request: Mapping[str, Any]) -> "tuple[int, _Child]":
+    def _begin(self, file: int, request: Mapping[str, Any]) -> "tuple[int, _Child]":
         while True:
             fresh = self._child is None
             child = self._child = self._child or _Child(pdf=self._pdf)
@@ -115,13 +113,13 @@ class _Child:
         )
         self._each = iter(self._lines)
 
-    def ask(self, file: BinaryIO, request: Mapping[str, Any]) -> tuple[str, Any]:
-        """Hand a file over; the first line that says how it went."""
+    def ask(self, file: int, request: Mapping[str, Any]) -> tuple[str, Any]:
+        """Hand the descriptor of a file over; the first line that says how it went."""
         self._lines.allow(FILE_SECONDS)
         self._socket.settimeout(SILENT_SECONDS)
         with suppress(OSError):
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
-            socket.send_fds(self._socket, [orjson.dumps(request)], [file.fileno()])
+            os.lseek(file, 0, os.SEEK_SET)
+            socket.send_fds(self._socket, [orjson.dumps(request)], [file])
             self._socket.settimeout(None)
             while True:
                 kind, value = self.next()

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from runtime.domain.errors import ConfigurationError, SeedError
 from runtime.domain.seeds.chunking import Chunking
@@ -173,8 +173,8 @@ def _valid(name: str) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, if it is one. Raises `NotReadError`."""
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of the file, if it is one. Raises `NotReadError`."""
     try:
         # Whoever opens a pipe without a writer would wait for one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -182,15 +182,20 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise NotReadError(f"can't be opened: {exc.strerror}") from exc
     except ValueError as exc:  # a NUL
         raise NotReadError("not the name of a file") from exc
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotReadError("not a file")
-        if found.st_size > MAX_FILE_BYTES:
-            raise NotReadError(f"larger than {MAX_FILE_BYTES // 1024**2} MiB: split it")
-        if not found.st_size:
-            raise NotReadError("empty")
-        yield file
+    try:
+        _check_file(os.fstat(descriptor))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_file(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise NotReadError("not a file")
+    if found.st_size > MAX_FILE_BYTES:
+        raise NotReadError(f"larger than {MAX_FILE_BYTES // 1024**2} MiB: split it")
+    if not found.st_size:
+        raise NotReadError("empty")
 
 
 def _seed(file: str, chunk: int, chunks: int, row: Sequence[Any]) -> dict[str, Any]:

@@ -15,12 +15,20 @@ from typing import Final
 
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.seeds.clusters import may_cut
-from runtime.domain.texts import CHARACTERS_PER_TOKEN, WORD, sentence_ends, word_tokens
+from runtime.domain.texts import (
+    CHARACTERS_PER_TOKEN,
+    WORD,
+    sentence_ends,
+    word_pattern,
+    word_tokens,
+)
 
 MIN_TOKENS: Final = 16
 MAX_TOKENS: Final = 100_000
 MAX_CHUNK_CHARACTERS: Final = 640 * 1024
 """Longest chunk: space costs no token, and a seed has to stay below the largest row as JSON."""
+
+_Pattern = re.Pattern[str]
 
 _LEAST_SHARE: Final = 4
 """A paragraph or sentence that ends in the first quarter of what fits is not cut there."""
@@ -102,11 +110,13 @@ def chunk_spans(text: str, outline: Outline, chunking: Chunking) -> Iterator[Spa
         yield Span(start=0, fresh=0, end=len(text))
         return
     borders = _Borders(text, outline)
+    # A word that doesn't fit alone is not looked at to its end again and again.
+    words = word_pattern(str(chunking.tokens * CHARACTERS_PER_TOKEN + 1))
     start = fresh = 0
     while fresh < len(text):
-        end = _end_of_chunk(text, borders, start, fresh, chunking.tokens)
+        end = _end_of_chunk(text, words, borders, start, fresh, chunking.tokens)
         yield Span(start=start, fresh=fresh, end=end)
-        start, fresh = _overlapping(text, start, end, chunking.overlap), end
+        start, fresh = _overlapping(text, words, start, end, chunking.overlap), end
 
 
 class HeadingPaths:
@@ -197,25 +207,29 @@ class _Borders:
         return number >= 0 and not self._text[self._outline.headings[number].end : at].strip()
 
 
-def _end_of_chunk(text: str, borders: _Borders, start: int, fresh: int, tokens: int) -> int:
-    end, longest = _reach(text, start, tokens)
+def _end_of_chunk(
+    text: str, words: _Pattern, borders: _Borders, start: int, fresh: int, tokens: int
+) -> int:
+    end, longest = _reach(text, words, start, tokens)
     if end == len(text):
         return end
     if end <= fresh:
         return _inside_word(text, fresh, longest)
-    heading = borders.heading(fresh, end)
+    word = WORD.search(text, fresh, end)
+    begun = word.start() if word else fresh  # what ends before has no words
+    heading = borders.heading(begun, end)
     if heading is not None:
         return heading
-    least = fresh + (end - fresh) // _LEAST_SHARE
+    least = max(fresh + (end - fresh) // _LEAST_SHARE, begun)
     border = borders.paragraph(least, end) or borders.sentence(least, end)
     return border or _inside_word(text, fresh, end)
 
 
-def _reach(text: str, start: int, tokens: int) -> tuple[int, int]:
+def _reach(text: str, words: _Pattern, start: int, tokens: int) -> tuple[int, int]:
     """Where the first word begins that doesn't fit, and how far it could be cut and fit."""
     stop = min(start + MAX_CHUNK_CHARACTERS, len(text))
     used, word = 0, start
-    for word, cost in _words(text, start, stop):
+    for word, cost in _words(text, words, start, stop):
         if used + cost > tokens:
             return word, word + (tokens - used) * CHARACTERS_PER_TOKEN
         used += cost
@@ -232,7 +246,7 @@ def _inside_word(text: str, after: int, end: int) -> int:
     return at if may_cut(text, at) else end
 
 
-def _overlapping(text: str, start: int, end: int, overlap: int) -> int:
+def _overlapping(text: str, words: _Pattern, start: int, end: int, overlap: int) -> int:
     """Where the chunk begins that follows `text[start:end]`: at a word, at most so many tokens
     before its end, and behind its beginning.
     """
@@ -240,7 +254,7 @@ def _overlapping(text: str, start: int, end: int, overlap: int) -> int:
     if not overlap:
         return begin
     left = overlap
-    for at, cost in reversed(list(_words(text, start, end))):
+    for at, cost in reversed(list(_words(text, words, start, end))):
         left -= cost
         if left < 0 or at == start:
             break
@@ -249,7 +263,7 @@ def _overlapping(text: str, start: int, end: int, overlap: int) -> int:
     return begin
 
 
-def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _words(text: str, words: _Pattern, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Where each word begins, and its tokens."""
-    for word in WORD.finditer(text, start, end):
+    for word in words.finditer(text, start, end):
         yield word.start(), word_tokens(word.end() - word.start())

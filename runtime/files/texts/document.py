@@ -73,6 +73,10 @@ class TextBuilder:
         if self._size:
             self._gap = max(self._gap, lines)
 
+    def rejoin(self) -> None:
+        """Take a gap back: what follows stands on the same line, as the next cell of a row."""
+        self._gap = 0
+
     def write(self, text: str) -> None:
         """Append text that is not empty. Raises `UnreadableError` when it becomes too much."""
         if self._gap:

@@ -12,6 +12,7 @@ from typing import Final
 
 from runtime.files.texts.document import (
     MAX_TITLE_CHARACTERS,
+    Alive,
     Document,
     TextBuilder,
     UnreadableError,
@@ -57,12 +58,15 @@ _INVISIBLE: Final = re.compile(
     r"(?:display\s*:\s*none|visibility\s*:\s*hidden)(?:\s|;|!|$)", re.IGNORECASE
 )
 _MAX_STYLE_CHARACTERS: Final = 2000
+_PIECE_CHARACTERS: Final = 1024 * 1024
 
 
-def read_html(text: str) -> Document:
+def read_html(text: str, alive: Alive) -> Document:
     """An HTML page. Raises `UnreadableError` where it is nested too deep or too long."""
     page = _Page()
-    page.feed(text)
+    for at in range(0, len(text), _PIECE_CHARACTERS):
+        page.feed(text[at : at + _PIECE_CHARACTERS])
+        alive()
     page.close()
     return page.document()
 
@@ -79,6 +83,7 @@ class _Page(HTMLParser):
         self._space = False
         self._item = False
         self._cell = False
+        self._row_begun = False
 
     def document(self) -> Document:
         """What was read."""
@@ -142,10 +147,11 @@ class _Page(HTMLParser):
             self._break(2)
             self._text.begin_listing()
         elif tag in _CELLS:
-            self._cell = not self._text.at_line_start
+            self._cell = self._row_begun
             self._space = False
         elif tag in _BLOCKS and tag != "title":
             self._break(1 if tag in _ONE_LINE else 2)
+            self._row_begun = self._row_begun and tag != "tr"
         self._item = self._item or tag == "li"
 
     def _close(self, tag: str) -> None:
@@ -165,26 +171,30 @@ class _Page(HTMLParser):
             self._text.end_heading()
         elif tag == "pre":
             self._text.end_listing()
+        elif tag in _CELLS:
+            self._cell = False
+        elif tag == "title" and self._title:
+            self._title_characters = MAX_TITLE_CHARACTERS  # another one is none
         elif tag == "li":
             self._item = False
             self._break(1)
-        elif tag in _BLOCKS and tag not in _CELLS and tag != "title":
+        elif tag in _BLOCKS and tag != "title":
             self._break(1 if tag in _ONE_LINE else 2)
 
     def _break(self, lines: int) -> None:
-        self._space = self._cell = False
+        self._space = False
         inside = any(self._counts[name] for name in _CLOSE_LINES)
         self._text.gap(1 if inside else lines)
 
     # ── text ───────────────────────────────────────────────────────────────────────────────────
 
     def handle_data(self, data: str) -> None:
+        if self._hidden:
+            return
         if self._counts["title"]:
             if self._title_characters < MAX_TITLE_CHARACTERS:
                 self._title.append(data[:MAX_TITLE_CHARACTERS])
                 self._title_characters += len(data)
-        elif self._hidden:
-            return
         elif self._counts["pre"]:
             self._write_listing(data.replace("\r\n", "\n"))
         else:
@@ -205,6 +215,7 @@ class _Page(HTMLParser):
         ends_in_space = words.endswith(" ")
         lead = ""
         if self._cell:
+            self._text.rejoin()
             lead = " | "
         elif self._text.at_line_start:
             lead = "- " if self._item else ""
@@ -212,6 +223,7 @@ class _Page(HTMLParser):
             lead = " "
         self._text.write(lead + words.rstrip(" "))
         self._space, self._cell, self._item = ends_in_space, False, False
+        self._row_begun = True
 
 
 def _is_hidden(attributes: list[tuple[str, str | None]]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from runtime.domain.seeds.chunking import Heading, Outline
-from runtime.files.texts.document import Document, one_line
+from runtime.files.texts.document import Alive, Document, one_line
 
 MAX_FRONT_MATTER_CHARACTERS: Final = 64 * 1024
 
@@ -30,13 +30,14 @@ class _Line(NamedTuple):
     text: str
 
 
-def read_markdown(text: str) -> Document:
+def read_markdown(text: str, alive: Alive) -> Document:
     """A Markdown file. Front matter gives a title and is no part of the text."""
     title, begin = _front_matter(text)
     text = text[begin:]
     finder = _Finder()
     for line in _lines(text):
         finder.see(line)
+    alive()
     headings = tuple(finder.headings)
     if not title and headings:
         title = next((each.title for each in headings if each.title), None)

@@ -3,7 +3,7 @@
 import codecs
 from typing import Final
 
-from runtime.files.texts.document import Document, UnreadableError, check_length, clean_whole
+from runtime.files.texts.document import Alive, Document, UnreadableError, check_length, clean_whole
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -48,6 +48,7 @@ def _place(before: str) -> str:
     return f"line {line}, column {column}"
 
 
-def read_plain(text: str) -> Document:
+def read_plain(text: str, alive: Alive) -> Document:
     """A text file: its text as it is."""
+    alive()
     return Document(text=text)

@@ -20,7 +20,7 @@ from runtime.files.texts.word_parts import (
     outline_level,
 )
 
-MAX_PART_BYTES: Final = 256 * 1024 * 1024
+MAX_PART_BYTES: Final = 128 * 1024 * 1024
 """Of the text, unpacked."""
 MAX_SMALL_PART_BYTES: Final = 16 * 1024 * 1024
 """Of styles and properties."""
@@ -93,6 +93,7 @@ class _Body:
         self._begun = False
         self._cells = 0
         self._next_cell = False
+        self._row_begun = False
 
     def document(self, title: str | None) -> Document:
         """What was read."""
@@ -113,13 +114,16 @@ class _Body:
                 self._in_text = True
             case "w:tc":
                 self._cells += 1
-                self._next_cell = not self._text.at_line_start
+                self._next_cell = True
             case _ if name in _GAPS:
                 self._text.gap(_GAPS[name])
             case _ if name in _CHARACTERS:
                 self._character(_CHARACTERS[name])
             case _:
                 self._property(name, attributes.get("val", ""))
+
+        if name == "w:tr":
+            self._row_begun = False
 
     def _character(self, character: str) -> None:
         # Tabs stand in properties, too; before the first word they are layout.
@@ -150,6 +154,7 @@ class _Body:
                 self._in_text = False
             case "w:tc":
                 self._cells = max(self._cells - 1, 0)
+                self._next_cell = False
             case _ if name in _GAPS:
                 self._text.gap(_GAPS[name])
 
@@ -165,14 +170,15 @@ class _Body:
 
     def _begin_paragraph(self) -> None:
         self._begun = True
-        if self._next_cell:
+        if self._next_cell and self._row_begun:
+            self._text.rejoin()
             self._text.write(" | ")
         elif self._level and not self._cells:
             self._text.begin_heading(self._level)
             self._heading = True
         elif self._item and self._text.at_line_start:
             self._text.write("- ")
-        self._next_cell = False
+        self._next_cell, self._row_begun = False, True
 
     def _end_paragraph(self) -> None:
         """One ends, or another begins in a text box inside of it."""
