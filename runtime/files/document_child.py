@@ -1,11 +1,11 @@
 """The process that reads documents: untrusted, limited, expendable.
 
-    python -m runtime.files.document_child MEMORY_BYTES ROW_BYTES CPU_SECONDS [pdf]
+    python -m runtime.files.document_child MEMORY_BYTES ROW_BYTES [pdf]
 
 `document_process` is its parent and talks to it over one socket, descriptor 0. A request is JSON
-{"kind", "title", "tokens", "overlap", "encoding", "wanted"}, and the file comes with it as a
-descriptor; rows are sent if they are wanted. The answer are lines; the first byte says what a line
-is:
+{"kind", "title", "tokens", "overlap", "encoding", "wanted", "cpu_seconds"}, and the file comes
+with it as a descriptor; rows are sent if they are wanted. The answer are lines; the first byte says
+what a line is:
 
     p                        the document is still being read
     =7                       it is read, and this many rows follow; nothing can go wrong any more
@@ -17,6 +17,7 @@ At the end of the stream, so also when the parent dies, the process ends. Damage
 a library ask for any amount of memory or time: then the stream ends without a last line.
 """
 
+import mmap
 import os
 import signal
 import socket
@@ -111,7 +112,7 @@ def _row(document: Document, paths: HeadingPaths, span: Span, title: str) -> Seq
 def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
     """Read a document and write its lines. Raises what reading raises, before the first row."""
     alive = _Pulse()
-    reserve = bytearray(_RESERVE_BYTES)
+    reserve = mmap.mmap(-1, _RESERVE_BYTES)  # counts, and costs nothing
     document = _read(file, request, alive)
     if not document.text.strip():
         raise UnreadableError("no text in it")
@@ -119,7 +120,7 @@ def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
     if request["tokens"] is None and len(orjson.dumps(document.text)) > row_bytes:
         raise UnreadableError("its text is too long for one seed: cut it with --chunk")
     paths = HeadingPaths(document.text, document.outline)
-    del reserve
+    reserve.close()
     write_line(_SOCKET, b"=", len(spans))
     lines: list[bytes] = []
     size = 0
@@ -137,16 +138,17 @@ def explain(exc: Exception) -> str:
     return str(exc) if isinstance(exc, UnreadableError) else "damaged, or not what its name says"
 
 
-def serve(connection: socket.socket, *, row_bytes: int, cpu_seconds: int) -> None:
+def serve(connection: socket.socket, *, row_bytes: int) -> None:
     """Answer until the parent has no more files."""
     while True:
-        request, descriptors, _, _ = socket.recv_fds(connection, _REQUEST_BYTES, 1)
-        if not request or not descriptors:
+        body, descriptors, _, _ = socket.recv_fds(connection, _REQUEST_BYTES, 1)
+        if not body or not descriptors:
             return
-        allow_cpu(cpu_seconds)
+        request = orjson.loads(body)
+        allow_cpu(request["cpu_seconds"])
         with open(descriptors[0], "rb") as file:  # noqa: PTH123 - it is open already
             try:
-                answer(file, orjson.loads(request), row_bytes)
+                answer(file, request, row_bytes)
             except (BrokenPipeError, ConnectionError, MemoryError):
                 return  # the parent has read enough, or a fresh process may have room
             except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
@@ -158,12 +160,12 @@ def main() -> None:
     # Ctrl-C and a polite kill are the parent's business.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    memory_bytes, row_bytes, cpu_seconds = (int(argument) for argument in sys.argv[1:4])
-    if "pdf" in sys.argv[4:]:
+    memory_bytes, row_bytes = (int(argument) for argument in sys.argv[1:3])
+    if "pdf" in sys.argv[3:]:
         import runtime.files.texts.pdf  # noqa: F401, PLC0415 - an extra
     give_up_privileges()
     limit_resources(memory_bytes, more=True, opens_files=True)
-    serve(socket.socket(fileno=_SOCKET), row_bytes=row_bytes, cpu_seconds=cpu_seconds)
+    serve(socket.socket(fileno=_SOCKET), row_bytes=row_bytes)
     os._exit(0)  # no clean-up of what a damaged file may have left
 
 

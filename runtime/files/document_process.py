@@ -6,6 +6,7 @@ What the child says is bounded and read as plain data (document_child.py says ho
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,13 +23,17 @@ from runtime.files.lines import Lines, plain_words
 
 MEMORY_BYTES: Final = 768 * 1024 * 1024
 """By which the child may grow while it reads."""
-CPU_SECONDS: Final = 300
-"""Processor time of one file."""
+CPU_SECONDS: Final = 60
+"""Processor time of one file: of the longest text there may be, twice over."""
+PDF_CPU_SECONDS: Final = 300
+"""The same of a PDF, whose pages are programs."""
 FILE_SECONDS: Final = 900.0
 """How long one file may take, on a machine that is busy."""
 SILENT_SECONDS: Final = 60.0
 """How long the child may say nothing."""
 
+_ENDING_SECONDS: Final = 2.0
+"""Between the end of what a process says and its own."""
 _LINE_BYTES: Final = MAX_ROW_CHARACTERS + 1024 * 1024
 _MAX_ROWS: Final = 2**31
 
@@ -81,8 +86,9 @@ class DocumentProcess:
                 return value, child
             if kind == "e":
                 raise NotReadError(plain_words(value))
+            hopeless = fresh or child.took_too_long()
             self.close()
-            if fresh:
+            if hopeless:
                 raise NotReadError("damaged, or it needs too much memory or time to read")
             # What earlier files have left in the process may be what this one died of.
 
@@ -91,7 +97,7 @@ class _Child:
     """One process and the socket to it. It may abort, hang or say anything."""
 
     def __init__(self, *, pdf: bool) -> None:
-        arguments = [*map(str, (MEMORY_BYTES, MAX_ROW_CHARACTERS, CPU_SECONDS)), *["pdf"] * pdf]
+        arguments = [*map(str, (MEMORY_BYTES, MAX_ROW_CHARACTERS)), *["pdf"] * pdf]
         self._socket, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -117,9 +123,10 @@ class _Child:
         """Hand the descriptor of a file over; the first line that says how it went."""
         self._lines.allow(FILE_SECONDS)
         self._socket.settimeout(SILENT_SECONDS)
+        cpu = PDF_CPU_SECONDS if request["kind"] == "pdf" else CPU_SECONDS
         with suppress(OSError):
             os.lseek(file, 0, os.SEEK_SET)
-            socket.send_fds(self._socket, [orjson.dumps(request)], [file])
+            socket.send_fds(self._socket, [orjson.dumps({**request, "cpu_seconds": cpu})], [file])
             self._socket.settimeout(None)
             while True:
                 kind, value = self.next()
@@ -130,6 +137,12 @@ class _Child:
     def next(self) -> tuple[str, Any]:
         """The next line; none when there is no more."""
         return next(self._each, ("", None))
+
+    def took_too_long(self) -> bool:
+        """Whether it was ended for that, or goes on and says nothing, or nonsense."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_ENDING_SECONDS) == -signal.SIGXCPU
+        return True
 
     def kill(self) -> None:
         self._socket.close()

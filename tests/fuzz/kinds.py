@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.fuzz.case import Kind
 
-KINDS: Final = ("seeds", "templates", "schemas", "bodies", "replies")
+KINDS: Final = ("seeds", "templates", "schemas", "bodies", "replies", "documents")
 
 
 def open_kind(name: str, folder: Path) -> Kind:

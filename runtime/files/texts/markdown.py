@@ -17,7 +17,8 @@ _NO_PARAGRAPH: Final = re.compile(
     r"[ ]{0,3}(?:>|[-+*](?:[ \t]|$)|[0-9]{1,9}[.)](?:[ \t]|$))| {4}|\t"
 )
 """Begins a quotation, an item of a list, or code."""
-_FRONT_MATTER: Final = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[^\s])")
+_FRONT_MATTER: Final = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[\w\"'][^:=\n]*[:=])")
+"""It begins with a name and its value: a line of dashes may also end a section."""
 _FRONT_TITLE: Final = re.compile(r"^title[ \t]*[:=][ \t]*(.*)$", re.MULTILINE)
 _QUOTES: Final = "\"'"
 _LONGEST_HEADING: Final = 1000
