@@ -33,7 +33,7 @@ from runtime.confinement import allow_cpu, give_up_privileges, limit_resources
 from runtime.domain.seeds.chunking import Chunking, HeadingPaths, Span, chunk_spans
 from runtime.domain.texts import count_tokens
 from runtime.files.lines import write_all, write_line
-from runtime.files.texts.document import Alive, Document, UnreadableError
+from runtime.files.texts.document import MAX_TEXT_CHARACTERS, Alive, Document, UnreadableError
 from runtime.files.texts.html import read_html
 from runtime.files.texts.markdown import read_markdown
 from runtime.files.texts.plain import decoded, read_plain
@@ -41,6 +41,9 @@ from runtime.files.texts.word import read_word
 
 ROW: Final = ("text", "title", "heading", "page", "start", "end", "tokens")
 """Fields of a row as it is sent; the parent knows the others."""
+
+MAX_ROWS_CHARACTERS: Final = 8 * MAX_TEXT_CHARACTERS
+"""Of all chunks of a document: what stands in several counts as often."""
 
 _SOCKET: Final = 0
 _REQUEST_BYTES: Final = 64 * 1024
@@ -87,9 +90,14 @@ def _read(file: BinaryIO, request: Mapping[str, Any], alive: Alive) -> Document:
 
 def _spans(document: Document, request: Mapping[str, Any], alive: Alive) -> Sequence[Span]:
     chunking = Chunking(tokens=request["tokens"], overlap=request["overlap"])
-    spans = []
+    spans, characters = [], 0
     for span in chunk_spans(document.text, document.outline, chunking):
         spans.append(span)
+        characters += span.end - span.start
+        if characters > MAX_ROWS_CHARACTERS:
+            raise UnreadableError(
+                f"its chunks have more than {MAX_ROWS_CHARACTERS} characters: use less overlap"
+            )
         alive()
     return spans
 
@@ -121,6 +129,7 @@ def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
         raise UnreadableError("its text is too long for one seed: cut it with --chunk")
     paths = HeadingPaths(document.text, document.outline)
     reserve.close()
+    allow_cpu(request["cpu_seconds"])
     write_line(_SOCKET, b"=", len(spans))
     lines: list[bytes] = []
     size = 0
@@ -128,6 +137,7 @@ def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
         lines.append(b"r%b\n" % orjson.dumps(_row(document, paths, span, request["title"])))
         size += len(lines[-1])
         if size > _BUFFER_BYTES:
+            allow_cpu(request["cpu_seconds"])
             write_all(_SOCKET, b"".join(lines))
             lines, size = [], 0
     write_all(_SOCKET, b"".join([*lines, b".\n"]))

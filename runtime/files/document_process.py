@@ -131,6 +131,8 @@ class _Child:
             while True:
                 kind, value = self.next()
                 if kind != "p":
+                    # Rows take as long as whoever takes them.
+                    self._lines.allow(float("inf"))
                     return kind, value
         return "", None
 

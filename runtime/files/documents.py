@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.domain.errors import ConfigurationError, SeedError
+from runtime.domain.errors import ConfigurationError, InputError, SeedError
 from runtime.domain.seeds.chunking import Chunking
 from runtime.domain.wording import counted
 from runtime.files.document_process import DocumentProcess, NotReadError
@@ -67,8 +67,8 @@ def read_documents(
     read by their byte order mark, else in `encoding`, else in UTF-8. `progress` is called with the
     number of files that are done.
 
-    Raises `ConfigurationError` for PDF files without the extra, and an unknown encoding;
-    `SeedError` for files that can't be read, and for more text than is taken.
+    Raises `ConfigurationError` for PDF files without the extra, `InputError` for an unknown
+    encoding, and `SeedError` for files that can't be read and for more text than is taken.
     """
     _check(files, encoding)
     return _rows(files, chunking, skipped, encoding, progress)
@@ -93,7 +93,9 @@ def _check(files: Sequence[DocumentFile], encoding: str | None) -> None:
         except UnicodeError:
             pass  # an encoding in which this is no text
         except (LookupError, ValueError) as exc:
-            raise ConfigurationError(f"{encoding!r} is not an encoding of text") from exc
+            raise InputError(
+                f"--encoding {encoding[:40]!r} is unknown: use a name such as cp1252"
+            ) from exc
 
 
 def _kind(file: DocumentFile) -> str:

@@ -20,7 +20,7 @@ from runtime.files.document_process import DocumentProcess
 from runtime.files.documents import DOCUMENT_SUFFIXES, DocumentFile, read_documents
 from tests.fixtures.documents import paragraph, pdf_of, word_of, zip_of
 from tests.fuzz import words
-from tests.fuzz.case import Case, demand, one_line, pick
+from tests.fuzz.case import Case, demand, one_line
 
 _FIELDS: Final = (
     *("id", "text", "file", "title", "heading", "page", "start", "end", "chunk", "chunks"),
@@ -46,7 +46,7 @@ class Documents:
         document_process.MEMORY_BYTES = 192 * 1024 * 1024  # type: ignore[misc]
         # One child for all cases: to start it takes as long as a hundred of them.
         self._process = DocumentProcess(pdf=True)
-        documents.DocumentProcess = self._lent  # type: ignore[assignment, misc]
+        vars(documents)["DocumentProcess"] = self._lent
 
     def _lent(self, *, pdf: bool) -> "_Lent":  # noqa: ARG002
         return _Lent(self._process)
@@ -217,19 +217,21 @@ def _text(rng: Random, marks: Sequence[str]) -> bytes:
 
 
 def _markdown(rng: Random, marks: Sequence[str]) -> bytes:
-    blocks = [
-        pick(
-            rng,
-            (4, lambda mark=mark: _prose(rng, mark)),
-            (2, lambda mark=mark: f"{'#' * rng.randrange(1, 8)} {mark}"),
-            (1, lambda mark=mark: f"{mark}\n{rng.choice('-=') * 3}"),
-            (1, lambda mark=mark: f"```\n# {mark}\n\n{rng.choice(('```', ''))}"),
-            (1, lambda mark=mark: f"- {mark}\n- {words.word(rng)}"),
-        )
-        for mark in marks
-    ]
+    blocks = [_block(rng, mark) for mark in marks]
     front = rng.choice(("", "", "---\ntitle: x\n---\n", "---\n"))
     return (front + "\n\n".join(blocks)).encode()
+
+
+def _block(rng: Random, mark: str) -> str:
+    return rng.choice(
+        (
+            _prose(rng, mark),
+            f"{'#' * rng.randrange(1, 8)} {mark}",
+            f"{mark}\n{rng.choice('-=') * 3}",
+            f"```\n# {mark}\n\n{rng.choice(('```', ''))}",
+            f"- {mark}\n- {words.word(rng)}",
+        )
+    )
 
 
 def _html(rng: Random, marks: Sequence[str]) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.errors import ConfigurationError
+from runtime.domain.errors import InputError
 from runtime.domain.seeds import chunking
 from runtime.domain.seeds.chunking import Chunking, Heading, Outline, Span, chunk_spans
 from runtime.domain.seeds.clusters import may_cut
@@ -146,7 +146,7 @@ def test_without_a_size_a_document_is_one_seed() -> None:
     ("tokens", "overlap"), [(15, 0), (100_001, 0), (16, -1), (16, 16), (None, 1)]
 )
 def test_sizes_that_can_not_be(tokens: int | None, overlap: int) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InputError):
         Chunking(tokens=tokens, overlap=overlap)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from runtime.domain.errors import ConfigurationError, SeedError
+from runtime.domain.errors import ConfigurationError, InputError, SeedError
 from runtime.domain.seeds.chunking import Chunking
 from runtime.files import document_process, documents
 from runtime.files.documents import DocumentFile, read_documents
@@ -193,7 +193,7 @@ def test_an_encoding_is_for_files_without_a_mark(tmp_path: Path) -> None:
     [row] = read(tmp_path, {"a.txt": "größe".encode("cp1252")}, encoding="cp1252")
     assert row["text"] == "größe"
     for wrong in ("no-such", "zlib", "a\0b"):
-        with pytest.raises(ConfigurationError, match="is not an encoding of text"):
+        with pytest.raises(InputError, match="is unknown: use a name such as"):
             read(tmp_path, {"a.txt": "a"}, encoding=wrong)
 
 

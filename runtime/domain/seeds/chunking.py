@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.domain.errors import ConfigurationError
+from runtime.domain.errors import InputError
 from runtime.domain.seeds.clusters import may_cut
 from runtime.domain.texts import (
     CHARACTERS_PER_TOKEN,
@@ -40,7 +40,7 @@ class Chunking:
     """How documents become seeds: chunks of at most `tokens`, each beginning with the last words
     of the one before (`overlap`, in tokens). Without `tokens`, one seed a file.
 
-    Raises `ConfigurationError`.
+    Raises `InputError`.
     """
 
     tokens: int | None = None
@@ -48,21 +48,13 @@ class Chunking:
 
     def __post_init__(self) -> None:
         if self.tokens is not None and not MIN_TOKENS <= self.tokens <= MAX_TOKENS:
-            raise ConfigurationError(
-                f"a chunk of {self.tokens} tokens: {MIN_TOKENS} to {MAX_TOKENS} are possible"
-            )
-        if self.overlap < 0:
-            raise ConfigurationError(
-                f"an overlap of {self.overlap} tokens: 0 is the least, and means none"
+            raise InputError(
+                f"--chunk {self.tokens}: use a number from {MIN_TOKENS} to {MAX_TOKENS}"
             )
         if self.tokens is None and self.overlap:
-            raise ConfigurationError(
-                "an overlap is of chunks: say how many tokens a chunk has, too"
-            )
-        if self.tokens is not None and self.overlap >= self.tokens:
-            raise ConfigurationError(
-                f"an overlap of {self.overlap} tokens in chunks of {self.tokens}: it has to be less"
-            )
+            raise InputError("--overlap is of chunks: use it with --chunk")
+        if not 0 <= self.overlap < (self.tokens or 1):
+            raise InputError(f"--overlap {self.overlap}: use a number below that of --chunk, or 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
