@@ -59,17 +59,13 @@ class DocumentProcess:
         return count, self._rows(count if request["wanted"] else 0, child)
 
     def _rows(self, count: int, child: "_Child") -> Iterator[Sequence[Any]]:
-        complete = False
-        try:
-            for _ in range(count):
-                kind, value = child.next()
-                if kind != "r" or not isinstance(value, list):
-                    raise SeedError("the process that reads documents was ended: run it again")
-                yield value
-            complete = child.next()[0] == "."
-        finally:
-            if not complete:
-                self.close()
+        for _ in range(count):
+            kind, value = child.next()
+            if kind != "r" or not isinstance(value, list):
+                raise SeedError("the process that reads documents was ended: run it again")
+            yield value
+        if child.next()[0] != ".":
+            self.close()
 
     def close(self) -> None:
         """End the child."""

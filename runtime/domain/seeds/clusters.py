@@ -58,13 +58,13 @@ def _extends(character: str) -> bool:
 
 
 def _is_picture(character: str) -> bool:
-    return unicodedata.category(character) == "So"
+    return unicodedata.category(character) == "So" and ord(character) not in _FLAG_LETTERS
 
 
 def _picture_before(text: str, at: int) -> bool:
     """Whether a picture stands before `at`, with what extends it."""
     for back in range(at - 1, max(at - _FAR_BACK, 0) - 1, -1):
-        if not _extends(text[back]):
+        if not _extends(text[back]) or text[back] == _ZERO_WIDTH_JOINER:
             return _is_picture(text[back])
     return False
 
