@@ -10,10 +10,11 @@ import orjson
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.calls import Message
-from runtime.domain.money.estimate import CHARACTERS_PER_TOKEN, Estimate, StepSample, estimate
+from runtime.domain.money.estimate import Estimate, StepSample, estimate
 from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import PROMPT, SYSTEM, WHEN, Step, Template
+from runtime.domain.texts import CHARACTERS_PER_TOKEN
 from runtime.engine.plan import Plan, framing_of
 from runtime.engine.preparation import verdict_of
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine

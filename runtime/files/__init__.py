@@ -1,3 +1,3 @@
-"""Seed files: read row by row, untrusted Parquet in a process that can be killed, and kept on the
-disk for as long as a job draws from them. May import `domain`.
+"""Seed files: read row by row, untrusted Parquet and documents in processes that can be killed, and
+kept on the disk for as long as a job draws from them. May import `domain`.
 """

@@ -6,21 +6,17 @@ The child may abort, hang or say anything: what it sends is bounded and read as 
 else in the project opens a Parquet file that somebody else wrote.
 """
 
-import os
-import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
-import orjson
-
 from runtime.confinement import child_environment
 from runtime.domain.errors import ConfigurationError, SeedError
-from runtime.domain.plain_text import plain_line
 from runtime.domain.seeds.readers import MAX_ROW_CHARACTERS, Found
 from runtime.files.disk import disk_errors, temporary_file
+from runtime.files.lines import Lines, plain_words
 
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 """By which the child may grow while it reads."""
@@ -31,8 +27,6 @@ SILENT_SECONDS: Final = 60.0
 
 _LINE_BYTES: Final = MAX_ROW_CHARACTERS + 1024 * 1024
 """Longest line; what is left out is bounded by the columns, and they by this."""
-_READ_BYTES: Final = 256 * 1024
-_MAX_ERROR_CHARACTERS: Final = 300
 
 
 def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -46,19 +40,14 @@ def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
             if kind == "r" and isinstance(value, dict):
                 yield Found(value, None, unread=unread)
             elif kind == "u" and isinstance(value, dict):
-                unread = {_plain(path): _plain(told) for path, told in value.items()}
+                unread = {plain_words(path): plain_words(told) for path, told in value.items()}
             elif kind == "e":
-                raise SeedError(f"{name}: {_plain(value)}")
+                raise SeedError(f"{name}: {plain_words(value)}")
             elif kind == ".":
                 return
             else:
                 break
     raise SeedError(f"{name}: a damaged Parquet file, or one that needs too much memory to read")
-
-
-def _plain(text: object) -> str:
-    """Words of an untrusted process, as one line that can be printed."""
-    return " ".join(plain_line(str(text)).split())[:_MAX_ERROR_CHARACTERS]
 
 
 @contextmanager
@@ -100,30 +89,9 @@ def _child(file: BinaryIO, name: str) -> Iterator[Iterator[tuple[str, Any]]]:
         raise ConfigurationError(f"{name}: no process to read it: {exc.strerror}") from exc
     assert process.stdout is not None  # noqa: S101 - it was asked for
     try:
-        yield _lines(process.stdout.fileno())
+        lines = Lines(process.stdout.fileno(), longest=_LINE_BYTES, silent_seconds=SILENT_SECONDS)
+        yield iter(lines)
     finally:
         process.kill()
         process.stdout.close()
         process.wait()
-
-
-def _lines(descriptor: int) -> Iterator[tuple[str, Any]]:
-    """Kind and value of each line, as far as they are such lines."""
-    rest = b""
-    while chunk := _read(descriptor):
-        *whole, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-        for line in whole:
-            try:
-                value = orjson.loads(line[1:]) if line[1:] else None
-            except orjson.JSONDecodeError:
-                return
-            yield chr(line[0]) if line else "", value
-        if len(rest) > _LINE_BYTES:
-            return
-
-
-def _read(descriptor: int) -> bytes:
-    """The next bytes; none at the end, and none when the child has been silent for too long."""
-    waiting = select.poll()  # select takes no descriptor above 1023
-    waiting.register(descriptor, select.POLLIN)
-    return os.read(descriptor, _READ_BYTES) if waiting.poll(SILENT_SECONDS * 1000) else b""

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runtime.confinement import allow_cpu, give_up_privileges, limit_resources
+from runtime.files.lines import write_all, write_line
 from runtime.files.parquet_values import (
     INDEX_COLUMN,
     UnreadableValueError,
@@ -145,15 +146,9 @@ def write_rows(file: BinaryIO, descriptor: int, *, row_bytes: int, all_bytes: in
         lines.append(b"r" + body + b"\n")
         size += len(body)
         if size > _BUFFER_BYTES:
-            _write(descriptor, b"".join(lines))
+            write_all(descriptor, b"".join(lines))
             lines, size = [], 0
-    _write(descriptor, b"".join([*lines, b".\n"]))
-
-
-def _write(descriptor: int, body: bytes) -> None:
-    rest = memoryview(body)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    write_all(descriptor, b"".join([*lines, b".\n"]))
 
 
 def explain(exc: Exception) -> str:
@@ -181,7 +176,7 @@ def main() -> None:
     except BrokenPipeError:
         pass  # the parent has read enough
     except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
-        _write(1, b"e" + orjson.dumps(explain(exc)) + b"\n")
+        write_line(1, b"e", explain(exc))
     os._exit(0)  # no clean-up of what a damaged file may have left
 
 

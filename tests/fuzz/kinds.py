@@ -6,7 +6,16 @@ from typing import Final
 
 from tests.fuzz.case import Kind
 
-KINDS: Final = ("seeds", "sources", "templates", "samplers", "schemas", "bodies", "replies")
+KINDS: Final = (
+    "seeds",
+    "sources",
+    "templates",
+    "samplers",
+    "schemas",
+    "bodies",
+    "replies",
+    "documents",
+)
 
 
 def open_kind(name: str, folder: Path) -> Kind:

@@ -6,6 +6,7 @@ import pytest
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
 from runtime.domain.templates.policy import ALLOWED_FILTERS, OWN_FILTERS
+from runtime.domain.texts import sentences
 from runtime.engine.rendering.environment import Missing
 from runtime.engine.rendering.filters import (
     STYLES,
@@ -13,7 +14,6 @@ from runtime.engine.rendering.filters import (
     extract_keywords,
     pick,
     random_sentence,
-    sentences,
     tojson,
     truncate_tokens,
     writing_style,

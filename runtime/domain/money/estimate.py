@@ -9,13 +9,11 @@ one token of output.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price import Price
 from runtime.domain.options import option
-
-CHARACTERS_PER_TOKEN: Final = 4
+from runtime.domain.texts import CHARACTERS_PER_TOKEN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

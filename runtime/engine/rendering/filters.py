@@ -25,6 +25,7 @@ from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS
 
 from runtime.domain.templates.policy import ORDINARY_FILTERS
+from runtime.domain.texts import first_tokens, sentences
 from runtime.engine.rendering.nulls import with_nulls_refused
 
 STYLES: Final[Mapping[str, str]] = {
@@ -45,19 +46,9 @@ STYLES: Final[Mapping[str, str]] = {
 }
 """The styles that `writing_style` knows; any other word becomes "Write in this style: …"."""
 
-CHARACTERS_PER_TOKEN: Final = 4
 MAX_KEYWORDS: Final = 100
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")  # noqa: RUF001 - a typographic apostrophe
-# Scripts without spaces between words: each character counts as a word and as a token.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_PIECE: Final = re.compile(rf"\s*(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)")
-# A sentence ends with its closing quotes and space, or with a line; the stops of Chinese and
-# Japanese need no space after them.
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")  # noqa: RUF001
-_NOT_AN_END: Final = re.compile(
-    r"(?:^|[\s(\"'])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|No|Inc|Ltd|approx)\.$"
-)
 _STOP_TEXT: Final = """
 a about above after again all also am an and any are as at be because been before being below
 between both but by can could did do does doing down during each even few for from further
@@ -79,19 +70,6 @@ def random_sentence(text: object, rng: Random) -> str:
     if not found:
         raise FilterArgumentError("random_sentence needs a text that is not empty")
     return rng.choice(found)
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of `text`; abbreviations and initials don't end one."""
-    found: list[str] = []
-    start = 0
-    for end in _SENTENCE_END.finditer(text):
-        sentence = text[start : end.end()].strip()
-        if "\n" not in end[0] and _NOT_AN_END.search(sentence):
-            continue
-        found.append(sentence)
-        start = end.end()
-    return [sentence for sentence in (*found, text[start:].strip()) if sentence]
 
 
 def writing_style(value: object, rng: Random) -> str:
@@ -117,22 +95,13 @@ def pick(items: object, rng: Random) -> object:
 def truncate_tokens(text: object, count: object = 256) -> str:
     """The beginning of `text` that is estimated at `count` tokens or less; words stay whole.
 
-    The estimate: a word, with the punctuation that touches it, is one token for every 4 characters
-    begun; a character of a script without spaces is one token. Every model has its own tokenizer,
-    so leave some room.
+    The estimate is that of `runtime.domain.texts`; leave some room for a model's own tokenizer.
     """
     if isinstance(count, bool) or not isinstance(count, int):
         raise FilterArgumentError("truncate_tokens needs a text and a whole number of tokens")
     if count < 0:
         raise FilterArgumentError("truncate_tokens needs a number of tokens that is not negative")
-    whole = str(text)
-    end = used = 0
-    for piece in _PIECE.finditer(whole):
-        used += -(-len(piece[0].strip()) // CHARACTERS_PER_TOKEN)
-        if used > count:
-            return whole[:end].rstrip()
-        end = piece.end()
-    return whole
+    return first_tokens(str(text), count)
 
 
 class Keywords(list[str]):
