@@ -72,6 +72,7 @@ bench: $(VENV)/.dev ## measure engine, seeds, export and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/export_memory.py
 	$(BIN)/python -m tests.bench.seed_memory --megabytes 200
+	$(BIN)/python -m tests.bench.seed_reading --megabytes 1000
 	$(BIN)/python -m tests.bench.handlers
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)

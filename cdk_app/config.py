@@ -56,6 +56,9 @@ class StageConfig:
     worker_cpu: int = 1024
     """1024 is one vCPU. A worker is one process, so more than one vCPU idles."""
     worker_memory_mib: int = 2048
+    worker_disk_gib: int = 30
+    """For the image and for temporary files. Seeds of 4 GiB are there once, Parquet twice: as it is
+    and, at up to 8 GiB, as rows. Fargate gives 20 GiB for nothing, and takes 21 to 200."""
     worker_concurrency: int = 64
     """Model calls at a time, at most."""
     python_image: str | None = None

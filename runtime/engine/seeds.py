@@ -1,6 +1,6 @@
 """Loads the seeds that a job pinned; which of them a record has, and what types they give rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -22,14 +22,27 @@ class Seeds:
         self._objects = objects
 
     def load_seed_data(
-        self, key: str, *, version: str | None, requirements: Sequence[str]
+        self,
+        key: str,
+        *,
+        version: str | None,
+        requirements: Sequence[str],
+        on_bytes: Callable[[int], object] = lambda _count: None,
+        on_row: Callable[[Row], object] | None = None,
     ) -> SeedRows:
-        """All seeds under `key`, on this machine's disk. Raises `SeedError`: no such object (or
-        version), not valid, or a required path is missing.
+        """All seeds under `key`, on this machine's disk. `on_bytes` and `on_row` hear of what was
+        read, as `load_rows` says. Raises `SeedError`: no such object (or version), not valid, or a
+        required path is missing; and what the two raise.
         """
         try:
             with self._objects.open_version(key, version=version) as stream:
-                return load_rows(stream, PurePosixPath(key).name, requirements=requirements)
+                return load_rows(
+                    stream,
+                    PurePosixPath(key).name,
+                    requirements=requirements,
+                    on_bytes=on_bytes,
+                    on_row=on_row,
+                )
         except NotFoundError as exc:
             raise SeedError(f"seed data not found: {key}") from exc
 

@@ -19,6 +19,7 @@ from runtime.contract.keys import ROWS_FOLDER, card_key
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import ENDED, Job
 from runtime.domain.outputs.document import output_document
+from runtime.domain.outputs.seed_types import SeedTypes
 from runtime.domain.outputs.shape import Output, Shape
 from runtime.domain.outputs.split import Split, split_document
 from runtime.domain.outputs.types import Type, type_text
@@ -30,7 +31,7 @@ from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.rows import RowMaker, RowProblem
-from runtime.engine.seeds import DrawnSeeds, Seeds, seed_types
+from runtime.engine.seeds import DrawnSeeds, Seeds
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
 from runtime.export.exporter import Exporter
 from runtime.export.report.writing import export_with_report
@@ -115,13 +116,17 @@ class JobExport:
         if not _reads_seeds(template.output, template.split):
             yield self._row_source(job, template, choice, {}, None)
             return
+        paths = template.output.seed_paths()
+        types = SeedTypes(paths)
         seeds = Seeds(self.ports.objects).load_seed_data(
-            job.config.seed_data_path, version=job.config.seed_version, requirements=()
+            job.config.seed_data_path,
+            version=job.config.seed_version,
+            requirements=(),
+            on_row=types.add if paths else None,
         )
         with closing(seeds):
-            types = seed_types(seeds, template.output)
             drawn = DrawnSeeds(seeds, job_id=job.job_id, draws=job.config.draws)
-            yield self._row_source(job, template, choice, types, drawn)
+            yield self._row_source(job, template, choice, types.found(), drawn)
 
     def _row_source(
         self,

@@ -14,10 +14,10 @@ from runtime.domain.seeds.readers import Found, Row
 
 __all__ = ["Found", "Row"]
 
-MAX_SEED_BYTES: Final = 256 * 1024 * 1024
-"""Largest seed file."""
-MAX_SEEDS: Final = 1_000_000
-"""Most seeds of a file: a job has no more records than that."""
+MAX_SEED_BYTES: Final = 4 * 1024**3
+"""Largest seed file: S3 takes no more than 5 GB in one upload."""
+MAX_SEEDS: Final = 4_000_000
+"""Most seeds of a file, of which one takes 20 bytes of memory; a job has fewer records."""
 
 _SUFFIXES: Final[Mapping[str, str]] = {
     ".json": "json",
