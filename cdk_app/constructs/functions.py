@@ -117,6 +117,7 @@ def _values(
         names.SECURITY_GROUP_IDS: network.security_group.security_group_id,
         names.ASSIGN_PUBLIC_IP: "ENABLED" if network.assign_public_ip else "DISABLED",
         names.STAGE: stage.name,
+        names.SEED_QUOTA_GIB: str(stage.seed_quota_gib),
         names.MAX_ACTIVE_JOBS: str(stage.max_active_jobs),
         names.MONTHLY_BUDGET_USD: str(stage.monthly_budget_usd),
         names.USER_MONTHLY_BUDGET_USD: None if per_user is None else str(per_user),

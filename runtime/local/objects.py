@@ -12,6 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -81,6 +82,9 @@ class DirectoryObjects:
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         return self._list(prefix, b"")
 
+    def list_versions(self, prefix: str) -> Iterator[ObjectStat]:
+        return self.list(prefix)
+
     def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
         if after is not None and not (after.startswith(prefix) and _is_key(after)):
             raise InputError("after: take it from `next` of the page before, unchanged")
@@ -93,10 +97,11 @@ class DirectoryObjects:
             return
         for key, entry in _walk(self._root / folder, f"{folder}{slash}", prefix, after):
             try:
-                size = entry.stat().st_size
+                found = entry.stat()
             except FileNotFoundError:
                 continue  # deleted while we walked
-            yield ObjectStat(key=key, size=size, version=None)
+            written_at = datetime.fromtimestamp(found.st_mtime, UTC)
+            yield ObjectStat(key=key, size=found.st_size, version=None, written_at=written_at)
 
     @contextmanager
     def open_version(self, key: str, *, version: str | None = None) -> Iterator[BinaryIO]:

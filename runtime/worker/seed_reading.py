@@ -45,17 +45,17 @@ class SeedReading:
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._on_activity = on_activity
         self._bytes = 0
-        self._shown = self._logged = clock.monotonic()
+        self._began = self._shown = self._logged = clock.monotonic()
 
     def __call__(self, count: int) -> None:
         """Raises `ReadingStoppedError`, and `LeaseLostError` when the work is somebody else's."""
         self._bytes += count
-        reason = self._control.reason
-        if reason is StopReason.LEASE_LOST:
-            raise LeaseLostError("another worker owns this work now")
-        if reason is not None:
+        now, reason = self._clock.monotonic(), self._control.reason
+        # What takes a moment only is read to its end: whoever generates looks for the reason, too.
+        if reason is not None and now - self._began >= ACTIVITY_SECONDS:
+            if reason is StopReason.LEASE_LOST:
+                raise LeaseLostError("another worker owns this work now")
             raise ReadingStoppedError(reason)
-        now = self._clock.monotonic()
         if now - self._shown >= ACTIVITY_SECONDS:
             self._shown = now
             self._on_activity(Activity(bytes_read=self._bytes))

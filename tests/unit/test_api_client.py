@@ -163,7 +163,10 @@ def test_files_and_python_objects_are_the_same_to_the_api(
     )
     upload = api.asked("POST /objects")[0].body
     assert [orjson.loads(line) for line in upload.splitlines() if line.startswith(b"{")] == ROWS
-    assert api.asked("POST /seed-data/upload-url")[0].json == {"filename": "seeds.jsonl"}
+    assert api.asked("POST /seed-data/upload-url")[0].json == {
+        "filename": "seeds.jsonl",
+        "size": Path("seeds.jsonl").stat().st_size,
+    }
     assert sent_job(api) == {
         "template_id": TEMPLATE,
         "template_version": 1,

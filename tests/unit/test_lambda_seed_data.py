@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -100,9 +101,11 @@ def test_an_uploaded_file_is_listed_and_read(api_world: ApiWorld) -> None:
     """What the form allows is what the other operations take."""
     key = api_world.post("/seed-data/upload-url", {"filename": "a.csv"}).body["s3_key"]
     api_world.put_object(key, b"a,b\n1,2\n")
-    assert api_world.get("/seed-data").body["files"] == [
-        {"s3_key": key, "filename": "a.csv", "size": 8}
-    ]
+    [listed] = api_world.get("/seed-data").body["files"]
+    uploaded_at = datetime.fromisoformat(listed.pop("uploaded_at"))
+    assert uploaded_at.tzinfo is not None
+    seed_id = key.split("/")[2]
+    assert listed == {"s3_key": key, "filename": "a.csv", "size": 8, "seed_id": seed_id}
     assert api_world.post("/seed-data/validate", {"s3_key": key}).body["valid"] is True
 
 
@@ -155,6 +158,7 @@ def test_a_file_in_order(api_world: ApiWorld, name: str) -> None:
         "s3_key": f"seed-data/{ALICE}/{name}",
         "format": "json" if name.endswith(".json") else "jsonl",
         "valid": True,
+        "complete": True,
         "records": 2,
         "paths": ["id", "author.name", "tags", "author"],
         "types": {
@@ -165,6 +169,8 @@ def test_a_file_in_order(api_world: ApiWorld, name: str) -> None:
         },
         "nulls": {},
         "unread": {},
+        "repeated_ids": 0,
+        "first_prompts": [],
         "warnings": [],
         "problems": [],
         "total_problems": 0,

@@ -72,8 +72,9 @@ def test_every_byte_is_counted(name: str) -> None:
 def test_a_reading_ends_when_the_worker_has_to_stop(clock: ManualClock) -> None:
     control = Control()
     said = reading(control, clock, [])
-    said(1)
     control.stop(StopReason.CANCELLED)
+    said(1)
+    clock.advance(1.0)
     with pytest.raises(ReadingStoppedError) as caught:
         load_rows(io.BytesIO(BODY), "a.jsonl", on_bytes=said)
     assert caught.value.reason is StopReason.CANCELLED
@@ -97,6 +98,7 @@ def test_a_worker_that_is_stopped_while_it_reads_hands_the_job_back(
 
     def stop(_call: object) -> bool:
         world.stop()
+        world.clock.hasten(10**6)  # a reading of some milliseconds takes an hour
         return False
 
     fault = world.fail("s3", "GetObject", match=lambda call: call.get("Key") == key and stop(call))

@@ -20,6 +20,11 @@ class Repeats:
         """Whether the seed at `position` is one of them."""
         return self._count > 0 and self._later[position] == 1
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
+
     def warnings(self) -> tuple[str, ...]:
         """What its owner should know: how many there are, and where the first ones stand."""
         if not self._count:
