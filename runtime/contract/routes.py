@@ -8,7 +8,7 @@ refused by AWS.
 from typing import Final
 
 from runtime.contract import environment as names
-from runtime.contract.functions import Function, Route
+from runtime.contract.functions import PARQUET_DISK, Function, Route
 from runtime.contract.grants import (
     SEEDS,
     AnnounceGrant,
@@ -67,6 +67,7 @@ ROUTES: Final = (
             grants=(*READ_TEMPLATES, READ_SEEDS, FIND_SEEDS),
             bundle="data",
             memory=1769,
+            disk=PARQUET_DISK,
             seconds=29,
         ),
     ),

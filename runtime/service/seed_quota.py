@@ -6,7 +6,6 @@ from typing import Final
 
 from runtime.contract.keys import seed_prefix
 from runtime.domain.errors import ConflictError, StorageBusyError
-from runtime.domain.seeds.seeds import MAX_SEED_BYTES
 from runtime.domain.seeds.uploads import release, reserve
 from runtime.domain.service_ports import ApiPorts
 
@@ -14,13 +13,15 @@ _TRIES: Final = 8
 """Writers that may be quicker in a row, all of them the user's own."""
 
 
-def reserve_upload(ports: ApiPorts, user_id: str, upload_id: str, size: int | None) -> int:
-    """How many bytes an upload may have, which are reserved for it now. Raises `SeedQuotaError`,
-    `LimitError`.
+def reserve_upload(
+    ports: ApiPorts, user_id: str, upload_id: str, *, size: int | None, most: int
+) -> int:
+    """How many bytes an upload may have, which are reserved for it now: `size`, or at most `most`.
+    Raises `SeedQuotaError`, `LimitError`.
     """
     limit = ports.settings.seed_bytes
     if limit is None:
-        return MAX_SEED_BYTES if size is None else size
+        return most if size is None else size
     for _ in range(_TRIES):
         # Read before the listing: what arrives in between is in both, and counts once.
         ledger = ports.upload_ledgers.get(user_id)
@@ -29,6 +30,7 @@ def reserve_upload(ports: ApiPorts, user_id: str, upload_id: str, size: int | No
             _stored(ports, user_id),
             upload_id,
             size=size,
+            most=most,
             limit=limit,
             now=ports.clock.now(),
             form_seconds=ports.settings.upload_seconds,

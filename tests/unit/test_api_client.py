@@ -467,3 +467,20 @@ def test_the_example_of_the_api_page_runs(
 
     assert names["paths"] == [Path("datasets") / JOB / "dataset.jsonl"]
     assert "of 4" in capfd.readouterr().out
+
+
+def test_uploaded_seeds_are_listed_and_deleted(api: FakeApi, client: Client) -> None:
+    seed_id = "0f1e2d3c-4b5a-4968-8776-655443322110"
+    key = f"seed-data/u/{seed_id}/a.jsonl"
+    found = {"s3_key": key, "filename": "a.jsonl", "size": 7, "seed_id": seed_id}
+    found["uploaded_at"] = "2026-11-28T09:00:00Z"
+    api.usual["GET /seed-data"] = Script(body={"files": [found], "next_cursor": None})
+    api.usual[f"DELETE /seed-data/{seed_id}"] = Script(status=204)
+    [seeds] = client.seeds(limit=5)
+    assert (seeds.key, seeds.size, seeds.seed_id) == (key, 7, seed_id)
+    assert seeds.uploaded_at == datetime(2026, 11, 28, 9, tzinfo=UTC)
+    client.delete_seeds(seeds)
+    client.delete_seeds(key)
+    assert len(api.asked(f"DELETE /seed-data/{seed_id}")) == 2
+    with pytest.raises(InputError, match="limit is 0"):
+        client.seeds(limit=0)

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from runtime.domain.errors import ConfigurationError, LimitError, SeedQuotaError
-from runtime.domain.seeds.seeds import MAX_SEED_BYTES
 
 HOLD: Final = timedelta(hours=6)
 """How long an upload may be on its way."""
@@ -69,12 +68,13 @@ def reserve(
     upload_id: str,
     *,
     size: int | None,
+    most: int,
     limit: int,
     now: datetime,
     form_seconds: int,
 ) -> tuple[UploadLedger, int]:
     """The ledger with one more upload, and how many bytes that may have: `size`, or if that is not
-    known all that is left, at most a whole seed file. `stored` are the bytes of each upload.
+    known all that is left, but not more than `most`. `stored` are the bytes of each upload.
 
     Raises `SeedQuotaError`, and `LimitError` for too many uploads at a time.
     """
@@ -85,7 +85,7 @@ def reserve(
     }
     pending = sum(max(each.size - stored.get(name, 0), 0) for name, each in open_.items())
     left = limit - sum(stored.values()) - pending
-    wanted = min(MAX_SEED_BYTES, max(left, 1)) if size is None else size
+    wanted = min(most, max(left, 1)) if size is None else size
     if wanted > left:
         raise _no_room(limit, left=left, pending=pending, wanted=size)
     if len(open_) >= MAX_OPEN:
