@@ -58,7 +58,7 @@ bodies = st.builds(
     st.lists(st.sampled_from(LINES[:8] * 3 + LINES), max_size=8),
     st.sampled_from([b"", b"\n", b"\n\n", b"\r\n"]),
 )
-needs = st.sampled_from([[], ["id"], ["b.c"], ["id", "b.c", "t"]])
+needs = st.sampled_from([[], ["id"], ["b.c"], ["id", "b.c", "t"], ["generation_result.s.output"]])
 
 
 def row_by_row(body: bytes, requirements: list[str]) -> SeedRows:

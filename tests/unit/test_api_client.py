@@ -31,7 +31,7 @@ from runtime.domain.errors import (
     UnauthenticatedError,
 )
 from runtime.domain.jobs.job import JobStatus
-from runtime.inputs.seeds import read_seeds
+from runtime.inputs.seeds import lines_of, read_seeds
 from runtime.inputs.templates import read_template
 from tests.fixtures.command import SEEDS, write_inputs
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
@@ -165,7 +165,7 @@ def test_files_and_python_objects_are_the_same_to_the_api(
     assert [orjson.loads(line) for line in upload.splitlines() if line.startswith(b"{")] == ROWS
     assert api.asked("POST /seed-data/upload-url")[0].json == {
         "filename": "seeds.jsonl",
-        "size": Path("seeds.jsonl").stat().st_size,
+        "size": len(lines_of(ROWS)) if seeds is ROWS else Path("seeds.jsonl").stat().st_size,
     }
     assert sent_job(api) == {
         "template_id": TEMPLATE,

@@ -769,9 +769,7 @@ def test_an_api_of_before_is_not_told_the_size(api: FakeApi) -> None:
     assert asked == [{"filename": "seeds.jsonl", "size": size}, {"filename": "seeds.jsonl"}]
 
 
-def test_seeds_without_room_are_not_sent(
-    api: FakeApi, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_seeds_without_room_are_not_sent(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     error = {"code": "seed_quota", "message": "your seeds may take 1 GB", "details": []}
     api.usual["POST /seed-data/upload-url"] = Script(status=409, body={"error": error})
     assert run(["seeds", "upload", "seeds.jsonl"]) != 0
