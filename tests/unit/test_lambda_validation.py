@@ -4,6 +4,7 @@ S1.8 and S1.9 stand at the end.
 """
 
 import json
+import re
 from typing import Any, cast
 
 import pytest
@@ -40,7 +41,7 @@ API = Api(cast("ApiPorts", object()))
 
 def send(route: Route, **event: Any) -> Reply:
     """A request for any route, with ids that nothing has."""
-    path = route.path.replace("{job_id}", SOME_ID).replace("{template_id}", SOME_ID)
+    path = re.sub(r"{\w+}", SOME_ID, route.path)
     return API.call(route.method, path, **event)
 
 

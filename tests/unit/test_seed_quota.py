@@ -2,7 +2,9 @@
 made again.
 """
 
-from collections.abc import Iterator
+import base64
+import json
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -83,9 +85,19 @@ def ask(served: Uploads, size: int | None = None, *, user: str = ALICE) -> Reply
     return served.api.post("/seed-data/upload-url", body, user=user)
 
 
+def signed_bytes(fields: Mapping[str, str]) -> int:
+    """The most that a form takes, as whoever takes it reads it."""
+    if "max_bytes" in fields:
+        return int(fields["max_bytes"])
+    policy = json.loads(base64.b64decode(fields["policy"]))
+    [found] = [each for each in policy["conditions"] if each[0] == "content-length-range"]
+    return int(found[2])
+
+
 def test_n18_what_was_given_out_counts_before_it_has_arrived(served: Uploads) -> None:
     first = ask(served, GIB)
     assert (first.status, first.body["max_bytes"]) == (201, GIB)
+    assert signed_bytes(first.body["fields"]) == GIB
     refused = ask(served, GIB + 1)
     assert (refused.status, refused.body["error"]["code"]) == (409, "seed_quota")
     assert refused.message.startswith(
