@@ -1,6 +1,7 @@
 """What is reserved for uploads, in both families: nobody's reservation is lost (N18)."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_of_two_writers_one_is_told_to_read_again(
     ledgers = api_ports.upload_ledgers
     for ledger in (UploadLedger(), UploadLedger(revision=1)):
         next_ones = [ledger.after({name: reservation(clock)}) for name in "ab"]
-        outcomes = race([lambda each=each: ledgers.replace("ada", each) for each in next_ones])
+        outcomes = race([partial(ledgers.replace, "ada", each) for each in next_ones])
         assert of_type(outcomes, ConflictError) == 1
         assert len(ledgers.get("ada").reserved) == 1
     with pytest.raises(ConflictError):

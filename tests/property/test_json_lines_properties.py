@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.domain.errors import SeedError
+from runtime.domain.jobs.record import RECORD_FIELDS
 from runtime.domain.seeds.seeds import lacks
 from runtime.files import json_lines
 from runtime.files.disk import temporary_file
@@ -27,13 +28,7 @@ LINES = [
     b'{"id": "x", "b": {"c": 18446744073709551616}}',
     b'{"id": "x", "b": {"c": "12345678901234567890123"}, "id": "y"}',
     orjson.dumps(
-        {
-            "id": "r",
-            "seed_data_id": "s",
-            "generation_result": '{"s": {"output": "text"}}',
-            "metadata": {},
-            "b": {"c": 2},
-        }
+        {**dict.fromkeys(RECORD_FIELDS, "x"), "generation_result": '{"s": {"output": 1}}'}
     ),
     b'{"b": 1}',
     b"{}",

@@ -441,7 +441,10 @@ def test_a_validation_shows_the_first_prompts_and_ids_that_come_twice(api_world:
         step(prompt="Review {{ product }}. {{ text }}", system="Be {{ tone }}."),
         step("title", "A title for {{ steps.review.output }}"),
     )
-    rows = [{"id": 1}, {"id": 1, "product": "kettle", "tone": None, "text": "x" * 3000}]
+    rows: list[dict[str, Any]] = [
+        {"id": 1},
+        {"id": 1, "product": "kettle", "tone": None, "text": "x" * 3000},
+    ]
     body = b"\n".join(json.dumps(row).encode() for row in rows)
     found = validate(api_world, "a.jsonl", body, template_id=template_id).body
     assert (found["repeated_ids"], found["complete"], found["total_problems"]) == (1, True, 3)

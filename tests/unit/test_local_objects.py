@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -217,9 +218,12 @@ def test_the_version_of_a_large_object_is_worked_out_once(
     monkeypatch.setattr(objects_module, "_LARGE_BYTES", 3)
     digests: list[str] = []
     digest = objects_module._digest_of
-    monkeypatch.setattr(
-        objects_module, "_digest_of", lambda reader: digests.append(digest(reader)) or digests[-1]
-    )
+
+    def counted(reader: BinaryIO) -> str:
+        digests.append(digest(reader))
+        return digests[-1]
+
+    monkeypatch.setattr(objects_module, "_digest_of", counted)
     objects = DirectoryObjects(tmp_path)
     for body in (b"four", b"five"):
         objects.put("a", body, content_type="")
