@@ -2,9 +2,9 @@
 
 Writes a file of each format (or of the one given by --format), reads it in a fresh process as a
 worker does, spool, index and ids included, and prints one JSON line a format. Exit code 1 if JSON
-lines peaked above 200 MB. The rows have 430 bytes. Linux only: the peak is VmHWM. Parquet is read by
-a child, whose seconds of the processor count, too; on a machine with other work the rate by these
-is the one to look at.
+lines peaked above 200 MB. The rows have 430 bytes. Linux only: the peak is VmHWM. Parquet is read
+by a child, whose seconds of the processor count, too; on a machine with other work the rate by
+these is the one to look at.
 """
 
 import argparse
