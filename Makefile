@@ -77,6 +77,7 @@ bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes
 	$(BIN)/python tests/bench/export_memory.py
 	$(BIN)/python -m tests.bench.rows
 	$(BIN)/python -m tests.bench.seed_memory --megabytes 200
+	$(BIN)/python -m tests.bench.seed_reading --megabytes 1000
 	$(BIN)/python -m tests.bench.handlers
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)

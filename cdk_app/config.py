@@ -42,6 +42,8 @@ class StageConfig:
     """An emulator runs functions as processes of this machine, with packages built for it."""
     max_active_jobs: int = 10
     """Queued and running jobs that one user may have."""
+    seed_quota_gib: int = 50
+    """What the uploaded seeds of one user may take."""
     log_days: int = 30
 
     network: Network = "public"
@@ -56,6 +58,9 @@ class StageConfig:
     worker_cpu: int = 1024
     """1024 is one vCPU. A worker is one process, so more than one vCPU idles."""
     worker_memory_mib: int = 2048
+    worker_disk_gib: int = 30
+    """For the image and for temporary files. Seeds of 4 GiB are there once, Parquet twice: as it is
+    and, at up to 8 GiB, as rows. Fargate gives 20 GiB for nothing, and takes 21 to 200."""
     worker_concurrency: int = 64
     """Model calls at a time, at most."""
     python_image: str | None = None
@@ -115,6 +120,7 @@ KEYS: Final = frozenset(
         "zones",
         "monthly_budget_usd",
         "user_monthly_budget_usd",
+        "seed_quota_gib",
         "alarm_email",
         "cors_origins",
         "python_image",
@@ -148,6 +154,7 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         "zones": _number(context, "zones", least=MIN_ZONES, most=MAX_ZONES),
         "monthly_budget_usd": _number(context, "monthly_budget_usd", least=1),
         "user_monthly_budget_usd": _number(context, "user_monthly_budget_usd", least=1),
+        "seed_quota_gib": _number(context, "seed_quota_gib", least=1, most=10**6),
     }
     if (email := context("alarm_email")) is not None:
         if _EMAIL.fullmatch(str(email)) is None:

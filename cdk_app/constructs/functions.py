@@ -12,7 +12,7 @@ from runtime.contract import environment as names
 from runtime.contract.functions import Function
 from runtime.contract.tables import TABLES
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, Size, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -70,6 +70,7 @@ class Functions:
             runtime=_RUNTIMES[self._stage.python_version],
             architecture=lambda_.Architecture.ARM_64,
             memory_size=function.memory,
+            ephemeral_storage_size=Size.mebibytes(function.disk),
             timeout=Duration.seconds(function.seconds),
             reserved_concurrent_executions=reserved,
             environment={
@@ -117,6 +118,7 @@ def _values(
         names.SECURITY_GROUP_IDS: network.security_group.security_group_id,
         names.ASSIGN_PUBLIC_IP: "ENABLED" if network.assign_public_ip else "DISABLED",
         names.STAGE: stage.name,
+        names.SEED_QUOTA_GIB: str(stage.seed_quota_gib),
         names.MAX_ACTIVE_JOBS: str(stage.max_active_jobs),
         names.MONTHLY_BUDGET_USD: str(stage.monthly_budget_usd),
         names.USER_MONTHLY_BUDGET_USD: None if per_user is None else str(per_user),

@@ -47,6 +47,7 @@ class WorkerTask(Construct):
             "Definition",
             cpu=stage.worker_cpu,
             memory_limit_mib=stage.worker_memory_mib,
+            ephemeral_storage_gib=stage.worker_disk_gib,
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=ecs.CpuArchitecture.ARM64,
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,

@@ -11,13 +11,16 @@ from runtime.aws.links import S3Links
 from runtime.aws.storage import AwsStorage, Clients, OwnClients
 from runtime.aws.table import Table
 from runtime.aws.template_catalog import DynamoTemplateCatalog
+from runtime.aws.upload_ledgers import DynamoUploadLedgers
 from runtime.aws.work_catalog import DynamoWorkCatalog
 from runtime.contract import environment as names
-from runtime.contract.tables import JOBS, QUEUE, TEMPLATES
+from runtime.contract.environment import SEED_QUOTA_GIB as SEED_QUOTA
+from runtime.contract.tables import BUDGETS, JOBS, QUEUE, TEMPLATES
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.accounts import parse_limit
 from runtime.domain.ports import Clock
+from runtime.domain.seeds.uploads import parse_quota
 from runtime.domain.service_ports import ApiSettings
 from runtime.sdk import REQUEST
 
@@ -53,7 +56,7 @@ class AwsApi(AwsStorage):
 
     @cached_property
     def settings(self) -> ApiSettings:
-        defaults = ApiSettings()
+        defaults, quota = ApiSettings(), self._environment.get(SEED_QUOTA)
         return ApiSettings(
             max_active_jobs=self._number(names.MAX_ACTIVE_JOBS, defaults.max_active_jobs),
             lease_seconds=self._number(names.LEASE_SECONDS, defaults.lease_seconds),
@@ -61,6 +64,7 @@ class AwsApi(AwsStorage):
             user_monthly_nano=self._limit(
                 names.USER_MONTHLY_BUDGET_USD, defaults.user_monthly_nano
             ),
+            seed_bytes=defaults.seed_bytes if not quota else parse_quota(quota, name=SEED_QUOTA),
         )
 
     @cached_property
@@ -95,6 +99,10 @@ class AwsApi(AwsStorage):
         return DynamoTemplateCatalog(
             client=self._clients.dynamodb, table_name=self._table(TEMPLATES), clock=self.clock
         )
+
+    @cached_property
+    def upload_ledgers(self) -> DynamoUploadLedgers:
+        return DynamoUploadLedgers(client=self._clients.dynamodb, table_name=self._table(BUDGETS))
 
     @cached_property
     def links(self) -> S3Links:

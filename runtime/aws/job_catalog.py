@@ -3,7 +3,7 @@
 Attributes: see `job_store.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +57,10 @@ class DynamoJobCatalog:
 
     def count_active(self, user_id: str, *, at_most: int) -> int:
         return self._jobs.count("active_user_id", user_id, index=JOBS_ACTIVE, at_most=at_most)
+
+    def list_active(self, user_id: str) -> Sequence[Job]:
+        found = self._jobs.query("active_user_id", user_id, index=JOBS_ACTIVE)
+        return [parse_job(each) for each in found]
 
     def set_launch_error(self, job_id: str, message: str | None) -> None:
         values = {":now": stamp(self._clock.now())}

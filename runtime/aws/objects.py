@@ -108,6 +108,15 @@ class S3Objects:
                 for found in page.get("Contents", ()):
                     yield ObjectStat(key=found["Key"], size=found["Size"], version=None)
 
+    def list_versions(self, prefix: str) -> Iterator[ObjectStat]:
+        pages = self._client.get_paginator("list_object_versions")
+        with s3_errors(prefix):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                for found in page.get("Versions", ()):
+                    yield ObjectStat(
+                        key=found["Key"], size=found["Size"], version=found["VersionId"]
+                    )
+
     def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
         start: Any = {}
         if after is not None:
@@ -119,7 +128,9 @@ class S3Objects:
                 Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **start
             )
         found = tuple(
-            ObjectStat(key=each["Key"], size=each["Size"], version=None)
+            ObjectStat(
+                key=each["Key"], size=each["Size"], version=None, written_at=each["LastModified"]
+            )
             for each in page.get("Contents", ())
         )
         return Page(items=found, next=found[-1].key if found and page["IsTruncated"] else None)

@@ -75,7 +75,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.templates",
         "Templates at the API: create, change, look at, share.",
     ),
-    "seeds": ("runtime.cli.commands.seeds", "Seed files at the API: upload, list, validate."),
+    "seeds": (
+        "runtime.cli.commands.seeds",
+        "Seed files at the API: upload, list, validate, delete.",
+    ),
 }
 """The module of each command, and its line in the help, in the order of the help.
 

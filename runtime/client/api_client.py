@@ -11,7 +11,7 @@ from runtime.client.downloads import download_job
 from runtime.client.jobs import Job, cancel_job, delete_job, get_job, list_jobs, resume_job
 from runtime.client.month import Month, get_month
 from runtime.client.observer import Observer, SilentObserver
-from runtime.client.seeds import Seeds
+from runtime.client.seeds import Seeds, UploadedSeeds, delete_seeds, list_seeds
 from runtime.client.submission import Submission, submit_job
 from runtime.client.templates import TemplateSource
 from runtime.client.watching import watch_job
@@ -117,10 +117,21 @@ class Client:
         )
         return submit_job(self._connection, submission, self._observer, estimate=False)
 
+    def seeds(self, *, limit: int | None = None) -> list[UploadedSeeds]:
+        """Your uploaded seed files, with key, size in bytes and date."""
+        return list(list_seeds(self._api, limit=_limit(limit)))
+
+    def delete_seeds(self, seeds: UploadedSeeds | str) -> None:
+        """Delete an uploaded seed file, by its key; its room is free at once. Jobs that have ended
+        and used it keep their datasets and can't go on.
+
+        Raises `NotFoundError`, `ConflictError` while a job that is queued or running draws from it.
+        """
+        delete_seeds(self._api, seeds.key if isinstance(seeds, UploadedSeeds) else seeds)
+
     def jobs(self, *, status: str | None = None, limit: int | None = None) -> list[Job]:
         """Your jobs, newest first: all of them, or at most `limit`, or those of one status."""
-        if limit is not None and (isinstance(limit, bool) or limit < 1):
-            raise InputError(f"limit is {limit}: use a number of at least 1")
+        _limit(limit)
         wanted = None if status is None else _choice(JobStatus, status.upper(), "status")
         return list(list_jobs(self._api, status=wanted, limit=limit))
 
@@ -229,6 +240,12 @@ def _id(job: Job | str) -> str:
     if not isinstance(job, str):
         raise InputError(f"a job is what `submit` gave, or its id, not {job!r}")
     return job
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and (isinstance(limit, bool) or limit < 1):
+        raise InputError(f"limit is {limit}: use a number of at least 1")
+    return limit
 
 
 def _choice(kind: type[ChoiceT], value: str, name: str) -> ChoiceT:

@@ -24,6 +24,7 @@ from runtime.client.profiles import is_loopback, login_command
 from runtime.domain.error_statuses import error_class_of
 from runtime.domain.errors import (
     ConfigurationError,
+    InputError,
     LimitError,
     SeedwrightError,
     StorageUnavailableError,
@@ -201,7 +202,10 @@ class ApiClient:
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             request_id = reply.headers.get("x-request-id")
             message += f" (request id {request_id})" if request_id else ""
-        raise error_class_of(reply.status)(message)
+        kind = error_class_of(reply.status)
+        if kind is InputError:
+            raise InputError(message, problems=_problems(reply.body))
+        raise kind(message)
 
     def _unreachable(self, exc: HTTPError) -> SeedwrightError:
         if isinstance(exc, SSLError):
@@ -259,6 +263,17 @@ def is_not_sent(exc: HTTPError) -> bool:
 def _is_busy(reply: Reply) -> bool:
     # A limit of the user's own does not pass by waiting some seconds, a throttle does.
     return reply.status in _BUSY and reply.error_code != LimitError.code
+
+
+def _problems(body: Any) -> list[tuple[str, str]]:
+    """Fields that a refusal names, each with what is expected."""
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    return [
+        (str(each.get("field")), str(each.get("message")))
+        for each in (details if isinstance(details, list) else ())
+        if isinstance(each, dict)
+    ]
 
 
 def _message(body: Any) -> str | None:

@@ -1,5 +1,8 @@
 """Seeds on their way to the API, and what is wrong with them."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +11,8 @@ from runtime.client.http import ApiClient, understood
 from runtime.client.observer import Observer
 from runtime.client.transfer import MemoryFile, Source, size_text
 from runtime.domain.errors import InputError, SeedError, TooLargeError
-from runtime.domain.seeds.seeds import check_suffix
+from runtime.domain.identifiers import is_uuid
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES, check_suffix
 from runtime.hub.repository import is_hub
 from runtime.inputs.files import is_url, no_such_file
 from runtime.inputs.seed_reading import SeedReading
@@ -25,6 +29,9 @@ from runtime.inputs.sources import is_pattern
 
 SEED_PREFIX: Final = "seed-data/"
 """What the keys of uploaded seeds begin with."""
+
+_KEY_PARTS: Final = 4
+"""seed-data, user, upload, file."""
 
 MAX_SHOWN: Final = 3
 """Problems in one line of error; `seeds validate` shows more."""
@@ -81,7 +88,7 @@ def upload_seeds(connection: Connection, source: Source, observer: Observer) -> 
     check_suffix(source.name)
     if size == 0:
         raise SeedError(f"{source}: there are no seeds in it")
-    form = connection.api.post("/seed-data/upload-url", {"filename": source.name}, repeatable=True)
+    form = _form(connection.api, source.name, size)
     with understood("a place for an upload"):
         key, url, most = str(form["s3_key"]), str(form["url"]), int(form["max_bytes"])
         fields = {str(name): str(value) for name, value in form["fields"].items()}
@@ -91,6 +98,55 @@ def upload_seeds(connection: Connection, source: Source, observer: Observer) -> 
         connection.transfer().upload(url, fields, source, on_bytes)
     observer.notice(f"uploaded {source.name} ({size_text(size)})")
     return key
+
+
+def _form(api: ApiClient, name: str, size: int) -> Any:
+    """Where to send a file. An API of before knows no sizes."""
+    path = "/seed-data/upload-url"
+    try:
+        return api.post(path, {"filename": name, "size": size}, repeatable=True)
+    except InputError as error:
+        if size > MAX_SEED_BYTES or all(place != "size" for place, _ in error.problems):
+            raise
+    return api.post(path, {"filename": name}, repeatable=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadedSeeds:
+    """A seed file at the API. `size` is bytes. What an API of before doesn't say is None."""
+
+    key: str
+    filename: str
+    size: int
+    seed_id: str | None
+    uploaded_at: datetime | None
+
+
+def list_seeds(api: ApiClient, *, limit: int | None = None) -> Iterator[UploadedSeeds]:
+    """Your uploaded seed files, in the order of their keys."""
+    for found in api.items("/seed-data", "files", limit=limit):
+        with understood("a seed file"):
+            at = found.get("uploaded_at")
+            yield UploadedSeeds(
+                key=str(found["s3_key"]),
+                filename=str(found["filename"]),
+                size=int(found["size"]),
+                seed_id=found.get("seed_id"),
+                uploaded_at=None if at is None else datetime.fromisoformat(at),
+            )
+
+
+def delete_seeds(api: ApiClient, key: str) -> None:
+    """Delete an uploaded seed file, by its key or id. Raises `NotFoundError`, `ConflictError` while
+    a job that is queued or running draws from it, `InputError` for what is neither.
+    """
+    parts = key.split("/")
+    seed_id = parts[2] if key.startswith(SEED_PREFIX) and len(parts) == _KEY_PARTS else key
+    if not is_uuid(seed_id):
+        raise InputError(
+            f"{key} is not the key of uploaded seeds (seed-data/…): `seedwright seeds list` has it"
+        )
+    api.call("DELETE", f"/seed-data/{seed_id}")
 
 
 def size_of(source: Source) -> int:

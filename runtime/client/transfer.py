@@ -193,6 +193,8 @@ class Transfer:
             raise NotFoundError(f"{what}: the file is gone")
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise InputError(f"{what}: the file is larger than is taken")
+        if status == HTTPStatus.INSUFFICIENT_STORAGE:
+            raise StorageError(f"{what}: the server's disk has no room for it: free some")
         if status in _REFUSED:
             raise ForbiddenError(f"{what} was refused (HTTP {status}): the URL may be too old")
         raise ConfigurationError(f"{what} failed with HTTP {status}")

@@ -72,6 +72,9 @@ USER_MONTHLY_BUDGET_USD: Final = "USER_MONTHLY_BUDGET_USD"
 """Whole US dollars that the jobs of one user may cost in a month; not set where there is no such
 limit."""
 
+SEED_QUOTA_GIB: Final = "SEED_QUOTA_GIB"
+"""Whole GiB that the uploaded seeds of one user may take, or `off`."""
+
 METRICS_NAMESPACE: Final = "METRICS_NAMESPACE"
 """Where the metrics of handlers go in CloudWatch: each stage has a namespace of its own."""
 

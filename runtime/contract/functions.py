@@ -1,6 +1,7 @@
 """What a Lambda function and a route of the API are."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from runtime.contract import environment as names
 from runtime.contract.grants import (
@@ -14,13 +15,16 @@ from runtime.contract.grants import (
     TableGrant,
 )
 
+PARQUET_DISK: Final = 2048
+"""A function copies a Parquet file before it reads it: twice as much as the API takes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Function:
     """One Lambda function. `module` is below `runtime.lambdas` and has a `lambda_handler`.
 
     `bundle` is core, templates where the text of one is read, or data where Parquet is read, too.
-    Memory is MiB; Lambda's share of a processor grows with it.
+    Memory is MiB; Lambda's share of a processor grows with it. Disk is MiB for temporary files.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Function:
     grants: tuple[Grant, ...] = ()
     bundle: str = "core"
     memory: int = 512
+    disk: int = 512
     seconds: int = 15
     extra_variables: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from runtime.contract import environment as names
-from runtime.contract.functions import Function, Route
+from runtime.contract.functions import PARQUET_DISK, Function, Route
 from runtime.contract.grants import (
     BATCHES,
     CARD,
@@ -62,6 +62,7 @@ JOB_ROUTES: Final = (
             ),
             bundle="data",
             memory=1769,
+            disk=PARQUET_DISK,
             seconds=29,
             extra_variables=(names.MAX_ACTIVE_JOBS,),
         ),
@@ -84,6 +85,7 @@ JOB_ROUTES: Final = (
             grants=(*READ_TEMPLATES, READ_SEEDS, FIND_SEEDS),
             bundle="data",
             memory=1769,
+            disk=PARQUET_DISK,
             seconds=29,
         ),
     ),

@@ -7,7 +7,8 @@ refused by AWS.
 
 from typing import Final
 
-from runtime.contract.functions import Function, Route
+from runtime.contract import environment as names
+from runtime.contract.functions import PARQUET_DISK, Function, Route
 from runtime.contract.grants import (
     SEEDS,
     AnnounceGrant,
@@ -20,6 +21,8 @@ from runtime.contract.job_routes import JOB_ROUTES
 from runtime.contract.shared_grants import (
     DELETE_JOB,
     FIND_SEEDS,
+    KEEP_LEDGERS,
+    LIST_SEED_VERSIONS,
     QUERY,
     READ_JOB,
     READ_MONEY,
@@ -28,7 +31,14 @@ from runtime.contract.shared_grants import (
     START_WORKER,
     TAKE_MONEY,
 )
-from runtime.contract.tables import JOBS, JOBS_BY_USER, JOBS_UNANNOUNCED, QUEUE, QUEUE_BY_STATUS
+from runtime.contract.tables import (
+    JOBS,
+    JOBS_ACTIVE,
+    JOBS_BY_USER,
+    JOBS_UNANNOUNCED,
+    QUEUE,
+    QUEUE_BY_STATUS,
+)
 from runtime.contract.template_routes import TEMPLATE_ROUTES
 
 ROUTES: Final = (
@@ -40,7 +50,12 @@ ROUTES: Final = (
         function=Function(
             name="create_upload_url",
             module="seed_data.create_upload_url",
-            grants=(ObjectGrant(keys=(SEEDS,), actions=("s3:PutObject",)),),
+            grants=(
+                ObjectGrant(keys=(SEEDS,), actions=("s3:PutObject",)),
+                LIST_SEED_VERSIONS,
+                KEEP_LEDGERS,
+            ),
+            extra_variables=(names.SEED_QUOTA_GIB,),
         ),
     ),
     Route(
@@ -52,6 +67,7 @@ ROUTES: Final = (
             grants=(*READ_TEMPLATES, READ_SEEDS, FIND_SEEDS),
             bundle="data",
             memory=1769,
+            disk=PARQUET_DISK,
             seconds=29,
         ),
     ),
@@ -62,6 +78,21 @@ ROUTES: Final = (
             name="list_seed_data",
             module="seed_data.list_seed_data",
             grants=(FIND_SEEDS,),
+        ),
+    ),
+    Route(
+        method="DELETE",
+        path="/seed-data/{seed_id}",
+        function=Function(
+            name="delete_seed_data",
+            module="seed_data.delete_seed_data",
+            grants=(
+                LIST_SEED_VERSIONS,
+                KEEP_LEDGERS,
+                TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                ObjectGrant(keys=(SEEDS,), actions=("s3:DeleteObject", "s3:DeleteObjectVersion")),
+            ),
+            seconds=29,
         ),
     ),
     Route(

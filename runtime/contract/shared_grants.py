@@ -42,6 +42,9 @@ MAKE_TEMPLATE: Final = (
 READ_SEEDS: Final = ObjectGrant(keys=(SEEDS,), actions=("s3:GetObject", "s3:GetObjectVersion"))
 # S3 says 403 instead of 404 for a missing key to whoever may not list.
 FIND_SEEDS: Final = ListGrant(prefixes=(SEEDS,))
+LIST_SEED_VERSIONS: Final = ListGrant(prefixes=(SEEDS,), actions=("s3:ListBucketVersions",))
+KEEP_LEDGERS: Final = TableGrant(table=BUDGETS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem"))
+"""What is reserved for uploads on their way."""
 START_WORKER: Final = (
     TableGrant(table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
     LaunchGrant(),

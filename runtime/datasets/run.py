@@ -220,7 +220,7 @@ class _Run:
             self._observer.progress(progress)
 
     def _on_activity(self, activity: Activity) -> None:
-        if self._loads and not self._meter.has_answers:
+        if self._loads and not self._meter.has_answers and activity.bytes_read is None:
             activity = replace(activity, reason=WaitReason.LOADING)
         self._meter.activity = activity
         if self._observer is not None:

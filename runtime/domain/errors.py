@@ -13,6 +13,7 @@
     ├── UnauthenticatedError          a request without a caller
     ├── ForbiddenError                a place that the caller may not touch
     ├── LimitError                    the caller has used up a limit; later there may be room
+    ├── SeedQuotaError                the caller's seeds leave no room for another file
     ├── MonthlyBudgetError            the budget of the month has no room for what was asked for
     ├── LaunchError                   no machine for a worker now
     │   └── LaunchQuotaError          the account runs as many machines as it may
@@ -155,6 +156,12 @@ class LimitError(SeedwrightError):
 
     code = "limit_reached"
     retryable = True
+
+
+class SeedQuotaError(SeedwrightError):
+    """What the seeds of a user may take leaves no room for another file: deleting some makes it."""
+
+    code = "seed_quota"
 
 
 class MonthlyBudgetError(SeedwrightError):

@@ -8,7 +8,7 @@ that is not named. Times are aware UTC datetimes, money is integer nano-USD, siz
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
@@ -37,6 +37,8 @@ class ObjectStat:
     key: str
     size: int
     version: str | None
+    written_at: datetime | None = field(default=None, compare=False)
+    """When, where a listing says so."""
 
 
 class ObjectStore(Protocol):

@@ -16,6 +16,7 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.accounts import DEFAULT_MONTHLY_NANO, BudgetStore, MonthlyBudgets
 from runtime.domain.pages import Page
 from runtime.domain.ports import Clock, JobStore, ObjectStat, ObjectStore, TemplateStore, WorkQueue
+from runtime.domain.seeds.uploads import DEFAULT_QUOTA_BYTES, UploadLedgers
 from runtime.domain.template_ports import TemplateCatalog
 
 # ── jobs ───────────────────────────────────────────────────────────────────────────────────────
@@ -32,6 +33,10 @@ class JobCatalog(Protocol):
 
     def count_active(self, user_id: str, *, at_most: int) -> int:
         """Queued and running jobs of the user, counted up to `at_most`. May lag by a moment."""
+        ...
+
+    def list_active(self, user_id: str) -> Sequence[Job]:
+        """Queued and running jobs of the user. May lag by a moment."""
         ...
 
     def set_launch_error(self, job_id: str, message: str | None) -> None:
@@ -188,6 +193,10 @@ class ApiObjects(ObjectStore, Protocol):
         """Objects below `prefix` in key order. Raises `InputError` for an `after` outside it."""
         ...
 
+    def list_versions(self, prefix: str) -> Iterator[ObjectStat]:
+        """Every version of every object whose key starts with `prefix` that takes room."""
+        ...
+
     def delete_all(self, prefix: str, *, enough: Callable[[], bool] = lambda: False) -> bool:
         """Remove every version of every object below `prefix`, until `enough`, which is asked now
         and then, says that the rest can wait. Whether nothing is left. Safe to repeat.
@@ -216,6 +225,8 @@ class ApiSettings:
     """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
     """Launches, but for `quota_refusals`, after which the full price is paid, if allowed."""
+    seed_bytes: int | None = DEFAULT_QUOTA_BYTES
+    """What the seeds of one user may take; None: no limit."""
     upload_seconds: int = 900
     download_seconds: int = 900
     """How long a signed address holds."""
@@ -255,6 +266,8 @@ class ApiPorts(Protocol):
     def links(self) -> ObjectLinks: ...
     @property
     def budgets(self) -> BudgetStore: ...
+    @property
+    def upload_ledgers(self) -> UploadLedgers: ...
     @property
     def monthly_budgets(self) -> MonthlyBudgets: ...
     @property

@@ -1,6 +1,6 @@
 """Loads the seeds that a job pinned; which of them a record has, and what types they give rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,25 +25,49 @@ class Seeds:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    def of_job(self, config: JobConfig, *, requirements: Sequence[str]) -> SeedRows | None:
-        """The seeds that a job has pinned; None for one without seeds. Raises `SeedError` as
-        `load_seed_data` does.
+    def of_job(
+        self,
+        config: JobConfig,
+        *,
+        requirements: Sequence[str],
+        on_bytes: Callable[[int], object] = lambda _count: None,
+        on_row: Callable[[Row], object] | None = None,
+    ) -> SeedRows | None:
+        """The seeds that a job has pinned; None for one without seeds. Otherwise as
+        `load_seed_data`.
         """
         if config.seed_data_path is None:
             return None
         return self.load_seed_data(
-            config.seed_data_path, version=config.seed_version, requirements=requirements
+            config.seed_data_path,
+            version=config.seed_version,
+            requirements=requirements,
+            on_bytes=on_bytes,
+            on_row=on_row,
         )
 
     def load_seed_data(
-        self, key: str, *, version: str | None, requirements: Sequence[str]
+        self,
+        key: str,
+        *,
+        version: str | None,
+        requirements: Sequence[str],
+        on_bytes: Callable[[int], object] = lambda _count: None,
+        on_row: Callable[[Row], object] | None = None,
     ) -> SeedRows:
-        """All seeds under `key`, on this machine's disk. Raises `SeedError`: no such object (or
-        version), not valid, or a required path is missing.
+        """All seeds under `key`, on this machine's disk. `on_bytes` and `on_row` hear of what was
+        read, as `load_rows` says. Raises `SeedError`: no such object (or version), not valid, or a
+        required path is missing; and what the two raise.
         """
         try:
             with self._objects.open_version(key, version=version) as stream:
-                return load_rows(stream, PurePosixPath(key).name, requirements=requirements)
+                return load_rows(
+                    stream,
+                    PurePosixPath(key).name,
+                    requirements=requirements,
+                    on_bytes=on_bytes,
+                    on_row=on_row,
+                )
         except NotFoundError as exc:
             raise SeedError(f"seed data not found: {key}") from exc
 

@@ -2,10 +2,11 @@
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
-from typing import Final
+from typing import BinaryIO, Final
 
 from runtime.domain.errors import StorageError
 
@@ -32,6 +33,38 @@ def temporary_file(things: str = "seeds") -> io.BufferedRandom:
     """
     with disk_errors("create", things), TemporaryFile(buffering=0) as file:
         return _NamelessFile(_Descriptor(os.dup(file.fileno()), "r+b"), _BUFFER_BYTES)
+
+
+def shared_file(file: BinaryIO) -> io.BufferedRandom | None:
+    """A file of `temporary_file` once more, to be closed by itself; None for any other file. They
+    have one position: read it with `os.pread`. Raises `StorageError`.
+    """
+    if not isinstance(file, _NamelessFile):
+        return None
+    with disk_errors("open"):
+        file.flush()
+        return _NamelessFile(_Descriptor(os.dup(file.fileno()), "r+b"), _BUFFER_BYTES)
+
+
+def check_room(file: BinaryIO, size: int, things: str = "seeds") -> None:
+    """Whether `size` more bytes fit on the disk of a temporary file. Raises `StorageError`."""
+    with disk_errors("ask for room", things):
+        disk = os.fstatvfs(file.fileno())
+    room = disk.f_bavail * disk.f_frsize
+    if size > room:
+        raise StorageError(
+            f"{things} need {size // 10**6} MB on the disk, and {room // 10**6} MB are free: make"
+            " room in the folder for temporary files, or name another in TMPDIR"
+        )
+
+
+def size_left(file: BinaryIO) -> int | None:
+    """Bytes from here to the end of a file of the disk; None for anything else."""
+    try:
+        status = os.fstat(file.fileno())
+        return status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else None
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager

@@ -15,12 +15,13 @@ from typing import Any, BinaryIO, Final
 from runtime.confinement import child_environment
 from runtime.domain.errors import ConfigurationError, SeedError
 from runtime.domain.seeds.readers import MAX_ROW_CHARACTERS, Found
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES
 from runtime.files.disk import disk_errors, temporary_file
 from runtime.files.lines import Lines, plain_words
 
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 """By which the child may grow while it reads."""
-MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
+MAX_UNPACKED_BYTES: Final = 2 * MAX_SEED_BYTES
 """All rows of a file as JSON: twice as much as the largest text file."""
 SILENT_SECONDS: Final = 60.0
 """How long the child may say nothing, on a machine that is busy."""

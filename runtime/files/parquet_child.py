@@ -35,7 +35,8 @@ from runtime.files.parquet_values import (
 
 MAX_VALUES: Final = 50_000_000
 """Values in a row group, which compression makes as small as it likes."""
-CPU_SECONDS: Final = 600
+CPU_SECONDS: Final = 3600
+"""For as much as a file may unpack to."""
 
 _BATCH_ROWS: Final = 64
 _SLICED_BYTES: Final = 16 * 1024 * 1024

@@ -1,4 +1,5 @@
-"""Seeds on the disk: rows in a file without a name, and an index of where each begins.
+"""Seeds on the disk: rows in a file without a name, and an index of where each begins. A file of
+JSON lines is kept as it is (json_lines.py); of other formats there are their rows alone.
 
 What stays in memory are eight bytes a row for the index, and while it is made twelve more to find
 ids that come twice. A row is read again whenever it is asked for.
@@ -6,8 +7,8 @@ ids that come twice. A row is read again whenever it is asked for.
 
 import os
 from array import array
-from collections.abc import Sequence
-from typing import Any, BinaryIO, Final, overload
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, Final, overload
 
 import orjson
 
@@ -16,17 +17,26 @@ from runtime.domain.seeds.seeds import Row, repeated_id, seed_id
 from runtime.files.disk import disk_errors, temporary_file
 
 _BUFFER_BYTES: Final = 256 * 1024
+_MOST_BYTES: Final = 64 * 1024 * 1024
+"""More than a row of the longest text has."""
 
 
 class SeedRows(Sequence[Row]):
     """All rows of a seed file, in order. Threads may read at the same time."""
 
     def __init__(
-        self, file: BinaryIO, index: "array[int]", names: tuple[str, ...], repeats: Repeats
+        self,
+        file: BinaryIO,
+        index: "array[int]",
+        read: Callable[[bytes], Row],
+        repeats: Repeats,
     ) -> None:
+        """`index` is where each row begins in `file`, and where the last one ends. `read` gives the
+        row that such bytes are.
+        """
         self._file = file
         self._index = index
-        self._names = names
+        self._read = read
         self._repeats = repeats
 
     def __len__(self) -> int:
@@ -42,12 +52,9 @@ class SeedRows(Sequence[Row]):
         number = range(len(self))[position]
         start, end = self._index[number], self._index[number + 1]
         with disk_errors("read"):
-            line = os.pread(self._file.fileno(), end - start, start)
-        value = orjson.loads(line)
-        row: dict[str, Any] = (
-            dict(zip(self._names, value, strict=True)) if isinstance(value, list) else value
-        )
-        return row
+            # Any number of empty lines may stand between two rows.
+            body = os.pread(self._file.fileno(), min(end - start, _MOST_BYTES), start)
+        return self._read(body)
 
     def seed_id(self, position: int) -> str:
         """What the seed is called; no other seed of the file is called so."""
@@ -95,8 +102,14 @@ class RowWriter:
     def rows(self) -> SeedRows:
         """What was added. Nothing can be added any more."""
         self._write()
-        repeats = self._ids.repeats()
-        return SeedRows(self._file, self._index, self._names or (), repeats)
+        names = self._names or ()
+
+        def read(body: bytes) -> Row:
+            value = orjson.loads(body)
+            row: Row = dict(zip(names, value, strict=True)) if isinstance(value, list) else value
+            return row
+
+        return SeedRows(self._file, self._index, read, self._ids.repeats())
 
     def _write(self) -> None:
         with disk_errors("write"):

@@ -48,6 +48,7 @@ class LocalApi:
             base_url=base_url, secret=signing_secret(storage.directory), clock=storage.clock
         )
         self.budgets = storage.budgets
+        self.upload_ledgers = storage.upload_ledgers
         self.monthly_budgets = storage.monthly_budgets
         self.prices = prices
         self.provider = provider

@@ -1,6 +1,6 @@
 """Jobs as their users see them, in SQLite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from runtime.domain.errors import ConflictError
 from runtime.domain.jobs.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, JobStatus
@@ -18,6 +18,7 @@ _LIST = """
 _COUNT = """
     SELECT count(*) FROM (
         SELECT 1 FROM jobs WHERE user_id = ? AND status IN (?, ?) LIMIT ?)"""
+_ACTIVE = "SELECT * FROM jobs WHERE user_id = ? AND status IN (?, ?)"
 _DELETE_PARTS = (
     "DELETE FROM checkpoint_versions WHERE work_id IN (SELECT work_id FROM work WHERE job_id = ?)",
     "DELETE FROM work WHERE job_id = ?",
@@ -64,6 +65,10 @@ class SqliteJobCatalog:
     def count_active(self, user_id: str, *, at_most: int) -> int:
         rows = self._database.rows(_COUNT, (user_id, *sorted(ACTIVE), at_most))
         return int(rows[0][0])
+
+    def list_active(self, user_id: str) -> Sequence[Job]:
+        rows = self._database.rows(_ACTIVE, (user_id, *sorted(ACTIVE)))
+        return [parse_job(each) for each in rows]
 
     def set_launch_error(self, job_id: str, message: str | None) -> None:
         with self._database.write() as connection:

@@ -12,6 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _TEMPORARY: Final = ".tmp"
 _MAX_NAME_BYTES: Final = 255
 _CHUNK_BYTES: Final = 1 << 20
+_LARGE_BYTES: Final = 64 * 1024 * 1024
+_REMEMBERED: Final = 100
 _DELETE_KEYS: Final = 500
 """After how many files a deletion may be broken off."""
 _numbers = itertools.count(1)
@@ -39,12 +42,14 @@ class DirectoryObjects:
     kept.
 
     `version` is the SHA-256 of the content, worked out when `stat` is called: that reads the whole
-    object, which seeds (the only objects that are pinned) are small enough for. `list` leaves it
-    None. A key that can't be a path inside `root` is not found when read, refused when written.
+    object. Of a large one (only seeds are pinned) it is remembered, since requests in a row ask for
+    it: an object is never changed, only replaced by another file. `list` leaves it None. A key that
+    can't be a path inside `root` is not found when read, refused when written.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._versions: dict[tuple[int, ...], str] = {}
         with disk_errors(f"open {root}"):
             (root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
             with exclusive(root / _TEMPORARY / "lock"):
@@ -67,8 +72,8 @@ class DirectoryObjects:
 
     def stat(self, key: str) -> ObjectStat:
         with self.open_reader(key) as reader, disk_errors(f"read {key}"):
-            version = _version_of(reader)
-            return ObjectStat(key=key, size=reader.tell(), version=version)
+            size = reader.seek(0, os.SEEK_END)
+            return ObjectStat(key=key, size=size, version=self._version_of(reader))
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:  # noqa: ARG002 the port's name
         with self._writing(key, _replace) as writer:
@@ -80,6 +85,9 @@ class DirectoryObjects:
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         return self._list(prefix, b"")
+
+    def list_versions(self, prefix: str) -> Iterator[ObjectStat]:
+        return self.list(prefix)
 
     def list_page(self, prefix: str, *, limit: int, after: str | None = None) -> Page[ObjectStat]:
         if after is not None and not (after.startswith(prefix) and _is_key(after)):
@@ -93,10 +101,11 @@ class DirectoryObjects:
             return
         for key, entry in _walk(self._root / folder, f"{folder}{slash}", prefix, after):
             try:
-                size = entry.stat().st_size
+                found = entry.stat()
             except FileNotFoundError:
                 continue  # deleted while we walked
-            yield ObjectStat(key=key, size=size, version=None)
+            written_at = datetime.fromtimestamp(found.st_mtime, UTC)
+            yield ObjectStat(key=key, size=found.st_size, version=None, written_at=written_at)
 
     @contextmanager
     def open_version(self, key: str, *, version: str | None = None) -> Iterator[BinaryIO]:
@@ -104,10 +113,22 @@ class DirectoryObjects:
         with self.open_reader(key) as reader:
             if version is not None:
                 with disk_errors(f"read {key}"):
-                    found = _version_of(reader)
+                    found = self._version_of(reader)
                     reader.seek(0)
                 _check_version(key, found, version)
             yield reader
+
+    def _version_of(self, reader: BinaryIO) -> str:
+        found = os.fstat(reader.fileno())
+        if found.st_size < _LARGE_BYTES:
+            return _digest_of(reader)
+        file = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        version = self._versions.get(file)
+        if version is None:
+            if len(self._versions) >= _REMEMBERED:
+                self._versions.clear()
+            version = self._versions[file] = _digest_of(reader)
+        return version
 
     @contextmanager
     def open_reader(self, key: str) -> Iterator[BinaryIO]:
@@ -223,8 +244,9 @@ def _is_key(key: str) -> bool:
     )
 
 
-def _version_of(reader: BinaryIO) -> str:
-    """The version of all that is left to read."""
+def _digest_of(reader: BinaryIO) -> str:
+    """The version of a whole file."""
+    reader.seek(0)
     digest = hashlib.sha256()
     while chunk := reader.read(_CHUNK_BYTES):
         digest.update(chunk)

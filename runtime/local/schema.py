@@ -142,6 +142,13 @@ _MONTHLY_BUDGETS: Final = (
     "ALTER TABLE jobs ADD COLUMN budget_base INTEGER",
 )
 
+# What is reserved for uploads on their way: a JSON object of [bytes, time, time] by upload.
+_UPLOAD_LEDGERS: Final = """CREATE TABLE upload_ledgers (
+    user_id TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    reserved TEXT NOT NULL
+) STRICT"""
+
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
@@ -184,6 +191,10 @@ def _add_monthly_budgets(connection: sqlite3.Connection) -> None:
     """Jobs of before are in no account: what they end with returns nowhere."""
     for statement in _MONTHLY_BUDGETS:
         connection.execute(statement)
+
+
+def _add_upload_ledgers(connection: sqlite3.Connection) -> None:
+    connection.execute(_UPLOAD_LEDGERS)
 
 
 def _describe_templates(connection: sqlite3.Connection) -> None:
@@ -237,6 +248,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _add_what_reports_need,
     _count_quota_refusals,
     _add_monthly_budgets,
+    _add_upload_ledgers,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

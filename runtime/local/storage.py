@@ -30,6 +30,7 @@ from runtime.local.monthly_budgets import SqliteMonthlyBudgets
 from runtime.local.objects import DirectoryObjects
 from runtime.local.template_catalog import SqliteTemplateCatalog
 from runtime.local.template_store import SqliteTemplateStore
+from runtime.local.upload_ledgers import SqliteUploadLedgers
 from runtime.local.work_catalog import SqliteWorkCatalog
 from runtime.local.work_queue import SqliteWorkQueue
 
@@ -50,6 +51,7 @@ class LocalStorage:
     costs: SqliteCostStore
     budgets: SqliteBudgetStore
     monthly_budgets: SqliteMonthlyBudgets
+    upload_ledgers: SqliteUploadLedgers
     objects: DirectoryObjects
     open_journal: Callable[[str], Journal]
     """Opens the journal of a work id."""
@@ -94,6 +96,7 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         costs=SqliteCostStore(database=database),
         budgets=SqliteBudgetStore(database=database),
         monthly_budgets=SqliteMonthlyBudgets(database=database),
+        upload_ledgers=SqliteUploadLedgers(database=database),
         objects=objects,
         open_journal=lambda work_id: FileJournal(journal_path(work_id)),
         close=close,

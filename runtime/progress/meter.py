@@ -143,6 +143,8 @@ class Meter:
         if activity is None:
             return ()
         now, shown = self._monotonic(), []
+        if activity.bytes_read is not None:
+            shown.append(f"reading seeds, {activity.bytes_read // 10**6} MB")
         if activity.reason is not None:
             wait = max((activity.waiting_until or now) - now, 0)
             until = f", next call in {math.ceil(wait)} s" if wait else ""

@@ -4,8 +4,9 @@ The fields come first and say what is allowed; then comes `file`. What follows i
 does. An object is there when its last byte and the end of the form have arrived, or not at all.
 """
 
+import os
 from collections.abc import Callable, Iterator
-from typing import Final, cast
+from typing import BinaryIO, Final, cast
 
 from multipart import (
     MultipartError,
@@ -15,7 +16,7 @@ from multipart import (
     parse_options_header,
 )
 
-from runtime.domain.errors import ForbiddenError, InputError, TooLargeError
+from runtime.domain.errors import ForbiddenError, InputError, StorageFullError, TooLargeError
 from runtime.domain.ports import ObjectStore
 from runtime.local.links import LocalLinks, Upload
 
@@ -71,6 +72,7 @@ def _store(events: Events, content_length: int, links: LocalLinks, objects: Obje
     if content_length > allowed.max_bytes + FORM_BYTES:
         raise _too_large(allowed)
     with objects.open_writer(allowed.key, content_type=_CONTENT_TYPE) as writer:
+        _check_room(writer, content_length)
         size = 0
         for chunk in _content(events):
             size += len(chunk)
@@ -83,6 +85,15 @@ def _store(events: Events, content_length: int, links: LocalLinks, objects: Obje
         for event in events:
             if isinstance(event, MultipartSegment) and event.name == _FILE:
                 raise InputError("an upload holds one file")
+
+
+def _check_room(file: BinaryIO, size: int) -> None:
+    disk = os.fstatvfs(file.fileno())
+    room = disk.f_bavail * disk.f_frsize
+    if size > room:
+        raise StorageFullError(
+            f"the file has {size} bytes, and the server's disk has room for {room}: free some"
+        )
 
 
 def _fields(events: Events) -> dict[str, str]:

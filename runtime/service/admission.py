@@ -12,7 +12,7 @@ from runtime.domain.money.accounts import too_many_jobs
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.readers import Row
-from runtime.domain.seeds.seeds import check_seed_size, check_suffix, lacks
+from runtime.domain.seeds.seeds import check_suffix, check_upload_size, lacks
 from runtime.domain.service_ports import ApiPorts
 from runtime.domain.templates.seed_needs import named, seed_needs
 from runtime.domain.templates.template import Template, TemplateRef
@@ -66,7 +66,7 @@ def find_seeds(ports: ApiPorts, key: str) -> ObjectStat:
         stat = ports.objects.stat(key)
     except NotFoundError as exc:
         raise NotFoundError(f"no seed data under {key}: upload it first") from exc
-    check_seed_size(stat.size, name)
+    check_upload_size(stat.size, name)
     if stat.size == 0:
         raise SeedError(f"{name}: there are no seeds in it")
     return stat

@@ -10,6 +10,7 @@ from runtime.domain.errors import (
     BudgetExceededError,
     ConflictError,
     LeaseLostError,
+    SeedwrightError,
     StorageUnavailableError,
 )
 from runtime.domain.money.accounts import Account, BudgetStore
@@ -17,6 +18,7 @@ from runtime.domain.money.amounts import usd
 from runtime.domain.money.ledger import HoldChange, Ledger, take_over
 from runtime.domain.ports import Claim, Clock
 from runtime.logs import event
+from runtime.worker.control import Control, StopReason
 
 _log = logging.getLogger(__name__)
 
@@ -182,3 +184,15 @@ class BudgetGuard:
             spent_nano=change.spent_nano,
             owed=owed,
         )
+
+
+def close_guard(guard: BudgetGuard, claim: Claim, control: Control) -> None:
+    """Give back what was held. A hold that stays is presumed spent by the next claim, so failing
+    here is safe, only less exact.
+    """
+    if control.reason is StopReason.LEASE_LOST:
+        return
+    try:
+        guard.close()
+    except SeedwrightError as error:
+        event(_log, logging.WARNING, "hold not returned", job_id=claim.job_id, error=error.code)

@@ -20,6 +20,7 @@ from runtime.domain.errors import SeedError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import ENDED, Job
 from runtime.domain.outputs.document import output_document
+from runtime.domain.outputs.seed_types import SeedTypes
 from runtime.domain.outputs.shape import Output, Shape
 from runtime.domain.outputs.split import Split, split_document
 from runtime.domain.outputs.types import Type, type_text
@@ -32,7 +33,7 @@ from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.rows import RowMaker, RowProblem
-from runtime.engine.seeds import DrawnSeeds, Seeds, seed_types
+from runtime.engine.seeds import DrawnSeeds, Seeds
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
 from runtime.export.exporter import Exporter
 from runtime.export.report.writing import export_with_report
@@ -117,11 +118,14 @@ class JobExport:
         if not _reads_draws(template.output, template.split):
             yield self._row_source(job, template, choice, {}, None)
             return
-        seeds = Seeds(self.ports.objects).of_job(job.config, requirements=())
+        paths = template.output.seed_paths()
+        types = SeedTypes(paths)
+        seeds = Seeds(self.ports.objects).of_job(
+            job.config, requirements=(), on_row=types.add if paths else None
+        )
         if seeds is None:
             _check_reads_none(template)
         with nullcontext() if seeds is None else closing(seeds):
-            types = seed_types(seeds, template.output)
             drawn = DrawnSeeds(
                 seeds,
                 samplers=template.samplers,
@@ -129,7 +133,7 @@ class JobExport:
                 draws=job.config.draws,
                 batch_of=template.batch_of,
             )
-            yield self._row_source(job, template, choice, types, drawn)
+            yield self._row_source(job, template, choice, types.found(), drawn)
 
     def _row_source(
         self,

@@ -37,7 +37,7 @@ from runtime.engine.seeds import Seeds
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
 from runtime.logs import event
-from runtime.worker.budget_guard import BudgetGuard
+from runtime.worker.budget_guard import BudgetGuard, close_guard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
@@ -50,6 +50,7 @@ from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, ThreadCallPool
 from runtime.worker.run import Run
 from runtime.worker.saver import Saver, Stores
+from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
 
@@ -253,9 +254,7 @@ class Worker:
             raise LeaseLostError("another worker owns this work now")
 
     def generate_data(self, job: Job, claim: Claim) -> tuple[StopReason | None, Progress]:
-        """Generate every record that is not finished yet. Why it stopped early, or None, and the
-        counters of what is saved.
-        """
+        """Generate what is not finished yet. Why it stopped early, or None, and what is saved."""
         template = self.templates.load_template(job)
         prices = pin_prices(self._ports.objects, job.job_id, self._ports.prices)
         plan = make_plan(
@@ -266,7 +265,19 @@ class Worker:
             call_timeout=job.config.calls.call_timeout,
             on=self._ports.clock.now().date(),
         )
-        seeds = self.seeds.of_job(job.config, requirements=template.schema_requirements)
+        reading = SeedReading(
+            job.job_id,
+            control=self._control,
+            clock=self._ports.clock,
+            settings=self.settings,
+            on_activity=self._on_activity,
+        )
+        try:
+            seeds = self.seeds.of_job(
+                job.config, requirements=template.schema_requirements, on_bytes=reading
+            )
+        except ReadingStoppedError as stopped:
+            return stopped.reason, job.progress
         limit_nano, warning = parse_budget(job.budget_limit)
         if warning is not None:
             event(_log, logging.WARNING, warning, job_id=job.job_id)
@@ -308,7 +319,7 @@ class Worker:
             pool.close()
             if seeds is not None:
                 seeds.close()
-            self._close_guard(guard, claim)
+            close_guard(guard, claim, self._control)
         return reason, saver.progress
 
     def _saver(self, job: Job, claim: Claim, guard: BudgetGuard) -> Saver:
@@ -330,17 +341,6 @@ class Worker:
             guard=guard,
             settings=self.settings,
         )
-
-    def _close_guard(self, guard: BudgetGuard, claim: Claim) -> None:
-        """Give back what was held. A hold that stays is presumed spent by the next claim, so
-        failing here is safe, only less exact.
-        """
-        if self._control.reason is StopReason.LEASE_LOST:
-            return
-        try:
-            guard.close()
-        except SeedwrightError as error:
-            event(_log, logging.WARNING, "hold not returned", job_id=claim.job_id, error=error.code)
 
     def close(self) -> None:
         """Stop the render child."""

@@ -1,6 +1,7 @@
 """What every `ApiObjects` promises beyond an `ObjectStore`."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -84,6 +85,26 @@ def test_a_page_has_sizes(objects: ApiObjects) -> None:
     page = objects.list_page("a/", limit=10)
     assert [(each.key, each.size) for each in page.items] == [("a/1", 5)]
     assert page.next is None
+
+
+def test_a_page_says_when_objects_were_written(objects: ApiObjects) -> None:
+    put(objects, "a")
+    [found] = objects.list_page("a", limit=5).items
+    assert found.written_at is not None
+    assert abs(datetime.now(UTC) - found.written_at) < timedelta(days=1)
+
+
+def test_every_version_that_takes_room_is_listed(objects: ApiObjects) -> None:
+    put(objects, "a/x", "a/y", "ab", body=b"123")
+    put(objects, "a/x", body=b"12345")
+    objects.delete(["a/y"])
+    found = list(objects.list_versions("a/"))
+    assert {each.key for each in found} <= {"a/x", "a/y"}
+    assert 5 in [each.size for each in found if each.key == "a/x"]
+    kept = [(each.key, each.size) for each in found if each.size == 3]
+    assert kept in ([], [("a/x", 3), ("a/y", 3)]), "none, or all that were replaced or deleted"
+    assert objects.delete_all("a/")
+    assert list(objects.list_versions("a/")) == []
 
 
 def test_an_empty_page_is_the_last(objects: ApiObjects) -> None:

@@ -178,6 +178,10 @@ def test_active_jobs_are_counted_up_to_a_number(api_ports: ApiStorage, clock: Ma
     assert count("ada", at_most=5) == 4
     assert count("ada", at_most=3) == 3
     assert count("eve", at_most=3) == 0
+    active = api_ports.job_catalog.list_active("ada")
+    assert sorted(job.job_id for job in active) == [f"job-{number}" for number in range(4)]
+    assert active[0] == api_ports.jobs.get_job(active[0].job_id)
+    assert list(api_ports.job_catalog.list_active("eve")) == []
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))

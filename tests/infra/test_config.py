@@ -28,6 +28,7 @@ def test_settings_go_over_the_stage() -> None:
             "reserve_sweeper": "true",
             "monthly_budget_usd": "250",
             "user_monthly_budget_usd": 20,
+            "seed_quota_gib": "200",
             "cost_tags_active": True,
             "monitoring_references": "both",
             "python_image": "python:3.13-slim@sha256:" + "0" * 64,
@@ -42,6 +43,7 @@ def test_settings_go_over_the_stage() -> None:
     assert stage.bundle_for == "this-machine"
     assert (stage.zones, stage.reserve_sweeper) == (2, True)
     assert (stage.monthly_budget_usd, stage.user_monthly_budget_usd) == (250, 20)
+    assert stage.seed_quota_gib == 200
     assert (stage.cost_tags_active, stage.monitoring_references) == (True, "both")
     assert stage.python_image == "python:3.13-slim@sha256:" + "0" * 64
 
@@ -65,6 +67,7 @@ def test_settings_go_over_the_stage() -> None:
         ("monthly_budget_usd", "0"),
         ("monthly_budget_usd", "9.99"),
         ("user_monthly_budget_usd", "-5"),
+        ("seed_quota_gib", "0"),
         ("reserve_sweeper", "1"),
         ("monitoring_references", "strong"),
         ("python_image", "python:3.13-slim"),

@@ -70,6 +70,7 @@ def test_it_runs_as_its_row_says(app: Synthesized, function: Function) -> None:
     assert properties["Runtime"] == "python3.13"
     assert properties["Architectures"] == ["arm64"]
     assert properties["MemorySize"] == function.memory
+    assert properties["EphemeralStorage"] == {"Size": function.disk}
     assert properties["Timeout"] == function.seconds
     assert "FunctionName" not in properties
     assert "Layers" not in properties
@@ -97,6 +98,7 @@ def test_its_variables_name_the_right_things(app: Synthesized, function: Functio
         environment.TASK_DEFINITION: launch.family,
         environment.ASSIGN_PUBLIC_IP: "ENABLED" if public else "DISABLED",
         environment.MAX_ACTIVE_JOBS: "10",
+        environment.SEED_QUOTA_GIB: "50",
         environment.STAGE: app.stage.name,
         environment.MONTHLY_BUDGET_USD: str(app.stage.monthly_budget_usd),
         environment.USER_MONTHLY_BUDGET_USD: str(app.stage.user_monthly_budget_usd),

@@ -8,6 +8,8 @@ import pytest
 
 from runtime.contract import environment
 from runtime.contract.tables import TABLES
+from runtime.domain.seeds.seeds import MAX_SEED_BYTES
+from runtime.files.parquet import MAX_UNPACKED_BYTES
 from tests.infra.conftest import ROOT, Synthesized
 
 STACK = "worker"
@@ -205,6 +207,15 @@ def test_the_container_can_change_nothing_and_is_nobody(app: Synthesized) -> Non
         {"ContainerPath": "/tmp", "ReadOnly": False, "SourceVolume": "scratch"}  # noqa: S108
     ]
     assert "Secrets" not in found
+
+
+def test_the_disk_holds_the_largest_seeds(app: Synthesized) -> None:
+    """4 GiB of Parquet, the 8 GiB that they may unpack to, and the image."""
+    definition = app.one(STACK, "AWS::ECS::TaskDefinition")
+    assert definition["EphemeralStorage"] == {"SizeInGiB": 30}
+    most = (MAX_SEED_BYTES + MAX_UNPACKED_BYTES) / 2**30
+    assert definition["EphemeralStorage"]["SizeInGiB"] > 2 * most
+    assert definition["Volumes"] == [{"Name": "scratch"}], "of the task's own storage"
 
 
 def test_the_container_is_called_what_a_launch_calls_it(app: Synthesized) -> None:

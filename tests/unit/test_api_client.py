@@ -31,7 +31,7 @@ from runtime.domain.errors import (
     UnauthenticatedError,
 )
 from runtime.domain.jobs.job import JobStatus
-from runtime.inputs.seeds import read_seeds
+from runtime.inputs.seeds import lines_of, read_seeds
 from runtime.inputs.templates import read_template
 from tests.fixtures.command import SEEDS, write_inputs
 from tests.fixtures.fake_api import CUT, JOB, TEMPLATE, FakeApi, job_document
@@ -163,7 +163,10 @@ def test_files_and_python_objects_are_the_same_to_the_api(
     )
     upload = api.asked("POST /objects")[0].body
     assert [orjson.loads(line) for line in upload.splitlines() if line.startswith(b"{")] == ROWS
-    assert api.asked("POST /seed-data/upload-url")[0].json == {"filename": "seeds.jsonl"}
+    assert api.asked("POST /seed-data/upload-url")[0].json == {
+        "filename": "seeds.jsonl",
+        "size": len(lines_of(ROWS)) if seeds is ROWS else Path("seeds.jsonl").stat().st_size,
+    }
     assert sent_job(api) == {
         "template_id": TEMPLATE,
         "template_version": 1,
@@ -476,3 +479,20 @@ def test_sources_are_read_by_the_same_options(api: FakeApi, client: Client, tmp_
     upload = api.asked("POST /objects")[0].body
     rows = [orjson.loads(line) for line in upload.splitlines() if line.startswith(b"{")]
     assert rows == [{"id": "a/1", "source_id": "a", "topic": "sea"}]
+
+
+def test_uploaded_seeds_are_listed_and_deleted(api: FakeApi, client: Client) -> None:
+    seed_id = "0f1e2d3c-4b5a-4968-8776-655443322110"
+    key = f"seed-data/u/{seed_id}/a.jsonl"
+    found = {"s3_key": key, "filename": "a.jsonl", "size": 7, "seed_id": seed_id}
+    found["uploaded_at"] = "2026-11-28T09:00:00Z"
+    api.usual["GET /seed-data"] = Script(body={"files": [found], "next_cursor": None})
+    api.usual[f"DELETE /seed-data/{seed_id}"] = Script(status=204)
+    [seeds] = client.seeds(limit=5)
+    assert (seeds.key, seeds.size, seeds.seed_id) == (key, 7, seed_id)
+    assert seeds.uploaded_at == datetime(2026, 11, 28, 9, tzinfo=UTC)
+    client.delete_seeds(seeds)
+    client.delete_seeds(key)
+    assert len(api.asked(f"DELETE /seed-data/{seed_id}")) == 2
+    with pytest.raises(InputError, match="limit is 0"):
+        client.seeds(limit=0)

@@ -764,3 +764,83 @@ def test_seeds_of_any_source_are_uploaded_as_json_lines(
     assert "warning: null for what only other files have: tags" in capsys.readouterr().err
     assert run(["seeds", "upload", "many", "--unique"]) == 0
     assert len(api.asked("POST /objects")) == 2
+
+
+# ── seeds ──────────────────────────────────────────────────────────────────────────────────────
+
+SEED_ID = "0f1e2d3c-4b5a-4968-8776-655443322110"
+SEED_KEY = f"seed-data/u/{SEED_ID}/a.jsonl"
+
+
+def test_seeds_are_listed_with_sizes_and_dates_and_deleted(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [
+        {"s3_key": SEED_KEY, "filename": "a.jsonl", "size": 1_200_000_000, "seed_id": SEED_ID},
+        {"s3_key": "seed-data/u/b.csv", "filename": "b.csv", "size": 7},
+    ]
+    files[0]["uploaded_at"] = "2026-11-28T09:00:00Z"
+    api.usual["GET /seed-data"] = Script(body={"files": files, "next_cursor": None})
+    api.usual[f"DELETE /seed-data/{SEED_ID}"] = Script(status=204)
+    assert run(["seeds", "list"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in shown[1:3]] == [
+        [SEED_KEY, "1.2", "GB"],
+        ["seed-data/u/b.csv", "7", "B"],
+    ]
+    assert "2026-11-28" in shown[1]
+    assert shown[3] == "2 files, 1.2 GB"
+    assert run(["seeds", "delete", SEED_KEY, "--yes"]) == 0
+    assert capsys.readouterr().out == f"{SEED_KEY} is deleted.\n"
+    assert run(["seeds", "delete", SEED_ID, "--yes", "--json"]) == 0
+    assert len(api.asked(f"DELETE /seed-data/{SEED_ID}")) == 2
+    assert run(["seeds", "delete", "a.jsonl", "--yes"]) == 2
+    assert "a.jsonl is not the key of uploaded seeds" in capsys.readouterr().err
+
+
+def test_a_validation_shows_types_repeated_ids_and_the_first_prompt(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = {"step_id": "review", "prompt": "Review\x1b[0m\nkettle.", "system": None}
+    api.usual["POST /seed-data/validate"] = Script(
+        body={
+            "valid": True,
+            "complete": False,
+            "records": 3,
+            "paths": ["topic", "n"],
+            "types": {"topic": ["text", "null"]},
+            "nulls": {"topic": 1},
+            "warnings": ["1 seed has an id that an earlier one has"],
+            "first_prompts": [prompt],
+            "problems": [],
+            "total_problems": 0,
+            "truncated": False,
+        }
+    )
+    assert run(["seeds", "validate", "seeds.jsonl"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "the file is large" in shown[1]
+    assert shown[2] == "a template can read: topic (text, null), n"
+    assert shown[3].startswith("warning: topic is null in 1 of 3 seeds")
+    assert shown[4] == "warning: 1 seed has an id that an earlier one has"
+    assert shown[5] == "review, prompt for the first seed:"
+    assert "\x1b" not in "".join(shown)
+    assert shown[-1] == "  kettle."
+
+
+def test_an_api_of_before_is_not_told_the_size(api: FakeApi) -> None:
+    details = [{"field": "size", "message": "is not a field of this operation"}]
+    error = {"code": "invalid_input", "message": "size: is not", "details": details}
+    api.answers["POST /seed-data/upload-url"] = [Script(status=400, body={"error": error})]
+    assert run(["seeds", "upload", "seeds.jsonl"]) == 0
+    asked = [each.json for each in api.asked("POST /seed-data/upload-url")]
+    size = Path("seeds.jsonl").stat().st_size
+    assert asked == [{"filename": "seeds.jsonl", "size": size}, {"filename": "seeds.jsonl"}]
+
+
+def test_seeds_without_room_are_not_sent(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"code": "seed_quota", "message": "your seeds may take 1 GB", "details": []}
+    api.usual["POST /seed-data/upload-url"] = Script(status=409, body={"error": error})
+    assert run(["seeds", "upload", "seeds.jsonl"]) != 0
+    assert "your seeds may take 1 GB" in capsys.readouterr().err
+    assert api.asked("POST /objects") == []

@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -100,9 +101,11 @@ def test_an_uploaded_file_is_listed_and_read(api_world: ApiWorld) -> None:
     """What the form allows is what the other operations take."""
     key = api_world.post("/seed-data/upload-url", {"filename": "a.csv"}).body["s3_key"]
     api_world.put_object(key, b"a,b\n1,2\n")
-    assert api_world.get("/seed-data").body["files"] == [
-        {"s3_key": key, "filename": "a.csv", "size": 8}
-    ]
+    [listed] = api_world.get("/seed-data").body["files"]
+    uploaded_at = datetime.fromisoformat(listed.pop("uploaded_at"))
+    assert uploaded_at.tzinfo is not None
+    seed_id = key.split("/")[2]
+    assert listed == {"s3_key": key, "filename": "a.csv", "size": 8, "seed_id": seed_id}
     assert api_world.post("/seed-data/validate", {"s3_key": key}).body["valid"] is True
 
 
@@ -155,6 +158,7 @@ def test_a_file_in_order(api_world: ApiWorld, name: str) -> None:
         "s3_key": f"seed-data/{ALICE}/{name}",
         "format": "json" if name.endswith(".json") else "jsonl",
         "valid": True,
+        "complete": True,
         "records": 2,
         "paths": ["id", "author.name", "tags", "author"],
         "types": {
@@ -165,6 +169,8 @@ def test_a_file_in_order(api_world: ApiWorld, name: str) -> None:
         },
         "nulls": {},
         "unread": {},
+        "repeated_ids": 0,
+        "first_prompts": [],
         "warnings": [],
         "problems": [],
         "total_problems": 0,
@@ -425,3 +431,51 @@ def test_pyarrow_is_not_loaded_for_text() -> None:
         "sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+# ── large files, first prompts ─────────────────────────────────────────────────────────────────
+
+
+def test_a_validation_shows_the_first_prompts_and_ids_that_come_twice(api_world: ApiWorld) -> None:
+    template_id = api_world.template(
+        step(prompt="Review {{ product }}. {{ text }}", system="Be {{ tone }}."),
+        step("title", "A title for {{ steps.review.output }}"),
+    )
+    rows: list[dict[str, Any]] = [
+        {"id": 1},
+        {"id": 1, "product": "kettle", "tone": None, "text": "x" * 3000},
+    ]
+    body = b"\n".join(json.dumps(row).encode() for row in rows)
+    found = validate(api_world, "a.jsonl", body, template_id=template_id).body
+    assert (found["repeated_ids"], found["complete"], found["total_problems"]) == (1, True, 3)
+    assert found["first_prompts"] == []
+    rows[1]["tone"] = "kind"
+    body = b"\n".join(json.dumps(row).encode() for row in rows)
+    first, second = validate(api_world, "a.jsonl", body, template_id=template_id).body[
+        "first_prompts"
+    ]
+    assert (first["step_id"], first["system"]) == ("review", "Be kind.")
+    assert first["prompt"].startswith("Review kettle. xxx")
+    assert len(first["prompt"]) == 2001
+    assert (second["step_id"], second["system"]) == ("title", None)
+
+
+def test_a_file_that_takes_longer_than_a_request_is_read_as_far_as_there_is_time(
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b'{"a": 1}\n' * 1500
+    assert validate(api_world, "a.jsonl", body).body["records"] == 1500
+    monkeypatch.setattr("runtime.lambdas.seed_data.validate_seed_data.READ_SECONDS", 0.0)
+    found = validate(api_world, "a.jsonl", body).body
+    assert (found["complete"], found["records"], found["valid"]) == (False, 1000, True)
+
+
+def test_parquet_of_gigabytes_is_refused_before_it_is_sent(api_world: ApiWorld) -> None:
+    """The API copies it whole, to read its first row."""
+    size = 1024**3
+    body = {"filename": "a.parquet", "size": size}
+    assert api_world.post("/seed-data/upload-url", body).body["max_bytes"] == size
+    refused = api_world.post("/seed-data/upload-url", {**body, "size": size + 1})
+    assert (refused.status, "upload JSON lines (.jsonl)" in refused.message) == (400, True)
+    whole = api_world.post("/seed-data/upload-url", {"filename": "a.parquet"})
+    assert whole.body["max_bytes"] == size

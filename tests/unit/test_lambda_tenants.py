@@ -75,6 +75,7 @@ def attempts() -> Iterator[Attempt]:
             continue
         places = ["job_id"] * ("{job_id}" in route.path)
         places += ["template_id in path"] * ("{template_id}" in route.path)
+        places += ["seed_id"] * ("{seed_id}" in route.path)
         body = endpoint_of(route).body
         places += [name for name in body.model_fields if name in IDENTIFYING]
         places += [f"include in {name}" for name in body.model_fields if name == "steps"]
@@ -91,11 +92,14 @@ class Belongings:
     job_id: str
     template_id: str
     seeds: str
+    seed_id: str = SOME_ID
 
 
 def alices(world: ApiWorld, status: JobStatus) -> Belongings:
     template_id = world.template(step(prompt=f"{MARK} {{{{ product }}}}"))
-    seeds = world.seeds([{"product": MARK}])
+    seed_id = world.own.new_id()
+    body = json.dumps({"product": MARK}).encode()
+    seeds = world.upload(f"{seed_id}/seeds.jsonl", body)
     reply = world.create_job(template_id=template_id, seed_data_path=seeds)
     job_id: str = reply.body["job_id"]
     if status is not JobStatus.QUEUED:
@@ -108,14 +112,14 @@ def alices(world: ApiWorld, status: JobStatus) -> Belongings:
         world.own.queue.finish(claim, status)
     for key in (keys.export_key(job_id, "jsonl"), keys.batch_key(job_id, 1)):
         world.put_object(key, MARK.encode())
-    return Belongings(job_id=job_id, template_id=template_id, seeds=seeds)
+    return Belongings(job_id=job_id, template_id=template_id, seeds=seeds, seed_id=seed_id)
 
 
 def send(world: ApiWorld, attempt: Attempt, owned: Belongings) -> Reply:
     """Bob's request, with something of `owned` in the place of the attempt."""
     route, place = attempt.route, attempt.place
     own_template = world.template(user=BOB)
-    path = route.path.replace("{job_id}", owned.job_id)
+    path = route.path.replace("{job_id}", owned.job_id).replace("{seed_id}", owned.seed_id)
     path = path.replace(
         "{template_id}", owned.template_id if place == "template_id in path" else own_template
     )
@@ -184,8 +188,8 @@ def test_what_is_anothers_does_not_exist(api_world: ApiWorld, attempt: Attempt) 
     missing = send(world, attempt, nothing)
     assert missing.status == foreign.status
     told = json.dumps(foreign.body)
-    for mine, none in ((owned.job_id, SOME_ID), (owned.template_id, SOME_ID)):
-        told = told.replace(mine, none)
+    for mine in (owned.job_id, owned.template_id, owned.seed_id):
+        told = told.replace(mine, SOME_ID)
     assert told == json.dumps(missing.body), "the answers tell what exists and what doesn't"
 
 

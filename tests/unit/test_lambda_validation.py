@@ -4,6 +4,7 @@ S1.8 and S1.9 stand at the end.
 """
 
 import json
+import re
 from typing import Any, cast
 
 import pytest
@@ -40,7 +41,7 @@ API = Api(cast("ApiPorts", object()))
 
 def send(route: Route, **event: Any) -> Reply:
     """A request for any route, with ids that nothing has."""
-    path = route.path.replace("{job_id}", SOME_ID).replace("{template_id}", SOME_ID)
+    path = re.sub(r"{\w+}", SOME_ID, route.path)
     return API.call(route.method, path, **event)
 
 
@@ -234,7 +235,7 @@ def test_odd_characters_are_refused_and_nothing_breaks(
 )
 @pytest.mark.parametrize("value", ["1", "x" * 36, f"{SOME_ID}%00", SOME_ID[:-1], "..", SOME_ID * 2])
 def test_s1_7_an_id_that_is_no_uuid(route: Route, value: str) -> None:
-    name = "job_id" if "{job_id}" in route.path else "template_id"
+    name = route.path.partition("{")[2].partition("}")[0]
     reply = refused(API.call(route.method, route.path.replace(f"{{{name}}}", value)))
     assert reply.body["error"]["details"] == [{"field": name, "message": "must be a UUID"}]
 

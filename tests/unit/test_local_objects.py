@@ -1,11 +1,13 @@
 """The directory store: what only a directory can get wrong."""
 
 import errno
+import hashlib
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -15,6 +17,7 @@ from runtime.domain.errors import (
     StorageError,
     StorageFullError,
 )
+from runtime.local import objects as objects_module
 from runtime.local.objects import DirectoryObjects
 
 TYPE = "application/octet-stream"
@@ -206,3 +209,27 @@ def test_a_folder_that_can_not_be_made_is_an_error_of_the_tree(tmp_path: Path) -
 
     with pytest.raises(StorageError):
         DirectoryObjects(tmp_path / "file")
+
+
+def test_the_version_of_a_large_object_is_worked_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests in a row ask for it, and reading gigabytes takes each of them its time."""
+    monkeypatch.setattr(objects_module, "_LARGE_BYTES", 3)
+    digests: list[str] = []
+    digest = objects_module._digest_of
+
+    def counted(reader: BinaryIO) -> str:
+        digests.append(digest(reader))
+        return digests[-1]
+
+    monkeypatch.setattr(objects_module, "_digest_of", counted)
+    objects = DirectoryObjects(tmp_path)
+    for body in (b"four", b"five"):
+        objects.put("a", body, content_type="")
+        stat = objects.stat("a")
+        assert stat.version == hashlib.sha256(body).hexdigest()
+        for _ in range(2):
+            with objects.open_version("a", version=stat.version) as reader:
+                assert reader.read() == body
+    assert len(digests) == 2

@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import json
+import os
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -586,6 +588,15 @@ def test_an_upload_that_breaks_off_leaves_nothing(
     wait_until(lambda: not world.listener.server._connections)
     assert stored(world) is None
     assert no_leftovers(tmp_path / "data")
+
+
+def test_an_upload_for_which_the_disk_has_no_room_is_not_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SimpleNamespace(f_bavail=10, f_frsize=100)
+    monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: disk)
+    reply = upload(world, bytes(2000))
+    assert (reply.status, reply.code, stored(world)) == (507, "storage_full", None)
 
 
 def test_an_upload_without_a_length(world: World) -> None:

@@ -22,6 +22,7 @@ from runtime.client.profiles import LOCAL_PROFILE
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.domain.money.accounts import DEFAULT_MONTHLY_NANO, NO_LIMIT, parse_limit
 from runtime.domain.money.amounts import NANO_PER_USD
+from runtime.domain.seeds.uploads import parse_quota
 from runtime.domain.service_ports import ApiSettings
 from runtime.models.registry import BEDROCK
 from runtime.server.serve import LocalServer, ServeOptions, open_server
@@ -54,6 +55,9 @@ def serve(
     user_monthly_budget: Annotated[
         str, typer.Option(help="The same of each user. Here there is one.")
     ] = NO_LIMIT,
+    seed_quota: Annotated[
+        str, typer.Option(help="GiB that uploaded seeds of a user may take, or off.")
+    ] = NO_LIMIT,
 ) -> int:
     """Serve the API on this machine, with a worker beside it. No account and no AWS is needed.
 
@@ -71,6 +75,7 @@ def serve(
         settings=ApiSettings(
             monthly_nano=parse_limit(monthly_budget, name="--monthly-budget"),
             user_monthly_nano=parse_limit(user_monthly_budget, name="--user-monthly-budget"),
+            seed_bytes=parse_quota(seed_quota, name="--seed-quota"),
         ),
     )
     with open_server(options, on_restart=_say_restart) as server:

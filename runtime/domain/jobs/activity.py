@@ -39,3 +39,5 @@ class Activity:
     reason: WaitReason | None = None
     waiting_until: float | None = None
     """When the next of the calls that wait for `reason` is made."""
+    bytes_read: int | None = None
+    """Of the seeds, while they are read and checked before the first call."""

@@ -1,7 +1,7 @@
 """Which seeds of a file have an id that an earlier one has."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _BUCKETS: Final = 256
@@ -19,6 +19,11 @@ class Repeats:
     def has(self, position: int) -> bool:
         """Whether the seed at `position` is one of them."""
         return self._count > 0 and self._later[position] == 1
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
 
     def warnings(self) -> tuple[str, ...]:
         """What its owner should know: how many there are, and where the first ones stand."""
@@ -46,11 +51,18 @@ class Ids:
 
     def add(self, name: str) -> None:
         """The id of the next seed."""
+        self.extend((name,))
+
+    def extend(self, names: Iterable[str]) -> None:
+        """The ids of the next seeds."""
+        hashes, places, count = self._hashes, self._places, self._count
         # Python's own hash: it is keyed by the process, so nobody can write ids that collide.
-        value = hash(name)
-        self._hashes[value % _BUCKETS].append(value)
-        self._places[value % _BUCKETS].append(self._count)
-        self._count += 1
+        for value in map(hash, names):
+            bucket = value % _BUCKETS
+            hashes[bucket].append(value)
+            places[bucket].append(count)
+            count += 1
+        self._count = count
 
     def repeats(self) -> Repeats:
         """What was found among all that were added."""

@@ -202,6 +202,16 @@ def _check_integers(text: str, name: str, line: int, column: int) -> None:
             )
 
 
+def parse_line(text: str, name: str, line: int) -> Any:
+    """The JSON value of a whole line, which is not blank. Raises `SeedError` with its place."""
+    return _parsed(text, name, line, 1)
+
+
+def row_too_large(name: str, line: int) -> SeedError:
+    """Why nothing more is read of a row that begins in `line`."""
+    return _too_large(name, line)
+
+
 def _found(value: object, line: int) -> Found:
     if isinstance(value, dict):
         return Found(value, line)

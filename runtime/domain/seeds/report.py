@@ -1,7 +1,7 @@
 """What is in a seed file and what is wrong with it, row by row, in the memory of a few."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ class RowProblem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedReport:
-    """A file that was read to its end. `problems` are the first `MAX_PROBLEMS`."""
+    """A file that was read, as far as there was time. `problems` are the first `MAX_PROBLEMS`."""
 
     records: int
     types: Mapping[str, tuple[str, ...]]
@@ -43,8 +43,14 @@ class SeedReport:
     """In how many rows a required path leads to null, where there is one."""
     unread: Mapping[str, str]
     """What rows lack because it can't be read: its type by dotted path."""
+    repeated_ids: int
+    """Seeds with an id that an earlier one has."""
     warnings: tuple[str, ...]
     """What is odd about the seeds, and no reason to refuse them."""
+    first: Row | None
+    """The first row that has what is required."""
+    complete: bool
+    """Whether the file was read to its end."""
     problems: tuple[RowProblem, ...]
     total_problems: int
 
@@ -53,9 +59,18 @@ class SeedReport:
         return tuple(self.types)
 
 
-def inspect_seeds(rows: Iterable[Found], requirements: Sequence[str]) -> SeedReport:
-    """Look at every row. Raises what reading `rows` raises."""
+def inspect_seeds(
+    rows: Iterable[Found],
+    requirements: Sequence[str],
+    *,
+    enough: Callable[[], bool] = lambda: False,
+) -> SeedReport:
+    """Look at every row, until `enough`, which is asked now and then, says that the rest can wait.
+    Raises what reading `rows` raises.
+    """
     records = total = 0
+    first: Row | None = None
+    complete = True
     types: dict[str, dict[str, None]] = {}
     nulls: Counter[str] = Counter()
     unread: Mapping[str, str] = {}
@@ -69,18 +84,28 @@ def inspect_seeds(rows: Iterable[Found], requirements: Sequence[str]) -> SeedRep
             for path, kind in _paths(row):
                 if path in types or len(types) < MAX_PATHS:
                     types.setdefault(path, {})[kind] = None
+        before = total
         for lacking, message in _problems(found, requirements):
             total += 1
             if len(problems) < MAX_PROBLEMS:
                 problems.append(
                     RowProblem(row=records, line=found.line, path=lacking, message=message)
                 )
+        if first is None and total == before:
+            first = found.row
+        if records % MAX_SAMPLED == 0 and enough():
+            complete = False
+            break
+    repeats = ids.repeats()
     return SeedReport(
         records=records,
         types={path: tuple(kinds) for path, kinds in types.items()},
         nulls=dict(nulls),
         unread=unread,
-        warnings=ids.repeats().warnings(),
+        repeated_ids=repeats.count,
+        warnings=repeats.warnings(),
+        first=first,
+        complete=complete,
         problems=tuple(problems),
         total_problems=total,
     )

@@ -14,10 +14,13 @@ from runtime.domain.seeds.readers import Found, Row
 
 __all__ = ["Found", "Row"]
 
-MAX_SEED_BYTES: Final = 256 * 1024 * 1024
-"""Largest seed file."""
-MAX_SEEDS: Final = 1_000_000
-"""Most seeds of a file: a job has no more records than that."""
+MAX_SEED_BYTES: Final = 4 * 1024**3
+"""Largest seed file: S3 takes no more than 5 GB in one upload."""
+MAX_UPLOADED_PARQUET_BYTES: Final = 1024**3
+"""Of one that is uploaded: the API has to copy it whole, within a request, to read its first row.
+"""
+MAX_SEEDS: Final = 4_000_000
+"""Most seeds of a file, of which one takes 20 bytes of memory; a job has fewer records."""
 
 _SUFFIXES: Final[Mapping[str, str]] = {
     ".json": "json",
@@ -35,6 +38,21 @@ def check_suffix(name: str) -> str:
     if kind is None:
         raise SeedError(f"{name}: seeds are .json, .jsonl, .csv or .parquet files")
     return kind
+
+
+def check_upload_size(size: int | None, name: str) -> int:
+    """The most bytes that an uploaded file of this name may have. Raises `SeedError` for more."""
+    most = MAX_SEED_BYTES
+    if check_suffix(name) == "parquet":
+        most = MAX_UPLOADED_PARQUET_BYTES
+        if size is not None and size > most:
+            raise SeedError(
+                f"{name}: {size} bytes; of Parquet the API takes {most}: upload JSON lines (.jsonl)"
+                f" of at most {MAX_SEED_BYTES}"
+            )
+    if size is not None:
+        check_seed_size(size, name)
+    return most
 
 
 def check_seed_size(size: int, name: str) -> None:

@@ -1,5 +1,9 @@
 """POST /seed-data/validate.
 
+A file of gigabytes takes longer than a request may: it is read as far as there is time, and
+`complete` says whether that was to its end. The job's worker checks all of it before its first
+call.
+
 A file that no reader gets through (encoding, JSON or CSV syntax, a damaged Parquet file, no seeds)
 answers 400 with line and column. A file that is read, with rows that a job would refuse (no object,
 another number of cells, a path that the template needs is missing), answers 200 with what is wrong
@@ -8,11 +12,17 @@ in which row.
 
 from http import HTTPStatus
 from pathlib import PurePosixPath
+from typing import Final
 
-from runtime.domain.errors import InputError
+from runtime.domain.errors import InputError, TemplateError
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.seeds.path import check_seed_path
+from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.report import inspect_seeds
 from runtime.domain.seeds.seeds import check_suffix
+from runtime.domain.templates.template import Template
+from runtime.engine.dry_run import render_record
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.lambdas.fields import SeedPath, Uuid
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.templates.template_view import Version
@@ -20,6 +30,10 @@ from runtime.service import includes
 from runtime.service.access import find_version
 from runtime.service.admission import find_seeds
 from runtime.service.seed_rows import open_rows
+
+READ_SECONDS: Final = 15.0
+"""Of the 29 that a request has: the rest is for finding the file and for the prompts."""
+MAX_SHOWN: Final = 2000
 
 
 class ValidateRequest(ApiModel):
@@ -45,6 +59,16 @@ class SeedProblem(ApiModel):
     message: str
 
 
+class FirstPrompt(ApiModel):
+    """The texts of a step for the first seed that has what is needed, cut to 2000 characters.
+    Outputs of earlier steps are stand-ins.
+    """
+
+    step_id: str
+    prompt: str
+    system: str | None
+
+
 class SeedValidation(ApiModel):
     """What is in the file."""
 
@@ -54,6 +78,8 @@ class SeedValidation(ApiModel):
     format: str
     """json, jsonl, csv or parquet."""
     valid: bool
+    complete: bool
+    """Whether the file was read to its end; else everything here is of its first `records`."""
     records: int
     paths: list[str]
     """Dotted paths that templates can read; of the first 1000 seeds, at most 200."""
@@ -65,6 +91,10 @@ class SeedValidation(ApiModel):
     """In how many seeds a path that the template needs leads to null, where there is one."""
     unread: dict[str, str]
     """What can't be read and is left out of every seed: its type by dotted path."""
+    repeated_ids: int
+    """Seeds with an id that an earlier one has."""
+    first_prompts: list[FirstPrompt]
+    """One for each step; empty without a template, or where no seed has what it needs."""
     warnings: list[str]
     """What is odd, and no reason to refuse the file, such as an id that comes twice."""
     problems: list[SeedProblem]
@@ -83,21 +113,30 @@ class SeedValidation(ApiModel):
 def lambda_handler(call: Call[ValidateRequest, NoBody]) -> SeedValidation:
     """Read a seed file of yours from end to end and report what is in it and what is wrong."""
     check_seed_path(call.caller, call.body.s3_key)
-    requirements = _requirements(call)
+    template, clock = _template(call), call.ports.clock
     seeds = find_seeds(call.ports, call.body.s3_key)
+    until = clock.monotonic() + READ_SECONDS
     with open_rows(call.ports, seeds) as rows:
-        report = inspect_seeds(rows, requirements)
+        report = inspect_seeds(
+            rows,
+            () if template is None else template.schema_requirements,
+            enough=lambda: clock.monotonic() >= until,
+        )
+    prompts, problem = _first_prompts(template, report.first)
     return SeedValidation(
         s3_key=seeds.key,
         version=seeds.version,
         format=check_suffix(PurePosixPath(seeds.key).name),
         valid=report.total_problems == 0,
+        complete=report.complete,
         records=report.records,
         paths=list(report.paths),
         types={path: list(kinds) for path, kinds in report.types.items()},
         nulls=dict(report.nulls),
         unread=dict(report.unread),
-        warnings=list(report.warnings),
+        repeated_ids=report.repeated_ids,
+        first_prompts=prompts,
+        warnings=[*report.warnings, *problem],
         problems=[
             SeedProblem(row=each.row, line=each.line, path=each.path, message=each.message)
             for each in report.problems
@@ -107,13 +146,40 @@ def lambda_handler(call: Call[ValidateRequest, NoBody]) -> SeedValidation:
     )
 
 
-def _requirements(call: Call[ValidateRequest, NoBody]) -> tuple[str, ...]:
-    """What a job of the template would ask of every seed, for its includes too."""
+def _template(call: Call[ValidateRequest, NoBody]) -> Template | None:
+    """The template that a job would have, with its includes."""
     template_id, version = call.body.template_id, call.body.template_version
     if template_id is None:
         if version is not None:
             raise InputError("template_version: says nothing without template_id")
-        return ()
+        return None
     _, ref = find_version(call.ports, call.caller, template_id, version)
     template = call.ports.templates.load_template(ref)
-    return includes.resolve(call.ports, call.caller, template).template.schema_requirements
+    return includes.resolve(call.ports, call.caller, template).template
+
+
+def _first_prompts(
+    template: Template | None, seed: Row | None
+) -> tuple[list[FirstPrompt], tuple[str, ...]]:
+    """And why there are none, where the template can't be rendered with the seed."""
+    if template is None or seed is None:
+        return [], ()
+    try:
+        with TemplateEngine() as engine:
+            engine.load(template)
+            rendered = render_record(engine, template, [seed], job_id="", index=0, draws=Draws())
+    except TemplateError as error:
+        return [], (f"the first prompt can't be rendered: {error}",)
+    return [
+        FirstPrompt(
+            step_id=each.step.id,
+            prompt=_cut(each.prompt or ""),
+            system=None if each.system is None else _cut(each.system),
+        )
+        for each in rendered
+        if not each.skipped
+    ], ()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
