@@ -45,7 +45,6 @@ ROW: Final = ("text", "title", "heading", "page", "start", "end", "tokens")
 MAX_ROWS_CHARACTERS: Final = 8 * MAX_TEXT_CHARACTERS
 """Of all chunks of a document: what stands in several counts as often."""
 
-_SOCKET: Final = 0
 _REQUEST_BYTES: Final = 64 * 1024
 _ALIVE_SECONDS: Final = 1.0
 _RESERVE_BYTES: Final = 32 * 1024 * 1024
@@ -63,14 +62,15 @@ _TEXTS: Final[Mapping[str, Callable[[str, Alive], Document]]] = {
 class _Pulse:
     """Says that the process is alive, once a second at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._last = time.monotonic()
 
     def __call__(self) -> None:
         now = time.monotonic()
         if now - self._last > _ALIVE_SECONDS:
             self._last = now
-            write_line(_SOCKET, b"p")
+            write_line(self._descriptor, b"p")
 
 
 def _read(file: BinaryIO, request: Mapping[str, Any], alive: Alive) -> Document:
@@ -117,9 +117,9 @@ def _row(document: Document, paths: HeadingPaths, span: Span, title: str) -> Seq
     )
 
 
-def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
+def answer(file: BinaryIO, request: Mapping[str, Any], descriptor: int, row_bytes: int) -> None:
     """Read a document and write its lines. Raises what reading raises, before the first row."""
-    alive = _Pulse()
+    alive = _Pulse(descriptor)
     reserve = mmap.mmap(-1, _RESERVE_BYTES)  # counts, and costs nothing
     document = _read(file, request, alive)
     if not document.text.strip():
@@ -130,7 +130,7 @@ def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
     paths = HeadingPaths(document.text, document.outline)
     reserve.close()
     allow_cpu(request["cpu_seconds"])
-    write_line(_SOCKET, b"=", len(spans))
+    write_line(descriptor, b"=", len(spans))
     lines: list[bytes] = []
     size = 0
     for span in spans if request["wanted"] else ():
@@ -138,9 +138,9 @@ def answer(file: BinaryIO, request: Mapping[str, Any], row_bytes: int) -> None:
         size += len(lines[-1])
         if size > _BUFFER_BYTES:
             allow_cpu(request["cpu_seconds"])
-            write_all(_SOCKET, b"".join(lines))
+            write_all(descriptor, b"".join(lines))
             lines, size = [], 0
-    write_all(_SOCKET, b"".join([*lines, b".\n"]))
+    write_all(descriptor, b"".join([*lines, b".\n"]))
 
 
 def explain(exc: Exception) -> str:
@@ -158,11 +158,11 @@ def serve(connection: socket.socket, *, row_bytes: int) -> None:
         allow_cpu(request["cpu_seconds"])
         with open(descriptors[0], "rb") as file:  # noqa: PTH123 - it is open already
             try:
-                answer(file, request, row_bytes)
+                answer(file, request, connection.fileno(), row_bytes)
             except (BrokenPipeError, ConnectionError, MemoryError):
                 return  # the parent has read enough, or a fresh process may have room
             except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
-                write_line(_SOCKET, b"e", explain(exc))
+                write_line(connection.fileno(), b"e", explain(exc))
 
 
 def main() -> None:
@@ -175,7 +175,7 @@ def main() -> None:
         import runtime.files.texts.pdf  # noqa: F401, PLC0415 - an extra
     give_up_privileges()
     limit_resources(memory_bytes, more=True, opens_files=True)
-    serve(socket.socket(fileno=_SOCKET), row_bytes=row_bytes)
+    serve(socket.socket(fileno=0), row_bytes=row_bytes)
     os._exit(0)  # no clean-up of what a damaged file may have left
 
 

@@ -17,7 +17,16 @@ from runtime.domain.errors import ConfigurationError, InputError, SeedError
 from runtime.domain.seeds.chunking import Chunking
 from runtime.files import document_process, documents
 from runtime.files.documents import DocumentFile, read_documents
-from tests.fixtures.documents import paragraph, pdf_of, word_of, written, zip_of
+from tests.fixtures.documents import (
+    HTML,
+    documents_that_fail,
+    paragraph,
+    pdf_of,
+    whole_word_file,
+    word_of,
+    written,
+    zip_of,
+)
 
 FIELDS = [
     *("id", "text", "file", "title", "heading", "page", "start", "end", "chunk", "chunks"),
@@ -143,42 +152,14 @@ def test_markdown_headings_are_those_of_the_text(tmp_path: Path) -> None:
     assert list(dict.fromkeys(headings)) == ["Guide", "Guide > Install", "Guide > Install > Deep"]
 
 
-HIDDEN = """
-<head><style>x{}</style><script>var a = "<p>no</p>"</script></head>
-<nav><ul><li>no</ul></nav><div hidden><div>no</div>no</div><p aria-hidden=true>no
-<p>yes<span style="color: red; DISPLAY : none">no<span>no</span>no</span> &lt;b&gt;</p>
-<template><p>no</p></template><svg><title>no</title><text>no</text></svg><!-- no -->
-<table><tr><th>a<th><p>b</p><tr><td>1<td><p>2</table>
-<ol><li>one<li>two<ul><li>in</ul></ol><pre>
-x
-
-  y</pre><p>end<button>no</button>
-"""
-
-
 def test_html_is_what_a_reader_sees(tmp_path: Path) -> None:
-    [row] = read(tmp_path, {"a.html": HIDDEN})
+    [row] = read(tmp_path, {"a.html": HTML})
     assert row["text"] == ("yes <b>\n\na | b\n1 | 2\n\n- one\n- two\n- in\n\nx\n\n  y\n\nend")
     assert row["title"] == "a"
 
 
 def test_word_is_what_a_reader_sees(tmp_path: Path) -> None:
-    cell = "<w:tc>{}</w:tc>".format
-    body = (
-        paragraph("Kapitel", "u2")
-        + "<w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t></w:r>"
-        + "<w:del><w:r><w:delText>no</w:delText><w:t>no</w:t></w:r></w:del></w:p>"
-        + paragraph("no", run="<w:vanish/>")
-        + paragraph("yes", run='<w:vanish w:val="0"/>')
-        + "<mc:AlternateContent><mc:Choice><w:t>1</w:t></mc:Choice>"
-        + "<mc:Fallback><w:t>no</w:t></mc:Fallback></mc:AlternateContent>"
-        + "<w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t>item</w:t></w:r></w:p>"
-        + f"<w:tbl><w:tr>{cell(paragraph('l'))}{cell(paragraph('r'))}</w:tr>"
-        + f"<w:tr>{cell('')}{cell(paragraph('s'))}</w:tr></w:tbl>"
-        + paragraph("end")
-    )
-    word = word_of(body, headings={"u2": 2}, title="Its title")
-    [row] = read(tmp_path, {"a.docx": word})
+    [row] = read(tmp_path, {"a.docx": whole_word_file()})
     assert row["text"] == "Kapitel\n\na\tb\nc\n\nyes\n\n1\n\n- item\n\nl | r\ns\n\nend"
     assert (row["title"], row["heading"]) == ("Its title", "Kapitel")
 
@@ -201,32 +182,7 @@ def test_an_encoding_is_for_files_without_a_mark(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_read_is_named_with_its_reason(tmp_path: Path) -> None:
-    pdf, word = pdf_of(["Hello"]), word_of(paragraph("Hello"))
-    doctype = b'<!DOCTYPE d [<!ENTITY a "aaaa">]><d>&a;</d>'
-    damaged = "damaged, or not what its name says"
-    files: dict[str, tuple[bytes | str, str]] = {
-        "empty.txt": ("", "empty"),
-        "space.md": (" \n\t\n", "no text in it"),
-        "front.md": ("---\ntitle: x\n---\n", "no text in it"),
-        "hidden.html": ("<div hidden>x</div>", "no text in it"),
-        "latin.txt": ("ok\nhé".encode("latin-1"), "not utf-8 text at line 2, column 2: say"),
-        "half.txt": ("\ufeffa".encode("utf-16-le")[:-1], "not utf-16-le text at line 1, column 1"),
-        "nul.html": ("a\n\0b", "not a text: a NUL at line 2, column 1"),
-        "deep.html": ("<div>" * 1001, "elements are nested deeper than 1000"),
-        "cut.pdf": (pdf[: len(pdf) // 3], damaged),
-        "not.pdf": (b"%PDF-1.7 and no more", damaged),
-        "locked.pdf": (pdf_of(["Hello"], lock="x"), "encrypted: save it without"),
-        "scan.pdf": (pdf_of(["", ""]), "no text in it, only pictures of pages"),
-        "none.pdf": (pdf_of([]), "no text in it"),
-        "cut.docx": (word[:-50], damaged),
-        "locked.docx": (bytes.fromhex("d0cf11e0a1b11ae1") + b"\0" * 512, "encrypted, or of an old"),
-        "empty.docx": (word_of(""), "no text in it"),
-        "other.docx": (zip_of({"a.txt": b"x"}), "not a Word file: it has no document in it"),
-        "entities.docx": (zip_of({"word/document.xml": doctype}), "damaged: its XML has a doc"),
-        "deep.docx": (zip_of({"word/document.xml": b"<a>" * 1001}), "elements are nested deeper"),
-        "good.pdf": (pdf, ""),
-        "good.txt": ("fine", ""),
-    }
+    files = documents_that_fail()
     told = reasons(tmp_path, {name: body for name, (body, _) in files.items()})
     assert told.keys() == {name for name, (_, reason) in files.items() if reason}
     for name, reason in told.items():
