@@ -13,7 +13,7 @@ from runtime.files import document_child
 from runtime.files.documents import DOCUMENT_SUFFIXES, read_documents
 from tests.fixtures.documents import HTML, documents_that_fail, pdf_of, whole_word_file, written
 
-READABLE = {
+READABLE: dict[str, str | bytes] = {
     "a.txt": "One. Two.\r\n\r\n" * 30,
     "a.md": "---\ntitle: 'x'\n---\n# A\n\n## B\n\n"
     + "b. " * 30

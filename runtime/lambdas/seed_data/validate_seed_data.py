@@ -173,7 +173,7 @@ def _first_prompts(
     return [
         FirstPrompt(
             step_id=each.step.id,
-            prompt=_cut(each.prompt or ""),
+            prompt=_cut(each.prompt),
             system=None if each.system is None else _cut(each.system),
         )
         for each in rendered
