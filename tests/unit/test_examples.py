@@ -22,6 +22,7 @@ from tests.fixtures.examples import (
     load_seeds,
     load_template,
     seed_file,
+    seed_source,
     template_file,
 )
 from tests.fixtures.seed_files import missing_paths
@@ -54,6 +55,14 @@ OUTPUTS: dict[str, dict[str, object]] = {
 
 MESSAGES = "list<struct<role: string, content: string>>"
 TRAINED = {
+    "balanced-tickets": {"text": "string", "label": "string", "style": "string"},
+    "guided-dialogue": {"messages": MESSAGES},
+    "handbook-questions": {
+        "prompt": "string",
+        "completion": "string",
+        "file": "string",
+        "page": "int64",
+    },
     "help-desk-chats": {"messages": MESSAGES, "title": "string"},
     "answer-preferences": {"prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES},
     "support-tickets": {"text": "string", "label": "string", "style": "string"},
@@ -257,7 +266,7 @@ def test_five_labels_in_three_styles_need_no_seeds_and_come_equally_often() -> N
 @pytest.mark.parametrize("name", TRAINED)
 def test_rows_of_an_example_are_what_its_trainer_takes(name: str) -> None:
     """The columns, and at the end of the file the lines that load them."""
-    checked = seedwright.validate(template_file(name), seed_file(name), backend="local")
+    checked = seedwright.validate(template_file(name), seed_source(name), backend="local")
 
     assert {column: type_text(kind) for column, kind in checked.sample.columns.items()} == TRAINED[
         name
