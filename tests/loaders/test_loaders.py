@@ -17,6 +17,7 @@ import yaml
 import seedwright
 from runtime.cli.main import run
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
+from tests.fixtures.examples import seed_source
 from tests.loaders.conftest import ROOT, Reader
 
 LIBRARIES: Final = ("datasets", "pandas", "polars", "duckdb")
@@ -228,8 +229,7 @@ def test_the_folder_of_every_example_loads(
     shutil.copytree(example, folder)
     document = yaml.safe_load((example / "template.yaml").read_text(encoding="utf-8"))
     (folder / "template.yaml").write_text(yaml.safe_dump(loosened(document)), encoding="utf-8")
-    (seeds,) = folder.glob("seeds.*")
-    generate(tmp_path / "out", folder / "template.yaml", seeds=seeds, n=3)
+    generate(tmp_path / "out", folder / "template.yaml", seeds=seed_source(example.name), n=3)
     check(reader, tmp_path / "out", "data", "datasets")
 
 

@@ -3,6 +3,7 @@ the process, which may write no file.
 """
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -11,9 +12,30 @@ import pytest
 from runtime.domain.seeds.chunking import Chunking
 from runtime.files import document_child
 from runtime.files.documents import DOCUMENT_SUFFIXES, read_documents
-from tests.fixtures.documents import HTML, documents_that_fail, pdf_of, whole_word_file, written
+from tests.fixtures.documents import (
+    HTML,
+    documents_that_fail,
+    paragraph,
+    pdf_of,
+    whole_word_file,
+    written,
+    zip_of,
+)
 
-READABLE: dict[str, str | bytes] = {
+WORD = 'xmlns:w="http://purl.oclc.org/ooxml/wordprocessingml/main"'
+RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+STRICT = {
+    "_rels/.rels": f'<Relationships xmlns="{RELATIONS}"><Relationship'
+    ' Type="http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument"'
+    ' Target="/text/all.xml"/></Relationships>',
+    "text/styles.xml": f'<w:styles {WORD}><w:style w:styleId="a"><w:pPr><w:outlineLvl w:val="0"/>'
+    '</w:pPr></w:style><w:style w:styleId="b"><w:basedOn w:val="a"/></w:style></w:styles>',
+    "text/all.xml": f"<w:document {WORD}>{paragraph('First', 'b')}<w:p><w:pPr><w:outlineLvl"
+    f' w:val="1"/></w:pPr><w:r><w:t> </w:t><w:t>Second</w:t></w:r></w:p>{paragraph("x", "z")}'
+    "</w:document>",
+}
+
+READABLE: Mapping[str, bytes | str] = {
     "a.txt": "One. Two.\r\n\r\n" * 30,
     "a.md": "---\ntitle: 'x'\n---\n# A\n\n## B\n\n"
     + "b. " * 30
@@ -22,6 +44,9 @@ READABLE: dict[str, str | bytes] = {
     "c.md": "---\ntitle: never closed",
     "a.html": HTML + "<dl><dt>a<dd>b</dl><hr>a<wbr>b</p><h1></h1>" + "<p>word " * 60,
     "a.docx": whole_word_file(),
+    "b.docx": zip_of({name: part.encode() for name, part in STRICT.items()}),
+    "b.html": "<title>a</title><title>b</title><div role=navigation>no</div><table><tr><td>a<td>"
+    "</table><p>b<br>c<textarea>no</textarea></p></p><pre>\n\n</pre><span hidden>no</span>",
     "a.pdf": pdf_of(["word " * 20] * 33),
 }
 
@@ -72,3 +97,10 @@ def test_it_says_why_a_file_can_not_be_read(tmp_path: Path) -> None:
         [line] = said(file.path, None)
         assert line[:1] == b"e", file.name
         assert orjson.loads(line[1:]).startswith(failing[file.name][1]), file.name
+
+
+def test_word_knows_where_its_text_is_and_what_its_styles_are_based_on(tmp_path: Path) -> None:
+    [file] = written(tmp_path, {"b.docx": READABLE["b.docx"]})
+    [row] = read_documents([file], Chunking())
+    assert row["text"] == "First\n\nSecond\n\nx"
+    assert (row["title"], row["heading"]) == ("First", "First > Second")
