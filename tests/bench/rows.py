@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runtime.bootstrap import SystemClock
-from runtime.contract.keys import RECORDS, rows_prefix
+from runtime.contract.keys import RECORDS, exports_prefix
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.ports import Clock
@@ -232,15 +232,13 @@ def run(name: str, root: Path, options: argparse.Namespace) -> Figures:
 
 def compare_files(name: str, root: Path) -> None:
     """What is compared has to be the same."""
-    rows = root / rows_prefix(TIDY)
+    exports = root / exports_prefix(TIDY)
     if name == "jsonl":
-        ours, plain = (
-            (folder / name).read_bytes().splitlines()
-            for folder, name in ((rows, "train.jsonl"), (root, "script.jsonl"))
-        )
-        assert sorted(ours) == sorted(plain)
+        files = [next(exports.rglob("train.jsonl")), root / "script.jsonl"]
+        ours, plain = (sorted(file.read_bytes().splitlines()) for file in files)
+        assert ours == plain
     if name == "parquet" and (root / "plain.parquet").exists():
-        tables = [pq.read_table(path) for path in sorted(rows.glob("*.parquet"))]
+        tables = [pq.read_table(path) for path in sorted(exports.rglob("train-*.parquet"))]
         assert pa.concat_tables(tables).equals(pq.read_table(root / "plain.parquet"))
 
 
