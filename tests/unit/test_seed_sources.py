@@ -46,7 +46,7 @@ def rows_of(source: Any, needs: tuple[str, ...] = ("topic",), **options: Any) ->
     return list(read(source, needs, **options).rows)
 
 
-def packed(body: bytes) -> bytes:
+def gzipped(body: bytes) -> bytes:
     """As gzip has it; the same every time, as the ids of tests need it."""
     return gzip.compress(body, mtime=0)
 
@@ -64,17 +64,17 @@ TEXTS = [{"topic": "sea", "n": "1"}, {"topic": "tea", "n": "2"}]
 @pytest.mark.parametrize(
     ("name", "body", "expected"),
     [
-        ("s.jsonl.gz", packed(LINES), ROWS),
-        ("s.ndjson.gz", packed(LINES[:22]) + packed(LINES[22:]), ROWS),
+        ("s.jsonl.gz", gzipped(LINES), ROWS),
+        ("s.ndjson.gz", gzipped(LINES[:22]) + gzipped(LINES[22:]), ROWS),
         ("s.jsonl.zst", zstd(LINES), ROWS),
         ("s.json.zst", zstd(b"[" + LINES.replace(b"\n{", b",{") + b"]"), ROWS),
-        ("s.csv.GZ", packed(CSV), TEXTS),
+        ("s.csv.GZ", gzipped(CSV), TEXTS),
         ("s.tsv", CSV.replace(b",", b"\t"), TEXTS),
         ("s.tsv.zst", zstd(CSV.replace(b",", b"\t")), TEXTS),
         ("s.csv", CSV.decode().encode("utf-16"), TEXTS),
         ("s.csv", b"\xfe\xff" + CSV.decode().encode("utf-16-be"), TEXTS),
         ("s.jsonl", LINES.decode().encode("utf-32"), ROWS),
-        ("s.csv.gz", packed(CSV.decode().encode("utf-16")), TEXTS),
+        ("s.csv.gz", gzipped(CSV.decode().encode("utf-16")), TEXTS),
     ],
 )
 def test_a_file_of_any_format_is_its_rows(
@@ -93,7 +93,7 @@ def test_a_file_of_any_format_is_its_rows(
 def test_a_plain_file_keeps_its_bytes_and_a_packed_one_is_the_same_seeds(folder: Path) -> None:
     """So folders of before go on, and one dataset goes on with either."""
     (folder / "s.jsonl").write_bytes(LINES)
-    (folder / "seeds.jsonl.gz").write_bytes(packed(LINES))
+    (folder / "seeds.jsonl.gz").write_bytes(gzipped(LINES))
     plain, packed, pipe = read("s.jsonl"), read("seeds.jsonl.gz"), read(piped(LINES))
 
     assert plain.name == "s.jsonl"
@@ -108,7 +108,7 @@ def test_a_plain_file_keeps_its_bytes_and_a_packed_one_is_the_same_seeds(folder:
         (LINES, {}, ROWS),
         (b'\n [{"topic": "sea"}]', {}, [{"topic": "sea"}]),
         ('[{"topic": "sea"}]'.encode("utf-16"), {}, [{"topic": "sea"}]),
-        (packed(LINES), {}, ROWS),
+        (gzipped(LINES), {}, ROWS),
         (zstd(LINES), {}, ROWS),
         (CSV, {"seeds_format": "csv"}, TEXTS),
         (CSV.replace(b",", b"\t"), {"seeds_format": "tsv"}, TEXTS),
@@ -240,17 +240,17 @@ def cut(body: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "body", "expected"),
     [
-        ("s.jsonl.gz", cut(packed(LINES)), "s.jsonl.gz: damaged: it is cut, or not gzip"),
-        ("s.jsonl.gz", packed(LINES) + b"garbage", "damaged: it is cut, or not gzip"),
+        ("s.jsonl.gz", cut(gzipped(LINES)), "s.jsonl.gz: damaged: it is cut, or not gzip"),
+        ("s.jsonl.gz", gzipped(LINES) + b"garbage", "damaged: it is cut, or not gzip"),
         ("s.jsonl.gz", LINES, "s.jsonl.gz: damaged"),
         ("s.jsonl.gz", b"", "s.jsonl.gz: there are no seeds in it"),
         ("s.jsonl.gz", zlib.compress(LINES), "s.jsonl.gz: damaged"),
         ("s.jsonl.zst", cut(zstd(LINES * 99)), "s.jsonl.zst: damaged: it is cut, or not zstd"),
         ("s.jsonl.zst", zstd(LINES) + b"garbage", "s.jsonl.zst: damaged"),
-        ("s.jsonl.gz", packed(b"\0" * 99), "line 1, column 1: not valid JSON"),
+        ("s.jsonl.gz", gzipped(b"\0" * 99), "line 1, column 1: not valid JSON"),
         ("s.jsonl", LINES + "é".encode("utf-16"), "s.jsonl, line 3, column 1: not UTF-8 text"),
         ("s.csv", b"topic\ncaf\xe9\n", "(byte 0xe9): save it as UTF-8, or say what it is, for"),
-        ("s.csv.gz", packed(b"topic\ncaf\xe9\n"), "column 4: not UTF-8 text (byte 0xe9)"),
+        ("s.csv.gz", gzipped(b"topic\ncaf\xe9\n"), "column 4: not UTF-8 text (byte 0xe9)"),
         ("s.csv", "topic\nab".encode("utf-16")[:-1], "s.csv, line 2, column 2: not utf-16 text"),
         ("s.xyz", b"x", "s.xyz: seeds are .json, .jsonl, .csv or .parquet files"),
         ("s.xyz.gz", b"x", "s.xyz.gz: seeds are .json"),
