@@ -19,7 +19,7 @@ from runtime.domain.errors import SeedError
 from runtime.domain.jobs.record import RECORD_FIELDS
 from runtime.domain.seeds import readers, seeds
 from runtime.domain.seeds.ids import Ids
-from runtime.domain.seeds.readers import Found, Row, parse_line, row_too_large
+from runtime.domain.seeds.readers import Found, Row, parse_json, row_too_large
 from runtime.domain.seeds.seeds import has_path, lacks, seed_id
 from runtime.files.disk import check_room, disk_errors, shared_file, size_left, temporary_file
 from runtime.files.records import as_record
@@ -147,7 +147,7 @@ class _Reading:
     def _check(self, row: Any, line: bytes, number: int, *, long: bool) -> None:
         """What makes a file unusable. Raises `SeedError`."""
         if long or line.count(b"{") + line.count(b"[") > readers.MAX_LEVELS:
-            parse_line(_text(line), self._name, number)
+            parse_json(_text(line), self._name, number, 1)
         if type(row) is not dict:
             raise SeedError(f"{self._name}, line {number}: expected an object")
 
@@ -164,7 +164,7 @@ class _Reading:
             column = len(line[: exc.start].decode()) + 1
             place = f"line {number}, column {column}"
             raise SeedError(f"{self._name}, {place}: not UTF-8 text") from exc
-        return parse_line(text, self._name, number) if text.strip() else _BLANK
+        return parse_json(text, self._name, number, 1) if text.strip() else _BLANK
 
     def check_rest(self, rest: bytes) -> None:
         """Whether a line that has no end yet is too long. Raises `SeedError`."""

@@ -76,7 +76,7 @@ def read_jsonl(file: BinaryIO, name: str) -> Iterator[Found]:
     for number, line in enumerate(_lines(_pieces(file, name), name, newline="\n"), start=1):
         if line.strip():
             text = line.removesuffix("\n").removesuffix("\r")
-            yield _found(_parsed(text, name, number, 1), number)
+            yield _found(parse_json(text, name, number, 1), number)
 
 
 def read_csv(file: BinaryIO, name: str, *, separator: str = ",") -> Iterator[Found]:
@@ -138,7 +138,7 @@ def _lines(pieces: Iterator[str], name: str, *, newline: str) -> Iterator[str]:
         yield from whole
         count += len(whole)
         if len(rest) > MAX_ROW_CHARACTERS:
-            raise _too_large(name, count + 1)
+            raise row_too_large(name, count + 1)
     if rest:
         yield rest
 
@@ -151,7 +151,8 @@ def _after(text: str, start: int, end: int, line: int, column: int) -> tuple[int
     return line, column + end - start
 
 
-def _too_large(name: str, line: int) -> SeedError:
+def row_too_large(name: str, line: int) -> SeedError:
+    """Why nothing more is read of a row that begins in `line`."""
     return SeedError(
         f"{name}, line {line}, column 1: a row has more than {MAX_ROW_CHARACTERS} characters"
     )
@@ -161,7 +162,7 @@ def _invalid_json(name: str, line: int, column: int, reason: str) -> SeedError:
     return SeedError(f"{name}, line {line}, column {column}: not valid JSON: {reason}")
 
 
-def _parsed(text: str, name: str, line: int, column: int) -> Any:
+def parse_json(text: str, name: str, line: int, column: int) -> Any:
     """The JSON value of `text`, which begins at that place. Raises `SeedError`."""
     try:
         value = orjson.loads(text)
@@ -200,16 +201,6 @@ def _check_integers(text: str, name: str, line: int, column: int) -> None:
                 f"{name}, line {line}, column {column}: an integer of more than 64 bits: write it"
                 " as a text"
             )
-
-
-def parse_line(text: str, name: str, line: int) -> Any:
-    """The JSON value of a whole line, which is not blank. Raises `SeedError` with its place."""
-    return _parsed(text, name, line, 1)
-
-
-def row_too_large(name: str, line: int) -> SeedError:
-    """Why nothing more is read of a row that begins in `line`."""
-    return _too_large(name, line)
 
 
 def _found(value: object, line: int) -> Found:
@@ -264,7 +255,7 @@ class _JsonText:
         """The value that begins where `peek` ended."""
         length = self._length()
         text = self._text[self._at : self._at + length]
-        value = _parsed(text, self._name, self.line, self._column)
+        value = parse_json(text, self._name, self.line, self._column)
         self._advance(self._at + length)
         return value
 
@@ -310,7 +301,7 @@ class _JsonText:
         piece = next(self._pieces, "")
         self._text, self._at = self._text[self._at :] + piece, 0
         if piece and len(self._text) - len(piece) > MAX_ROW_CHARACTERS:
-            raise _too_large(self._name, self.line)
+            raise row_too_large(self._name, self.line)
         return piece != ""
 
 
@@ -334,7 +325,7 @@ class _RowText:
             self._next += 1
             self._size += len(each)
             if self._size > MAX_ROW_CHARACTERS:
-                raise _too_large(self._name, self._line)
+                raise row_too_large(self._name, self._line)
             yield each
 
     def begin(self) -> int:

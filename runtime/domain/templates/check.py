@@ -23,16 +23,8 @@ from runtime.domain.templates import policy
 from runtime.domain.templates.arguments import call_problem, filter_problem, test_problem
 from runtime.domain.templates.reads import Findings, batch_problem, sample_problem, step_problem
 from runtime.domain.templates.scope import Scope, is_seeds, paths_to, seed_path
-from runtime.domain.templates.syntax import fixed_length, names_in, path_of, text_of
+from runtime.domain.templates.syntax import HARMLESS, fixed_length, names_in, path_of, text_of
 from runtime.domain.templates.template import WHEN, Step
-
-_PLAIN: Final = (
-    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.Tuple, nodes.List),
-    *(nodes.Dict, nodes.Pair, nodes.Keyword, nodes.CondExpr, nodes.Compare, nodes.Operand),
-    *(nodes.Not, nodes.And, nodes.Or, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Div),
-    *(nodes.FloorDiv, nodes.Concat, nodes.Slice),
-)
-"""Nodes that are as harmless as what they hold."""
 
 _VALUES: Final = (nodes.Name, nodes.Getattr, nodes.Getitem)
 
@@ -182,7 +174,7 @@ class _Walk:
                 self._include(node, scope)
             case nodes.Pow():
                 self.refuse(node, "** is not allowed: write the number")
-            case _ if isinstance(node, _PLAIN):
+            case _ if isinstance(node, HARMLESS):
                 self._children(node, scope)
             case _:
                 self.refuse(node, f"{type(node).__name__} is not allowed in a prompt")

@@ -2,8 +2,17 @@
 
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from jinja2 import nodes
+
+HARMLESS: Final = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.Tuple, nodes.List),
+    *(nodes.Dict, nodes.Pair, nodes.Keyword, nodes.CondExpr, nodes.Compare, nodes.Operand),
+    *(nodes.Not, nodes.And, nodes.Or, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Div),
+    *(nodes.FloorDiv, nodes.Concat, nodes.Slice),
+)
+"""Nodes that are as harmless as what they hold."""
 
 
 def value_names(tree: nodes.Node) -> Iterator[tuple[int, str, str]]:
