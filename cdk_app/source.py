@@ -15,18 +15,21 @@ _BOTH: Final = (
     "runtime/contract",
     "runtime/domain",
     "runtime/engine",
+    "runtime/export",
     "runtime/files",
     "runtime/logs.py",
     "runtime/models",
     "runtime/sdk.py",
 )
 
-WORKER_SOURCES: Final = (*_BOTH, "runtime/export", "runtime/worker", "requirements/worker.txt")
+WORKER_SOURCES: Final = (*_BOTH, "runtime/worker", "requirements/worker.txt")
 """What the worker's image is built from, besides its Dockerfile."""
 
 FUNCTION_SOURCES: Final = (*_BOTH, "runtime/lambdas", "runtime/service")
 """What a function's bundle holds of the project. Handlers render and check templates with the
-engine; the worker, the command and the laptop's adapters stay at home."""
+engine, and read what an export has noted; the worker, the command and the laptop's adapters stay at
+home.
+"""
 
 _IGNORED: Final = ("__pycache__", "Dockerfile", "py.typed")
 

@@ -21,6 +21,8 @@ def seed_sources(names: Sequence[str] | None) -> SeedSource | None:
     """
     if not names:
         return None
+    if not all(name.strip() for name in names):
+        raise InputError("--seeds is empty: name a file, a folder, or - for standard input")
     if names.count(PIPE) > 1:
         raise InputError("--seeds -: standard input can be read only once")
     sources: list[Named] = [_standard_input() if name == PIPE else name for name in names]

@@ -16,6 +16,7 @@ the same command gives the same records and ids on any machine.
 """
 
 import errno
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -170,7 +171,8 @@ class DatasetFolder:
         seeds = request.seeds
         if seeds is not None:
             with replacing(self.state / _SEEDS) as file:
-                file.write(orjson.dumps({"sha256": seeds.sha256, **seeds.made_of}))
+                note = json.dumps({"sha256": seeds.sha256, **seeds.made_of}, ensure_ascii=False)
+                file.write(note.encode("utf-8", "replace"))  # names of files may be any bytes
         identity = request.identity()
         document = {**identity, **stored, "template": identity["template"]}
         with replacing(self._identity) as file:

@@ -149,7 +149,8 @@ class RowMaker:
                     report(problem)
             good = [problem is None for problem in problems]
             records, draws = list(compress(records, good)), list(compress(draws, good))
-            texts = list(zip(*compress(rendered, good), strict=True))
+            whole = list(compress(rendered, good))
+            texts = [[own[number] for own in whole] for number in range(len(self._texts))]
         return _Some(
             records,
             [record["generation_result"] for record in records],

@@ -85,41 +85,45 @@ class DistinctRecords:
         """Some of them at a time."""
         self.seen = IndexSet(self.seen.size)
         self.duplicates = 0
+        told = 0
         for key, lines in self._batches.lines():
-            some = []
-            for index, record in zip(lines.indices, self._records(lines), strict=True):
-                if index >= self.seen.size:
-                    self._warn("index out of range", key, index)
-                elif record is None:
-                    self._warn("damaged record skipped", key, index)
-                elif not self.seen.add(index):
-                    self.duplicates += 1
-                else:
-                    some.append(record)
-                    if len(self.seen) % PROGRESS_RECORDS == 0:
-                        self._report()
-            yield some
-        self._report()
+            yield self._distinct(key, lines)
+            while told + PROGRESS_RECORDS <= len(self.seen):
+                told += PROGRESS_RECORDS
+                self._report(told)
+        self._report(len(self.seen))
         if self._expected is not None and len(self.seen) != self._expected:
             raise ExportError(
                 f"the batches hold {len(self.seen)} distinct records but {self._expected} were "
                 "counted: nothing was exported; run the job again"
             )
 
-    @staticmethod
-    def _records(lines: Lines) -> Sequence[ExportRecord | None]:
-        """None stands for what is not a whole record."""
+    def _distinct(self, key: str, lines: Lines) -> Sequence[ExportRecord]:
+        found: Sequence[ExportRecord | None]
         try:
-            return ExportRecord.of(lines.lines, lines.documents)
-        except ValueError:
-            return list(map(_record, lines.lines, lines.documents))
+            records = found = ExportRecord.of(lines.lines, lines.documents)
+            if self.seen.add_all(lines.indices):
+                return records
+        except ValueError:  # one of them is not a whole record: None stands for it
+            found = list(map(_record, lines.lines, lines.documents))
+        some = []
+        for index, record in zip(lines.indices, found, strict=True):
+            if index >= self.seen.size:
+                self._warn("index out of range", key, index)
+            elif record is None:
+                self._warn("damaged record skipped", key, index)
+            elif not self.seen.add(index):
+                self.duplicates += 1
+            else:
+                some.append(record)
+        return some
 
     def _warn(self, what: str, key: str, index: int) -> None:
         event(self._logger, logging.WARNING, what, key=key, index=index)
 
-    def _report(self) -> None:
+    def _report(self, records: int) -> None:
         if self._progress is not None:
-            self._progress(len(self.seen))
+            self._progress(records)
 
 
 def _record(line: bytes, document: dict[str, Any]) -> ExportRecord | None:

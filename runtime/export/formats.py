@@ -36,13 +36,12 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ExportRecord(NamedTuple):
-    """One record: its JSON line, what that says, its generation_result as JSON, its time in UTC.
-    Made once for all writers: a tuple costs less than an object.
+    """One record: its JSON line, what that says, its time in UTC. Made once for all writers: a
+    tuple costs less than an object.
     """
 
     line: bytes
     document: dict[str, Any]
-    result: bytes
     timestamp: datetime
 
     @classmethod
@@ -58,7 +57,8 @@ class ExportRecord(NamedTuple):
         `ValueError` when one of them is not a whole record.
         """
         try:
-            results = [orjson.dumps(each["generation_result"]) for each in documents]
+            if not all("generation_result" in each for each in documents):
+                raise ValueError("not a record")
             times = list(map(datetime.fromisoformat, map(_timestamp, documents)))
             if {time.tzinfo for time in times} != {UTC}:  # as records have it
                 times = list(map(_utc, times))
@@ -69,12 +69,16 @@ class ExportRecord(NamedTuple):
         if numbers != {int} or texts != {str}:
             raise ValueError("not a record")
         make = partial(tuple.__new__, cls)  # by itself a named tuple is made in Python
-        return list(map(make, zip(lines, documents, results, times, strict=True)))
+        return list(map(make, zip(lines, documents, times, strict=True)))
 
     @property
     def cells(self) -> tuple[str | int, ...]:
-        """In the order of RECORD_FIELDS; made when they are asked for."""
-        return (*[self.document[name] for name in RECORD_FIELDS[:-1]], self.result.decode())
+        """In the order of RECORD_FIELDS, generation_result as JSON text; made when they are asked
+        for, since rows need none of them.
+        """
+        document = self.document
+        result = orjson.dumps(document["generation_result"]).decode()
+        return (*[document[name] for name in RECORD_FIELDS[:-1]], result)
 
 
 def _utc(time: datetime) -> datetime:

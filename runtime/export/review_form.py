@@ -43,8 +43,8 @@ def write_form(
             written += 1
         waiting.clear()
 
-    def take(_index: int, record: ExportRecord) -> None:
-        waiting.append(record)
+    def take(some: list[tuple[int, ExportRecord]]) -> None:
+        waiting.extend(record for _, record in some)
         if len(waiting) >= _MADE_AT_ONCE:
             flush()
 
@@ -54,7 +54,7 @@ def write_form(
     for record in records:
         index = record.document["index"]
         if chosen is None or index in chosen:
-            order.add(index, record, len(record.line))
+            order.add([(index, record, len(record.line))])
     order.finish()
     flush()
     return written

@@ -208,9 +208,8 @@ class RowExport:
         with open_rows(self._objects, plan) as files:
             waiting: list[Made] = []
 
-            def take(index: int, row: Values | None) -> None:
-                if row is not None:
-                    waiting.append((index, row))
+            def take(made: list[tuple[int, Values | None]]) -> None:
+                waiting.extend([(index, row) for index, row in made if row is not None])
                 if len(waiting) >= WRITTEN_AT_ONCE:
                     self._write(waiting, files)
                     waiting.clear()
@@ -228,11 +227,11 @@ class RowExport:
 
         def missing(problem: Problem) -> None:
             self._missing.add(problem)
-            order.add(problem.index, None, 0)
+            order.add([(problem.index, None, 0)])
 
         sizes = {record.document["index"]: len(record.line) for record in records}
-        for index, row in self._source.make([record.document for record in records], missing):
-            order.add(index, row, sizes[index])
+        made = self._source.make([record.document for record in records], missing)
+        order.add([(index, row, sizes[index]) for index, row in made])
 
     def _plan(self, stored_bytes: int) -> RowPlan:
         source = self._source

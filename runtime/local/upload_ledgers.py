@@ -1,6 +1,6 @@
 """The ledgers of uploads in SQLite."""
 
-import orjson
+import json
 
 from runtime.domain.errors import ConflictError
 from runtime.domain.seeds.uploads import Reservation, UploadLedger
@@ -22,7 +22,7 @@ class SqliteUploadLedgers:
         rows = self._database.rows("SELECT * FROM upload_ledgers WHERE user_id = ?", (user_id,))
         if not rows:
             return UploadLedger()
-        reserved = orjson.loads(rows[0]["reserved"])
+        reserved = json.loads(rows[0]["reserved"])
         return UploadLedger(
             revision=rows[0]["revision"],
             reserved={name: _parse(*each) for name, each in reserved.items()},
@@ -33,7 +33,7 @@ class SqliteUploadLedgers:
             name: (each.size, each.form_until.isoformat(), each.until.isoformat())
             for name, each in ledger.reserved.items()
         }
-        row = (user_id, ledger.revision, orjson.dumps(reserved).decode())
+        row = (user_id, ledger.revision, json.dumps(reserved))
         with self._database.write() as connection:
             if connection.execute(_REPLACE, row).rowcount == 0:
                 raise ConflictError("another upload was quicker: read the ledger again")

@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["generate", "template.yaml"], "Missing option '--seeds'"),
+        (["generate", "template.yaml"], "Missing option '-n'"),
         (["generate", "absent.yaml", "--seeds", "seeds.jsonl", "-n", "1"], "absent.yaml: no such"),
         (generate_arguments(3, out="/proc/seedwright"), "--out /proc/seedwright"),
         (generate_arguments(3, "--budget", "0"), "more than 0"),

@@ -23,7 +23,7 @@ RECORDS = 60
 DOWNLOADED = {
     "README.md",
     "data/train-00000-of-00001.parquet",
-    "data/train.jsonl",
+    "data-jsonl/train.jsonl",
     "dataset.jsonl",
     "dataset.parquet",
     "report.html",

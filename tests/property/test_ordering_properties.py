@@ -31,14 +31,14 @@ def test_everything_comes_once_and_in_order(
         absent.add(index)
     got: list[tuple[int, bytes]] = []
     ordering: IndexOrder[bytes] = IndexOrder(
-        lambda index, line: got.append((index, line)),
+        got.extend,
         line_of=bytes,
         read=bytes,
         absent=absent,
         window_bytes=window,
     )
     for number, index in enumerate(order):
-        ordering.add(index, b"%d" % index, len(str(index)))
+        ordering.add([(index, b"%d" % index, len(str(index)))])
         # Not a moment later than it can be: what is complete from 0 on has been emitted.
         arrived = set(order[: number + 1]) | known
         ready = next(each for each in range(SIZE + 1) if each not in arrived)
@@ -52,10 +52,13 @@ def test_everything_comes_once_and_in_order(
 def test_more_runs_than_are_merged_at_once() -> None:
     got: list[int] = []
     ordering: IndexOrder[bytes] = IndexOrder(
-        lambda index, _: got.append(index), line_of=bytes, read=bytes, window_bytes=0
+        lambda some: got.extend(index for index, _ in some),
+        line_of=bytes,
+        read=bytes,
+        window_bytes=0,
     )
     many = 3 * MAX_RUNS
     for index in reversed(range(many)):
-        ordering.add(index, b"x", 1)
+        ordering.add([(index, b"x", 1)])
     ordering.finish()
     assert got == list(range(many))

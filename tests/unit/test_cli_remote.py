@@ -760,7 +760,8 @@ def test_seeds_of_any_source_are_uploaded_as_json_lines(
     rows = [orjson.loads(line) for line in sent.splitlines() if line.startswith(b"{")]
 
     assert [row["topic"] for row in rows] == ["sea", "tea", "café"]
-    assert api.asked("POST /seed-data/upload-url")[0].json == {"filename": "seeds.jsonl"}
+    asked = api.asked("POST /seed-data/upload-url")[0].json
+    assert asked == {"filename": "seeds.jsonl", "size": 85}
     assert "warning: null for what only other files have: tags" in capsys.readouterr().err
     assert run(["seeds", "upload", "many", "--unique"]) == 0
     assert len(api.asked("POST /objects")) == 2

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
+import seedwright
 from runtime.datasets.identity import template_digest
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.sampling import Draws
@@ -719,3 +720,13 @@ def test_each_record_has_the_seed_that_it_was_generated_from(engine: TemplateEng
     assert all(row["b"].startswith(row["a"]) for _, row in found)
     again = list(maker.rows(reversed(records), drawn, problems.append))
     assert again[::-1] == found
+
+
+def test_texts_that_no_record_gives_are_a_problem_and_no_crash() -> None:
+    """A typo in every text: the row is missing with its reason, also where all of them are."""
+    step = {"id": "a", "prompt": "Say {{ topic }}."}
+    template = {"name": "t", "steps": [step], "output": {"columns": {"x": "{{ topci }}"}}}
+    found = seedwright.validate(template, [{"topic": "sea"}], backend="local")
+    assert found.sample.row is None
+    assert found.sample.problem is not None
+    assert "topci" in found.sample.problem

@@ -5,6 +5,8 @@ from typing import Any, cast
 
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.jobs.sampling import Draws
+from runtime.domain.samplers.samplers import NO_SAMPLERS
 from runtime.worker.prompts import Prompts
 from tests.fixtures.seed_files import seed_rows
 
@@ -13,9 +15,10 @@ def prompts(finished: IndexSet, *, next_index: int, partials: dict[int, Partial]
     """Only what `unfinished` looks at is there."""
     saver: Any = SimpleNamespace(finished=finished, partials=partials, room=finished.size)
     nothing = cast("Any", None)
+    template = SimpleNamespace(samplers=NO_SAMPLERS, batch_of=None)
     return Prompts(
-        job=nothing,
-        plan=nothing,
+        job=cast("Any", SimpleNamespace(job_id="j", config=SimpleNamespace(draws=Draws()))),
+        plan=cast("Any", SimpleNamespace(template=template)),
         seeds=seed_rows([]),
         saver=saver,
         engine=nothing,

@@ -15,6 +15,8 @@ import pytest
 
 import seedwright
 from runtime.cli.main import run
+from runtime.datasets.folder import DatasetFolder
+from runtime.datasets.request import read_request
 from runtime.domain.errors import InputError, SeedError
 from runtime.domain.seeds import seeds as limits
 from runtime.inputs.seed_reading import read_as
@@ -342,3 +344,19 @@ def test_a_list_becomes_a_seed_of_each_item_with_an_id_that_leads_back(folder: P
         "--unique: left out 2 seeds that equal an earlier one",
     )
     assert rows_of([{"l": [1]}], (), explode="l")[0]["id"] == "row-1/1"
+
+
+def test_a_name_that_is_no_text_and_none_at_all(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file may be called by any bytes; a variable of the shell that is not set names nothing."""
+    name = os.fsdecode(b"r\xff.csv")
+    (folder / name).write_bytes(CSV)
+    (folder / "t.json").write_text('{"name": "t", "steps": [{"id": "a", "prompt": "{{ topic }}"}]}')
+    request = read_request("t.json", name, num_records=1, backend="local")
+    opened = DatasetFolder(folder / "out")
+    opened.state.mkdir(parents=True)
+    opened.note(request)
+    assert b"r?.csv" in (folder / "out" / ".seedwright" / "seeds.json").read_bytes()
+    assert run(["estimate", "t.json", "--seeds", "", "-n", "1"]) == 2
+    assert "--seeds is empty" in capsys.readouterr().err

@@ -52,7 +52,9 @@ def sent(world: WorkerWorld) -> list[dict[str, Any]]:
 
 def rows_of(world: WorkerWorld, job_id: str) -> list[dict[str, Any]]:
     """The rows of a dataset without splits."""
-    (name,) = (each for each in world.object_keys(keys.rows_prefix(job_id)) if ".jsonl" in each)
+    (name,) = (
+        each for each in world.object_keys(keys.exports_prefix(job_id)) if "/train.jsonl" in each
+    )
     return [orjson.loads(line) for line in world.object(name).splitlines()]
 
 
