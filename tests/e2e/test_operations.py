@@ -41,7 +41,7 @@ def test_every_operation_answers(deployment: Deployment, tell: Callable[[str], N
     job_id = _use_jobs(call, {**SMALL_JOB, "template_id": template_id, "seed_data_path": seeds})
     before = errors(deployment.emulator)
     _stop_and_go_on(call, user, job_id, deployment)
-    _delete(call, job_id, template_id)
+    _delete(call, job_id, template_id, seeds)
     tell("used the operations on jobs")
 
     assert call.called == {route.key for route in ROUTES}
@@ -98,8 +98,11 @@ def _stop_and_go_on(call: Operations, user: User, job_id: str, deployment: Deplo
     assert user.wait_until_ended(waiting)["status"] == "COMPLETED"
 
 
-def _delete(call: Operations, job_id: str, template_id: str) -> None:
+def _delete(call: Operations, job_id: str, template_id: str, seeds: str) -> None:
     call("DELETE /jobs/{job_id}", job_id=job_id, query="?action=delete", expect=204)
     call("GET /jobs/{job_id}", job_id=job_id, expect=404)
     call("DELETE /templates/{template_id}", template_id=template_id, expect=204)
     call("GET /templates/{template_id}", template_id=template_id, expect=404)
+    seed_id = seeds.split("/")[2]
+    call("DELETE /seed-data/{seed_id}", seed_id=seed_id, expect=204)
+    assert seeds not in [each["s3_key"] for each in call("GET /seed-data")["files"]]
