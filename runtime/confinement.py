@@ -1,6 +1,6 @@
 """What a process may do that reads what strangers wrote: compute, in bounded memory and time.
 
-    parent   Popen(…, env=child_environment())
+    parent   start_child(…), or Popen(…, env=child_environment())
     child    give_up_privileges() ─▶ limit_resources(…) ─▶ reads, with allow_cpu(…) before each task
 
 Limits hold until the process ends. What was loaded before stays usable, so a child imports all it
@@ -13,7 +13,11 @@ import resource
 import sys
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import socket
+    import subprocess
 
 PR_SET_NO_NEW_PRIVS: Final = 38
 """prctl(2): has no name in Python."""
@@ -27,6 +31,33 @@ def child_environment(**more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     paths = (os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - "" is the current folder
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), **more}
+
+
+def start_child(module: str, *arguments: str) -> "tuple[subprocess.Popen[bytes], socket.socket]":
+    """A process that runs a module of ours, and our end of the socket that is its standard input.
+    Raises `OSError`.
+    """
+    # Imported here: a child imports this module, too, and starts nothing.
+    import socket  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    ours, theirs = socket.socketpair()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-P", "-m", module, *arguments],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=child_environment(),
+            # Its own session: what a terminal sends to the parent's group doesn't reach it.
+            start_new_session=True,
+        )
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return process, ours
 
 
 def give_up_privileges() -> None:

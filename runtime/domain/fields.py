@@ -1,5 +1,10 @@
 """What a field of a document that a user wrote may hold. Template and price file ask the same."""
 
+from collections.abc import Callable
+
+Refuse = Callable[[str, str], None]
+"""Takes a place in a document and what is wrong there."""
+
 
 def is_text(value: object, *, empty: bool = False, limit: int | None = None) -> bool:
     """Whether it is a text, of at most `limit` characters, and of more than white space unless it

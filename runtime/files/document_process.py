@@ -9,14 +9,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 
-from runtime.confinement import child_environment
+from runtime.confinement import start_child
 from runtime.domain.errors import ConfigurationError, SeedError
 from runtime.domain.seeds.readers import MAX_ROW_CHARACTERS
 from runtime.files.lines import Lines, plain_words
@@ -94,22 +93,10 @@ class _Child:
 
     def __init__(self, *, pdf: bool) -> None:
         arguments = [*map(str, (MEMORY_BYTES, MAX_ROW_CHARACTERS)), *["pdf"] * pdf]
-        self._socket, theirs = socket.socketpair()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", "runtime.files.document_child", *arguments],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=child_environment(),
-                # Its own session: what a terminal sends to the parent's group doesn't reach it.
-                start_new_session=True,
-            )
+            self._process, self._socket = start_child("runtime.files.document_child", *arguments)
         except OSError as exc:
-            self._socket.close()
             raise ConfigurationError(f"no process to read documents: {exc.strerror}") from exc
-        finally:
-            theirs.close()
         self._lines = Lines(
             self._socket.fileno(), longest=_LINE_BYTES, silent_seconds=SILENT_SECONDS
         )

@@ -5,10 +5,11 @@
 The syntax tree of a text is checked with the prompts, by `templates.check`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from runtime.domain.errors import TemplateError
+from runtime.domain.fields import Refuse
 from runtime.domain.hints import hint_for
 from runtime.domain.outputs.columns import columns_of, names_of
 from runtime.domain.outputs.forms import FORMS, TOOL_CALLS, WITH_TOOLS, Kind, TurnForm, turn_form
@@ -39,9 +40,6 @@ _ALIKE: Final[Mapping[Shape, frozenset[str]]] = {
 """Fields of a shape that have to have one form."""
 _BESIDE: Final = ("tools", "keep")
 _SHOWN_CHARACTERS: Final = 60
-
-Refuse = Callable[[str, str], None]
-"""Takes a place and what is wrong there."""
 
 
 def read_output(document: object, paths: Paths, refuse: Refuse) -> Output | None:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from math import isfinite
 from typing import Any, Final
 
-from runtime.domain.fields import is_number
+from runtime.domain.fields import Refuse, is_number
 from runtime.domain.hints import hint_for
 from runtime.domain.outputs.types import INT64_MAX, INT64_MIN
 from runtime.domain.samplers.conditions import Literal
@@ -30,8 +30,6 @@ from runtime.domain.samplers.persons import (
     Person,
 )
 from runtime.domain.samplers.samplers import Params
-
-Refuse = Callable[[str, str], None]
 
 MAX_VALUES: Final = 1000
 """Of one category."""

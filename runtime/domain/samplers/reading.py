@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, Final
 
+from runtime.domain.fields import Refuse
 from runtime.domain.hints import hint_for
 from runtime.domain.outputs.types import Scalar, Struct
 from runtime.domain.samplers.conditions import (
@@ -17,7 +18,7 @@ from runtime.domain.samplers.conditions import (
     parse_condition,
 )
 from runtime.domain.samplers.kinds import Category, SamplerType, Subcategory, as_text
-from runtime.domain.samplers.params import Refuse, read_params
+from runtime.domain.samplers.params import read_params
 from runtime.domain.samplers.samplers import (
     CONVERSIONS,
     NO_SAMPLERS,

@@ -2,10 +2,10 @@
 before the prompt, and the texts that end a reply.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.domain.fields import is_text
+from runtime.domain.fields import Refuse, is_text
 from runtime.domain.hints import hint_for
 from runtime.domain.roles import Role
 from runtime.domain.templates.template import EarlierTurn
@@ -17,9 +17,6 @@ MAX_STOPS: Final = 4
 MAX_STOP_CHARACTERS: Final = 100
 
 _TURN_FIELDS: Final = ("role", "content")
-
-Refuse = Callable[[str, str], None]
-"""Takes a place and what is wrong there."""
 
 
 def read_when(place: str, document: object, refuse: Refuse) -> str | None:

@@ -1,13 +1,10 @@
 """The process of the render child and the socket to it."""
 
-import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from runtime.confinement import child_environment
+from runtime.confinement import start_child
 from runtime.domain.errors import ConfigurationError
 
 LENGTH_BYTES: Final = 4
@@ -22,24 +19,12 @@ class ChildProcess:
     def __init__(self, arguments: Sequence[str], reply_bytes: int) -> None:
         self._reply_bytes = reply_bytes
         self._buffer = bytearray()
-        self._socket, theirs = socket.socketpair()
         try:
-            self.process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", "runtime.engine.rendering.child", *arguments],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=child_environment(),
-                # Its own session: what a terminal sends to the parent's group doesn't reach it.
-                start_new_session=True,
-            )
+            self.process, self._socket = start_child("runtime.engine.rendering.child", *arguments)
         except OSError as exc:
-            self._socket.close()
             raise ConfigurationError(
                 f"the render process can't be started: {exc.strerror}"
             ) from exc
-        finally:
-            theirs.close()
 
     def send(self, body: bytes, seconds: float) -> None:
         self._socket.settimeout(seconds)
