@@ -102,6 +102,8 @@ def export_dataset(path: Path, request: ExportRequest) -> Exported:
             raise InputError(f"{foreign} exists and was not made here: move it away")
         new = replace(new, review=_review(dataset, known, own, new, request.review))
         known = replace(known, licence=licence or known.licence)
+        if not dataset.job.progress.records_generated and (text := dataset.waiting_text()):
+            raise InputError(f"no records are saved yet: {text}")
         done = dataset.row_folders.write(dataset.job, own, new, known)
     return _exported(dataset, new, done)
 
@@ -135,6 +137,18 @@ class OpenDataset:
     stored: Template
     export: JobExport
     row_folders: RowFolders
+    waiting: int
+    """Finished records that no file of records holds yet."""
+
+    def waiting_text(self) -> str | None:
+        """What to say of those."""
+        if not self.waiting:
+            return None
+        records = counted(self.waiting, "finished record")
+        return (
+            f"{records} may not be in it yet: a run that goes on saves them soon, and after one"
+            f" that was killed `seedwright resume {self.folder.path}` does"
+        )
 
 
 @contextmanager
@@ -166,6 +180,7 @@ def opened(path: Path) -> Iterator[OpenDataset]:
             stored=Templates(storage.templates).load_template(job),
             export=export,
             row_folders=RowFolders(export, storage.objects, folder.rows, folder.state),
+            waiting=storage.count_waiting(job_id),
         )
 
 
@@ -173,6 +188,8 @@ def _exported(dataset: OpenDataset, new: Configuration, done: Renewed) -> Export
     (rows,) = (each for each in done.results if each.folder == new.folder)
     others = tuple(each for each in done.results if each is not rows)
     notices = [*done.notices, *stale_notices(others, dataset.job)]
+    if (text := dataset.waiting_text()) is not None:
+        notices.append(text)
     if new.review is not None:
         nothing = "" if rows.dropped or rows.edited else " changes no row and"
         notices.append(f"the review{nothing} is applied from now on: --review {NONE} ends that")

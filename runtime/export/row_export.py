@@ -21,6 +21,7 @@ from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.outputs.split import TRAIN, Split
 from runtime.domain.outputs.types import Type, parse_type, type_document
 from runtime.domain.ports import ObjectStore
+from runtime.domain.wording import counted
 from runtime.export.formats import ExportRecord
 from runtime.export.ordering import IndexOrder
 from runtime.export.review import Review
@@ -69,6 +70,8 @@ class RowSource:
     random_seed: int = 0
     split: Split | None = None
     value_of: Callable[[int], Any] = lambda _index: None
+    without_value: tuple[str, ...] = ()
+    """Seed fields of rows at which no seed has a value."""
     formats: frozenset[OutputFormat] = frozenset()
     """Besides Parquet."""
     byte_order_mark: bool = False
@@ -99,6 +102,8 @@ class RowResult:
     """Ids in the review that the dataset doesn't have."""
     generated: int = 0
     """Records that the job counted then: with more of them, the rows are not current."""
+    without_value: tuple[str, ...] = ()
+    """Seed fields at which no seed has a value."""
 
     @property
     def configuration(self) -> str:
@@ -110,8 +115,20 @@ class RowResult:
         """In all splits."""
         return sum(self.counts.values())
 
+    @property
+    def lost(self) -> int:
+        """Records that the job counts and that could not be read when the rows were made."""
+        return max(0, self.generated - self.rows - self.without_row - self.dropped)
+
     def notes(self) -> Iterator[str]:
         """What a reader of the dataset should know, a sentence each."""
+        if self.lost:
+            yield (
+                f"{counted(self.lost, 'record')} of {self.generated} could not be read: a file that"
+                " they were saved in is damaged or gone."
+            )
+        for path in self.without_value:
+            yield f"No seed has a value at {path}: what rows take from there is null."
         if self.without_row:
             yield f"{self.without_row} records gave no row: {'; '.join(self.problems)}."
         for name in self.empty:
@@ -137,6 +154,7 @@ class RowResult:
             "edited": self.edited,
             "unknown": self.unknown,
             "generated": self.generated,
+            "without_value": list(self.without_value),
         }
 
 
@@ -156,6 +174,7 @@ def parse_result(document: Mapping[str, Any]) -> RowResult:
         edited=int(document["edited"]),
         unknown=int(document["unknown"]),
         generated=int(document.get("generated", 0)),
+        without_value=tuple(map(str, document.get("without_value", ()))),
     )
 
 
@@ -285,6 +304,7 @@ class RowExport:
             edited=0 if applied is None else applied.edited,
             unknown=0 if applied is None else applied.unknown,
             generated=source.generated,
+            without_value=source.without_value,
         )
 
 

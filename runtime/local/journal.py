@@ -5,6 +5,7 @@ killed process can't lose it. It is not synced: a power cut may take the last li
 paid for again; a sync for each record would cost more than those.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,6 +23,28 @@ def remove_journal(path: Path) -> None:
     with disk_errors(f"delete {path}"):
         remove_leftovers(path)
         path.unlink(missing_ok=True)
+
+
+def count_finished(path: Path) -> int:
+    """Records in a journal, whoever writes it now: it is only read. They are saved already where a
+    process was killed just then. Raises `StorageError`.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return 0
+    except OSError as exc:
+        raise StorageError(f"{path} can't be read: {exc.strerror}") from exc
+    entries = [entry for entry in map(_entry, lines) if entry.get("line") is not None]
+    return len({entry.get("index") for entry in entries if not entry.get("failed")})
+
+
+def _entry(line: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class FileJournal:

@@ -9,7 +9,7 @@ Nobody is called and nothing is paid: it may be repeated at will.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -118,7 +118,7 @@ class JobExport:
         if not _reads_draws(template.output, template.split):
             yield self._row_source(job, template, choice, {}, None)
             return
-        paths = template.output.seed_paths()
+        paths = _seed_paths(template)
         types = SeedTypes(paths)
         seeds = Seeds(self.ports.objects).of_job(
             job.config, requirements=(), on_row=types.add if paths else None
@@ -133,7 +133,8 @@ class JobExport:
                 draws=job.config.draws,
                 batch_of=template.batch_of,
             )
-            yield self._row_source(job, template, choice, types.found(), drawn)
+            source = self._row_source(job, template, choice, types.found(), drawn)
+            yield replace(source, without_value=() if seeds is None else types.empty)
 
     def _row_source(
         self,
@@ -220,6 +221,13 @@ def _unfinished(job: Job) -> Iterator[str]:
 def _reads_draws(output: Output, split: Split | None) -> bool:
     by = split is not None and split.by is not None
     return bool(by or output.reads_draws or output.rendered())
+
+
+def _seed_paths(template: Template) -> tuple[str, ...]:
+    """Those that rows and split read."""
+    by = None if template.split is None else template.split.by
+    more = [".".join(by.parts[1:])] if by is not None and by.is_seed_field else []
+    return tuple(dict.fromkeys([*template.output.seed_paths(), *more]))
 
 
 def _check_reads_none(template: Template) -> None:

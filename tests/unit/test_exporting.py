@@ -304,6 +304,72 @@ def test_what_is_noted_of_fewer_records_is_not_believed(
     assert double.calls == 4
 
 
+def test_a_damaged_line_is_counted_and_not_only_left_out(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    dataset = generate(tmp_path)
+    (batch,) = (tmp_path / ".seedwright").rglob("batch-0001.jsonl")
+    batch.write_bytes(batch.read_bytes()[:-50])
+
+    done = dataset.export()
+
+    assert sum(done.rows.counts.values()) == RECORDS - 1
+    lost = f"1 record of {RECORDS} could not be read"
+    assert any(lost in notice for notice in done.notices)
+    assert lost in (tmp_path / "README.md").read_text()
+    assert double.calls == RECORDS
+
+
+def test_fields_that_no_seed_has_are_named(double: BedrockDouble, tmp_path: Path) -> None:
+    dataset = generate(tmp_path, template(split={"test": 0.5, "by": "seed.sorce"}))
+    done = dataset.export("messages", keep=["topci", "label"])
+    text = " ".join(done.notices)
+    for path in ("topci", "sorce"):
+        assert f"No seed has a value at {path}" in text
+    assert "at label" not in text
+    assert "No seed has a value at sorce" in (tmp_path / "README.md").read_text()
+    assert double.calls == RECORDS
+
+
+def test_another_shape_keeps_what_the_template_keeps(double: BedrockDouble, tmp_path: Path) -> None:
+    columns = {"question": "steps.ask.output.question"}
+    dataset = generate(
+        tmp_path, template(output={"columns": columns, "keep": ["label", "record.id"]})
+    )
+    done = dataset.export("alpaca")
+    assert {"label", "record_id"} <= done.rows.columns.keys()
+    assert next(iter(dataset.rows("alpaca")))["label"] in {"a", "b"}
+    assert double.calls == RECORDS
+
+
+def test_what_only_the_journal_has_is_said(double: BedrockDouble, tmp_path: Path) -> None:
+    """As after a kill: the next run saves it, an export can't have it."""
+    dataset = generate(tmp_path)
+    state = tmp_path / ".seedwright"
+    line = (tmp_path / "dataset.jsonl").read_text().splitlines()[0]
+    entry = {"index": 7, "tokens": 1, "failed": False, "line": line}
+    (journal,) = (state / "journals").glob("*.jsonl")
+    journal.write_bytes(orjson.dumps(entry) + b"\n" + orjson.dumps({**entry, "failed": True})[:9])
+
+    done = dataset.export("messages")
+
+    assert any("1 finished record may not be in it yet" in each for each in done.notices)
+    assert any(f"seedwright resume {tmp_path}" in each for each in done.notices)
+    assert double.calls == RECORDS
+
+
+def test_a_text_that_no_record_gives_is_mended_by_the_next_run(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    """The rows are missing and the run is not lost; another output needs no call."""
+    wrong = generate(tmp_path, template(output={"columns": {"x": "{{ topci }}"}}))
+    assert (len(wrong), wrong.failed) == (RECORDS, 0)
+    assert "gave no row" in (tmp_path / "README.md").read_text()
+    mended = generate(tmp_path, template(output={"columns": {"x": "{{ topic }}"}}))
+    assert {row["x"] for row in mended.rows()} == {"ships", "tea"}
+    assert double.calls == RECORDS
+
+
 def test_a_licence_stays_on_the_card(double: BedrockDouble, tmp_path: Path) -> None:
     del double
     generate(tmp_path, n=1).export(licence="mit")

@@ -103,6 +103,11 @@ class SeedTypes:
                 value = value.get(part) if isinstance(value, Mapping) else None
             self._seen[path].add(value)
 
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The paths at which no seed has a value."""
+        return tuple(path for path, seen in self._seen.items() if seen == _Seen())
+
     def found(self) -> dict[str, Type]:
         """The type of each path; json where no seed has a value."""
         return {path: seen.type() for path, seen in self._seen.items()}

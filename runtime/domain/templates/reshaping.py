@@ -57,7 +57,7 @@ def output_as(template: Template, shape: Shape) -> object:
         return output_document(template.output)
     places = _Places.of(template)
     if shape is Shape.COLUMNS:
-        return {"columns": places.columns}
+        return _keeping({"columns": places.columns}, places.columns, template)
     document, certain = _document(shape, places)
     if not certain:
         raise UnclearOutputError(
@@ -65,7 +65,17 @@ def output_as(template: Template, shape: Shape) -> object:
             " template, and give that with --template",
             block=_block(document, template, places),
         )
-    return document
+    return _keeping(document, document, template)
+
+
+def _keeping(
+    document: Mapping[str, Any], columns: Iterable[str], template: Template
+) -> Mapping[str, Any]:
+    """With what the template's own rows carry along, but for names that are columns already."""
+    own = output_document(template.output)
+    kept = own.get("keep", ()) if isinstance(own, Mapping) else ()
+    new = [name for name in kept if name.replace(".", "_") not in {*columns}]
+    return {**document, "keep": new} if new else document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
