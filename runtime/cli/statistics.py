@@ -7,6 +7,7 @@ from runtime.cli.figures import print_figures
 from runtime.cli.output import print_line, print_table, say
 from runtime.datasets.folder import REPORT
 from runtime.datasets.statistics import FolderReport
+from runtime.datasets.waiting import saving
 from runtime.domain.money.amounts import usd
 from runtime.domain.wording import counted
 from runtime.export.report.columns import ColumnStatistics
@@ -25,6 +26,8 @@ def print_statistics(report: FolderReport) -> None:
         f"{found.records} of {found.requested} records, {found.failed} failed · "
         f"{usd(found.cost_nano)} · {counted(found.tokens, 'token')} · {found.seconds:.1f} s"
     )
+    if found.unsaved:
+        print_line(f"not counted yet: {found.unsaved.text}; {saving(report.folder)}")
     print_figures(report.job.progress)
     if found.columns:
         print_line("")

@@ -27,8 +27,10 @@ from runtime.datasets.export_request import (
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.outcome import rows_document
 from runtime.datasets.row_folders import Renewed, RowFolders, stale_notices
+from runtime.datasets.waiting import saving, unsaved_of
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.unsaved import Unsaved
 from runtime.domain.templates.template import Template
 from runtime.domain.wording import counted
 from runtime.engine.plan import Templates
@@ -102,7 +104,7 @@ def export_dataset(path: Path, request: ExportRequest) -> Exported:
             raise InputError(f"{foreign} exists and was not made here: move it away")
         new = replace(new, review=_review(dataset, known, own, new, request.review))
         known = replace(known, licence=licence or known.licence)
-        if not dataset.job.progress.records_generated and (text := dataset.waiting_text()):
+        if not dataset.job.progress.records_generated and (text := dataset.unsaved_text()):
             raise InputError(f"no records are saved yet: {text}")
         done = dataset.row_folders.write(dataset.job, own, new, known)
     return _exported(dataset, new, done)
@@ -137,18 +139,14 @@ class OpenDataset:
     stored: Template
     export: JobExport
     row_folders: RowFolders
-    waiting: int
-    """Finished records that no file of records holds yet."""
+    unsaved: Unsaved
 
-    def waiting_text(self) -> str | None:
-        """What to say of those."""
-        if not self.waiting:
+    def unsaved_text(self) -> str | None:
+        """What to say of finished records that no file of records holds yet."""
+        if not self.unsaved.records:
             return None
-        records = counted(self.waiting, "finished record")
-        return (
-            f"{records} may not be in it yet: a run that goes on saves them soon, and after one"
-            f" that was killed `seedwright resume {self.folder.path}` does"
-        )
+        records = counted(self.unsaved.records, "finished record")
+        return f"{records} may not be in it yet: {saving(self.folder.path)}"
 
 
 @contextmanager
@@ -180,7 +178,7 @@ def opened(path: Path) -> Iterator[OpenDataset]:
             stored=Templates(storage.templates).load_template(job),
             export=export,
             row_folders=RowFolders(export, storage.objects, folder.rows, folder.state),
-            waiting=storage.count_waiting(job_id),
+            unsaved=unsaved_of(storage, job),
         )
 
 
@@ -188,7 +186,7 @@ def _exported(dataset: OpenDataset, new: Configuration, done: Renewed) -> Export
     (rows,) = (each for each in done.results if each.folder == new.folder)
     others = tuple(each for each in done.results if each is not rows)
     notices = [*done.notices, *stale_notices(others, dataset.job)]
-    if (text := dataset.waiting_text()) is not None:
+    if (text := dataset.unsaved_text()) is not None:
         notices.append(text)
     if new.review is not None:
         nothing = "" if rows.dropped or rows.edited else " changes no row and"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runtime.bootstrap import SystemClock
 from runtime.datasets.folder import REPORT, DatasetFolder
+from runtime.datasets.waiting import unsaved_of
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.jobs.job import Job
@@ -19,6 +20,8 @@ from runtime.local.storage import LocalStorage, open_storage
 class FolderReport:
     """What the records in a folder look like now."""
 
+    folder: Path
+    """Of the dataset."""
     job: Job
     statistics: DatasetStatistics
     page: Path | None
@@ -33,7 +36,7 @@ def read_statistics(path: Path) -> DatasetStatistics:
     """
     folder = DatasetFolder(path)
     with _opened(folder) as (storage, job):
-        return statistics_of(storage.objects, job, folder.saved_lines(job.job_id))
+        return _statistics(folder, storage, job)
 
 
 def write_report(path: Path) -> FolderReport:
@@ -42,13 +45,19 @@ def write_report(path: Path) -> FolderReport:
 
     folder = DatasetFolder(path)
     with _opened(folder) as (storage, job):
-        statistics = statistics_of(storage.objects, job, folder.saved_lines(job.job_id))
+        statistics = _statistics(folder, storage, job)
     if not folder.owns_report():
-        return FolderReport(job=job, statistics=statistics, page=None)
+        return FolderReport(folder=path, job=job, statistics=statistics, page=None)
     page = path / REPORT
     with disk_errors(f"write {page}"), replacing(page) as file:
         file.write(render_page(statistics).encode("utf-8", "replace"))
-    return FolderReport(job=job, statistics=statistics, page=page)
+    return FolderReport(folder=path, job=job, statistics=statistics, page=page)
+
+
+def _statistics(folder: DatasetFolder, storage: LocalStorage, job: Job) -> DatasetStatistics:
+    unsaved = unsaved_of(storage, job)  # before the records: none is left out by both
+    lines = folder.saved_lines(job.job_id)
+    return statistics_of(storage.objects, job, lines, unsaved=unsaved)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ paid for again; a sync for each record would cost more than those.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -25,26 +27,62 @@ def remove_journal(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def count_finished(path: Path) -> int:
-    """Records in a journal, whoever writes it now: it is only read. They are saved already where a
-    process was killed just then. Raises `StorageError`.
-    """
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JournalContent:
+    """What a journal holds, by index."""
+
+    records: frozenset[int] = frozenset()
+    """Finished ones."""
+    failed: frozenset[int] = frozenset()
+    tokens: Mapping[int, int] = field(default_factory=dict)
+    """Of these, and of steps of records that are not finished."""
+
+    def without(self, *, records: Collection[int], failed: Collection[int]) -> "JournalContent":
+        """What is left when these are saved: where a process was killed just after it saved them,
+        the journal has them still.
+        """
+        return JournalContent(
+            records=self.records.difference(records),
+            failed=self.failed.difference(failed),
+            tokens={
+                index: tokens
+                for index, tokens in self.tokens.items()
+                if index not in records and index not in failed
+            },
+        )
+
+
+def read_journal(path: Path) -> JournalContent:
+    """What is in a journal, whoever writes it now: it is only read. Raises `StorageError`."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
-        return 0
+        return JournalContent()
     except OSError as exc:
         raise StorageError(f"{path} can't be read: {exc.strerror}") from exc
-    entries = [entry for entry in map(_entry, lines) if entry.get("line") is not None]
-    return len({entry.get("index") for entry in entries if not entry.get("failed")})
+    records, failed, tokens = set[int](), set[int](), Counter[int]()
+    for index, entry in _entries(lines):
+        tokens[index] += _tokens(entry)
+        if entry.get("line") is not None:
+            (failed if entry.get("failed") else records).add(index)
+    return JournalContent(
+        records=frozenset(records), failed=frozenset(failed - records), tokens=tokens
+    )
 
 
-def _entry(line: bytes) -> dict[str, object]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _entries(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, object]]]:
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(index := entry.get("index"), int):
+            yield index, entry
+
+
+def _tokens(entry: Mapping[str, object]) -> int:
+    tokens = entry.get("tokens")
+    return tokens if isinstance(tokens, int) else 0
 
 
 class FileJournal:

@@ -24,7 +24,7 @@ from runtime.local.cost_store import SqliteCostStore
 from runtime.local.database import Database
 from runtime.local.job_catalog import SqliteJobCatalog
 from runtime.local.job_store import SqliteJobStore
-from runtime.local.journal import FileJournal, count_finished, remove_journal
+from runtime.local.journal import FileJournal, JournalContent, read_journal, remove_journal
 from runtime.local.liveness import WorkLocks
 from runtime.local.monthly_budgets import SqliteMonthlyBudgets
 from runtime.local.objects import DirectoryObjects
@@ -55,8 +55,8 @@ class LocalStorage:
     objects: DirectoryObjects
     open_journal: Callable[[str], Journal]
     """Opens the journal of a work id."""
-    count_waiting: Callable[[str], int]
-    """Finished records of a work id that no batch holds yet."""
+    read_journal: Callable[[str], JournalContent]
+    """What the journal of a work id holds, whoever writes it now."""
     close: Callable[[], None]
     """Release the file handles and locks; a second call is harmless."""
 
@@ -101,7 +101,7 @@ def open_storage(directory: Path, *, clock: Clock) -> LocalStorage:
         upload_ledgers=SqliteUploadLedgers(database=database),
         objects=objects,
         open_journal=lambda work_id: FileJournal(journal_path(work_id)),
-        count_waiting=lambda work_id: count_finished(journal_path(work_id)),
+        read_journal=lambda work_id: read_journal(journal_path(work_id)),
         close=close,
     )
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import orjson
 import pytest
 
+from runtime.datasets.statistics import read_statistics
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import (
     PROGRAM,
@@ -80,15 +82,29 @@ def test_a_killed_run_without_seeds_goes_on_with_the_same_draws(tmp_path: Path) 
                 time.sleep(0.01)
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+        told = unsaved(tmp_path / "killed")
         for out in ("killed", "whole"):
             assert run([*arguments, out], cwd=tmp_path, env=env).returncode == 0
+    whole = read_statistics(tmp_path / "killed").document()
 
     def prompts(out: str) -> dict[int, str]:
         lines = map(orjson.loads, (tmp_path / out / "dataset.jsonl").read_bytes().splitlines())
         return {each["index"]: each["generation_result"]["text"]["prompt"] for each in lines}
 
+    assert told["records"] >= 2
+    assert told["tokens"] > 0
+    assert Decimal(told["cost_usd"]) > 0
+    assert whole["unsaved"] == {"records": 0, "failed": 0, "tokens": 0, "cost_usd": "0"}
     assert len(prompts("killed")) == 12
     assert prompts("killed") == prompts("whole")
+
+
+def unsaved(folder: Path) -> dict[str, Any]:
+    """What the report of a killed dataset says of the journal, beside which there is nothing."""
+    found = read_statistics(folder).document()
+    assert (found["records"], found["cost_usd"]) == (0, "0")
+    told: dict[str, Any] = found["unsaved"]
+    return told
 
 
 def script() -> ModuleType:

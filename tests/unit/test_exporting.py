@@ -347,7 +347,7 @@ def test_what_only_the_journal_has_is_said(double: BedrockDouble, tmp_path: Path
     dataset = generate(tmp_path)
     state = tmp_path / ".seedwright"
     line = (tmp_path / "dataset.jsonl").read_text().splitlines()[0]
-    entry = {"index": 7, "tokens": 1, "failed": False, "line": line}
+    entry = {"index": RECORDS, "tokens": 1, "failed": False, "line": line}
     (journal,) = (state / "journals").glob("*.jsonl")
     journal.write_bytes(orjson.dumps(entry) + b"\n" + orjson.dumps({**entry, "failed": True})[:9])
 

@@ -3,12 +3,15 @@
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from runtime.bootstrap import SystemClock
 from runtime.cli.main import run as run_command
 from runtime.contract.keys import export_key, failures_key, report_key
 from runtime.datasets.dataset import dataset_of
@@ -27,6 +30,7 @@ from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
 from runtime.export.report.writing import Report, export_with_report
+from runtime.local.storage import open_storage
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.reports import JOB_ID, a_job, a_line
@@ -296,6 +300,51 @@ def test_a_stopped_dataset_has_statistics_of_what_there_is(
     assert (outcome.report, outcome.notices) == (None, ())
     assert run_command(["report", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(f"{outcome.saved} of {RECORDS} records")
+
+
+@pytest.mark.usefixtures("double")
+def test_what_only_the_journal_has_is_in_no_figure_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a kill: a record that a batch has, too, two that none has, paid steps of a third."""
+    outcome = generate(tmp_path)
+    entries = [
+        {"index": 2, "tokens": 900, "failed": False, "line": "{}"},
+        {"index": 6, "tokens": 5, "steps": {}, "invalid": None},
+        {"index": 6, "tokens": 7, "failed": False, "line": "{}"},
+        {"index": 7, "tokens": 20, "failed": True, "line": "{}"},
+        {"index": 8, "tokens": 100, "steps": {}, "invalid": None},
+    ]
+    (journal,) = (tmp_path / ".seedwright" / "journals").glob("*.jsonl")
+    torn = orjson.dumps(entries[2] | {"index": 9})[:-4]
+    journal.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in entries) + torn)
+    with closing(open_storage(tmp_path / ".seedwright", clock=SystemClock())) as storage:
+        account = storage.budgets.get_account(outcome.job_id)
+        ((work_id, hold),) = account.holds.items()
+        held = replace(hold, sequence=hold.sequence + 1, nano=3_000_000)
+        storage.budgets.change_hold(
+            outcome.job_id, work_id, expected=hold, new=held, spent_nano=2_000_000
+        )
+    capsys.readouterr()
+
+    assert run_command(["report", str(tmp_path), "--json"]) == 0
+    printed = orjson.loads(capsys.readouterr().out)
+    assert run_command(["report", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert printed["unsaved"] == {
+        "records": 1,
+        "failed": 1,
+        "tokens": 132,
+        "cost_usd": "0.005",
+    }
+    assert (printed["records"], printed["missing"]) == (RECORDS, 0)
+    said = "1 finished record, 1 failed record, 132 tokens, at most $0.005"
+    assert lines[1].startswith(f"not counted yet: {said}")
+    assert lines[1].endswith(f"`seedwright resume {tmp_path}` does")
+    page = (tmp_path / REPORT).read_text(encoding="utf-8")
+    assert f"in none of the other figures: {said}" in page
+    assert "<bdi>finished, not saved yet</bdi>: 1" in page
 
 
 def test_a_folder_without_a_dataset_is_said_so(

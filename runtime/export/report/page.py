@@ -213,6 +213,8 @@ def _outcome(s: DatasetStatistics) -> Sequence[Part]:
             ("in the dataset", s.records, 0, _number(s.records)),
             ("failed, of their own", own, 1, _number(own)),
             ("failed by the service", s.service_failures, 2, _number(s.service_failures)),
+            ("finished, not saved yet", s.unsaved.records, 4, _number(s.unsaved.records)),
+            ("failed, not saved yet", s.unsaved.failed, 5, _number(s.unsaved.failed)),
             ("not generated", s.missing, 3, _number(s.missing)),
         ]
     )

@@ -16,6 +16,7 @@ import orjson
 from runtime.domain.jobs.job import Job
 from runtime.domain.jobs.record import UNKNOWN_KIND, is_skipped
 from runtime.domain.jobs.step_totals import StepTotals, sum_of
+from runtime.domain.jobs.unsaved import NOTHING_UNSAVED, Unsaved
 from runtime.domain.money.amounts import usd_decimal
 from runtime.export.formats import ExportRecord
 from runtime.export.report.columns import Columns, ColumnStatistics, values_of
@@ -101,6 +102,8 @@ class DatasetStatistics:
     """By step and kind, the most frequent first; empty where no list of them was exported."""
     cost_nano: int
     tokens: int
+    unsaved: Unsaved
+    """What is in none of these figures yet."""
     calls: StepTotals
     """All steps together, of no model."""
     steps: tuple[StepStatistics, ...]
@@ -118,7 +121,8 @@ class DatasetStatistics:
     @property
     def missing(self) -> int:
         """Records that were asked for, and neither made nor failed."""
-        return max(0, self.requested - self.records - self.failed)
+        made = self.records + self.unsaved.records
+        return max(0, self.requested - made - self.failed - self.unsaved.failed)
 
     @property
     def seconds(self) -> float:
@@ -133,7 +137,8 @@ class DatasetStatistics:
         document["first_at"] = self.first_at and self.first_at.isoformat()
         document["last_at"] = self.last_at and self.last_at.isoformat()
         document["missing"], document["seconds"] = self.missing, self.seconds
-        document["cost_usd"] = usd_decimal(document.pop("cost_nano"))
+        for each in (document, document["unsaved"]):
+            each["cost_usd"] = usd_decimal(each.pop("cost_nano"))
         for calls in (document["calls"], *(step["calls"] for step in document["steps"])):
             if calls is not None:
                 calls["cost_usd"] = usd_decimal(calls.pop("cost_nano"))
@@ -206,8 +211,12 @@ class StatisticsCollector:
         if reason in reasons or len(reasons) < _STOP_REASONS:
             reasons[reason] += 1
 
-    def result(self, job: Job, failure_lines: Iterable[bytes]) -> DatasetStatistics:
-        """The statistics, with the counters of `job` and the failures of its list."""
+    def result(
+        self, job: Job, failure_lines: Iterable[bytes], *, unsaved: Unsaved = NOTHING_UNSAVED
+    ) -> DatasetStatistics:
+        """The statistics, with the counters of `job`, what they don't have yet, and the failures of
+        its list.
+        """
         progress = job.progress
         return DatasetStatistics(
             job_id=job.job_id,
@@ -220,6 +229,7 @@ class StatisticsCollector:
             failures=_failures(failure_lines),
             cost_nano=progress.cost_nano,
             tokens=progress.tokens_used,
+            unsaved=unsaved,
             calls=sum_of(progress.steps),
             steps=self._steps(progress.steps),
             first_at=self._first,

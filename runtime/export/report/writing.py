@@ -9,6 +9,7 @@ from typing import Final
 from runtime.contract.keys import failures_key, report_key
 from runtime.domain.errors import NotFoundError, SeedwrightError
 from runtime.domain.jobs.job import Job
+from runtime.domain.jobs.unsaved import NOTHING_UNSAVED, Unsaved
 from runtime.domain.ports import ObjectStore
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
@@ -105,10 +106,12 @@ def failure_lines(objects: ObjectStore, job_id: str) -> Iterator[bytes]:
         return
 
 
-def statistics_of(objects: ObjectStore, job: Job, lines: Iterable[bytes]) -> DatasetStatistics:
+def statistics_of(
+    objects: ObjectStore, job: Job, lines: Iterable[bytes], *, unsaved: Unsaved = NOTHING_UNSAVED
+) -> DatasetStatistics:
     """The statistics of records that are given as their lines, each once; damaged ones are left
-    out, as an export does. Raises `StorageError`.
+    out, as an export does. `unsaved` is what there is beside them. Raises `StorageError`.
     """
     collector = StatisticsCollector(job.job_id)
     collector.add_lines(lines)
-    return collector.result(job, failure_lines(objects, job.job_id))
+    return collector.result(job, failure_lines(objects, job.job_id), unsaved=unsaved)
