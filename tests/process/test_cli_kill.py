@@ -104,6 +104,7 @@ def unsaved(folder: Path) -> dict[str, Any]:
     found = read_statistics(folder).document()
     assert (found["records"], found["cost_usd"]) == (0, "0")
     told: dict[str, Any] = found["unsaved"]
+    assert found["missing"] == found["requested"] - told["records"] - told["failed"]
     return told
 
 
