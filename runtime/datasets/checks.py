@@ -33,7 +33,7 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
 from runtime.engine.seeds import DrawnSeeds, as_seen, seed_types
 from runtime.files.rows import SeedRows
-from runtime.inputs.needs import read_needed_seeds
+from runtime.inputs.needs import check_row_fields, read_needed_seeds
 from runtime.inputs.options import check_count
 from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
@@ -153,6 +153,7 @@ def check_template(
     plan = _plan(checked, prices, backend=backend, models=models)
     how = reading or SeedReading()
     file = None if seeds is None else read_seeds(seeds, checked.schema_requirements, how)
+    check_row_fields(file, checked)
     rows = None if file is None else file.rows
     samples = (
         DrawnSeeds(rows, samplers=checked.samplers, job_id="", draws=_IN_ORDER).draw(0).samples
@@ -257,6 +258,7 @@ def estimate_dataset(
     checked = read_template(template)
     count = check_count(num_records)
     file = read_needed_seeds(seeds, checked, reading)
+    check_row_fields(file, checked)
     plan = _plan(checked, prices, backend=backend, models=models)
     rows = None if file is None else file.rows
     with TemplateEngine() as engine:

@@ -40,6 +40,7 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.export.report.writing import Report
 from runtime.export.row_export import RowResult, load_results
 from runtime.inputs.files import check_folder
+from runtime.inputs.needs import check_row_fields
 from runtime.logs import event
 from runtime.models.registry import PROVIDERS, open_models
 from runtime.progress.meter import Goal, Meter
@@ -85,6 +86,8 @@ def run_dataset(
         on=SystemClock().now().date(),
     )
     request = folder.check(request)
+    if not folder.is_begun:  # what was begun goes on: its rows are made again without a call
+        check_row_fields(request.seeds, request.template)
     with TemplateEngine() as templates:
         templates.start()  # its process starts while the model's client is made
         calls, models = open_models(request.backend, concurrency)

@@ -1,7 +1,8 @@
 """Seeds, where a template needs any."""
 
 from runtime.domain.errors import SeedError
-from runtime.domain.templates.seed_needs import named, seed_needs
+from runtime.domain.seeds.absent import AbsentFields
+from runtime.domain.templates.seed_needs import named, row_fields, seed_needs
 from runtime.domain.templates.template import Template
 from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
@@ -26,3 +27,17 @@ def check_needs_none(template: Template) -> None:
     needs = seed_needs(template)
     if needs:
         raise SeedError(f"the template reads {named(needs)} of a seed: give it seeds (--seeds)")
+
+
+def check_row_fields(seeds: SeedFile | None, template: Template) -> None:
+    """Raises `SeedError` that names what rows read of a seed and no seed has. Reads no further than
+    to the first seed with all of it.
+    """
+    if seeds is None:
+        return
+    looked = AbsentFields(row_fields(template))
+    for row in seeds.rows if looked else ():
+        looked.add(row)
+        if not looked:
+            return
+    looked.check()

@@ -1,7 +1,7 @@
 """What a job is checked against before it is stored, and an estimate before it is created."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
@@ -11,10 +11,11 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.money.accounts import too_many_jobs
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
+from runtime.domain.seeds.absent import AbsentFields
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import check_suffix, check_upload_size, lacks
 from runtime.domain.service_ports import ApiPorts
-from runtime.domain.templates.seed_needs import named, seed_needs
+from runtime.domain.templates.seed_needs import named, row_fields, seed_needs
 from runtime.domain.templates.template import Template, TemplateRef
 from runtime.engine.dry_run import estimate_cost
 from runtime.engine.plan import Plan, make_plan
@@ -95,15 +96,16 @@ def estimate(
 ) -> tuple[Estimate, int]:
     """What a job would cost, with or without seeds, and how many seeds were read to tell.
 
-    Raises `SeedError` for a row that is no seed, or lacks what the template needs, and
-    `TemplateError` for a prompt that can't be rendered.
+    Raises `SeedError` for a row that is no seed, or lacks what the template needs, and for a field
+    of rows that no seed has; `TemplateError` for a prompt that can't be rendered.
     """
     needs = plan.template.schema_requirements
     rows = None if seeds is None else _first_rows(ports, seeds, requirements=needs)
+    absent = _absent_fields(plan.template, rows or ())
     with TemplateEngine() as engine:
         engine.load(plan.template)
         found = estimate_cost(engine, plan, rows, records=records, draws=draws)
-    return found, 0 if rows is None else len(rows)
+    return replace(found, warnings=(*found.warnings, *absent)), 0 if rows is None else len(rows)
 
 
 def check_active_jobs(ports: ApiPorts, caller: str) -> None:
@@ -111,6 +113,19 @@ def check_active_jobs(ports: ApiPorts, caller: str) -> None:
     limit = ports.settings.max_active_jobs
     if ports.job_catalog.count_active(caller, at_most=limit) >= limit:
         raise too_many_jobs(limit)
+
+
+def _absent_fields(template: Template, rows: Sequence[Row]) -> list[str]:
+    """What to say of fields of rows that none of the first seeds has, where there may be more.
+    Raises `SeedError` where these are all seeds.
+    """
+    looked = AbsentFields(row_fields(template) if rows else ())
+    for row in rows:
+        looked.add(row)
+    if len(rows) < MAX_ROWS:
+        looked.check()
+    who = f"none of the first {len(rows)} seeds"
+    return [message for _, message in looked.problems(who)]
 
 
 def _first_rows(ports: ApiPorts, seeds: ObjectStat, *, requirements: Sequence[str]) -> list[Row]:

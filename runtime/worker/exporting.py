@@ -27,7 +27,7 @@ from runtime.domain.outputs.types import Type, type_text
 from runtime.domain.ports import Clock, ObjectStore
 from runtime.domain.seeds.seeds import value_at
 from runtime.domain.templates.document import document_of
-from runtime.domain.templates.seed_needs import named, seed_needs
+from runtime.domain.templates.seed_needs import named, row_paths, seed_needs
 from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
@@ -118,7 +118,7 @@ class JobExport:
         if not _reads_draws(template.output, template.split):
             yield self._row_source(job, template, choice, {}, None)
             return
-        paths = _seed_paths(template)
+        paths = row_paths(template)
         types = SeedTypes(paths)
         seeds = Seeds(self.ports.objects).of_job(
             job.config, requirements=(), on_row=types.add if paths else None
@@ -221,13 +221,6 @@ def _unfinished(job: Job) -> Iterator[str]:
 def _reads_draws(output: Output, split: Split | None) -> bool:
     by = split is not None and split.by is not None
     return bool(by or output.reads_draws or output.rendered())
-
-
-def _seed_paths(template: Template) -> tuple[str, ...]:
-    """Those that rows and split read."""
-    by = None if template.split is None else template.split.by
-    more = [".".join(by.parts[1:])] if by is not None and by.is_seed_field else []
-    return tuple(dict.fromkeys([*template.output.seed_paths(), *more]))
 
 
 def _check_reads_none(template: Template) -> None:

@@ -4,7 +4,7 @@ import csv
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 import seedwright
 from runtime.cli.main import run
 from runtime.datasets.folder import DatasetFolder
+from runtime.domain.errors import SeedError
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.kept import kept
 
@@ -321,6 +322,8 @@ def test_a_damaged_line_is_counted_and_not_only_left_out(
 
 
 def test_fields_that_no_seed_has_are_named(double: BedrockDouble, tmp_path: Path) -> None:
+    generate(tmp_path)
+    # What was begun goes on, also with a template whose rows read what no seed has.
     dataset = generate(tmp_path, template(split={"test": 0.5, "by": "seed.sorce"}))
     done = dataset.export("messages", keep=["topci", "label"])
     text = " ".join(done.notices)
@@ -328,6 +331,54 @@ def test_fields_that_no_seed_has_are_named(double: BedrockDouble, tmp_path: Path
         assert f"No seed has a value at {path}" in text
     assert "at label" not in text
     assert "No seed has a value at sorce" in (tmp_path / "README.md").read_text()
+    assert double.calls == RECORDS
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            {"output": {"columns": {"x": "seed.labl"}}},
+            'seed.labl, which no seed has, did you mean "seed.label"?',
+        ),
+        (
+            {"output": {"columns": {"x": "steps.ask.output"}, "keep": ["sorce.title"]}},
+            'did you mean "seed.source.title"?',
+        ),
+        ({"split": {"test": 0.5, "by": "seed.sourc"}}, 'did you mean "seed.source"?'),
+        ({"output": {"columns": {"x": "About {{ lable }}"}}}, 'did you mean "seed.label"?'),
+        (
+            {"output": {"columns": {"x": "seed.zz"}}},
+            "seed.zz, which no seed has. A field that has no value yet is null in a seed",
+        ),
+    ],
+)
+def test_rows_that_read_what_no_seed_has_are_refused_before_anything_is_paid(
+    double: BedrockDouble, tmp_path: Path, more: dict[str, Any], told: str
+) -> None:
+    wrong = template(**more)
+    asked: list[Callable[[], object]] = [
+        lambda: seedwright.validate(wrong, SEEDS),
+        lambda: seedwright.estimate(wrong, SEEDS, n=1, model=MODEL),
+        lambda: seedwright.preview(wrong, SEEDS, n=1, model=MODEL, backend="bedrock"),
+        lambda: generate(tmp_path / "out", wrong),
+    ]
+    for ask in asked:
+        with pytest.raises(SeedError) as caught:
+            ask()
+        assert told in str(caught.value)
+    assert double.calls == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_field_of_some_seeds_or_of_nulls_is_no_typing_error(
+    double: BedrockDouble, tmp_path: Path
+) -> None:
+    seeds = [{"topic": "ships", "note": None}, {"topic": "tea", "label": "b"}]
+    chosen = template(output={"columns": {"x": "{{ topic }}"}, "keep": ["label", "note"]})
+    assert seedwright.validate(chosen, seeds).seeds == 2
+    dataset = generate(tmp_path, chosen, seeds=seeds, seed_strategy="ordered")
+    assert Counter(row["label"] for row in dataset.rows()) == {None: 4, "b": 4}
     assert double.calls == RECORDS
 
 
@@ -362,7 +413,8 @@ def test_a_text_that_no_record_gives_is_mended_by_the_next_run(
     double: BedrockDouble, tmp_path: Path
 ) -> None:
     """The rows are missing and the run is not lost; another output needs no call."""
-    wrong = generate(tmp_path, template(output={"columns": {"x": "{{ topci }}"}}))
+    text = "{% if label == 'c' %}{{ topic }}{% else %}{{ [][0] }}{% endif %}"
+    wrong = generate(tmp_path, template(output={"columns": {"x": text}}))
     assert (len(wrong), wrong.failed) == (RECORDS, 0)
     assert "gave no row" in (tmp_path / "README.md").read_text()
     mended = generate(tmp_path, template(output={"columns": {"x": "{{ topic }}"}}))

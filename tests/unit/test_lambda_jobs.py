@@ -947,6 +947,25 @@ def test_an_estimate_reads_the_first_seeds_of_every_format(
     assert (reply.status, reply.body["seeds_read"]) == (200, 1000), reply
 
 
+def test_an_estimate_says_which_field_of_rows_no_seed_has(api_world: ApiWorld) -> None:
+    """Of all seeds it is refused, as a job is whose budget is checked; of the first ones told."""
+    output = {"columns": {"x": "seed.lable"}}
+    document = {"name": "T", "steps": [step(prompt="{{ product }}")], "output": output}
+    template_id = api_world.post("/templates", document).body["template_id"]
+    seeds = api_world.seeds([{"product": "kettle", "label": "a"}])
+    refused = estimate(api_world, template_id=template_id, seed_data_path=seeds)
+    told = 'rows of the dataset read seed.lable, which no seed has, did you mean "seed.label"?'
+    assert refused.status == 400
+    assert refused.message.startswith(told)
+    order = api_world.order(template_id=template_id, seed_data_path=seeds)
+    assert api_world.post("/jobs", order).message == refused.message
+    many = api_world.seeds([{"product": "kettle"}] * 1001)
+    found = estimate(api_world, template_id=template_id, seed_data_path=many)
+    assert (found.status, found.body["seeds_read"]) == (200, 1000)
+    told = "rows of the dataset read seed.lable, which none of the first 1000 seeds has"
+    assert told in found.body["warnings"]
+
+
 def test_an_estimate_reads_no_more_than_it_needs(api_world: ApiWorld) -> None:
     """A megabyte is read of a file that is damaged further on."""
     good = b"".join(orjson.dumps({"product": "x" * 100}) + b"\n" for _ in range(20_000))

@@ -203,6 +203,34 @@ def test_rows_that_lack_what_the_template_needs(api_world: ApiWorld) -> None:
     assert (reply.body["total_problems"], reply.body["truncated"]) == (4, False)
 
 
+def test_a_field_of_rows_that_no_seed_has(
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {
+        "name": "T",
+        "steps": [step(prompt="{{ title }}")],
+        "output": {"columns": {"x": "seed.labl"}, "keep": ["title"]},
+    }
+    template_id = api_world.post("/templates", document).body["template_id"]
+    body = '{"title": "a", "label": 1}\n{"title": "b"}\n'
+    reply = validate(api_world, "a.jsonl", body, template_id=template_id).body
+    hint = 'did you mean "seed.label"?'
+    message = f"rows of the dataset read seed.labl, which no seed has, {hint}"
+    assert reply["problems"] == [{"row": 1, "line": None, "path": "labl", "message": message}]
+    assert (reply["valid"], reply["total_problems"], reply["truncated"]) == (False, 1, False)
+    later = validate(
+        api_world, "b.jsonl", f'{body}{{"title": 1, "labl": null}}', template_id=template_id
+    )
+    assert later.body["valid"] is True
+    # A file that there was no time for may have it further down.
+    monkeypatch.setattr("runtime.lambdas.seed_data.validate_seed_data.READ_SECONDS", 0.0)
+    monkeypatch.setattr("runtime.domain.seeds.report.MAX_SAMPLED", 2)
+    part = validate(api_world, "a.jsonl", body, template_id=template_id).body
+    assert (part["complete"], part["valid"]) == (False, True)
+    told = f"rows of the dataset read seed.labl, which none of the first 2 seeds has, {hint}"
+    assert part["warnings"] == [told]
+
+
 def test_a_row_of_another_length(api_world: ApiWorld) -> None:
     reply = validate(api_world, "a.csv", 'a,b\n1,2\n"x\ny",2,3\n4\n')
     assert reply.body["problems"] == [

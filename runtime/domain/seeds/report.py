@@ -81,7 +81,7 @@ def inspect_seeds(
         ids.add(seed_id(row, records - 1))
         nulls.update(null_paths(row, requirements))
         if records <= MAX_SAMPLED:
-            for path, kind in _paths(row):
+            for path, kind in value_paths(row):
                 if path in types or len(types) < MAX_PATHS:
                     types.setdefault(path, {})[kind] = None
         before = total
@@ -132,7 +132,7 @@ def _problems(found: Found, requirements: Sequence[str]) -> Iterator[tuple[str |
     yield from lacks(found, requirements)
 
 
-def _paths(row: Row) -> Iterator[tuple[str, str]]:
+def value_paths(row: Row) -> Iterator[tuple[str, str]]:
     """Paths and types of values that are no objects, and of empty objects; as many as a report
     shows.
     """

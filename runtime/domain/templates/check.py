@@ -48,7 +48,7 @@ def check_template(
     parse = cache(Environment(**policy.SYNTAX).parse)  # noqa: S701 - prompts are text, not HTML
     ids = tuple(step.id for step in steps)
     required: set[str] = set()
-    read: set[str] = set()
+    read, of_rows = set[str](), set[str]()
     included: set[str] = set()
     nodes_left = policy.MAX_NODES
 
@@ -75,7 +75,9 @@ def check_template(
             required |= found.unguarded()
             included |= found.included
     for place, text in texts:
-        if walk(f"output, {place}", text.source, ids).included:
+        found = walk(f"output, {place}", text.source, ids)
+        of_rows |= found.unguarded()
+        if found.included:
             raise TemplateError(f"output, {place}: include is for prompts: write the text here")
     unused = sorted(fragments.keys() - included)
     if unused:
@@ -83,6 +85,7 @@ def check_template(
     return Findings(
         requirements=tuple(sorted(required)),
         seed_reads=tuple(sorted(read)),
+        row_reads=tuple(sorted(of_rows)),
         includes=tuple(sorted(included)),
     )
 

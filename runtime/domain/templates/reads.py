@@ -10,11 +10,13 @@ from runtime.domain.templates.scope import NO_FIELDS
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
     """What the sources of a template read: dotted seed paths and included names, sorted.
-    `seed_reads` are the paths that texts of rows read, too; `seed` is the whole seed.
+    `seed_reads` are the paths that texts of rows read, too; `seed` is the whole seed. `row_reads`
+    are those of texts of rows alone.
     """
 
     requirements: tuple[str, ...]
     seed_reads: tuple[str, ...]
+    row_reads: tuple[str, ...]
     includes: tuple[str, ...]
 
 

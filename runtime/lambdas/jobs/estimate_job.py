@@ -61,7 +61,7 @@ class EstimateView(ApiModel):
     steps: Mapping[str, StepEstimateView]
     """The same by step id."""
     warnings: list[str]
-    """What is not known of the prices, for people."""
+    """What is not known of the prices, and fields of rows that none of the first seeds has."""
     template_version: int
     seeds_read: int
 

@@ -7,19 +7,22 @@ call.
 A file that no reader gets through (encoding, JSON or CSV syntax, a damaged Parquet file, no seeds)
 answers 400 with line and column. A file that is read, with rows that a job would refuse (no object,
 another number of cells, a path that the template needs is missing), answers 200 with what is wrong
-in which row.
+in which row. So does a file of which no seed has a field that rows are to have: at its first row.
 """
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Final
 
 from runtime.domain.errors import InputError, TemplateError
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.seeds.absent import AbsentFields
 from runtime.domain.seeds.path import check_seed_path
-from runtime.domain.seeds.readers import Row
-from runtime.domain.seeds.report import inspect_seeds
+from runtime.domain.seeds.readers import Found, Row
+from runtime.domain.seeds.report import MAX_PROBLEMS, RowProblem, SeedReport, inspect_seeds
 from runtime.domain.seeds.seeds import check_suffix
+from runtime.domain.templates.seed_needs import row_fields
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import render_record
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -53,7 +56,7 @@ class SeedProblem(ApiModel):
     row: int
     """Counts from 1."""
     line: int | None
-    """Where the row begins; null for Parquet."""
+    """Where the row begins; null for Parquet, and for what no row has."""
     path: str | None
     """The missing path; null: the row is no seed at all."""
     message: str
@@ -116,18 +119,22 @@ def lambda_handler(call: Call[ValidateRequest, NoBody]) -> SeedValidation:
     template, clock = _template(call), call.ports.clock
     seeds = find_seeds(call.ports, call.body.s3_key)
     until = clock.monotonic() + READ_SECONDS
+    absent = AbsentFields(() if template is None else row_fields(template))
     with open_rows(call.ports, seeds) as rows:
         report = inspect_seeds(
-            rows,
+            _watched(rows, absent),
             () if template is None else template.schema_requirements,
             enough=lambda: clock.monotonic() >= until,
         )
     prompts, problem = _first_prompts(template, report.first)
+    problems, more = _absent_fields(absent, report)
+    listed = [*problems, *report.problems][:MAX_PROBLEMS]
+    total = len(problems) + report.total_problems
     return SeedValidation(
         s3_key=seeds.key,
         version=seeds.version,
         format=check_suffix(PurePosixPath(seeds.key).name),
-        valid=report.total_problems == 0,
+        valid=total == 0,
         complete=report.complete,
         records=report.records,
         paths=list(report.paths),
@@ -136,14 +143,34 @@ def lambda_handler(call: Call[ValidateRequest, NoBody]) -> SeedValidation:
         unread=dict(report.unread),
         repeated_ids=report.repeated_ids,
         first_prompts=prompts,
-        warnings=[*report.warnings, *problem],
+        warnings=[*report.warnings, *problem, *more],
         problems=[
             SeedProblem(row=each.row, line=each.line, path=each.path, message=each.message)
-            for each in report.problems
+            for each in listed
         ],
-        total_problems=report.total_problems,
-        truncated=report.total_problems > len(report.problems),
+        total_problems=total,
+        truncated=total > len(listed),
     )
+
+
+def _watched(rows: Iterator[Found], absent: AbsentFields) -> Iterator[Found]:
+    for found in rows:
+        if absent and found.row is not None:
+            absent.add(found.row)
+        yield found
+
+
+def _absent_fields(absent: AbsentFields, report: SeedReport) -> tuple[list[RowProblem], list[str]]:
+    """Of fields of rows that no seed has, at the first seed; warnings, where there may be more
+    seeds.
+    """
+    if not report.complete:
+        who = f"none of the first {report.records} seeds"
+        return [], [message for _, message in absent.problems(who)]
+    return [
+        RowProblem(row=1, line=None, path=path, message=message)
+        for path, message in absent.problems()
+    ], []
 
 
 def _template(call: Call[ValidateRequest, NoBody]) -> Template | None:
