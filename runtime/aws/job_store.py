@@ -31,6 +31,7 @@ from runtime.domain.jobs.step_totals import steps_document
 from runtime.domain.money.accounts import Admission, active_share
 from runtime.domain.money.amounts import exact_usd
 from runtime.domain.ports import Clock
+from runtime.domain.wording import counted
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -182,7 +183,7 @@ class DynamoJobStore:
             status = _existing(outcome, job_id, None)["status"]
             if status in {JobStatus.RUNNING, JobStatus.DELETING}:
                 raise ConflictError(f"job {job_id} is {status}: its number of records stays")
-            raise InputError(f"job {job_id} has more than {num_records} records already")
+            raise InputError(f"job {job_id} has more than {counted(num_records, 'record')} already")
 
     def set_status(
         self,

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from runtime.contract.exit_codes import EXIT_OF_STATUS, EXIT_TOO_MANY_FAILURES
 from runtime.domain.jobs.job import JobStatus
+from runtime.domain.wording import counted
 from runtime.inputs.options import share_text
 
 
@@ -22,6 +23,6 @@ def too_many(*, failed: int, requested: int, allowed: Decimal) -> str:
     """Why the exit code is `EXIT_TOO_MANY_FAILURES`."""
     share = share_text(Decimal(failed) / requested)
     return (
-        f"{failed} of {requested} records failed: {share}, and --max-failures allows "
+        f"{failed} of {counted(requested, 'record')} failed: {share}, and --max-failures allows "
         f"{share_text(allowed)}"
     )

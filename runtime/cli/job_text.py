@@ -23,8 +23,9 @@ def print_job(job: Job, *, json: bool) -> None:
 
 def describe(job: Job) -> list[str]:
     """A job in some lines."""
+    requested = counted(job.num_records, "record")
     figures = (
-        f"{job.records_generated} of {job.num_records} records, {job.failed_records} failed",
+        f"{job.records_generated} of {requested}, {job.failed_records} failed",
         f"{usd(job.cost_nano)} of {usd(job.budget_nano)}",
         counted(job.tokens_used, "token"),
     )

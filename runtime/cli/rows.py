@@ -8,14 +8,16 @@ from runtime.export.row_export import RowResult
 
 
 def print_rows(rows: Sequence[RowResult], folder: Path, *, named: bool | None = None) -> None:
-    """One line for each shape, and the three lines that load the first one. `named`: whether it
-    has to be named, as one of several or of another folder than the default.
+    """One line for each shape, and the three lines that load the first one with rows. `named`:
+    whether it has to be named, as one of several or of another folder than the default.
     """
     for each in rows:
         counts = ", ".join(f"{name} {count}" for name, count in each.counts.items())
-        print_line(f"rows: {each.shape} · {counts} · {folder / each.folder}/")
-    if rows:
-        for line in _loading(rows[0], folder, named=len(rows) > 1 if named is None else named):
+        place = f"{counts} · {folder / each.folder}/" if counts else "none"
+        print_line(f"rows: {each.shape} · {place}")
+    first = next((each for each in rows if each.counts), None)
+    if first is not None:
+        for line in _loading(first, folder, named=len(rows) > 1 if named is None else named):
             print_line(f"  {line}")
 
 

@@ -23,7 +23,7 @@ def print_statistics(report: FolderReport) -> None:
     """Records, steps, columns, repeats; at last where the page is."""
     found = report.statistics
     print_line(
-        f"{found.records} of {found.requested} records, {found.failed} failed · "
+        f"{found.records} of {counted(found.requested, 'record')}, {found.failed} failed · "
         f"{usd(found.cost_nano)} · {counted(found.tokens, 'token')} · {found.seconds:.1f} s"
     )
     if found.unsaved:

@@ -16,6 +16,7 @@ from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.ports import Ports
+from runtime.domain.wording import counted
 from runtime.engine.plan import pin_prices
 from runtime.inputs.seeds import SeedFile
 from runtime.service.requeue import has_work_left, queue_again
@@ -37,8 +38,8 @@ def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
     has = job.config.num_records
     if request.num_records < has:
         raise InputError(
-            f"the dataset has {has} records: -n can only grow; give {has} or more, or choose "
-            "another --out"
+            f"the dataset has {counted(has, 'record')}: -n can only grow; give {has} or more,"
+            " or choose another --out"
         )
     if request.retry_failed:
         retry_failed(ports.objects, job_id)

@@ -10,6 +10,7 @@ from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.outputs.types import type_text
+from runtime.domain.wording import counted
 from runtime.export.row_export import RowResult
 
 
@@ -64,7 +65,7 @@ class Outcome:
     @property
     def saved_text(self) -> str:
         """How many records are safe, of how many."""
-        return f"{self.saved} of {self.request.num_records} records"
+        return f"{self.saved} of {counted(self.request.num_records, 'record')}"
 
     @property
     def all_failed(self) -> bool:

@@ -3,7 +3,12 @@
 
 def counted(number: int, thing: str, things: str | None = None) -> str:
     """`1 seed`, `2 seeds`; with `things` for words that don't only get an s."""
-    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
+    return f"{number} {plural(number, thing, things)}"
+
+
+def plural(number: int, thing: str, things: str | None = None) -> str:
+    """The word alone, where the number is written in another way."""
+    return thing if number == 1 else things or f"{thing}s"
 
 
 def sentence(text: object) -> str:

@@ -21,7 +21,7 @@ from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.outputs.split import TRAIN, Split
 from runtime.domain.outputs.types import Type, parse_type, type_document
 from runtime.domain.ports import ObjectStore
-from runtime.domain.wording import counted
+from runtime.domain.wording import counted, plural
 from runtime.export.formats import ExportRecord
 from runtime.export.ordering import IndexOrder
 from runtime.export.review import Review
@@ -130,13 +130,14 @@ class RowResult:
         for path in self.without_value:
             yield f"No seed has a value at {path}: what rows take from there is null."
         if self.without_row:
-            yield f"{self.without_row} records gave no row: {'; '.join(self.problems)}."
+            yield f"{counted(self.without_row, 'record')} gave no row: {'; '.join(self.problems)}."
         for name in self.empty:
             yield f"The split {name} got no row and is left out."
         if self.dropped or self.edited:
-            yield f"A review left out {self.dropped} rows and changed {self.edited}."
+            yield f"A review left out {counted(self.dropped, 'row')} and changed {self.edited}."
         if self.unknown:
-            yield f"{self.unknown} ids of the review are not in the dataset."
+            ids = f"{counted(self.unknown, 'id')} of the review {plural(self.unknown, 'is', 'are')}"
+            yield f"{ids} not in the dataset."
 
     def document(self) -> dict[str, Any]:
         """As JSON has it; inverse of `parse_result`."""

@@ -31,6 +31,12 @@ _MARKS: Final[tuple[tuple[bytes, str], ...]] = (
 MARK_BYTES: Final = 4
 """Of the longest mark, byte order or packing."""
 _EXAMPLE: Final = "windows-1252"
+_NO_ENCODINGS: Final = frozenset(
+    {"charmap", "idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "unicode-escape"}
+)
+"""What Python takes for encodings of text and no file is in: of names in the net, of its own
+source, without a table, or another one on each machine.
+"""
 
 
 class Unpacked:
@@ -59,14 +65,17 @@ def marked_encoding(head: bytes) -> str | None:
 
 def check_encoding(name: str) -> str:
     """An encoding of text by the name that Python has for it. Raises `InputError`."""
+    problem: Exception | None = None
     try:
-        found = codecs.lookup(name)
+        found = codecs.lookup(name).name
         "a".encode(name)  # refuses what is no encoding of text
     except (LookupError, ValueError) as exc:
+        found, problem = "", exc
+    if not found or found in _NO_ENCODINGS:
         raise InputError(
             f"--encoding {name[:40]!r} is unknown: use a name such as {_EXAMPLE} or utf-16-le"
-        ) from exc
-    return found.name
+        ) from problem
+    return found
 
 
 def unpacked(file: BinaryIO, name: str, packing: str | None, count: Unpacked) -> BinaryIO:

@@ -13,9 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.domain.errors import ConfigurationError, InputError, SeedError
+from runtime.domain.errors import ConfigurationError, SeedError
 from runtime.domain.seeds.chunking import Chunking
 from runtime.domain.wording import counted
+from runtime.files.decoding import check_encoding
 from runtime.files.document_process import DocumentProcess, NotReadError
 
 DOCUMENT_SUFFIXES: Final[Mapping[str, str]] = {
@@ -88,14 +89,7 @@ def _check(files: Sequence[DocumentFile], encoding: str | None) -> None:
             f'PDF files need the extra: pip install "seedwright[documents]" ({named}{more})'
         )
     if encoding is not None:
-        try:
-            b"a".decode(encoding)
-        except UnicodeError:
-            pass  # an encoding in which this is no text
-        except (LookupError, ValueError) as exc:
-            raise InputError(
-                f"--encoding {encoding[:40]!r} is unknown: use a name such as cp1252"
-            ) from exc
+        check_encoding(encoding)
 
 
 def _kind(file: DocumentFile) -> str:

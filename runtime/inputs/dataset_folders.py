@@ -19,6 +19,7 @@ from runtime.domain.errors import SeedError
 from runtime.domain.jobs.record import index_of, record_id
 from runtime.domain.outputs.types import ListOf, Scalar, Struct, Type, parse_type
 from runtime.domain.seeds.seeds import Row
+from runtime.domain.wording import counted
 from runtime.inputs.explode import STEPS
 
 STATE: Final = ".seedwright"
@@ -102,7 +103,7 @@ def _notices(folder: Path, *, partial: bool) -> tuple[str, ...]:
     known = _object(folder / STATE / PUBLISHED)
     if not partial and known.get("status", _COMPLETED) == _COMPLETED:
         return ()
-    of = f": {known['records']} of {known['requested']} records" if known else ""
+    of = f": {known['records']} of {counted(known['requested'], 'record')}" if known else ""
     return (f"{folder} is not complete{of}",)
 
 

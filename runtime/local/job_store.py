@@ -23,6 +23,7 @@ from runtime.domain.jobs.step_totals import steps_document, steps_of
 from runtime.domain.money.accounts import Admission, active_share
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Clock
+from runtime.domain.wording import counted
 from runtime.local.database import Database, parse_time
 from runtime.local.monthly_budgets import admit, close_share, committed_of, share_of
 
@@ -126,7 +127,9 @@ class SqliteJobStore:
             if status in {JobStatus.RUNNING, JobStatus.DELETING}:
                 raise ConflictError(f"job {job_id} is {status}: its number of records stays")
             if num_records < config["num_records"]:
-                raise InputError(f"job {job_id} has more than {num_records} records already")
+                raise InputError(
+                    f"job {job_id} has more than {counted(num_records, 'record')} already"
+                )
             self._set_config(connection, job_id, {**config, "num_records": num_records})
 
     def _set_config(

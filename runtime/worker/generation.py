@@ -29,6 +29,7 @@ from runtime.domain.jobs.record import Failure, Record, is_skipped
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.money.amounts import exact_usd
+from runtime.domain.wording import counted
 from runtime.engine.record_task import RecordTask
 from runtime.worker.activity_report import ActivityReport
 from runtime.worker.control import StopReason
@@ -201,7 +202,9 @@ class Generation:
 
     def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
         done, of = self._saver.progress.records_generated, self._run.job.config.num_records
-        return self._guard.exceeded(f"{done} of {of} records generated", next_nano=next_nano)
+        return self._guard.exceeded(
+            f"{done} of {counted(of, 'record')} generated", next_nano=next_nano
+        )
 
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""

@@ -123,7 +123,7 @@ def parquet(rows: list[dict[str, str]]) -> bytes:
         ("s.json", b'[{"topic": 1},}', "s.json, line 1, column 15: not valid JSON"),
         ("s.jsonl", b'{"topic":1}\n{"topic":\n', "s.jsonl, line 2, column 10: not valid JSON"),
         ("s.jsonl", b'{"topic":1}\n[1]\n', "s.jsonl, line 2: expected an object"),
-        ("s.csv", b"topic,x\na,b\nc\n", "s.csv, line 3: 1 cells where the header has 2"),
+        ("s.csv", b"topic,x\na,b\nc\n", "s.csv, line 3: 1 cell where the header has 2"),
         ("s.csv", b'topic\n"a', "s.csv, line 2, column 1: not a valid CSV row"),
         ("s.csv", b"topic\n\xff\n", "s.csv, line 2, column 1: not UTF-8 text"),
         (

@@ -641,7 +641,7 @@ def test_failures_so_far_have_a_file_of_their_own(
         "out/dataset.partial.jsonl",
         "out/failures.partial.jsonl",
     ]
-    assert "these are 1 records" in said.err
+    assert "this is 1 record" in said.err
     merged = (tmp_path / "out" / "failures.partial.jsonl").read_bytes()
     assert merged == line(1) + line(5) + line(2)
 
@@ -649,7 +649,7 @@ def test_failures_so_far_have_a_file_of_their_own(
 def test_a_part_is_called_a_part(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     api.usual[DOWNLOAD] = page(files(api, {"outputs/batch-0001.jsonl": line(0)}, kind="batch"))
     assert run(["download", JOB]) == 0
-    said = "Not the whole dataset: the job is RUNNING, these are 1 records.\n"
+    said = "Not the whole dataset: the job is RUNNING, this is 1 record.\n"
     assert capsys.readouterr().err == said
 
 

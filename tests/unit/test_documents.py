@@ -179,7 +179,7 @@ def test_a_byte_order_mark_comes_before_an_encoding(tmp_path: Path, codec: str) 
 def test_an_encoding_is_for_files_without_a_mark(tmp_path: Path) -> None:
     [row] = read(tmp_path, {"a.txt": "größe".encode("cp1252")}, encoding="cp1252")
     assert row["text"] == "größe"
-    for wrong in ("no-such", "zlib", "a\0b"):
+    for wrong in ("no-such", "zlib", "a\0b", "idna"):
         with pytest.raises(InputError, match="is unknown: use a name such as"):
             read(tmp_path, {"a.txt": "a"}, encoding=wrong)
 

@@ -422,6 +422,29 @@ def test_a_text_that_no_record_gives_is_mended_by_the_next_run(
     assert double.calls == RECORDS
 
 
+def test_of_one_there_is_one_and_without_rows_nothing_is_loaded(
+    double: BedrockDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = template(output={"columns": {"x": "{{ [][0] }}"}})
+    (tmp_path / "t.json").write_bytes(orjson.dumps(wrong))
+    (tmp_path / "s.jsonl").write_bytes(orjson.dumps(SEEDS[0]))
+    out = tmp_path / "out"
+    arguments = ["generate", "t.json", "--seeds", "s.jsonl", "-n", "1", "--backend", "bedrock"]
+    paths = [str(tmp_path / each) if "." in each else each for each in arguments]
+    assert run([*paths, "--model", MODEL, "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "1 of 1 record, 0 failed" in said.out
+    assert "rows: columns · none" in said.out.splitlines()
+    assert "load_dataset" not in said.out
+    assert "1 record gave no row: x: " in said.err
+    assert run(["export", str(out)]) == 0
+    assert "made of 1 of 1 record\nrows: columns · none\n" in capsys.readouterr().out
+    assert run(["report", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("1 of 1 record, 0 failed")
+    assert "<small>in 1 call</small>" in (out / "report.html").read_text()
+    assert double.calls == 1
+
+
 def test_a_licence_stays_on_the_card(double: BedrockDouble, tmp_path: Path) -> None:
     del double
     generate(tmp_path, n=1).export(licence="mit")
@@ -475,7 +498,7 @@ def test_a_review_is_applied_and_stays_until_it_is_ended(
 
     rows = done["rows"]
     assert (rows["counts"], rows["dropped"], rows["edited"]) == ({"train": 4}, 1, 1)
-    assert "A review left out 1 rows and changed 1" in (dataset.path / "README.md").read_text()
+    assert "A review left out 1 row and changed 1" in (dataset.path / "README.md").read_text()
     form.unlink()
     generate(tmp_path / "out", n=RECORDS)
     after = list(dataset.rows())

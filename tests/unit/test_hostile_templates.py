@@ -174,9 +174,35 @@ def test_e6_a_plain_word_is_a_number_a_truth_value_null_or_text(text: str, value
     assert time.monotonic() - begun < 2
 
 
-def test_e6_a_date_is_refused_in_one_line() -> None:
-    with pytest.raises(TemplateError, match=r"^a template holds JSON values only, not date$"):
-        parse_template(parse_text("name: 2026-02-03"))
+@pytest.mark.parametrize(
+    ("text", "place", "advice"),
+    [
+        ("name: 2026-02-03", "name", 'put it into quotes, "2026-02-03"'),
+        (
+            "samplers:\n- {name: day, params: {values: [a, b, 2026-02-03]}}",
+            "samplers[0].params.values[2]",
+            'put it into quotes, "2026-02-03"',
+        ),
+        (
+            "steps:\n- id: a\n- output_schema: {default: 2026-02-03 10:00:00}",
+            "steps[1].output_schema.default",
+            'put it into quotes, "2026-02-03 10:00:00"',
+        ),
+        ("steps: [{output_schema: {.inf: 1}}]", "steps[0].output_schema", "inf is none"),
+        ("output: {columns: {yes: a}}", "output.columns", "True is none: put it into quotes"),
+        (f"a: {'[' * 40}.nan{']' * 40}", f"a{'[0]' * 3}…{'[0]' * 4}", "not NaN"),
+        ('{"a": {"b\\u001b": [18446744073709551616]}}', "a.b [0]", "at most 64 bits"),
+    ],
+)
+def test_e6_what_is_no_json_is_refused_with_its_place_and_what_to_do(
+    text: str, place: str, advice: str
+) -> None:
+    with pytest.raises(TemplateError) as caught:
+        parse_template(parse_text(text))
+    told = str(caught.value)
+    assert told.startswith(f"{place}: ")
+    assert advice in told
+    assert told.isprintable()
 
 
 def test_e6_a_merge_key_is_a_key_like_any_other() -> None:

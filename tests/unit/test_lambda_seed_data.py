@@ -235,7 +235,7 @@ def test_a_row_of_another_length(api_world: ApiWorld) -> None:
     reply = validate(api_world, "a.csv", 'a,b\n1,2\n"x\ny",2,3\n4\n')
     assert reply.body["problems"] == [
         {"row": 2, "line": 3, "path": None, "message": "3 cells where the header has 2"},
-        {"row": 3, "line": 5, "path": None, "message": "1 cells where the header has 2"},
+        {"row": 3, "line": 5, "path": None, "message": "1 cell where the header has 2"},
     ]
 
 

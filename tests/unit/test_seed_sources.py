@@ -18,6 +18,8 @@ from runtime.cli.main import run
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.request import read_request
 from runtime.domain.errors import InputError, SeedError
+from runtime.domain.outputs.seed_types import DOCUMENT_FIELDS
+from runtime.domain.outputs.types import Scalar, Struct
 from runtime.domain.seeds import seeds as limits
 from runtime.inputs.seed_reading import read_as
 from runtime.inputs.seeds import SeedFile, read_seeds
@@ -215,6 +217,27 @@ def test_documents_that_can_not_be_read_are_refused_or_left_out(folder: Path) ->
     assert "café" in read_again.rows[0]["text"]
 
 
+def test_what_no_document_has_is_still_of_its_type(folder: Path) -> None:
+    """Plain text has no headings and no pages: their columns are those of documents that do."""
+    (folder / "docs").mkdir()
+    (folder / "docs" / "a.txt").write_text("Plain.")
+    fields = {name: f"seed.{name}" for name in DOCUMENT_FIELDS if name != "id"}
+    template = {
+        "name": "t",
+        "steps": [{"id": "a", "prompt": "{{ text }}", "max_tokens": 9}],
+        "output": {"columns": {**fields, "whole": "seed"}},
+    }
+    found = seedwright.validate(template, "docs").sample
+    types = {name: found.columns[name] for name in fields}
+    assert types | {"id": Scalar.STRING} == DOCUMENT_FIELDS
+    whole = found.columns["whole"]
+    assert isinstance(whole, Struct)
+    assert (whole.get("heading"), whole.get("page")) == (Scalar.STRING, Scalar.INT64)
+    # Of other seeds nobody knows what a field without values is.
+    other = seedwright.validate(template, [dict.fromkeys(fields) | {"text": "x"}]).sample
+    assert (other.columns["page"], other.columns["text"]) == (Scalar.JSON, Scalar.STRING)
+
+
 def test_thousands_of_files_and_names_of_several_lines_are_read(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +316,19 @@ def test_a_bomb_is_refused_by_what_comes_out_of_it(
         read([f"a.jsonl.{suffix}", f"b.jsonl.{suffix}"])
 
 
+_NO_ENCODINGS = (
+    "IDNA",
+    "punycode",
+    "unicode_escape",
+    "raw-unicode-escape",
+    "charmap",
+    "undefined",
+    "mbcs",
+    "oem",
+    "rot13",
+)
+
+
 @pytest.mark.parametrize(
     ("source", "options", "expected"),
     [
@@ -304,6 +340,10 @@ def test_a_bomb_is_refused_by_what_comes_out_of_it(
         ("seeds.jsonl", {"chunk": 50}, "--chunk cuts documents, and there are none"),
         ("seeds.jsonl", {"chunk": 20, "overlap": 20}, "overlap"),
         ("seeds.jsonl", {"encoding": "hex"}, "--encoding 'hex' is unknown"),
+        *(
+            ("seeds.jsonl", {"encoding": name}, f"--encoding '{name}' is unknown")
+            for name in _NO_ENCODINGS
+        ),
         ("seeds.jsonl", {"explode": "a..b"}, "is no path"),
         ("seeds.jsonl", {"explode": "topic"}, "there are no items: 3 without a list there"),
         ("https://example.org/s.csv", {}, "is a URL: download it"),

@@ -37,4 +37,5 @@ def download(
     for each in done.files:
         print_line(f"{each.path}  {size_text(each.size)}")
     if not done.complete:
-        say(f"Not the whole dataset: the job is {done.status}, these are {done.records} records.")
+        of = "this is 1 record" if done.records == 1 else f"these are {done.records} records"
+        say(f"Not the whole dataset: the job is {done.status}, {of}.")

@@ -14,6 +14,7 @@ from runtime.cli.terminal import TerminalObserver
 from runtime.client.transfer import size_text
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
 from runtime.datasets.pushing import push_dataset
+from runtime.domain.wording import counted
 from runtime.hub.observer import OnBytes, Pushed
 from runtime.hub.selection import Selection
 from runtime.hub.target import Target
@@ -66,7 +67,7 @@ class _Terminal(TerminalObserver):
 
     def planned(self, selection: Selection, target: Target) -> None:
         count = len(selection.files)
-        self.notice(f"{count} files, {size_text(selection.size)}, to {target.url}")
+        self.notice(f"{counted(count, 'file')}, {size_text(selection.size)}, to {target.url}")
         for each in selection.files[:_MAX_SHOWN]:
             self.notice(f"  {each.name}  {size_text(each.size)}")
         if count > _MAX_SHOWN:

@@ -5,6 +5,7 @@ from typing import Final
 
 from runtime.domain.money.amounts import usd
 from runtime.domain.money.estimate import Estimate
+from runtime.domain.wording import counted
 
 LIKELY_ASSUMES: Final = (
     "4 characters of prompt a token, answers of half their max_tokens, and no repairs"
@@ -14,9 +15,9 @@ LIKELY_ASSUMES: Final = (
 def estimate_lines(found: Estimate, *, models: Sequence[str]) -> list[str]:
     """The three figures, each on a line, and what they are made of."""
     return [
-        f"{found.records} records with {', '.join(models)}:",
+        f"{counted(found.records, 'record')} with {', '.join(models)}:",
         f"  lowest   {usd(found.lowest_nano)}",
-        f"  likely   {usd(found.likely_nano)}   (about {found.likely_tokens} tokens)",
+        f"  likely   {usd(found.likely_nano)}   (about {counted(found.likely_tokens, 'token')})",
         f"  highest  {usd(found.highest_nano)}   (enough as a budget)",
         *_details(found),
     ]
@@ -41,7 +42,8 @@ def _details(found: Estimate) -> list[str]:
         f"  likely assumes {LIKELY_ASSUMES}",
         *(
             f"  {each.step} ({each.model}): likely {usd(each.likely_nano)}, at most"
-            f" {usd(each.highest_nano)}; about {each.tokens_in} tokens in, {each.tokens_out} out"
+            f" {usd(each.highest_nano)}; about {counted(each.tokens_in, 'token')} in,"
+            f" {each.tokens_out} out"
             for each in found.steps
         ),
         *(f"  warning: {each}" for each in (*found.warnings, *too_long(found))),
@@ -51,9 +53,9 @@ def _details(found: Estimate) -> list[str]:
 def too_long(found: Estimate) -> list[str]:
     """Which steps have prompts that their model can't take, each in one line."""
     return [
-        f"step {each.step}: the prompts of about {each.too_long} of {found.records} records and"
-        f" their max_tokens are more than {each.model} takes: shorten them, lower max_tokens, or"
-        " choose a model with a larger context"
+        f"step {each.step}: the prompts of about {each.too_long} of"
+        f" {counted(found.records, 'record')} and their max_tokens are more than {each.model}"
+        " takes: shorten them, lower max_tokens, or choose a model with a larger context"
         for each in found.steps
         if each.too_long
     ]

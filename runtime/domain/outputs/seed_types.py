@@ -5,7 +5,8 @@
     types.found()
 
 The same file gives the same types whenever they are asked for. Values that differ in type, or that
-one type can't hold exactly, are json.
+one type can't hold exactly, are json, and so are those of fields that no seed has, unless the seeds
+are chunks of documents, whose fields are known.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,20 @@ from runtime.domain.outputs.types import (
 MAX_FIELDS: Final = 200
 """Names in one object: where rows have more, the names are data, and the object is json."""
 MAX_DEPTH: Final = 16
+DOCUMENT_FIELDS: Final[Mapping[str, Scalar]] = {
+    "id": Scalar.STRING,
+    "text": Scalar.STRING,
+    "file": Scalar.STRING,
+    "title": Scalar.STRING,
+    "heading": Scalar.STRING,
+    "page": Scalar.INT64,
+    "start": Scalar.INT64,
+    "end": Scalar.INT64,
+    "chunk": Scalar.INT64,
+    "chunks": Scalar.INT64,
+    "tokens": Scalar.INT64,
+}
+"""Of a seed that is a chunk of a document: a kind without headings or pages has null there."""
 
 _EXACT: Final = 2**53
 """Whole numbers up to this one are themselves as 64-bit floats."""
@@ -40,6 +55,8 @@ class _Seen:
     item: "_Seen | None" = None
     fields: "dict[str, _Seen] | None" = None
     is_json: bool = False
+    unseen: Scalar = field(default=Scalar.JSON, compare=False)
+    """The type where nothing has stood."""
 
     def add(self, value: object, levels: int = MAX_DEPTH) -> None:
         if value is None or self.is_json:
@@ -72,6 +89,8 @@ class _Seen:
             kinds.append(ListOf(self.item.type()))
         if self.fields is not None:
             kinds.append(struct_of({name: each.type() for name, each in self.fields.items()}))
+        if not kinds and not self.is_json:
+            return self.unseen
         if self.is_json or (self.wide and Scalar.FLOAT64 in self.scalars):
             return Scalar.JSON
         return joined(kinds)
@@ -94,9 +113,13 @@ class SeedTypes:
     def __init__(self, paths: Iterable[str]) -> None:
         self._seen = {path: _Seen() for path in paths}
         self._parts = {path: path.split(".") if path else [] for path in self._seen}
+        self._of_document = not DOCUMENT_FIELDS.keys().isdisjoint(self._seen) or "" in self._seen
+        self._documents = False
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Look at one seed."""
+        if self._of_document and not self._documents:
+            self._documents = row.keys() == DOCUMENT_FIELDS.keys()
         for path, parts in self._parts.items():
             value: Any = row
             for part in parts:
@@ -109,5 +132,12 @@ class SeedTypes:
         return tuple(path for path, seen in self._seen.items() if seen == _Seen())
 
     def found(self) -> dict[str, Type]:
-        """The type of each path; json where no seed has a value."""
+        """The type of each path; json where no seed has a value and none is of a document."""
+        if self._documents:
+            whole = self._seen.get("")
+            of_whole = {} if whole is None else whole.fields or {}
+            for name, kind in DOCUMENT_FIELDS.items():
+                for seen in (self._seen.get(name), of_whole.get(name)):
+                    if seen is not None:
+                        seen.unseen = kind
         return {path: seen.type() for path, seen in self._seen.items()}

@@ -18,6 +18,7 @@ import orjson
 
 from runtime.domain.errors import SeedError
 from runtime.domain.fields import is_within
+from runtime.domain.wording import counted
 
 MAX_ROW_CHARACTERS: Final = 4 * 1024 * 1024
 """Largest row of a text file: no prompt can be rendered from more."""
@@ -97,7 +98,7 @@ def read_csv(file: BinaryIO, name: str, *, separator: str = ",") -> Iterator[Fou
                 index = _index_columns(header)
                 _check_header(header, index, name, line)
             elif cells and len(cells) != len(header):
-                problem = f"{len(cells)} cells where the header has {len(header)}"
+                problem = f"{counted(len(cells), 'cell')} where the header has {len(header)}"
                 yield Found(None, line, problem)
             elif cells:
                 yield Found(dict(zip(header[index:], cells[index:], strict=True)), line)

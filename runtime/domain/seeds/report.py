@@ -8,6 +8,7 @@ from typing import Final
 from runtime.domain.seeds.ids import Ids
 from runtime.domain.seeds.readers import Found, Row
 from runtime.domain.seeds.seeds import lacks, seed_id, value_at
+from runtime.domain.wording import counted
 
 MAX_PROBLEMS: Final = 20
 MAX_PATHS: Final = 200
@@ -119,8 +120,8 @@ def null_paths(row: Row, requirements: Sequence[str]) -> Iterator[str]:
 def null_lines(nulls: Mapping[str, int], *, seeds: int) -> list[str]:
     """How many of all seeds have a null on which path, for people."""
     return [
-        f"{path} is null in {count} of {seeds} seeds: a prompt that prints it without a default"
-        " fails their records"
+        f"{path} is null in {count} of {counted(seeds, 'seed')}: a prompt that prints it without a"
+        " default fails their records"
         for path, count in nulls.items()
         if count
     ]

@@ -2,15 +2,22 @@
 
 import math
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from runtime.domain.errors import TemplateError
+from runtime.domain.plain_text import plain_line
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_DOCUMENT_VALUES: Final = 50_000
 MAX_DOCUMENT_DEPTH: Final = 64
 
 _INTEGER_BITS: Final = 64
+_SHOWN_PARTS: Final = 8
+_SHOWN_CHARACTERS: Final = 40
+
+Place = tuple["Place", str | int] | None
+"""Where a value is: where what holds it is, and its name or number there. None: the document."""
 
 
 def measure(document: object) -> None:
@@ -18,20 +25,25 @@ def measure(document: object) -> None:
     few lines stand for gigabytes.
     """
     values = size = 0
-    pending = [(document, 0)]
+    # Of each value: how deep it is, and where: the place of what holds it, and its name there.
+    pending: list[tuple[object, int, Place]] = [(document, 0, None)]
     while pending:
-        value, depth = pending.pop()
+        value, depth, place = pending.pop()
         values += 1
         if isinstance(value, Mapping):
-            if not all(isinstance(key, str) for key in value):
-                raise TemplateError("a template holds JSON values only: every key is a text")
-            children = [*value.keys(), *value.values()]
+            for key in value:
+                if not isinstance(key, str):
+                    raise TemplateError(
+                        f"{_where(place)}every key is a text, and {key!s:.40} is none: put it into"
+                        " quotes"
+                    )
+                size += _scalar_bytes(key, place)
+            values += len(value)
+            pending += ((each, depth + 1, (place, key)) for key, each in value.items())
         elif isinstance(value, (list, tuple)):
-            children = list(value)
+            pending += ((each, depth + 1, (place, at)) for at, each in enumerate(value))
         else:
-            children = []
-            size += _scalar_bytes(value)
-        pending += ((child, depth + 1) for child in children)
+            size += _scalar_bytes(value, place)
         if depth > MAX_DOCUMENT_DEPTH:
             raise TemplateError(f"the template is nested deeper than {MAX_DOCUMENT_DEPTH} levels")
         if size > MAX_DOCUMENT_BYTES or values + len(pending) > MAX_DOCUMENT_VALUES:
@@ -41,7 +53,7 @@ def measure(document: object) -> None:
             )
 
 
-def _scalar_bytes(value: object) -> int:
+def _scalar_bytes(value: object, place: Place) -> int:
     """Bytes of a text, 0 for another scalar. Raises `TemplateError` for what JSON can't hold."""
     match value:
         case str():
@@ -52,9 +64,25 @@ def _scalar_bytes(value: object) -> int:
                     "a text holds half of a surrogate pair, which is no character"
                 ) from exc
         case float() if not math.isfinite(value):
-            raise TemplateError("a template holds JSON values only, not NaN or infinity")
+            where = _where(place)
+            raise TemplateError(f"{where}a template holds JSON values only, not NaN or infinity")
         case int() if value.bit_length() >= _INTEGER_BITS:
-            raise TemplateError("a template holds whole numbers of at most 64 bits")
+            raise TemplateError(f"{_where(place)}a template holds whole numbers of at most 64 bits")
         case None | bool() | int() | float():
             return 0
-    raise TemplateError(f"a template holds JSON values only, not {type(value).__name__}")
+    what = f"not {type(value).__name__}"
+    if isinstance(value, date):  # YAML takes a plain 2026-02-03 for one
+        what = f'and this is a date: put it into quotes, "{value}"'
+    raise TemplateError(f"{_where(place)}a template holds JSON values only, {what}")
+
+
+def _where(place: Place) -> str:
+    """`steps[0].output_schema.default: `, without what is in the middle of a long one."""
+    parts: list[str] = []
+    while place is not None:
+        place, part = place
+        parts.append(f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN_CHARACTERS]}")
+    if len(parts) > _SHOWN_PARTS:
+        parts[_SHOWN_PARTS // 2 : -_SHOWN_PARTS // 2] = ["…"]
+    shown = plain_line("".join(reversed(parts)).removeprefix("."))
+    return f"{shown}: " if shown else ""

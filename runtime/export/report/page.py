@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.money.amounts import usd
 from runtime.domain.plain_text import plain_line, plain_lines
-from runtime.domain.wording import counted
+from runtime.domain.wording import counted, plural
 from runtime.export.report.charts import (
     Chart,
     Part,
@@ -185,7 +185,7 @@ def _tiles(s: DatasetStatistics) -> list[_Tile]:
         _Tile(
             name="Tokens",
             value=_number(s.tokens),
-            more=f"in {s.calls.calls:,} calls" if s.steps and s.calls.calls else "",
+            more=f"in {s.calls.calls:,} {plural(s.calls.calls, 'call')}" if s.calls.calls else "",
         ),
         _Tile(name="Time", value=_duration(s.seconds), more=rate),
         _Tile(
