@@ -723,10 +723,11 @@ def test_each_record_has_the_seed_that_it_was_generated_from(engine: TemplateEng
 
 
 def test_texts_that_no_record_gives_are_a_problem_and_no_crash() -> None:
-    """A typo in every text: the row is missing with its reason, also where all of them are."""
+    """A name of another seed in every text: the row is missing with its reason."""
     step = {"id": "a", "prompt": "Say {{ topic }}."}
     template = {"name": "t", "steps": [step], "output": {"columns": {"x": "{{ topci }}"}}}
-    found = seedwright.validate(template, [{"topic": "sea"}], backend="local")
+    seeds = [{"topic": "sea"}, {"topic": "tea", "topci": "x"}]
+    found = seedwright.validate(template, seeds, backend="local")
     assert found.sample.row is None
     assert found.sample.problem is not None
     assert "topci" in found.sample.problem

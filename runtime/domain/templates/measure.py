@@ -6,7 +6,6 @@ from datetime import date
 from typing import Final
 
 from runtime.domain.errors import TemplateError
-from runtime.domain.plain_text import plain_line
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_DOCUMENT_VALUES: Final = 50_000
@@ -84,5 +83,5 @@ def _where(place: Place) -> str:
         parts.append(f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN_CHARACTERS]}")
     if len(parts) > _SHOWN_PARTS:
         parts[_SHOWN_PARTS // 2 : -_SHOWN_PARTS // 2] = ["…"]
-    shown = plain_line("".join(reversed(parts)).removeprefix("."))
+    shown = "".join(reversed(parts)).removeprefix(".")
     return f"{shown}: " if shown else ""
