@@ -299,21 +299,31 @@ def _reader(path: Path) -> _Get:
             return lambda some: [
                 None if drawn is None else _inside(holder(drawn), inner) for drawn in some.draws
             ]
-        case ("steps", step, name):
-            return lambda some: [(result.get(step) or _NONE).get(name) for result in some.results]
-        case ("steps", step, name, last):  # the usual path, which most of the time goes to
-            return lambda some: [
-                value.get(last)
-                if isinstance(value := (result.get(step) or _NONE).get(name), dict)
-                else None
-                for result in some.results
-            ]
+        case ("steps", step, name):  # the usual paths, which most of the time goes to
+            return _all_or_each(
+                lambda results: [result[step][name] for result in results], (step, name)
+            )
+        case ("steps", step, name, last):
+            return _all_or_each(
+                lambda results: [result[step][name][last] for result in results], (step, name, last)
+            )
         case ("steps", *inner):
             return lambda some: [_inside(result, inner) for result in some.results]
     raise TypeError("a path that no template has")
 
 
-_NONE: Final[Mapping[str, Any]] = {}
+def _all_or_each(
+    all_of: Callable[[Sequence[Mapping[str, Any]]], list[Any]], names: Sequence[str]
+) -> _Get:
+    """Where each record has the value, none is asked whether it has."""
+
+    def get(some: _Some) -> list[Any]:
+        try:
+            return all_of(some.results)
+        except (KeyError, TypeError):  # of what is no object a name is no index
+            return [_inside(result, names) for result in some.results]
+
+    return get
 
 
 def _inside(value: Any, names: Sequence[str]) -> Any:

@@ -83,13 +83,13 @@ class IndexOrder(Generic[ItemT]):
         self._waiting_bytes = 0
 
     def _advance(self) -> None:
-        take, index = self._window.pop, self._next
+        window, take, index, freed = self._window, self._window.pop, self._next, 0
         ready: list[tuple[int, ItemT]] = []
         while True:
-            waited = take(index, None)
-            if waited is not None:
-                self._waiting_bytes -= waited[1]
-                ready.append((index, waited[0]))
+            if index in window:
+                item, size = take(index)
+                freed += size
+                ready.append((index, item))
             elif self._heads and self._heads[0][0] == index:
                 ready.append((index, self._read(self._take_head())))
             elif not self._is_absent(index):
@@ -99,6 +99,7 @@ class IndexOrder(Generic[ItemT]):
                 self._emit(ready)
                 ready = []
         self._next = index
+        self._waiting_bytes -= freed
         if ready:
             self._emit(ready)
 

@@ -249,9 +249,12 @@ class RowExport:
             self._missing.add(problem)
             order.add([(problem.index, None, 0)])
 
-        sizes = {record.document["index"]: len(record.line) for record in records}
-        made = self._source.make([record.document for record in records], missing)
-        order.add([(index, row, sizes[index]) for index, row in made])
+        made = list(self._source.make([record.document for record in records], missing))
+        sizes = [len(record.line) for record in records]
+        if len(made) < len(records):  # they come in the order of the records, without some
+            of = {record.document["index"]: len(record.line) for record in records}
+            sizes = [of[index] for index, _ in made]
+        order.add([(index, row, size) for (index, row), size in zip(made, sizes, strict=True)])
 
     def _plan(self, stored_bytes: int) -> RowPlan:
         source = self._source

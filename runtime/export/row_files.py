@@ -14,7 +14,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any, Final
 
 import orjson
@@ -255,10 +255,8 @@ def _jsonl(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     with objects.open_writer(key, content_type=JSON_LINES) as stream:
 
         def put(rows: Sequence[tuple[int, Values]]) -> None:
-            lines = [
-                orjson.dumps(dict(zip(names, values, strict=True)), None, orjson.OPT_APPEND_NEWLINE)
-                for _, values in rows
-            ]
+            found = map(dict, map(zip, repeat(names), [values for _, values in rows]))
+            lines = [orjson.dumps(each, None, orjson.OPT_APPEND_NEWLINE) for each in found]
             stream.write(b"".join(lines))
 
         yield put

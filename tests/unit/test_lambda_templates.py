@@ -607,7 +607,7 @@ NO_TEMPLATES: list[tuple[dict[str, Any], str]] = [
     ({"text": '{"name": NaN}'}, "NaN"),
     ({"text": "name: .nan"}, "NaN"),
     ({"text": "1: x"}, "every key is a text"),
-    ({"text": "name: 2026-02-03"}, "not date"),
+    ({"text": "name: 2026-02-03"}, "this is a date"),
     ({"text": '{"name": "\\ud800"}'}, "surrogate"),
     ({"text": "x" * 600_000}, "larger than 512 KiB"),
     ({"text": "!!python/object:os.system x"}, "not valid YAML"),

@@ -1,10 +1,12 @@
 """What a template reads of its seeds: without any of it, it needs none."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from runtime.domain.templates.reads import Findings
 from runtime.domain.templates.template import Template
+
+if TYPE_CHECKING:
+    from runtime.domain.templates.reads import Findings
 
 _SHOWN: Final = 5
 
@@ -46,7 +48,7 @@ def row_fields(template: Template) -> tuple[str, ...]:
     return tuple(path for path in dict.fromkeys([*row_paths(template), *texts]) if path)
 
 
-def _findings(template: Template) -> Findings:
+def _findings(template: Template) -> "Findings":
     from runtime.domain.templates.check import check_template  # noqa: PLC0415 - imports Jinja2
 
     return check_template(
