@@ -41,6 +41,25 @@ def test_missing_judges_each_index_when_it_is_reached(size: int, data: st.DataOb
     assert set(bitmap.missing()) <= set(given_out)
 
 
+@given(
+    st.lists(
+        st.lists(st.integers(-2, 20) | st.integers(3995, 4003) | st.integers(0, 4001), max_size=6),
+        max_size=12,
+    )
+)
+def test_some_at_once_are_added_all_or_none(groups: list[list[int]]) -> None:
+    """Whether they are close together or far apart."""
+    size = 4001
+    bitmap, model = IndexSet(size), set[int]()
+    for group in groups:
+        fits = all(0 <= index < size for index in group)
+        new = fits and len(set(group)) == len(group) and model.isdisjoint(group)
+        assert bitmap.add_all(group) is new
+        model.update(group if new else ())
+        assert (len(bitmap), bitmap.end) == (len(model), max(model, default=-1) + 1)
+    assert set(range(size)) - set(bitmap.missing()) == model
+
+
 def test_a_large_set_is_small_and_skips_what_is_full() -> None:
     bitmap = IndexSet(1_000_000)
     for index in itertools.chain(range(100), range(104, 999_999)):

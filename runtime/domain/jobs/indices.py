@@ -1,6 +1,11 @@
 """A set of record indices 0..size-1 as a bitmap: one bit each, 125 kB for a million."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
+
+_CLOSE: Final = 1024
+"""Indices that differ by less are added as one number: a longer one saves no time."""
+_POWERS: Final = tuple(1 << place for place in range(_CLOSE + 8))
 
 
 class IndexSet:
@@ -35,19 +40,40 @@ class IndexSet:
 
     def add_all(self, indices: Sequence[int]) -> bool:
         """Add some indices, if none was there and none comes twice; else False, and nothing is
-        changed. Takes half of the time that one after the other takes.
+        changed. Indices that are close together take a fraction of the time that one after the
+        other takes.
         """
-        bits, largest = self._bits, max(indices, default=-1)
-        if largest >= self._size or len(set(indices)) < len(indices) or min(indices, default=0) < 0:
+        if not indices:
+            return True
+        smallest, largest = min(indices), max(indices)
+        if smallest < 0 or largest >= self._size or len(set(indices)) < len(indices):
             return False
+        if largest - smallest >= _CLOSE:
+            return self._add_scattered(indices, largest)
+        first, end = smallest >> 3, (largest >> 3) + 1
+        start = first << 3
+        there = int.from_bytes(self._bits[first:end], "little")
+        # As a sum, since each comes once: no bit carries.
+        new = sum([_POWERS[index - start] for index in indices])
+        if there & new:
+            return False
+        self._bits[first:end] = (there | new).to_bytes(end - first, "little")
+        self._note_added(len(indices), largest)
+        return True
+
+    def _add_scattered(self, indices: Sequence[int], largest: int) -> bool:
+        bits = self._bits
         for index in indices:
             if bits[index >> 3] >> (index & 7) & 1:
                 return False
         for index in indices:
             bits[index >> 3] |= 1 << (index & 7)
-        self._count += len(indices)
-        self._end = max(self._end, largest + 1)
+        self._note_added(len(indices), largest)
         return True
+
+    def _note_added(self, count: int, largest: int) -> None:
+        self._count += count
+        self._end = max(self._end, largest + 1)
 
     def discard(self, index: int) -> bool:
         """Take one index out; False if it was not there. `end` stays where it was."""
