@@ -173,7 +173,7 @@ tests-compiled: $(VENV)/.compiled
 # Tests import everything, and pytest rewrites them: once, and not in each process that runs them.
 $(VENV)/.compiled: $(VENV)/.dev
 	@echo "Compiling what the tests import (once) …"
-	@$(BIN)/python -m pytest --collect-only --quiet --quiet --quiet
+	@$(BIN)/python -m pytest --collect-only --quiet > $(VENV)/collected || { cat $(VENV)/collected; exit 1; }
 	@touch $@
 
 # The emulator pins an older AWS SDK, so it gets an environment of its own.
