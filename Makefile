@@ -8,18 +8,22 @@ BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
 LOADERS := .venv-loaders
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
-# The lists are complete and hashed, so pip resolves nothing and runs nothing it was not told to.
+# The lists are complete and hashed, so nothing is resolved and nothing runs that was not named.
 LOCKED := install --no-deps --require-hashes
+INSTALL := $(BIN)/python requirements/install.py
 EDITABLE := install --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command "make lock"
 # One process more than two cores: tests of processes wait for half of their time.
 PARALLEL := -n 3 --dist worksteal
+# Commands under test and all processes that run tests share what one of them has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 # Node.js comes from the environment too, so that none is needed on the machine.
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage e2e loaders check static fmt bench campaign fuzz mutate synth \
+.PHONY: help demo test test-all coverage e2e e2e-tools loaders check static style types arrows \
+        tests-compiled fmt bench campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -28,7 +32,7 @@ help: ## show this list
 demo: $(VENV)/.local ## generate a dataset with the embedded model and show it
 	$(BIN)/seedwright demo
 
-test: $(VENV)/.dev ## run all tests (quick settings), or some: TESTS=tests/unit
+test: $(VENV)/.compiled ## run all tests (quick settings), or some: TESTS=tests/unit
 	$(BIN)/python -m pytest $(PARALLEL) $(or $(TESTS),--unused-permissions)
 
 # Each in an environment of its own, one after the other. A shim of pyenv may lead nowhere, so what
@@ -47,13 +51,15 @@ test-all: ## run the tests on every supported Python that is installed; TESTS as
 	[ -z "$$missing" ] || echo "Not installed, so not tested: Python$$missing"; \
 	[ -z "$$failed" ] || { echo "Failed on Python$$failed"; exit 1; }
 
-e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emulator, run a job there, reclaim its machine
+e2e: e2e-tools ## deploy on an emulator, run a job there, reclaim its machine
 	$(BIN)/python -m pytest tests/e2e -m e2e -v --no-header
+
+e2e-tools: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made
 
 loaders: $(LOADERS)/.installed ## read datasets with the libraries that people load them with
 	LOADERS_PYTHON=$(LOADERS)/bin/python $(BIN)/python -m pytest tests/loaders -m loaders -v --no-header
 
-coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
+coverage: $(VENV)/.compiled ## run all tests and compare branch coverage with its limits
 	$(BIN)/coverage erase
 	mkdir -p .coverage
 	$(BIN)/coverage run -m pytest $(PARALLEL) --junit-xml=.coverage/tests.xml
@@ -62,10 +68,16 @@ coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its lim
 
 check: static test ## format, lint, types, import contracts, tests: what CI runs before e2e
 
-static: $(VENV)/.dev ## everything of check but the tests
+static: types style arrows ## everything of check but the tests
+
+style: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
 	$(BIN)/mypy
+
+arrows: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 fmt: $(VENV)/.dev ## format the code and fix what can be fixed
@@ -126,6 +138,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	    --group infra --group dev pyproject.toml --output-file requirements.txt
 	$(COMPILE) --constraint requirements.txt --extra local --group local-model --group build \
 	    pyproject.toml --output-file requirements/local.txt
+	$(COMPILE) --constraint requirements.txt --group installer --output-file requirements/installer.txt
 	$(COMPILE) --constraint requirements.txt --group worker --output-file requirements/worker.txt
 	$(COMPILE) --constraint requirements.txt --group lambda --output-file requirements/lambda.txt
 	$(COMPILE) --constraint requirements.txt --group lambda-templates --output-file requirements/lambda-templates.txt
@@ -151,22 +164,29 @@ $(VENV)/.local: requirements/local.txt pyproject.toml $(VENV)/.made
 
 $(VENV)/.dev: requirements.txt pyproject.toml $(VENV)/.made
 	@echo "Installing everything for development (about 450 MB, once) …"
-	$(PIP) $(LOCKED) --requirement requirements.txt
+	$(INSTALL) requirements.txt
 	$(PIP) $(EDITABLE)
 	@touch $@
 
-# The emulator pins an older AWS SDK, so it gets an environment of its own.
-$(EMULATOR)/.installed: requirements/emulator.txt $(VENV)/.made
-	@echo "Installing the AWS emulator (about 100 MB, once) …"
-	$(PYTHON) -m venv $(EMULATOR)
-	$(EMULATOR)/bin/pip --disable-pip-version-check --quiet $(LOCKED) --requirement requirements/emulator.txt
+tests-compiled: $(VENV)/.compiled
+
+# Tests import everything, and pytest rewrites them: once, and not in each process that runs them.
+$(VENV)/.compiled: $(VENV)/.dev
+	@echo "Compiling what the tests import (once) …"
+	@$(BIN)/python -m pytest --collect-only --quiet > $(VENV)/collected || { cat $(VENV)/collected; exit 1; }
 	@touch $@
 
-# uv, which is here for the lists, takes a quarter of pip's time.
+# The emulator pins an older AWS SDK, so it gets an environment of its own.
+$(EMULATOR)/.installed: requirements/emulator.txt $(VENV)/.dev
+	@echo "Installing the AWS emulator (about 100 MB, once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(EMULATOR)
+	$(INSTALL) requirements/emulator.txt $(EMULATOR)/bin/python
+	@touch $@
+
 $(LOADERS)/.installed: requirements/loaders.txt $(VENV)/.dev
 	@echo "Installing what datasets are loaded with (about 600 MB, once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOADERS)
-	$(BIN)/uv pip $(LOCKED) --quiet --python $(LOADERS)/bin/python --requirement requirements/loaders.txt
+	$(INSTALL) requirements/loaders.txt $(LOADERS)/bin/python
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.
