@@ -1,12 +1,12 @@
-"""Removal of many DynamoDB items, some at a time."""
+"""Many DynamoDB items, some at a time: read by key, or removed."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.failures import SDK_ERRORS, dynamodb_error
-from runtime.aws.table import Item, to_attributes
+from runtime.aws.table import Item, from_attributes, to_attributes
 from runtime.domain.errors import StorageBusyError
 
 if TYPE_CHECKING:
@@ -15,8 +15,37 @@ if TYPE_CHECKING:
 _BATCH: Final = 25
 """Most items that one BatchWriteItem takes."""
 
+_READ_BATCH: Final = 100
+"""Most items that one BatchGetItem takes."""
+
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before what a throttled table left over is sent again: the SDK sees a success."""
+
+
+def get_items(
+    client: "DynamoDBClient",
+    table: str,
+    keys: Sequence[Item],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Item]:
+    """Strongly consistent reads by key, in no order; missing items are left out. Raises as
+    `delete_items` does.
+    """
+    for start in range(0, len(keys), _READ_BATCH):
+        wanted: Any = [to_attributes(key) for key in keys[start : start + _READ_BATCH]]
+        pauses = iter(_PAUSES)
+        while wanted:
+            request: Any = {table: {"Keys": wanted, "ConsistentRead": True}}
+            try:
+                reply = client.batch_get_item(RequestItems=request)
+            except SDK_ERRORS as exc:
+                raise dynamodb_error(exc, table=table) from exc
+            yield from map(from_attributes, reply["Responses"].get(table, ()))
+            left = reply.get("UnprocessedKeys", {})
+            wanted = left[table]["Keys"] if table in left else []
+            if wanted:
+                _wait(pauses, table, sleep)
 
 
 def delete_items(
@@ -40,7 +69,11 @@ def delete_items(
                 raise dynamodb_error(exc, table=table) from exc
             requests = reply.get("UnprocessedItems", {}).get(table, [])
             if requests:
-                pause = next(pauses, None)
-                if pause is None:
-                    raise StorageBusyError(f"table {table} is throttled: try again")
-                sleep(pause)
+                _wait(pauses, table, sleep)
+
+
+def _wait(pauses: Iterator[float], table: str, sleep: Callable[[float], None]) -> None:
+    pause = next(pauses, None)
+    if pause is None:
+        raise StorageBusyError(f"table {table} is throttled: try again")
+    sleep(pause)

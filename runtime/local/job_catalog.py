@@ -23,6 +23,7 @@ _DELETE_PARTS = (
     "DELETE FROM checkpoint_versions WHERE work_id IN (SELECT work_id FROM work WHERE job_id = ?)",
     "DELETE FROM work WHERE job_id = ?",
     "DELETE FROM costs WHERE job_id = ?",
+    "DELETE FROM slices WHERE job_id = ?",
     "DELETE FROM holds WHERE job_id = ?",
     "DELETE FROM accounts WHERE job_id = ?",
     "DELETE FROM jobs WHERE job_id = ?",

@@ -38,14 +38,9 @@ from runtime.service.requeue import has_work_left, queue_again
 from runtime.service.retry import retry_failed
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.job_configs import job_config
+from tests.fixtures.memory_budgets import MemoryBudgets
 from tests.fixtures.memory_objects import MemoryObjects
-from tests.fixtures.memory_ports import (
-    MemoryBudgets,
-    MemoryCosts,
-    MemoryJobs,
-    MemoryQueue,
-    MemoryVersions,
-)
+from tests.fixtures.memory_ports import MemoryCosts, MemoryJobs, MemoryQueue, MemoryVersions
 from tests.simulation.process import Process, Rates, is_taken
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import InvariantError, Truth

@@ -13,7 +13,8 @@ from runtime.worker.control import Control, StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, Script, captured_logs
+from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, captured_logs
+from tests.fixtures.script import Script
 from tests.fixtures.storage import new_job
 
 DEADLINE = 20.0

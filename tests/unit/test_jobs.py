@@ -16,7 +16,8 @@ from runtime.domain.ports import Claim
 from runtime.service.requeue import queue_again
 from runtime.worker.status_writer import Jobs
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, Script, captured_logs
+from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, captured_logs
+from tests.fixtures.script import Script
 from tests.fixtures.storage import new_job
 
 DOWN = StorageUnavailableError("the table is down")
