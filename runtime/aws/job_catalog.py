@@ -13,6 +13,7 @@ from runtime.aws.listing import NewestFirst
 from runtime.aws.table import Table, TableNames, stamp
 from runtime.aws.transaction import Transaction
 from runtime.contract.tables import (
+    BUDGETS,
     CHECKPOINT_METADATA,
     COST_TRACKING,
     JOBS,
@@ -128,4 +129,6 @@ class DynamoJobCatalog:
         )
         transaction.delete(self._names(QUEUE), {"work_id": work_id})
         transaction.delete(self._names(CHECKPOINT_METADATA), {"job_id": work_id})
+        if work_id != job_id:
+            transaction.delete(self._names(BUDGETS), {"account_id": work_id})  # its slice
         return not transaction.commit() or self._is_deleting(job_id)

@@ -40,6 +40,8 @@ from runtime.domain.money.accounts import Hold, Slice
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
+FREE: Final = "slice_free"
+
 _TRIES: Final = 5
 """Refusals in a row that only a change of the job's account, just over, can explain."""
 
@@ -224,7 +226,7 @@ def _parse(item: Item) -> Slice:
     hold = None if stored is None else parse_hold(stored)
     spent = int(item["slice_spent"])
     return Slice(
-        limit_nano=spent + (hold.nano if hold else 0) + int(item["slice_free"]),
+        limit_nano=spent + (hold.nano if hold else 0) + int(item[FREE]),
         spent_nano=spent,
         hold=hold,
         revision=int(item["slice_revision"]),

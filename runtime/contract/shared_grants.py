@@ -64,6 +64,7 @@ DELETE_JOB: Final = (
         table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
     ),
     TAKE_MONEY,
+    TableGrant(table=BUDGETS, actions=("dynamodb:DeleteItem",)),
     TableGrant(table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")),
     TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
     # S3 asks for the first of the two also where a version is named.

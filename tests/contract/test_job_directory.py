@@ -260,6 +260,8 @@ def fill(ports: ApiStorage, clock: ManualClock, job_id: str, *, shards: int = 0)
         assert claim is not None
         version = CheckpointVersion(version=1, records_generated=50, fence=claim.fence)
         ports.checkpoints.put(work_id, version)
+        if claim.shard is not None:
+            ports.budgets.resize_slice(job_id, work_id, expected=None, limit_nano=10)
         ports.queue.finish(claim, JobStatus.FAILED)
     for number in range(30):
         ports.costs.add(job_id, entry_id=f"{number:04d}", cost_nano=7, tokens=1)
@@ -283,6 +285,8 @@ def traces(ports: ApiStorage, job_id: str, work_ids: list[str]) -> set[str]:
         except NotFoundError:
             continue
         found.add(name)
+    slices = ports.budgets.get_slices(job_id, range(len(work_ids)))
+    found |= {f"slice {each}" for each in slices}
     return found | {f"checkpoint {each}" for each in work_ids if ports.checkpoints.get(each)}
 
 
@@ -293,7 +297,7 @@ def test_a_deleted_job_leaves_no_trace(
     work_ids = fill(api_ports, clock, "a", shards=shards)
     others = fill(api_ports, clock, "b")
     kept = traces(api_ports, "b", others)
-    assert len(traces(api_ports, "a", work_ids)) == 3 + 2 * len(work_ids)
+    assert len(traces(api_ports, "a", work_ids)) == 3 + 2 * len(work_ids) + shards
     api_ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
     api_ports.job_catalog.delete_job("a")
     assert traces(api_ports, "a", work_ids) == set()
