@@ -1,7 +1,7 @@
-"""Many DynamoDB items, some at a time: read by key, or removed."""
+"""Many DynamoDB items, read or removed some at a time."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,32 +20,6 @@ _READ_BATCH: Final = 100
 
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before what a throttled table left over is sent again: the SDK sees a success."""
-
-
-def get_items(
-    client: "DynamoDBClient",
-    table: str,
-    keys: Sequence[Item],
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Item]:
-    """Strongly consistent reads by key, in no order; missing items are left out. Raises as
-    `delete_items` does.
-    """
-    for start in range(0, len(keys), _READ_BATCH):
-        wanted: Any = [to_attributes(key) for key in keys[start : start + _READ_BATCH]]
-        pauses = iter(_PAUSES)
-        while wanted:
-            request: Any = {table: {"Keys": wanted, "ConsistentRead": True}}
-            try:
-                reply = client.batch_get_item(RequestItems=request)
-            except SDK_ERRORS as exc:
-                raise dynamodb_error(exc, table=table) from exc
-            yield from map(from_attributes, reply["Responses"].get(table, ()))
-            left = reply.get("UnprocessedKeys", {})
-            wanted = left[table]["Keys"] if table in left else []
-            if wanted:
-                _wait(pauses, table, sleep)
 
 
 def delete_items(
@@ -69,10 +43,35 @@ def delete_items(
                 raise dynamodb_error(exc, table=table) from exc
             requests = reply.get("UnprocessedItems", {}).get(table, [])
             if requests:
-                _wait(pauses, table, sleep)
+                _pause(pauses, table, sleep)
 
 
-def _wait(pauses: Iterator[float], table: str, sleep: Callable[[float], None]) -> None:
+def get_items(
+    client: "DynamoDBClient",
+    table: str,
+    keys: Iterable[Item],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Item]:
+    """Items by key, in any order; missing ones are left out. Each is read strongly consistent, but
+    not all at one moment. Raises as `delete_items` does.
+    """
+    remaining = iter(keys)
+    while chunk := list(islice(remaining, _READ_BATCH)):
+        request: Any = {"Keys": list(map(to_attributes, chunk)), "ConsistentRead": True}
+        pauses = iter(_PAUSES)
+        while request:
+            try:
+                reply = client.batch_get_item(RequestItems={table: request})
+            except SDK_ERRORS as exc:
+                raise dynamodb_error(exc, table=table) from exc
+            yield from map(from_attributes, reply["Responses"].get(table, []))
+            request = reply.get("UnprocessedKeys", {}).get(table)
+            if request:
+                _pause(pauses, table, sleep)
+
+
+def _pause(pauses: Iterator[float], table: str, sleep: Callable[[float], None]) -> None:
     pause = next(pauses, None)
     if pause is None:
         raise StorageBusyError(f"table {table} is throttled: try again")

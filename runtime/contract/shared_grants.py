@@ -25,7 +25,11 @@ GET: Final = ("dynamodb:GetItem",)
 UPDATE: Final = ("dynamodb:UpdateItem",)
 QUERY: Final = ("dynamodb:Query",)
 
-READ_JOB: Final = TableGrant(table=JOBS, actions=GET)
+READ_JOB: Final = (
+    TableGrant(table=JOBS, actions=GET),
+    # The counters of a sharded job are those of its shards.
+    TableGrant(table=QUEUE, actions=("dynamodb:BatchGetItem",)),
+)
 READ_MONEY: Final = TableGrant(table=BUDGETS, actions=GET)
 TAKE_MONEY: Final = TableGrant(table=BUDGETS, actions=UPDATE)
 """Out of the accounts of a month, or back into them."""
@@ -46,7 +50,10 @@ LIST_SEED_VERSIONS: Final = ListGrant(prefixes=(SEEDS,), actions=("s3:ListBucket
 KEEP_LEDGERS: Final = TableGrant(table=BUDGETS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem"))
 """What is reserved for uploads on their way."""
 START_WORKER: Final = (
-    TableGrant(table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+    TableGrant(
+        table=QUEUE,
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"),
+    ),
     LaunchGrant(),
 )
 DELETE_JOB: Final = (
@@ -61,7 +68,13 @@ DELETE_JOB: Final = (
         ),
     ),
     TableGrant(
-        table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+        table=QUEUE,
+        actions=(
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+        ),
     ),
     TAKE_MONEY,
     TableGrant(table=BUDGETS, actions=("dynamodb:DeleteItem",)),

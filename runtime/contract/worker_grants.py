@@ -44,7 +44,10 @@ WORKER_GRANTS: Final = (
         name="Budgets",
         grant=TableGrant(table=BUDGETS, actions=("dynamodb:UpdateItem", "dynamodb:BatchGetItem")),
     ),
-    WorkerGrant(name="Queue", grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem",))),
+    WorkerGrant(
+        name="Queue",
+        grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem", "dynamodb:BatchGetItem")),
+    ),
     WorkerGrant(
         name="QueueByStatus",
         grant=TableGrant(table=QUEUE, actions=("dynamodb:Query",), index=QUEUE_BY_STATUS),

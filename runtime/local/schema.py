@@ -149,6 +149,17 @@ _UPLOAD_LEDGERS: Final = """CREATE TABLE upload_ledgers (
     reserved TEXT NOT NULL
 ) STRICT"""
 
+
+_SHARDS: Final = (
+    "ALTER TABLE jobs ADD COLUMN run INTEGER NOT NULL DEFAULT 1",
+    # A JSON object of the counters of a shard, by their columns in `jobs`; NULL: none yet.
+    "ALTER TABLE work ADD COLUMN progress TEXT",
+    "ALTER TABLE work ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE work ADD COLUMN error_message TEXT",
+    "ALTER TABLE work ADD COLUMN error_code TEXT",
+    "ALTER TABLE work ADD COLUMN retry_after TEXT",
+)
+
 # A shard's part of its job's budget. NULL: no worker has claimed the shard yet. All limits are
 # committed by the job's account.
 _SLICES: Final = """CREATE TABLE slices (
@@ -211,6 +222,12 @@ def _add_upload_ledgers(connection: sqlite3.Connection) -> None:
     connection.execute(_UPLOAD_LEDGERS)
 
 
+def _add_shards(connection: sqlite3.Connection) -> None:
+    """Jobs of before have one piece of work each."""
+    for statement in _SHARDS:
+        connection.execute(statement)
+
+
 def _add_slices(connection: sqlite3.Connection) -> None:
     connection.execute(_SLICES)
     connection.execute(_SLICES_BY_JOB)
@@ -268,6 +285,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _count_quota_refusals,
     _add_monthly_budgets,
     _add_upload_ledgers,
+    _add_shards,
     _add_slices,
 )
 
