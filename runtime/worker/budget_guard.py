@@ -26,6 +26,11 @@ _log = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 1.0
 """Pause before an account that could not be reached is asked again."""
 
+SCARCE_SECONDS: Final = 5.0
+"""Pause of a shard between two requests for more once the job's account is all but empty: until
+then the calls in flight make room. Else all shards would write to that account for every call.
+"""
+
 RETURN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 """Pauses of a shard without a call and without room, while others hold what they may not spend:
 after the last one it stops. A call rarely takes longer than all of them.
@@ -156,6 +161,8 @@ class BudgetGuard:
         try:
             if self._enlarge(nano):
                 self._returns_awaited = 0
+                if self._funds.scarce:
+                    self._pause(SCARCE_SECONDS, Reservation.AWAITED)
                 return Reservation.GRANTED
             return self._await_return(nano)
         except StorageUnavailableError:
@@ -178,8 +185,8 @@ class BudgetGuard:
         in_flight = self._ledger.reserved_nano > 0
         if not self._funds.may_come_back(nano, in_flight=in_flight):
             return Reservation.EXHAUSTED
-        if in_flight:  # these may make room themselves: the account is only not asked for each
-            return self._pause(RETRY_SECONDS, Reservation.AWAITED)
+        if in_flight:
+            return self._pause(SCARCE_SECONDS, Reservation.AWAITED)
         if self._returns_awaited == len(RETURN_SECONDS):
             return Reservation.EXHAUSTED
         self._give_back()  # what is too little for a call here may be what another one lacks

@@ -22,6 +22,11 @@ class Funds(Protocol):
         """Booked under this work id's account, as the last write left it."""
         ...
 
+    @property
+    def scarce(self) -> bool:
+        """Whether the last write had to ask for more where hardly anything was left."""
+        ...
+
     def read_spent_by_job(self) -> int:
         """Booked by the whole job, as far as it can be read."""
         ...
@@ -63,6 +68,10 @@ class JobFunds:
     @property
     def spent_nano(self) -> int:
         return self._account.spent_nano
+
+    @property
+    def scarce(self) -> bool:
+        return False  # the account may be asked at any time: nobody else writes to it
 
     def read_spent_by_job(self) -> int:
         return self._account.spent_nano
@@ -116,10 +125,15 @@ class SliceFunds:
         self._slice = Slice(limit_nano=0)
         self._others: Mapping[str, Slice] = {}
         self._left_nano = 0
+        self._scarce = False
 
     @property
     def spent_nano(self) -> int:
         return self._slice.spent_nano
+
+    @property
+    def scarce(self) -> bool:
+        return self._scarce
 
     def read_spent_by_job(self) -> int:
         with suppress(SeedwrightError):
@@ -135,7 +149,7 @@ class SliceFunds:
         return self._slice.hold
 
     def write(self, change: HoldChange, *, wanted_nano: int = 0) -> None:
-        growth = _growth(change)
+        growth, self._scarce = _growth(change), False
         for _ in range(_TRIES):
             if growth > 0 and growth > self._slice.free_nano:
                 self._grow(growth - max(self._slice.free_nano, 0), wanted_nano)
@@ -186,6 +200,7 @@ class SliceFunds:
         job_id = self._claim.job_id
         for _ in range(_TRIES):
             left = self._store.get_account(job_id).left_nano
+            self._scarce = left <= max(needed, wanted)
             if left < needed:
                 left += self._take_back(needed - left)
             self._left_nano = left

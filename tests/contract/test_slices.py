@@ -3,6 +3,7 @@ slices are committed by the job's account (requirement N3).
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -296,16 +297,13 @@ def test_one_of_two_shards_gets_the_last_dollar(open_ports: OpenPorts, clock: Ma
     workers = [open_ports() for _ in SHARDS]
     open_account(workers[0], clock, limit=0)
     slices = [resize(workers[0], None, 0, work_id=f"a#{shard}") for shard in SHARDS]
+
+    def grow(worker: Storage, shard: int, old: Slice) -> Callable[[], Slice]:
+        return lambda: resize(worker, old, old.limit_nano + 100, work_id=f"a#{shard}")
+
     for round_ in range(1, 6):
         workers[0].budgets.open_account("a", 100 * round_)
-        outcomes = race(
-            [
-                lambda shard=shard, old=old: resize(
-                    workers[shard], old, old.limit_nano + 100, work_id=f"a#{shard}"
-                )
-                for shard, old in enumerate(slices)
-            ]
-        )
+        outcomes = race([grow(workers[shard], shard, old) for shard, old in enumerate(slices)])
         assert of_type(outcomes, Slice) == 1, outcomes
         slices = [
             outcome if isinstance(outcome, Slice) else old
