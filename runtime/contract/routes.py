@@ -28,6 +28,7 @@ from runtime.contract.shared_grants import (
     READ_MONEY,
     READ_SEEDS,
     READ_TEMPLATES,
+    RETURN_SLICES,
     START_WORKER,
     TAKE_MONEY,
 )
@@ -125,6 +126,7 @@ TASK_STOPPED: Final = Function(
     grants=(
         TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
         TAKE_MONEY,
+        RETURN_SLICES,
         *START_WORKER,
     ),
     seconds=60,
@@ -136,6 +138,7 @@ SWEEP_QUEUE: Final = Function(
     module="events.sweep_queue",
     grants=(
         *DELETE_JOB,
+        RETURN_SLICES,
         TableGrant(table=QUEUE, actions=QUERY, index=QUEUE_BY_STATUS),
         TableGrant(table=JOBS, actions=QUERY, index=JOBS_UNANNOUNCED),
         LaunchGrant(),

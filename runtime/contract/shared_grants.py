@@ -33,6 +33,8 @@ READ_JOB: Final = (
 READ_MONEY: Final = TableGrant(table=BUDGETS, actions=GET)
 TAKE_MONEY: Final = TableGrant(table=BUDGETS, actions=UPDATE)
 """Out of the accounts of a month, or back into them."""
+RETURN_SLICES: Final = TableGrant(table=BUDGETS, actions=("dynamodb:BatchGetItem",))
+"""Beside `TAKE_MONEY`: to see what a shard whose worker is gone has left of its budget."""
 READ_TEMPLATES: Final = (
     TableGrant(table=TEMPLATES, actions=GET),
     # An include names a template of the caller's own, or a public one.

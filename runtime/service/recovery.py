@@ -18,6 +18,7 @@ from runtime.domain.errors import (
     WorkersLostError,
 )
 from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus
+from runtime.domain.money.slices import take_back
 from runtime.domain.ports import Lease
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.launching import start_worker
@@ -87,6 +88,8 @@ def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
             status = JobStatus.CANCELLED
         # Before the item, so that a crash in between leaves something to find: what the last worker
         # has returned since the job ended belongs to the accounts of its month again.
+        if item.shard is not None:
+            take_back(ports.budgets, item.job_id, (item.shard,))
         ports.jobs.return_rest(item.job_id)
         withdrawn = ports.work.withdraw(item.work_id, status)
     except NotFoundError:

@@ -13,9 +13,11 @@ from runtime.domain.errors import (
     SeedwrightError,
     StorageUnavailableError,
 )
+from runtime.domain.jobs.job import Job
 from runtime.domain.money.accounts import BudgetStore
 from runtime.domain.money.amounts import usd
 from runtime.domain.money.ledger import HoldChange, Ledger, take_over
+from runtime.domain.money.slices import take_back
 from runtime.domain.ports import Claim, Clock
 from runtime.logs import event
 from runtime.worker.control import Control, StopReason
@@ -237,3 +239,17 @@ def close_guard(guard: BudgetGuard, claim: Claim, control: Control) -> None:
         guard.close()
     except SeedwrightError as error:
         event(_log, logging.WARNING, "hold not returned", job_id=claim.job_id, error=error.code)
+
+
+def return_slices(store: BudgetStore, job: Job, claim: Claim) -> None:
+    """Give back what is free in slices of a job that ends or has ended: the job's own work in all
+    of them, a shard in its own. What stays is committed, so failing here is safe.
+    """
+    sharding = job.config.sharding
+    if sharding is None:
+        return
+    shards = range(sharding.count) if claim.shard is None else (claim.shard,)
+    try:
+        take_back(store, job.job_id, shards)
+    except SeedwrightError as error:
+        event(_log, logging.WARNING, "slices not returned", job_id=job.job_id, error=error.code)
