@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from runtime.domain.jobs.job import work_id_of
@@ -62,6 +63,8 @@ class Figures:
     job_writes_a_second: int
     idle_seconds: float
     """In which a worker had neither a call nor room for one, all workers together."""
+    records_left: int
+    """That have no reply; a great many where there are more than money."""
     presumed_nano: int
 
 
@@ -116,7 +119,7 @@ class Simulation:
     def run(self) -> Figures:
         """To the end of every shard, and what the job's own work does then."""
         for worker in self.workers:
-            self._at(self.draw.random(), lambda worker=worker: self._turn(worker, worker.fence))
+            self._at(self.draw.random(), partial(self._turn, worker, worker.fence))
         while self._events:
             at, _, act = heapq.heappop(self._events)
             self.clock.advance(at - self.clock.monotonic())
@@ -164,12 +167,12 @@ class Simulation:
             if reservation is not Reservation.GRANTED:
                 if not worker.in_flight:
                     self.idle += TURN_SECONDS
-                    self._at(TURN_SECONDS, lambda: self._turn(worker, fence))
+                    self._at(TURN_SECONDS, partial(self._turn, worker, fence))
                 return
             cost = int(scenario.worst_nano * self.draw.uniform(*scenario.cost))
             worker.in_flight[call] = cost
             self.calls += 1
-            self._at(self.draw.uniform(1, 6), lambda call=call: self._reply(worker, fence, call))
+            self._at(self.draw.uniform(1, 6), partial(self._reply, worker, fence, call))
         if not worker.in_flight:
             self._end(worker)
 
@@ -196,7 +199,7 @@ class Simulation:
         self._check()
         worker.in_flight = {}
         worker.fence += 1
-        self._at(SUCCESSOR_SECONDS, lambda: self._succeed(worker))
+        self._at(SUCCESSOR_SECONDS, partial(self._succeed, worker))
 
     def _succeed(self, worker: _Worker) -> None:
         worker.guard = self._guard(worker.shard, worker.fence)
@@ -226,6 +229,7 @@ class Simulation:
                 if second > self.started + START_SECONDS
             ),
             idle_seconds=self.idle,
+            records_left=sum(worker.left for worker in self.workers),
             presumed_nano=self.presumed,
         )
 
@@ -239,8 +243,14 @@ DEADLY: Final = replace(
 )
 DEAR: Final = replace(EVEN, name="calls near their worst case", cost=(0.8, 1.0))
 TIGHT: Final = replace(EVEN, name="less than all calls in flight need", limit_nano=1_500_000)
+FEW: Final = replace(
+    EVEN,
+    name="enough for all records, not at worst",
+    limit_nano=800_000,
+    records=(20, 100),
+)
 TWO: Final = replace(EVEN, name="2 workers, one dies at 90 %", workers=2, deaths=(0.9,))
-SCENARIOS: Final = (EVEN, UNEVEN, DEADLY, DEAR, TIGHT, TWO)
+SCENARIOS: Final = (EVEN, UNEVEN, DEADLY, DEAR, TIGHT, FEW, TWO)
 
 
 def main() -> None:
