@@ -138,7 +138,6 @@ SWEEP_QUEUE: Final = Function(
     module="events.sweep_queue",
     grants=(
         *DELETE_JOB,
-        RETURN_SLICES,
         TableGrant(table=QUEUE, actions=QUERY, index=QUEUE_BY_STATUS),
         TableGrant(table=JOBS, actions=QUERY, index=JOBS_UNANNOUNCED),
         LaunchGrant(),

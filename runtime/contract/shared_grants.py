@@ -79,6 +79,7 @@ DELETE_JOB: Final = (
         ),
     ),
     TAKE_MONEY,
+    RETURN_SLICES,
     TableGrant(table=BUDGETS, actions=("dynamodb:DeleteItem",)),
     TableGrant(table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")),
     TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
