@@ -10,8 +10,9 @@ from runtime.contract.statuses import WaitingStatus
 from runtime.domain.jobs.job import JobStatus, Progress, work_id_of
 from runtime.domain.money.accounts import Hold, month_of
 from runtime.domain.ports import Claim
-from tests.fixtures.api_world import ALICE, ApiWorld
+from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.lambda_events import ALICE
 
 SHARDS = 3
 DONE = Progress(records_generated=4, cost_nano=1000, tokens_used=9)
