@@ -1,10 +1,12 @@
 """N3: the guard of a shard between its worker's calls, its slice and the account of its job."""
 
+from collections.abc import Iterable, Mapping
+
 import pytest
 
 from runtime.domain.errors import LeaseLostError, StorageUnavailableError
 from runtime.domain.jobs.job import work_id_of
-from runtime.domain.money.accounts import Account, Slice
+from runtime.domain.money.accounts import Account, Hold, Slice
 from runtime.domain.money.slices import next_growth, take_back, takings
 from runtime.domain.ports import Claim
 from runtime.worker.budget_guard import (
@@ -78,7 +80,7 @@ def test_slices_shrink_near_the_end_to_what_calls_in_flight_need(left: int, grow
 def test_what_is_needed_is_taken_from_the_fullest() -> None:
     slices = {
         "a": Slice(limit_nano=30),
-        "b": Slice(limit_nano=90, spent_nano=40),
+        "b": Slice(limit_nano=90, spent_nano=10, hold=Hold(fence=1, sequence=1, nano=30)),
         "c": Slice(limit_nano=9, spent_nano=9),
     }
     assert takings(slices, 20) == [("b", 20)]
@@ -200,9 +202,11 @@ def test_a_late_owner_neither_spends_nor_takes() -> None:
     world = World()
     late = world.guard(0)
     world.guard(0, fence=2)
+    before = world.slice(0)
     for nano in (100, LIMIT // 2):
         with pytest.raises(LeaseLostError):
             late.reserve(1, nano)
+    assert world.slice(0) == before
 
 
 def test_under_a_lowered_limit_a_successor_gives_back_what_is_free() -> None:
@@ -217,7 +221,7 @@ def test_under_a_lowered_limit_a_successor_gives_back_what_is_free() -> None:
 
 
 def test_the_error_names_what_the_whole_job_has_spent() -> None:
-    world = World(limit=3 * 10**9)
+    world = World(limit=40 * 10**9)
     for shard in range(2):
         guard = world.guard(shard)
         guard.reserve(1, 10**9)
@@ -253,12 +257,19 @@ def test_a_bill_beyond_the_job_is_booked_and_nothing_more_begun() -> None:
     assert world.guard(1).reserve(1, 1) is Reservation.EXHAUSTED
 
 
+class Slow(MemoryBudgets):
+    """Another shard changes its slice between a look at it and what is done then."""
+
+    def get_slices(self, job_id: str, shards: Iterable[int]) -> Mapping[str, Slice]:
+        found = super().get_slices(job_id, shards)
+        for work_id, each in found.items():
+            self.resize_slice(job_id, work_id, expected=each, limit_nano=9_000)
+        return found
+
+
 def test_a_slice_that_changes_while_it_is_taken_back_is_left() -> None:
-    world = World()
-    guard = world.guard(0)
-    guard.reserve(1, 100)
-    stale = world.store.get_slices("j", [0])
-    world.store.resize_slice("j", "j#0", expected=stale["j#0"], limit_nano=9_000)
-    world.store.get_slices = lambda _job_id, _shards: stale  # type: ignore[method-assign]
-    assert take_back(world.store, "j", [0]).nano == 0
-    assert world.account.committed_nano == 9_000
+    store = Slow()
+    store.open_account("j", LIMIT)
+    store.resize_slice("j", "j#0", expected=None, limit_nano=10_000)
+    assert take_back(store, "j", [0]).nano == 0
+    assert store.get_account("j").committed_nano == 9_000

@@ -112,3 +112,27 @@ def test_n3_a_stopped_worker_leaves_nothing_in_its_slice(world: WorkerWorld) -> 
 
     check_books(world, job_id)
     assert world.account(job_id).committed_nano == billed(world) > 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_n3_what_a_worker_could_not_give_back_returns_later(
+    world: WorkerWorld, *, ended: bool
+) -> None:
+    """By the job's own work at its end, or by whoever finds that the job has been cancelled."""
+    job_id = world.create_job(num_records=6, shards=SHARDS)
+    budgets, first = world.ports.budgets, work_id_of(job_id, 0)
+    for shard in range(1 if ended else SHARDS):
+        assert world.run(work_id_of(job_id, shard)) is ExitCode.DONE
+    (found,) = budgets.get_slices(job_id, [0]).values()
+    grown = found.limit_nano + 1_000
+    budgets.resize_slice(job_id, first, expected=found, limit_nano=grown)
+
+    if ended:
+        world.ports.jobs.set_status(job_id, JobStatus.CANCELLED, fence=None)
+        world.ports.queue.enqueue(first)
+        world.run(first)
+    else:
+        world.run(job_id)
+        assert world.job(job_id).status is JobStatus.COMPLETED
+
+    check_books(world, job_id)
