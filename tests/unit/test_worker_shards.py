@@ -331,7 +331,7 @@ def test_what_fits_the_budget_is_exported() -> None:
     assert 0 < job.progress.records_generated == len(world.dataset()) < 400
     assert "is used up" in str(job.error_message)
     assert job.progress.cost_nano <= 500_000
-    assert world.ports.budgets.get_account("j").spent_nano == job.progress.cost_nano
+    assert world.ports.budgets.get_account("j").committed_nano == job.progress.cost_nano
 
 
 @pytest.mark.parametrize("taken", [0, 1])
