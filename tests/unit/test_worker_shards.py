@@ -24,9 +24,9 @@ from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.job_configs import job_config
+from tests.fixtures.memory_budgets import MemoryBudgets
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.memory_ports import (
-    MemoryBudgets,
     MemoryCosts,
     MemoryJobs,
     MemoryQueue,
