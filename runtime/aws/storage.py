@@ -21,7 +21,6 @@ from runtime.contract.tables import (
     BUDGETS,
     CHECKPOINT_METADATA,
     COST_TRACKING,
-    JOBS,
     QUEUE,
     TEMPLATES,
     Table,
@@ -124,7 +123,7 @@ class AwsStorage:
 
     @cached_property
     def budgets(self) -> DynamoBudgetStore:
-        return DynamoBudgetStore(client=self._clients.dynamodb, table_name=self._table(JOBS))
+        return DynamoBudgetStore(client=self._clients.dynamodb, names=self._table)
 
     @cached_property
     def monthly_budgets(self) -> DynamoMonthlyBudgets:

@@ -28,6 +28,7 @@ from runtime.contract.shared_grants import (
     READ_MONEY,
     READ_SEEDS,
     READ_TEMPLATES,
+    RETURN_SLICES,
     START_WORKER,
     TAKE_MONEY,
 )
@@ -99,7 +100,7 @@ ROUTES: Final = (
         method="GET",
         path="/dashboard/jobs/{job_id}",
         function=Function(
-            name="get_job_dashboard", module="dashboard.get_job_dashboard", grants=(READ_JOB,)
+            name="get_job_dashboard", module="dashboard.get_job_dashboard", grants=READ_JOB
         ),
     ),
     Route(
@@ -125,6 +126,7 @@ TASK_STOPPED: Final = Function(
     grants=(
         TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
         TAKE_MONEY,
+        RETURN_SLICES,
         *START_WORKER,
     ),
     seconds=60,

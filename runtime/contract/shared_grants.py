@@ -25,10 +25,16 @@ GET: Final = ("dynamodb:GetItem",)
 UPDATE: Final = ("dynamodb:UpdateItem",)
 QUERY: Final = ("dynamodb:Query",)
 
-READ_JOB: Final = TableGrant(table=JOBS, actions=GET)
+READ_JOB: Final = (
+    TableGrant(table=JOBS, actions=GET),
+    # The counters of a sharded job are those of its shards.
+    TableGrant(table=QUEUE, actions=("dynamodb:BatchGetItem",)),
+)
 READ_MONEY: Final = TableGrant(table=BUDGETS, actions=GET)
 TAKE_MONEY: Final = TableGrant(table=BUDGETS, actions=UPDATE)
 """Out of the accounts of a month, or back into them."""
+RETURN_SLICES: Final = TableGrant(table=BUDGETS, actions=("dynamodb:BatchGetItem",))
+"""Beside `TAKE_MONEY`: to see what a shard whose worker is gone has left of its budget."""
 READ_TEMPLATES: Final = (
     TableGrant(table=TEMPLATES, actions=GET),
     # An include names a template of the caller's own, or a public one.
@@ -46,7 +52,10 @@ LIST_SEED_VERSIONS: Final = ListGrant(prefixes=(SEEDS,), actions=("s3:ListBucket
 KEEP_LEDGERS: Final = TableGrant(table=BUDGETS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem"))
 """What is reserved for uploads on their way."""
 START_WORKER: Final = (
-    TableGrant(table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+    TableGrant(
+        table=QUEUE,
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"),
+    ),
     LaunchGrant(),
 )
 DELETE_JOB: Final = (
@@ -61,9 +70,17 @@ DELETE_JOB: Final = (
         ),
     ),
     TableGrant(
-        table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+        table=QUEUE,
+        actions=(
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+        ),
     ),
     TAKE_MONEY,
+    RETURN_SLICES,
+    TableGrant(table=BUDGETS, actions=("dynamodb:DeleteItem",)),
     TableGrant(table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")),
     TableGrant(table=CHECKPOINT_METADATA, actions=("dynamodb:DeleteItem",)),
     # S3 asks for the first of the two also where a version is named.

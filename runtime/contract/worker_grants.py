@@ -38,9 +38,16 @@ WORKER_GRANTS: Final = (
         name="Jobs",
         grant=TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
     ),
-    # What a job that has ended didn't spend returns to the accounts of its month.
-    WorkerGrant(name="Budgets", grant=TableGrant(table=BUDGETS, actions=("dynamodb:UpdateItem",))),
-    WorkerGrant(name="Queue", grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem",))),
+    # What a job that has ended didn't spend returns to the accounts of its month. The workers of a
+    # sharded job spend out of slices, and each looks what the others have left.
+    WorkerGrant(
+        name="Budgets",
+        grant=TableGrant(table=BUDGETS, actions=("dynamodb:UpdateItem", "dynamodb:BatchGetItem")),
+    ),
+    WorkerGrant(
+        name="Queue",
+        grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem", "dynamodb:BatchGetItem")),
+    ),
     WorkerGrant(
         name="QueueByStatus",
         grant=TableGrant(table=QUEUE, actions=("dynamodb:Query",), index=QUEUE_BY_STATUS),

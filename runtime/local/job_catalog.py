@@ -7,7 +7,7 @@ from runtime.domain.jobs.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, J
 from runtime.domain.pages import Page
 from runtime.domain.ports import Clock
 from runtime.local.database import Database
-from runtime.local.job_store import parse_job
+from runtime.local.job_rows import parse_job
 from runtime.local.paging import page_of, parse_place, place_of
 
 _LIST = """
@@ -23,6 +23,7 @@ _DELETE_PARTS = (
     "DELETE FROM checkpoint_versions WHERE work_id IN (SELECT work_id FROM work WHERE job_id = ?)",
     "DELETE FROM work WHERE job_id = ?",
     "DELETE FROM costs WHERE job_id = ?",
+    "DELETE FROM slices WHERE job_id = ?",
     "DELETE FROM holds WHERE job_id = ?",
     "DELETE FROM accounts WHERE job_id = ?",
     "DELETE FROM jobs WHERE job_id = ?",

@@ -26,7 +26,8 @@ from runtime.local.database import Database
 
 _COMMITTED: Final = """
     SELECT (SELECT spent_nano FROM accounts WHERE job_id = :job_id)
-        + (SELECT coalesce(sum(nano), 0) FROM holds WHERE job_id = :job_id)"""
+        + (SELECT coalesce(sum(nano), 0) FROM holds WHERE job_id = :job_id)
+        + (SELECT coalesce(sum(limit_nano), 0) FROM slices WHERE job_id = :job_id)"""
 _GROW: Final = """
     INSERT INTO budgets (account_id, committed, previews) VALUES (:account_id, :nano, :previews)
     ON CONFLICT (account_id) DO UPDATE SET

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.failures import CONDITION_FAILED, SDK_ERRORS, dynamodb_error, error_code
 from runtime.aws.job_items import SHARE_ATTRIBUTES
+from runtime.aws.slices import FREE
 from runtime.domain.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class TableRestore:
         try:
             found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
             now = found.get("Item")
-            item = _with_share_of(now, item)
+            item = item if now == item else _nothing_free(_with_share_of(now, item))
             if now == item:
                 return Outcome.SAME
             if now is not None and not replace:
@@ -146,6 +147,13 @@ def _with_share_of(now: Any, then: Any) -> Any:
     """
     kept = {name: now[name] for name in SHARE_ATTRIBUTES if now is not None and name in now}
     return {name: each for name, each in then.items() if name not in SHARE_ATTRIBUTES} | kept
+
+
+def _nothing_free(then: Any) -> Any:
+    """A slice of then without what was free in it: that may have returned to the job's account
+    since, and been spent by another shard.
+    """
+    return {**then, FREE: {"N": "0"}} if FREE in then else then
 
 
 def _unchanged(key: Any, now: Any) -> Any:

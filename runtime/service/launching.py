@@ -31,18 +31,22 @@ class Launch:
 
 
 def start_job(ports: ApiPorts, job: Job) -> Job:
-    """Start the worker of a job that was queued just now; the job as it is then. Raises nothing of
-    `SeedwrightError`: the job is stored, and the sweeper starts what is not started here.
+    """Start the worker of a job that was queued just now, or those of its shards; the job as it is
+    then. Raises nothing of `SeedwrightError`: the job is stored, and the sweeper starts what is not
+    started here.
     """
     work_id = work_id_of(job.job_id)
     try:
-        item = ports.work.get_work(work_id)
+        sharded = job.config.sharding is not None
+        items = ports.work.work_of(job.job_id) if sharded else [ports.work.get_work(work_id)]
     except SeedwrightError as error:
         _log(work_id, error)
         return replace(job, launch_error=NO_WORKER)
-    if item.status is not JobStatus.QUEUED:
+    queued = [item for item in items if item.status is JobStatus.QUEUED]
+    if not queued:
         return job
-    return replace(job, launch_error=start_worker(ports, job, item).error)
+    errors = [start_worker(ports, job, item).error for item in queued]
+    return replace(job, launch_error=next(filter(None, errors), None))
 
 
 def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:

@@ -15,6 +15,7 @@ from runtime.contract import environment as names
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.domain.jobs.job import work_id_of
+from runtime.domain.jobs.sharding import MAX_SHARDS
 from runtime.logs import configure, event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -53,8 +54,14 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def work_id_from(environment: Mapping[str, str]) -> str | None:
     """The work item that the environment asks for; None to take any from the queue."""
-    job_id = environment.get(names.JOB_ID)
-    return work_id_of(job_id) if job_id else None
+    job_id, shard = environment.get(names.JOB_ID), environment.get(names.SHARD)
+    if not job_id:
+        return None
+    if shard is None:
+        return work_id_of(job_id)
+    if not (shard.isascii() and shard.isdigit() and int(shard) < MAX_SHARDS):
+        raise ConfigurationError(f"{names.SHARD} must be the number of a shard")
+    return work_id_of(job_id, int(shard))
 
 
 def main() -> int:
@@ -64,7 +71,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     configure(sys.stdout)
     try:
-        settings = settings_of(os.environ)
+        settings, work_id = settings_of(os.environ), work_id_from(os.environ)
         ports = aws_ports(os.environ, concurrency=settings.concurrency)
     except (ConfigurationError, InputError) as error:
         event(_log, logging.ERROR, "not started", error=str(error))
@@ -74,7 +81,7 @@ def main() -> int:
         signal.signal(number, worker.handle_shutdown)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     try:
-        return worker.run(work_id_from(os.environ))
+        return worker.run(work_id)
     except SeedwrightError as error:
         # The lease runs out by itself: whatever is unfinished becomes claimable again.
         event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))

@@ -201,7 +201,7 @@ class Generation:
             raise self._over_budget()
 
     def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        done, of = self._saver.progress.records_generated, self._run.job.config.num_records
+        done, of = self._saver.progress.records_generated, self._saver.asked
         return self._guard.exceeded(
             f"{done} of {counted(of, 'record')} generated", next_nano=next_nano
         )
@@ -216,7 +216,7 @@ class Generation:
             waits.append(self._waiting[0][0] - now)
         if (due := self._saver.seconds_to_flush()) is not None:
             waits.append(due)
-        if self._calls.ready:
+        if self._calls.ready and self._control.lease_trusted():  # else nothing is sent anyway
             waits += [probe - now for probe in self._calls.probes()]
         if (error := self._streak.stalled()) is not None and not self._prompts.give_up():
             raise error

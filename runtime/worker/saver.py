@@ -9,7 +9,7 @@ last checkpoint is found and adopted by `recover`.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from runtime.domain.jobs.checkpoint import Checkpoint, Partial, partial_of
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.record import Failure, Record, kind_of
+from runtime.domain.jobs.sharding import size_of
 from runtime.domain.jobs.step_totals import Tally
 from runtime.domain.ports import Claim, Clock, Journal
 from runtime.export.batches import Batch, Batches
@@ -56,13 +57,16 @@ class Stores:
 
 
 class Saver:
-    """Owns the set of finished indices and what of it is not saved yet."""
+    """Owns the set of finished indices and what of it is not saved yet: of a whole job, or of the
+    shard that has `ranges` of its indices.
+    """
 
     def __init__(
         self,
         claim: Claim,
         *,
         num_records: int,
+        ranges: Sequence[range] | None = None,
         stores: Stores,
         guard: BudgetGuard,
         settings: WorkerSettings,
@@ -72,7 +76,8 @@ class Saver:
         self._guard = guard
         self._settings = settings
         self._checkpoint = Checkpoint(job_id=claim.job_id)
-        self._outcomes = Outcomes(num_records)
+        self._ranges = ranges
+        self._outcomes = Outcomes(num_records, ranges=ranges)
         self.partials: dict[int, Partial] = {}
         """Paid steps of unfinished records, as the last run left them."""
         self._records: list[bytes] = []
@@ -94,6 +99,11 @@ class Saver:
         return self._outcomes.finished
 
     @property
+    def asked(self) -> int:
+        """How many records there are to be."""
+        return self.finished.size if self._ranges is None else size_of(self._ranges)
+
+    @property
     def postponed(self) -> Collection[int]:
         """The indices that have failed and are tried again."""
         return self._outcomes.postponed.keys()
@@ -105,6 +115,7 @@ class Saver:
         recovered = Recovery(
             self._claim,
             num_records=self.finished.size,
+            ranges=self._ranges,
             checkpoints=self._stores.checkpoints,
             batches=self._stores.batches,
             failure_parts=self._stores.failure_parts,

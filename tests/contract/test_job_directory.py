@@ -14,7 +14,6 @@ from runtime.domain.jobs.job import (
     MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
     JobStatus,
-    work_id_of,
 )
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.ports import CheckpointVersion
@@ -250,16 +249,18 @@ def test_what_made_a_job_comes_back(api_ports: ApiStorage, clock: ManualClock) -
 
 def fill(ports: ApiStorage, clock: ManualClock, job_id: str, *, shards: int = 0) -> list[str]:
     """A job that has left a trace in every table; its work ids. It is FAILED."""
-    numbers = range(shards) if shards else (None,)
-    ports.jobs.create_job(new_job(job_id, clock), shards=tuple(numbers))
-    work_ids = [work_id_of(job_id, shard) for shard in numbers]
+    ports.jobs.create_job(new_job(job_id, clock, shards=shards))
+    work_ids = [item.work_id for item in ports.work.work_of(job_id)]
     ports.jobs.set_status(job_id, JobStatus.RUNNING, fence=1)
     ports.budgets.open_account(job_id, 1_000)
+    ports.queue.release_own(job_id)
     for work_id in work_ids:
         claim = ports.queue.claim(work_id, "worker")
         assert claim is not None
         version = CheckpointVersion(version=1, records_generated=50, fence=claim.fence)
         ports.checkpoints.put(work_id, version)
+        if claim.shard is not None:
+            ports.budgets.resize_slice(job_id, work_id, expected=None, limit_nano=10)
         ports.queue.finish(claim, JobStatus.FAILED)
     for number in range(30):
         ports.costs.add(job_id, entry_id=f"{number:04d}", cost_nano=7, tokens=1)
@@ -283,6 +284,8 @@ def traces(ports: ApiStorage, job_id: str, work_ids: list[str]) -> set[str]:
         except NotFoundError:
             continue
         found.add(name)
+    slices = ports.budgets.get_slices(job_id, range(len(work_ids)))
+    found |= {f"slice {each}" for each in slices}
     return found | {f"checkpoint {each}" for each in work_ids if ports.checkpoints.get(each)}
 
 
@@ -293,7 +296,7 @@ def test_a_deleted_job_leaves_no_trace(
     work_ids = fill(api_ports, clock, "a", shards=shards)
     others = fill(api_ports, clock, "b")
     kept = traces(api_ports, "b", others)
-    assert len(traces(api_ports, "a", work_ids)) == 3 + 2 * len(work_ids)
+    assert len(traces(api_ports, "a", work_ids)) == 3 + 2 * len(work_ids) + shards
     api_ports.jobs.set_status("a", JobStatus.DELETING, fence=None)
     api_ports.job_catalog.delete_job("a")
     assert traces(api_ports, "a", work_ids) == set()

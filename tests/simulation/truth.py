@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from runtime.domain.errors import NotFoundError
-from tests.fixtures.memory_ports import MemoryBudgets
+from tests.fixtures.memory_budgets import MemoryBudgets
 
 Call = tuple[int, str, bool]
 """(index, step, whether it was a repair): work that should be paid for once."""

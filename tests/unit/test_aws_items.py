@@ -13,7 +13,7 @@ from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.sampling import SeedStrategy
 from runtime.domain.jobs.step_totals import StepTotals
-from runtime.domain.money.accounts import Account, Hold
+from runtime.domain.money.accounts import Account, Hold, Slice
 from runtime.domain.ports import CheckpointVersion, Claim, Lease
 from runtime.domain.service_ports import WorkItem
 from runtime.domain.template_ports import TemplateHead
@@ -134,7 +134,7 @@ def test_attributes_that_a_job_has_only_sometimes(
     assert item.keys() == (usual | ended) - {"active_user_id"}
     ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
     item = read_item(aws, tables.JOBS, job_id="a")
-    assert item.keys() == usual | {"request_hash"}
+    assert item.keys() == usual | {"request_hash", "run"}
     assert item["active_user_id"] == item["user_id"] == items.USER_ID
 
 
@@ -167,6 +167,26 @@ def test_a_stored_account_is_read(aws: FakeAws, ports: ApiStorage) -> None:
         spent_nano=1_000,
         holds={items.JOB_ID: Hold(fence=1, sequence=3, nano=400)},
     )
+
+
+def test_a_stored_slice_is_read(aws: FakeAws, ports: ApiStorage) -> None:
+    store_item(aws, tables.BUDGETS, items.slice_item())
+    stored = Slice(
+        limit_nano=1_000, spent_nano=300, hold=Hold(fence=2, sequence=4, nano=200), revision=6
+    )
+    assert ports.budgets.get_slices(items.JOB_ID, [0, 1]) == {f"{items.JOB_ID}#0": stored}
+
+
+def test_a_slice_is_stored_as_documented(
+    aws: FakeAws, ports: ApiStorage, clock: ManualClock
+) -> None:
+    ports.jobs.create_job(new_job("a", clock))
+    ports.budgets.open_account("a", 10)
+    ports.budgets.resize_slice("a", "a#0", expected=None, limit_nano=5)
+    hold = Hold(fence=1, sequence=1, nano=3)
+    ports.budgets.change_slice_hold("a", "a#0", expected=None, new=hold, spent_nano=1)
+    item = read_item(aws, tables.BUDGETS, account_id="a#0")
+    assert item.keys() - {"write_token"} == items.slice_item().keys()
 
 
 def test_stored_work_is_claimed(aws: FakeAws, ports: ApiStorage, clock: ManualClock) -> None:

@@ -10,7 +10,8 @@ from runtime.domain.money.accounts import Account
 from runtime.domain.ports import Claim
 from runtime.worker.budget_guard import RETRY_SECONDS, BudgetGuard, Reservation
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.memory_ports import MemoryBudgets, captured_logs
+from tests.fixtures.memory_budgets import MemoryBudgets
+from tests.fixtures.memory_ports import captured_logs
 
 CLAIM = Claim(work_id="j", job_id="j", owner="me", fence=2, attempt=1)
 LIMIT = 10_000

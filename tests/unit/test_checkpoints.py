@@ -18,7 +18,8 @@ from runtime.domain.jobs.checkpoint import Checkpoint, decode, encode
 from runtime.domain.ports import CheckpointVersion, Claim
 from runtime.worker.checkpoints import MAX_ATTEMPTS, Checkpoints
 from tests.fixtures.clock import START, ManualClock
-from tests.fixtures.memory_ports import FaultyObjects, MemoryVersions, Script, captured_logs
+from tests.fixtures.memory_ports import FaultyObjects, MemoryVersions, captured_logs
+from tests.fixtures.script import Script
 
 CLAIM = Claim(work_id="j", job_id="j", owner="me", fence=2, attempt=1)
 SHARD = Claim(work_id="j#3", job_id="j", owner="me", fence=2, attempt=1, shard=3)

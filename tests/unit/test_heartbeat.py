@@ -13,7 +13,8 @@ from runtime.worker.control import Control, StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, Script, captured_logs
+from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, captured_logs
+from tests.fixtures.script import Script
 from tests.fixtures.storage import new_job
 
 DEADLINE = 20.0
@@ -151,7 +152,7 @@ def test_a_job_that_can_not_be_read_costs_no_lease() -> None:
     world = World()
     for _ in range(10):
         advance(world, 15)
-        world.script.fail("jobs.get_job", DOWN)
+        world.script.fail("jobs.get_status", DOWN)
         world.heartbeat.beat()
     assert world.control.reason is None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from runtime.contract.statuses import WorkStatus
 from runtime.domain.errors import (
     ConflictError,
     LeaseLostError,
@@ -16,7 +17,8 @@ from runtime.domain.ports import Claim
 from runtime.service.requeue import queue_again
 from runtime.worker.status_writer import Jobs
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, Script, captured_logs
+from tests.fixtures.memory_ports import MemoryJobs, MemoryQueue, captured_logs
+from tests.fixtures.script import Script
 from tests.fixtures.storage import new_job
 
 DOWN = StorageUnavailableError("the table is down")
@@ -40,7 +42,7 @@ class World:
         self.script.calls.clear()
 
     @property
-    def statuses(self) -> tuple[JobStatus, JobStatus]:
+    def statuses(self) -> tuple[JobStatus, WorkStatus]:
         """Of the job and of its work item."""
         return self.store._jobs["j"].status, self.queue.status("j")
 
@@ -221,7 +223,7 @@ def test_n16_a_job_that_is_resumed_while_its_worker_lets_go_is_not_forgotten() -
     world.store.set_status("j", JobStatus.CANCELLED, fence=None)
     finish = world.queue.finish
 
-    def resumed_before(claim: Claim, status: JobStatus) -> None:
+    def resumed_before(claim: Claim, status: JobStatus, **_known: object) -> None:
         world.store.set_status("j", JobStatus.QUEUED, fence=None)
         with pytest.raises(ConflictError):
             world.queue.enqueue("j")
@@ -232,7 +234,7 @@ def test_n16_a_job_that_is_resumed_while_its_worker_lets_go_is_not_forgotten() -
     assert world.statuses == (JobStatus.QUEUED, JobStatus.QUEUED)
 
 
-@pytest.mark.parametrize("name", ["jobs.get_job", "jobs.set_status", "queue.release"])
+@pytest.mark.parametrize("name", ["jobs.get_status", "jobs.set_status", "queue.release"])
 def test_an_interruption_that_can_not_be_told_is_logged(name: str) -> None:
     """S4.5: never FAILED for it. The lease runs out, and the work is claimable again."""
     world = World()

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import pytest
 
-from runtime.contract.tables import JOBS, QUEUE
+from runtime.contract.tables import BUDGETS, JOBS, QUEUE
 from runtime.operations import restore_objects
 from runtime.operations.restore import main
 from runtime.operations.restore_items import TableRestore
 from tests.fixtures.aws import BUCKET, FakeAws, read_item, store_item
 from tests.fixtures.aws_faults import refused
+from tests.fixtures.dynamodb_items import slice_item
 
 THEN: Final = datetime(2026, 11, 1, 12, tzinfo=UTC)
 BEFORE, AFTER, LATER = (THEN + timedelta(hours=hours) for hours in (-1, 1, 2))
@@ -241,6 +242,40 @@ def test_e12_shards_of_a_job_come_back_with_it(aws: FakeAws) -> None:
     restore = TableRestore(client=aws.dynamodb, table=QUEUE.name, restored=QUEUE.name)
     restore.copy("a", replace=False, apply=True, report=lambda result: found.append(result.key))
     assert sorted(found) == ["a", "a#0", "a#1"]
+
+
+def test_n3_a_slice_comes_back_with_what_is_spent_and_held_and_nothing_free(aws: FakeAws) -> None:
+    """What was free then may be in another slice by now."""
+    slice_then = slice_item(account_id="a#0")
+    store_item(aws, BUDGETS, slice_then)
+    aws.dynamodb.create_table(
+        TableName=RESTORED,
+        KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        (stored,) = aws.dynamodb.scan(TableName=BUDGETS.name)["Items"]
+        aws.dynamodb.put_item(TableName=RESTORED, Item=stored)
+        restore = TableRestore(client=aws.dynamodb, table=BUDGETS.name, restored=RESTORED)
+        outcomes: list[str] = []
+
+        def copy(*, replace: bool) -> None:
+            restore.copy(
+                "a",
+                replace=replace,
+                apply=True,
+                report=lambda result: outcomes.append(str(result.outcome)),
+            )
+
+        copy(replace=True)
+        assert read_item(aws, BUDGETS, account_id="a#0") == slice_then
+        aws.dynamodb.delete_item(TableName=BUDGETS.name, Key={"account_id": {"S": "a#0"}})
+        copy(replace=False)
+        assert read_item(aws, BUDGETS, account_id="a#0") == {**slice_then, "slice_free": 0}
+        assert outcomes == ["same", "put back"]
+    finally:
+        aws.dynamodb.delete_table(TableName=RESTORED)
 
 
 def test_e12_what_was_not_restored_yet_is_named(

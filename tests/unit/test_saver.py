@@ -19,15 +19,15 @@ from runtime.worker.saver import MAX_FLUSH_ATTEMPTS, Saver, Stores
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
 from tests.fixtures.clock import START, ManualClock
+from tests.fixtures.memory_budgets import MemoryBudgets
 from tests.fixtures.memory_ports import (
     FaultyObjects,
-    MemoryBudgets,
     MemoryCosts,
     MemoryJobs,
     MemoryQueue,
     MemoryVersions,
-    Script,
 )
+from tests.fixtures.script import Script
 from tests.fixtures.storage import new_job
 
 RECORDS = 100

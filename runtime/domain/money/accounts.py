@@ -1,15 +1,17 @@
 """Accounts, and what a child takes out of its parent: one rule at every level.
 
     stage and month ─┐
-    user and month ──┴▶ job ─▶ hold of a worker        committed + limit of the child <= limit
+    user and month ──┴▶ job ─▶ slice of a shard ─▶ hold of a worker
+                                                       committed + limit of the child <= limit
 
-A job takes its whole limit out of the accounts of the month in which it is queued. When it ends
-they get back what it has not committed, and each account of the chain is changed in the write that
-changes the child: nobody has to add up children to know what is left. What is committed is spent,
-or may be being spent now.
+Only a sharded job has slices; else its worker's hold comes out of the job's own account. A job
+takes its whole limit out of the accounts of the month in which it is queued. When it ends they get
+back what it has not committed, and each account of the chain is changed in the write that changes
+the child: nobody has to add up children to know what is left. What is committed is spent, or may
+be being spent now.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -31,20 +33,48 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """A job's budget: `spent + all holds <= limit`, always."""
+    """A job's budget: `spent + all holds + limits of all slices <= limit`, always."""
 
     limit_nano: int
     spent_nano: int
     holds: Mapping[str, Hold]
+    slices_nano: int = 0
 
     @property
     def committed_nano(self) -> int:
-        """Spent, or held by somebody who may be spending it now."""
-        return self.spent_nano + sum(hold.nano for hold in self.holds.values())
+        """Spent, or held by somebody who may be spending it now, or in a slice."""
+        return self.spent_nano + sum(hold.nano for hold in self.holds.values()) + self.slices_nano
+
+    @property
+    def left_nano(self) -> int:
+        """What nobody has yet."""
+        return max(self.limit_nano - self.committed_nano, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """A shard's part of its job's budget: `spent + hold <= limit`, always. It outlives its worker,
+    whose successor goes on with it. `revision` counts the changes of the limit.
+    """
+
+    limit_nano: int
+    spent_nano: int = 0
+    hold: Hold | None = None
+    revision: int = 1
+
+    @property
+    def committed_nano(self) -> int:
+        """Spent, or held by a worker who may be spending it now."""
+        return self.spent_nano + (self.hold.nano if self.hold else 0)
+
+    @property
+    def free_nano(self) -> int:
+        """What certainly nobody spends: it may be taken out of the slice at any time."""
+        return self.limit_nano - self.committed_nano
 
 
 class BudgetStore(Protocol):
-    """One counter a job, changed by conditional writes."""
+    """One counter a job and one a shard, changed by conditional writes."""
 
     def open_account(self, job_id: str, limit_nano: int) -> Account:
         """Create the account, or set the limit of the existing one; a limit below what is
@@ -75,6 +105,42 @@ class BudgetStore(Protocol):
         the stored hold isn't `expected` it raises `ConflictError`, unless it equals `new` already
         (a lost reply, retried). A stored hold with a newer fence than `new` raises
         `LeaseLostError`, no account `NotFoundError`.
+        """
+        ...
+
+    def get_slices(self, job_id: str, shards: Iterable[int]) -> Mapping[str, Slice]:
+        """Strongly consistent reads, by work id; a shard that has no slice yet is missing."""
+        ...
+
+    def resize_slice(
+        self,
+        job_id: str,
+        work_id: str,
+        *,
+        expected: Slice | None,
+        limit_nano: int,
+        fence: int | None = None,
+        owed: bool = False,
+    ) -> Slice:
+        """Move money between the job's account and a slice, in one write to both; None is a slice
+        that is to be opened. The slice as it is then, if its hold is the expected one.
+
+        The races it excludes: two shards that both see room for the last dollar, and money taken
+        out of a slice that its worker has begun to hold. Growth past the job's limit, or for a job
+        that has ended and given back its rest, raises `BudgetExceededError`, unless it is `owed`:
+        billed already, whatever the limit is. A slice of another revision, or with less that is
+        free than is to be taken out, raises `ConflictError`, unless it has this limit already by
+        the next revision (a lost reply, retried); a hold with a newer fence than `fence`
+        `LeaseLostError`; no account of the job, or a slice that is gone, `NotFoundError`.
+        """
+        ...
+
+    def change_slice_hold(
+        self, job_id: str, work_id: str, *, expected: Hold | None, new: Hold, spent_nano: int
+    ) -> Slice:
+        """`change_hold` inside a slice, which is the one thing that is written: beyond the slice's
+        limit it raises `BudgetExceededError`, and the job's limit and status don't matter, since
+        what is in the slice is committed. No slice raises `NotFoundError`.
         """
         ...
 

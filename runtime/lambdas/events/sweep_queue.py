@@ -11,12 +11,13 @@ from datetime import timedelta
 from typing import Final
 
 from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
+from runtime.contract.statuses import WaitingStatus
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Event, event_handler
 from runtime.service.deletion import after, delete_data
 from runtime.service.observability import count, log_failure, logger
-from runtime.service.recovery import Counts, recover, start_or_withdraw
+from runtime.service.recovery import Counts, look_after_shards, recover, start_or_withdraw
 
 SWEEP_SECONDS: Final = 35.0
 """After how much of its minute a sweep begins nothing that takes long. S3 deletes some thousand
@@ -27,7 +28,9 @@ _COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "la
 
 @event_handler
 def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - the event says nothing but "now"
-    """Look after every queued and running work item; how many there were, and what was done."""
+    """Look after every work item that is queued, running or waiting; how many there were, and what
+    was done.
+    """
     totals: Counter[str] = Counter(dict.fromkeys((*_COUNTS, "failed"), 0))
     enough = after(ports, SWEEP_SECONDS)
     for item in ports.work.list_work(JobStatus.RUNNING):
@@ -39,6 +42,8 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
         # Where no zone has a machine a launch takes seconds: the oldest work is tried first, and
         # what there is no time for is the next sweep's.
         totals.update(queued=1, **({} if enough() else _sweep(ports, item)))
+    for item in ports.work.list_work(WaitingStatus.WAITING):
+        totals.update(waiting=1, **({} if enough() else _sweep(ports, item)))
     announced = _announce(ports, enough=enough)
     totals.update(failed=int(announced is None))
     totals.update(go_on_deleting(ports, enough=enough))
@@ -87,6 +92,8 @@ def _sweep(ports: ApiPorts, item: WorkItem) -> Counts:
     try:
         if item.status is JobStatus.RUNNING:
             return _running(ports, item)
+        if item.status is WaitingStatus.WAITING:
+            return look_after_shards(ports, item)
         return start_or_withdraw(ports, item, patient=True)
     except Exception as error:  # noqa: BLE001 - see above
         log_failure("work item not swept", error, work_id=item.work_id)

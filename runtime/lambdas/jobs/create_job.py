@@ -17,7 +17,9 @@ from pydantic import Field
 from runtime.domain.errors import BudgetTooSmallError, ConflictError, InputError, NotFoundError
 from runtime.domain.jobs.config import OPTIONS, JobConfig
 from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.jobs.sharding import sharding_for
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.money.estimate import Acceptance
@@ -168,6 +170,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
             num_records=body.num_records,
             includes=template.includes,
             price_table_version=ports.prices.version,
+            sharding=sharding_for(body.num_records, chosen(body, Machines).shards),
             **{name: chosen(body, group) for name, group in OPTIONS.items()},
         ),
         budget_limit=usd_decimal(body.budget_limit),

@@ -9,7 +9,8 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from runtime.domain.errors import ConflictError, SeedwrightError
-from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import ACTIVE, Job, JobStatus
+from runtime.domain.money.slices import take_back
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
@@ -62,25 +63,33 @@ def _cancel(ports: ApiPorts, job: Job) -> Answer:
     except ConflictError as exc:
         # It ended a moment before. Deleting it now is not what was asked for.
         raise ConflictError("the job has just ended: look at it before you delete it") from exc
-    stopping = not _withdraw(ports, job.job_id)
+    stopping = not _withdraw(ports, job)
     return Answer(
         body=job_view(ports.jobs.get_job(job.job_id)),
         status=HTTPStatus.ACCEPTED if stopping else HTTPStatus.OK,
     )
 
 
-def _withdraw(ports: ApiPorts, job_id: str) -> bool:
-    """Whether nobody works on the job any more."""
-    work_id = work_id_of(job_id)
+def _withdraw(ports: ApiPorts, job: Job) -> bool:
+    """Whether nobody works on the job any more, or on a shard of it."""
+    job_id, sharding = job.job_id, job.config.sharding
     try:
-        return (
-            ports.work.withdraw(work_id, JobStatus.CANCELLED)
-            or ports.work.get_work(work_id).status is not JobStatus.RUNNING
-        )
+        if sharding is not None:
+            # What shards have left whose workers died. Those that run give it back themselves.
+            take_back(ports.budgets, job_id, range(sharding.count))
+            ports.jobs.return_rest(job_id)
+        # Each of them, whatever becomes of the ones before.
+        left = [
+            item.work_id
+            for item in ports.work.work_of(job_id)
+            if not ports.work.withdraw(item.work_id, JobStatus.CANCELLED)
+            and ports.work.get_work(item.work_id).status is JobStatus.RUNNING
+        ]
     except SeedwrightError as error:
         # The job is cancelled: whoever claims its work, or sweeps the queue, ends the item.
-        logger.warning("work not withdrawn", extra={"work_id": work_id, "code": error.code})
+        logger.warning("work not withdrawn", extra={"job_id": job_id, "code": error.code})
         return False
+    return not left
 
 
 def _delete(ports: ApiPorts, job: Job) -> Answer:
