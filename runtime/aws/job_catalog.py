@@ -4,7 +4,6 @@ Attributes: see `job_store.py`.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import count, takewhile
 from typing import TYPE_CHECKING, Final
 
 from runtime.aws.batch import delete_items
@@ -109,14 +108,13 @@ class DynamoJobCatalog:
         return True
 
     def _work_ids(self, job_id: str) -> Iterator[str]:
-        """The job's work, its last shard first: a deletion that is broken off leaves shards from 0
-        on, where the next one finds them.
+        """The job's work, its own last: it says how many shards there are to a deletion that goes
+        on after one that was broken off.
         """
+        own = Table(self._client, self._names(QUEUE)).get({"work_id": work_id_of(job_id)})
+        shards = 0 if own is None else int(own.get("shards", 0))
+        yield from (work_id_of(job_id, shard) for shard in range(shards))
         yield work_id_of(job_id)
-        queue = Table(self._client, self._names(QUEUE))
-        shards = (work_id_of(job_id, shard) for shard in count())
-        stored = takewhile(lambda work_id: queue.get({"work_id": work_id}), shards)
-        yield from reversed(list(stored))
 
     def _delete_work(self, job_id: str, work_id: str) -> bool:
         """False when another deletion was quicker and the job is gone."""

@@ -3,8 +3,9 @@
 An item: job_id, user_id, status, config, budget_limit (USD: a decimal text, a number once it was
 changed, or damage, see `Job`), records_generated, failed_records, tokens_used, cost_estimate (USD),
 failures_by_kind and cost_by_model (maps of numbers, USD), service_failures, steps (a map of
-`StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one error_message,
-error_code, retry_after, launch_error, request_hash, started_at, completed_at, fence.
+`StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one run (from the
+second on), error_message, error_code, retry_after, launch_error, request_hash, started_at,
+completed_at, fence. The counters of a sharded job are those of the last `refresh_progress`.
 `active_user_id` is the user's id while the job is QUEUED or RUNNING: an index counts by it.
 `unannounced` is there from the job's end until somebody has announced it (`announcer.py`).
 `budget_month`, `budget_reserved` and `budget_base` (nano-USD) are what it has in the accounts of a
@@ -15,7 +16,7 @@ and `budget_store.py` keeps the job's own account on the item.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from runtime.aws.table import Item, parse_stamp, stamp, to_attributes
 from runtime.domain.errors import StorageError
@@ -34,20 +35,14 @@ def job_item(job: Job) -> Item:
         "status": str(job.status),
         "config": config_document(job.config),
         "budget_limit": _storable(job.budget_limit),
-        "records_generated": job.progress.records_generated,
-        "failed_records": job.progress.failed_records,
-        "tokens_used": job.progress.tokens_used,
-        "cost_estimate": exact_usd(job.progress.cost_nano),
-        "failures_by_kind": job.progress.failures_by_kind,
-        "cost_by_model": usd_by_model(job.progress),
-        "service_failures": job.progress.service_failures,
-        "steps": steps_document(job.progress.steps),
+        **progress_attributes(job.progress),
         "created_at": stamp(job.created_at),
         "updated_at": stamp(job.updated_at),
         "active_user_id": job.user_id if job.status in ACTIVE else None,
         "error_message": job.error_message,
         "error_code": job.error_code,
         "retry_after": job.retry_after and stamp(job.retry_after),
+        "run": job.run if job.run > 1 else None,
         "launch_error": job.launch_error,
         "request_hash": job.request_hash,
         "started_at": job.started_at and stamp(job.started_at),
@@ -67,28 +62,15 @@ def parse_job(item: Item) -> Job:
             budget_limit=item.get("budget_limit"),
             created_at=parse_stamp(item["created_at"]),
             updated_at=parse_stamp(item["updated_at"]),
-            progress=Progress(
-                records_generated=int(item["records_generated"]),
-                failed_records=int(item["failed_records"]),
-                tokens_used=int(item["tokens_used"]),
-                cost_nano=nano_of(item["cost_estimate"]),
-                # Items from before they were counted have neither.
-                failures_by_kind={
-                    kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
-                },
-                cost_by_model={
-                    model: nano_of(usd) for model, usd in item.get("cost_by_model", {}).items()
-                },
-                service_failures=int(item.get("service_failures", 0)),
-                steps=steps_of(item.get("steps", {})),
-            ),
+            progress=parse_progress(item),
+            run=int(item.get("run", 1)),
             error_message=item.get("error_message"),
             error_code=item.get("error_code"),
-            retry_after=_optional_time(item, "retry_after"),
+            retry_after=optional_time(item, "retry_after"),
             launch_error=item.get("launch_error"),
             request_hash=item.get("request_hash"),
-            started_at=_optional_time(item, "started_at"),
-            completed_at=_optional_time(item, "completed_at"),
+            started_at=optional_time(item, "started_at"),
+            completed_at=optional_time(item, "completed_at"),
             share=share_of(item),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
@@ -119,13 +101,40 @@ def share_attributes(share: Share) -> Item:
     }
 
 
-def _optional_time(item: Item, name: str) -> datetime | None:
+def optional_time(item: Item, name: str) -> datetime | None:
+    """A stamp that not every item has."""
     return parse_stamp(item[name]) if name in item else None
 
 
-def usd_by_model(progress: Progress) -> dict[str, Decimal]:
-    """Costs by model id, as the table has them."""
-    return {model: exact_usd(nano) for model, nano in progress.cost_by_model.items()}
+def progress_attributes(progress: Progress) -> dict[str, Any]:
+    """Counters, of a job's item or of a shard's."""
+    return {
+        "records_generated": progress.records_generated,
+        "failed_records": progress.failed_records,
+        "tokens_used": progress.tokens_used,
+        "cost_estimate": exact_usd(progress.cost_nano),
+        "failures_by_kind": progress.failures_by_kind,
+        "cost_by_model": {model: exact_usd(nano) for model, nano in progress.cost_by_model.items()},
+        "service_failures": progress.service_failures,
+        "steps": steps_document(progress.steps),
+    }
+
+
+def parse_progress(item: Item) -> Progress:
+    """Inverse of `progress_attributes`. Raises `KeyError`, `ValueError` … on damage."""
+    return Progress(
+        records_generated=int(item["records_generated"]),
+        failed_records=int(item["failed_records"]),
+        tokens_used=int(item["tokens_used"]),
+        cost_nano=nano_of(item["cost_estimate"]),
+        # Items from before they were counted have neither.
+        failures_by_kind={
+            kind: int(count) for kind, count in item.get("failures_by_kind", {}).items()
+        },
+        cost_by_model={model: nano_of(usd) for model, usd in item.get("cost_by_model", {}).items()},
+        service_failures=int(item.get("service_failures", 0)),
+        steps=steps_of(item.get("steps", {})),
+    )
 
 
 def _storable(limit: object) -> object:

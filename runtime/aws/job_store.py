@@ -1,14 +1,14 @@
 """The jobs table. What is in an item: see `job_items.py`."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.aws.job_items import job_item, parse_job, usd_by_model
+from runtime.aws.job_items import job_item, parse_job, progress_attributes
 from runtime.aws.job_shares import JobChange, JobShares
 from runtime.aws.table import Item, Refused, Table, TableNames, stamp
-from runtime.aws.transaction import MAX_PARTS, Transaction
-from runtime.aws.work_queue import work_item
+from runtime.aws.transaction import Transaction
+from runtime.aws.work_items import set_shard_progress, shards_of, work_items
 from runtime.contract.tables import JOBS, QUEUE
 from runtime.domain.errors import (
     ConflictError,
@@ -26,10 +26,10 @@ from runtime.domain.jobs.job import (
     JobStatus,
     Progress,
     sources_of,
+    work_id_of,
 )
-from runtime.domain.jobs.step_totals import steps_document
+from runtime.domain.jobs.shards import sum_of_progress
 from runtime.domain.money.accounts import Admission, active_share
-from runtime.domain.money.amounts import exact_usd
 from runtime.domain.ports import Clock
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ if TYPE_CHECKING:
 
 UNANNOUNCED: Final = "job"
 """The one value of the attribute: the partition of an index."""
-
-MAX_SHARDS: Final = MAX_PARTS - 1
-"""Job and work items are stored in one transaction, with two accounts of the month and a counter
-where it is admitted: then three shards fewer.
-"""
 
 _TRIES: Final = 5
 """Refusals in a row that only a change of the job, just over, can explain."""
@@ -72,12 +67,8 @@ class DynamoJobStore:
         self,
         job: Job,
         *,
-        shards: Sequence[int | None] = (None,),
         admission: Admission | None = None,
     ) -> None:
-        most = MAX_SHARDS if admission is None else MAX_SHARDS - 3
-        if len(shards) > most:
-            raise InputError(f"a job has at most {most} shards: {len(shards)} were asked for")
         queued_at, queue = stamp(self._clock.now()), self._names(QUEUE)
         transaction = Transaction(self._client)
         # The conditions exclude that a job is created twice, and that a new job takes over the
@@ -88,8 +79,8 @@ class DynamoJobStore:
             share = active_share(None, month=month, limit_nano=job.budget_nano, committed_nano=0)
         item = {**job_item(job), **self._shares.attributes(share)}
         transaction.put_new(self._table.name, item, absent="job_id")
-        for shard in shards:
-            work = work_item(job.job_id, shard, queued_at=queued_at)
+        items = tuple(work_items(job.job_id, job.config.sharding, queued_at=queued_at))
+        for work in items:
             transaction.put_new(queue, work, absent="work_id")
         entrance = None
         if admission is not None and share is not None:
@@ -99,7 +90,7 @@ class DynamoJobStore:
         if not refusals:
             return
         refusal = None if entrance is None else entrance.refusal(refusals)
-        if refusal is not None and not any(refusals[: 1 + len(shards)]):
+        if refusal is not None and not any(refusals[: 1 + len(items)]):
             raise refusal
         raise ConflictError(f"job {job.job_id} exists already")
 
@@ -107,34 +98,67 @@ class DynamoJobStore:
         item = self._table.get({"job_id": job_id})
         if item is None:
             raise _no_job(job_id)
-        return parse_job(item)
+        job = parse_job(item)
+        return job if job.config.sharding is None else replace(job, progress=self._sums(job))
 
-    def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
-        outcome = self._table.update(
-            {"job_id": job_id},
-            set_="#records_generated = :generated, #failed_records = :failed,"
-            " #tokens_used = :tokens, #cost_estimate = :cost, #failures_by_kind = :kinds,"
-            " #cost_by_model = :models, #service_failures = :service, #steps = :steps,"
-            " #updated_at = :now",
-            # The status excludes a worker that has not yet seen that its job was cancelled.
+    def _sums(self, job: Job) -> Progress:
+        """The counters of a sharded job; those that are stored where its work is gone."""
+        count = 0 if job.config.sharding is None else job.config.sharding.count
+        shards = shards_of(self._client, self._names(QUEUE), job.job_id, range(count))
+        return sum_of_progress(each.progress for each in shards) if shards else job.progress
+
+    def get_status(self, job_id: str) -> JobStatus:
+        item = self._table.get({"job_id": job_id})
+        if item is None:
+            raise _no_job(job_id)
+        return JobStatus(item["status"])
+
+    def set_progress(
+        self, job_id: str, fence: int, progress: Progress, *, shard: int | None = None
+    ) -> None:
+        if shard is not None:
+            queue = Table(self._client, self._names(QUEUE))
+            set_shard_progress(queue, work_id_of(job_id, shard), fence, progress)
+            return
+        # The status excludes a worker that has not yet seen that its job was cancelled.
+        outcome = self._store_progress(
+            job_id,
+            progress,
             condition=f"#status = :running AND {_FENCE_HOLDS}",
-            values={
-                ":generated": progress.records_generated,
-                ":failed": progress.failed_records,
-                ":tokens": progress.tokens_used,
-                ":cost": exact_usd(progress.cost_nano),
-                ":kinds": progress.failures_by_kind,
-                ":models": usd_by_model(progress),
-                ":service": progress.service_failures,
-                ":steps": steps_document(progress.steps),
-                ":now": stamp(self._clock.now()),
-                ":running": JobStatus.RUNNING,
-                ":fence": fence,
-            },
+            values={":running": JobStatus.RUNNING, ":fence": fence},
         )
         if isinstance(outcome, Refused):
             item = _existing(outcome, job_id, fence)
             raise ConflictError(f"job {job_id} is {item['status']}: its counters stay as they are")
+
+    def refresh_progress(self, job_id: str) -> None:
+        item = self._table.get({"job_id": job_id})
+        job = None if item is None else parse_job(item)
+        if job is None or job.config.sharding is None:
+            return
+        self._store_progress(
+            job_id,
+            self._sums(job),
+            # Excludes sums that were read before those which are stored, and half an item of a job
+            # that was deleted meanwhile.
+            condition="#records_generated <= :records_generated",
+            values={},
+        )
+
+    def _store_progress(
+        self, job_id: str, progress: Progress, *, condition: str, values: Item
+    ) -> Item | Refused:
+        attributes = progress_attributes(progress)
+        return self._table.update(
+            {"job_id": job_id},
+            set_=", ".join((*(f"#{name} = :{name}" for name in attributes), "#updated_at = :now")),
+            condition=condition,
+            values={
+                **values,
+                **{f":{name}": value for name, value in attributes.items()},
+                ":now": stamp(self._clock.now()),
+            },
+        )
 
     def set_budget(self, job_id: str, budget_limit: str) -> None:
         outcome = self._table.update(
@@ -166,23 +190,41 @@ class DynamoJobStore:
             raise _no_job(job_id)
 
     def set_num_records(self, job_id: str, num_records: int) -> None:
+        item = self._table.get({"job_id": job_id})
+        for _ in range(_TRIES):
+            if item is None:
+                raise _no_job(job_id)
+            refused = self._grow(parse_job(item), num_records)
+            if refused is None:
+                return
+            item = refused.item
+        raise StorageBusyError(f"job {job_id} keeps changing: try again")
+
+    def _grow(self, job: Job, num_records: int) -> Refused | None:
+        """Add records to a job that was read. What stood in the way if it has changed since."""
+        if job.status in {JobStatus.RUNNING, JobStatus.DELETING}:
+            raise ConflictError(f"job {job.job_id} is {job.status}: its number of records stays")
+        if num_records < job.config.num_records:
+            raise InputError(f"job {job.job_id} has more than {num_records} records already")
+        set_, values = ["#config.#num_records = :new", "#updated_at = :now"], {}
+        sharding = job.config.sharding
+        if sharding is not None and num_records > job.config.num_records:
+            set_ += ["#config.#sharding = :sharding", "#run = :run"]
+            values = {":sharding": sharding.grown_to(num_records).document(), ":run": job.run + 1}
         outcome = self._table.update(
-            {"job_id": job_id},
-            set_="#config.#num_records = :new, #updated_at = :now",
+            {"job_id": job.job_id},
+            set_=", ".join(set_),
             # Excludes a worker that has read the smaller number, and two growths that cross.
-            condition="#config.#num_records <= :new AND NOT (#status IN (:running, :deleting))",
+            condition="#config.#num_records = :old AND #status = :status",
             values={
+                **values,
                 ":new": num_records,
+                ":old": job.config.num_records,
+                ":status": job.status,
                 ":now": stamp(self._clock.now()),
-                ":running": JobStatus.RUNNING,
-                ":deleting": JobStatus.DELETING,
             },
         )
-        if isinstance(outcome, Refused):
-            status = _existing(outcome, job_id, None)["status"]
-            if status in {JobStatus.RUNNING, JobStatus.DELETING}:
-                raise ConflictError(f"job {job_id} is {status}: its number of records stays")
-            raise InputError(f"job {job_id} has more than {num_records} records already")
+        return outcome if isinstance(outcome, Refused) else None
 
     def set_status(
         self,
@@ -196,6 +238,8 @@ class DynamoJobStore:
         if fence is not None:
             sources = _WORKER_SOURCES.get(status, sources)
         change = self._change(sources, status, error)
+        if fence is None and status is JobStatus.QUEUED:
+            change = _counted(change)
         if fence is not None:
             change = change.also(
                 set_=("#fence = :fence",), values={":fence": fence}, only=_FENCE_HOLDS
@@ -218,7 +262,9 @@ class DynamoJobStore:
     def queue_again(
         self, job_id: str, admission: Admission, *, budget_limit: str | None = None
     ) -> None:
-        change = self._change(sources_of(JobStatus.QUEUED) - ACTIVE, JobStatus.QUEUED, None)
+        change = _counted(
+            self._change(sources_of(JobStatus.QUEUED) - ACTIVE, JobStatus.QUEUED, None)
+        )
         if budget_limit is not None:
             change = change.also(
                 set_=("#budget_limit = :limit",), values={":limit": Decimal(budget_limit)}
@@ -277,6 +323,14 @@ class DynamoJobStore:
             condition=f"#status IN ({', '.join(allowed)})",
             values=values,
         )
+
+
+def _counted(change: JobChange) -> JobChange:
+    """With one more run."""
+    return change.also(
+        set_=("#run = if_not_exists(#run, :one) + :one",),
+        values={":one": 1},
+    )
 
 
 def _existing(refused: Refused, job_id: str, fence: int | None) -> Item:

@@ -30,9 +30,6 @@ from runtime.aws.table import (
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-MAX_PARTS: Final = 100
-"""Most items that a transaction takes."""
-
 _CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2)
 """Seconds before a transaction that collided with another write is tried again, more or less, so
 that those which collided don't meet again: the SDK doesn't retry it."""

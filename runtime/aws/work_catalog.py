@@ -8,13 +8,14 @@ began, unless it failed), seen_fence, seen_beat, seen_at (what an observer has n
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
+from runtime.aws.batch import get_items
 from runtime.aws.table import Item, Refused, Table, parse_stamp, stamp
-from runtime.aws.work_queue import no_work
+from runtime.aws.work_items import error_attributes, no_work
+from runtime.contract.statuses import WaitingStatus, WorkStatus, parse_work_status
 from runtime.contract.tables import QUEUE_BY_STATUS
-from runtime.domain.jobs.job import JobStatus, work_id_of
+from runtime.domain.jobs.job import JobError, JobStatus, work_id_of
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import WorkItem
 
@@ -26,6 +27,7 @@ class DynamoWorkCatalog:
     """Implements `service_ports.WorkCatalog`."""
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
+        self._client = client
         self._table = Table(client, table_name)
         self._clock = clock
 
@@ -36,14 +38,14 @@ class DynamoWorkCatalog:
         return _parse(item)
 
     def work_of(self, job_id: str) -> list[WorkItem]:
-        whole = self._table.get({"work_id": work_id_of(job_id)})
-        if whole is not None:
-            return [_parse(whole)]
-        # Shards are numbered from 0 without a gap, and go from the last one on: no index is needed.
-        shards = (self._table.get({"work_id": work_id_of(job_id, shard)}) for shard in count())
-        return [_parse(item) for item in takewhile(lambda item: item is not None, shards) if item]
+        own = self._table.get({"work_id": work_id_of(job_id)})
+        if own is None:  # it goes last
+            return []
+        keys = ({"work_id": work_id_of(job_id, each)} for each in range(int(own.get("shards", 0))))
+        shards = map(_parse, get_items(self._client, self._table.name, keys))
+        return [_parse(own), *sorted(shards, key=lambda item: item.shard or 0)]
 
-    def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
+    def list_work(self, status: WorkStatus) -> Iterator[WorkItem]:
         yield from map(_parse, self._table.query("status", status, index=QUEUE_BY_STATUS))
 
     def begin_launch(self, item: WorkItem) -> int | None:
@@ -112,13 +114,21 @@ class DynamoWorkCatalog:
             raise no_work(item.work_id)
         return losses
 
-    def withdraw(self, work_id: str, status: JobStatus) -> bool:
+    def withdraw(
+        self, work_id: str, status: JobStatus, *, error: JobError | None = None, run: int = 0
+    ) -> bool:
+        told: Item = {**error_attributes(error), **({"run": run} if run else {})}
         outcome = self._table.update(
             {"work_id": work_id},
-            set_="#status = :status",
+            set_=", ".join(("#status = :status", *(f"#{name} = :{name}" for name in told))),
             # Excludes a worker that has claimed it meanwhile: it learns of the end by itself.
-            condition="#status = :queued",
-            values={":status": status, ":queued": JobStatus.QUEUED},
+            condition="#status IN (:queued, :waiting)",
+            values={
+                ":status": status,
+                ":queued": JobStatus.QUEUED,
+                ":waiting": WaitingStatus.WAITING,
+                **{f":{name}": value for name, value in told.items()},
+            },
         )
         if isinstance(outcome, Refused) and outcome.item is None:
             raise no_work(work_id)
@@ -141,7 +151,7 @@ def _parse(item: Item) -> WorkItem:
     return WorkItem(
         work_id=item["work_id"],
         job_id=item["job_id"],
-        status=JobStatus(item["status"]),
+        status=parse_work_status(item["status"]),
         owner=item.get("owner"),
         fence=int(item["fence"]),
         beat=int(item["heartbeat"]),

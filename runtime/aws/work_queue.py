@@ -1,17 +1,15 @@
-"""The work queue as a DynamoDB table with an index by status and time.
-
-An item: work_id, job_id, shard (absent for an unsharded job), status, owner (while RUNNING),
-fence, heartbeat (a beat, +1 each), attempt (claims so far), queued_at. `work_catalog.py` keeps
-on it who starts and watches the worker.
-"""
+"""The work queue as a DynamoDB table with an index by status and time; items: `work_items.py`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.aws.table import Item, Refused, Table, stamp
+from runtime.aws.work_items import ERROR_ATTRIBUTES, error_attributes, no_work, shards_of
+from runtime.contract.statuses import WaitingStatus, WorkStatus
 from runtime.contract.tables import QUEUE_BY_STATUS
-from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.jobs.job import ENDED, JobStatus, work_id_of
+from runtime.domain.errors import ConflictError, LeaseLostError
+from runtime.domain.jobs.job import ENDED, JobError, JobStatus, work_id_of
+from runtime.domain.jobs.shards import ShardState
 from runtime.domain.ports import Claim, Clock, Lease
 
 if TYPE_CHECKING:
@@ -21,24 +19,11 @@ _PAGE: Final = 25
 """Queued items read at a time: more than one, because others race for the oldest."""
 
 
-def work_item(job_id: str, shard: int | None, *, queued_at: str) -> Item:
-    """A new QUEUED item, as `DynamoJobStore.create_job` stores it."""
-    item: dict[str, Any] = {
-        "work_id": work_id_of(job_id, shard),
-        "job_id": job_id,
-        "status": str(JobStatus.QUEUED),
-        "fence": 0,
-        "heartbeat": 0,
-        "attempt": 0,
-        "queued_at": queued_at,
-    }
-    return item if shard is None else {**item, "shard": shard}
-
-
 class DynamoWorkQueue:
     """Implements `ports.WorkQueue`."""
 
     def __init__(self, *, client: "DynamoDBClient", table_name: str, clock: Clock) -> None:
+        self._client = client
         self._table = Table(client, table_name)
         self._clock = clock
 
@@ -87,9 +72,28 @@ class DynamoWorkQueue:
             claim, set_="#status = :queued", remove="#owner", values={":queued": JobStatus.QUEUED}
         )
 
-    def finish(self, claim: Claim, status: JobStatus) -> None:
+    def finish(
+        self, claim: Claim, status: JobStatus, *, error: JobError | None = None, run: int = 0
+    ) -> None:
+        told: Item = error_attributes(error)
+        if claim.shard is not None:
+            told = {**told, "run": run}
+        gone = (
+            () if claim.shard is None else (each for each in ERROR_ATTRIBUTES if each not in told)
+        )
         self._change_claimed(
-            claim, set_="#status = :ended", remove="#owner", values={":ended": status}
+            claim,
+            set_=", ".join(("#status = :ended", *(f"#{name} = :{name}" for name in told))),
+            remove=", ".join(("#owner", *(f"#{name}" for name in gone))),
+            values={":ended": status, **{f":{name}": value for name, value in told.items()}},
+        )
+
+    def put_off(self, claim: Claim) -> None:
+        self._change_claimed(
+            claim,
+            set_="#status = :waiting",
+            remove="#owner",
+            values={":waiting": WaitingStatus.WAITING},
         )
 
     def _change_claimed(self, claim: Claim, *, set_: str, remove: str, values: Item) -> None:
@@ -135,14 +139,20 @@ class DynamoWorkQueue:
         return not isinstance(outcome, Refused)
 
     def enqueue(self, work_id: str) -> None:
+        # `attempt` goes on: what starts a task per attempt must not repeat its token.
+        self._begin_again(work_id, JobStatus.QUEUED)
+
+    def await_shards(self, job_id: str) -> None:
+        self._begin_again(work_id_of(job_id), WaitingStatus.WAITING)
+
+    def _begin_again(self, work_id: str, status: WorkStatus) -> None:
         ended = {f":ended{number}": status for number, status in enumerate(sorted(ENDED))}
         outcome = self._table.update(
             {"work_id": work_id},
-            # `attempt` goes on: what starts a task per attempt must not repeat its token.
-            set_="#status = :queued, #queued_at = :now",
+            set_="#status = :again, #queued_at = :now",
             # Excludes two retries at once, and a retry of work that somebody has in hand.
             condition=f"#status IN ({', '.join(ended)})",
-            values={":queued": JobStatus.QUEUED, ":now": stamp(self._clock.now()), **ended},
+            values={":again": status, ":now": stamp(self._clock.now()), **ended},
         )
         if not isinstance(outcome, Refused):
             return
@@ -150,10 +160,25 @@ class DynamoWorkQueue:
             raise no_work(work_id)
         raise ConflictError(f"work {work_id} is {outcome.item['status']}: it has not ended")
 
+    def release_own(self, job_id: str) -> bool:
+        work_id = work_id_of(job_id)
+        outcome = self._table.update(
+            {"work_id": work_id},
+            set_="#status = :queued, #queued_at = :now",
+            # Excludes that it is queued once more by someone who was slower, when it has ended.
+            condition="#status = :waiting",
+            values={
+                ":queued": JobStatus.QUEUED,
+                ":waiting": WaitingStatus.WAITING,
+                ":now": stamp(self._clock.now()),
+            },
+        )
+        if isinstance(outcome, Refused) and outcome.item is None:
+            raise no_work(work_id)
+        return not isinstance(outcome, Refused)
 
-def no_work(work_id: str) -> NotFoundError:
-    """What a missing work item is."""
-    return NotFoundError(f"no work {work_id} in the queue: check the job id and the shard")
+    def shards_of(self, job_id: str, count: int) -> list[ShardState]:
+        return shards_of(self._client, self._table.name, job_id, range(count))
 
 
 def _parse_claim(item: Item) -> Claim:

@@ -55,7 +55,12 @@ JOB_ROUTES: Final = (
                 TAKE_MONEY,
                 TableGrant(
                     table=QUEUE,
-                    actions=("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"),
+                    actions=(
+                        "dynamodb:PutItem",
+                        "dynamodb:GetItem",
+                        "dynamodb:BatchGetItem",
+                        "dynamodb:UpdateItem",
+                    ),
                 ),
                 *READ_TEMPLATES,
                 READ_SEEDS,
@@ -95,7 +100,7 @@ JOB_ROUTES: Final = (
     Route(
         method="GET",
         path="/jobs/{job_id}",
-        function=Function(name="get_job", module="jobs.get_job", grants=(READ_JOB,)),
+        function=Function(name="get_job", module="jobs.get_job", grants=READ_JOB),
     ),
     Route(
         method="DELETE",
@@ -115,7 +120,7 @@ JOB_ROUTES: Final = (
             name="download_job",
             module="jobs.download_job",
             grants=(
-                READ_JOB,
+                *READ_JOB,
                 # The signature of an address lends the caller these rights.
                 ObjectGrant(
                     keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS, REPORT, CARD),

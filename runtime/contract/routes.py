@@ -100,7 +100,7 @@ ROUTES: Final = (
         method="GET",
         path="/dashboard/jobs/{job_id}",
         function=Function(
-            name="get_job_dashboard", module="dashboard.get_job_dashboard", grants=(READ_JOB,)
+            name="get_job_dashboard", module="dashboard.get_job_dashboard", grants=READ_JOB
         ),
     ),
     Route(

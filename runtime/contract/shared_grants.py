@@ -26,7 +26,11 @@ GET: Final = ("dynamodb:GetItem",)
 UPDATE: Final = ("dynamodb:UpdateItem",)
 QUERY: Final = ("dynamodb:Query",)
 
-READ_JOB: Final = TableGrant(table=JOBS, actions=GET)
+READ_JOB: Final = (
+    TableGrant(table=JOBS, actions=GET),
+    # The counters of a sharded job are those of its shards.
+    TableGrant(table=QUEUE, actions=("dynamodb:BatchGetItem",)),
+)
 READ_MONEY: Final = TableGrant(table=BUDGETS, actions=GET)
 TAKE_MONEY: Final = TableGrant(table=BUDGETS, actions=UPDATE)
 """Out of the accounts of a month, or back into them."""
@@ -47,7 +51,10 @@ LIST_SEED_VERSIONS: Final = ListGrant(prefixes=(SEEDS,), actions=("s3:ListBucket
 KEEP_LEDGERS: Final = TableGrant(table=BUDGETS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem"))
 """What is reserved for uploads on their way."""
 START_WORKER: Final = (
-    TableGrant(table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+    TableGrant(
+        table=QUEUE,
+        actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"),
+    ),
     LaunchGrant(),
 )
 START_EXECUTION: Final = ExecutionGrant(actions=("states:StartExecution",))
@@ -63,7 +70,13 @@ DELETE_JOB: Final = (
         ),
     ),
     TableGrant(
-        table=QUEUE, actions=("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+        table=QUEUE,
+        actions=(
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+        ),
     ),
     TAKE_MONEY,
     TableGrant(table=COST_TRACKING, actions=("dynamodb:Query", "dynamodb:BatchWriteItem")),

@@ -1,5 +1,5 @@
-"""Statuses of a job, which the alarms of its infrastructure count by. What follows what is in
-`runtime.domain.jobs.job`.
+"""Statuses of a job, which the alarms of its infrastructure count by, and of its work. What follows
+what is in `runtime.domain.jobs.job`.
 """
 
 from enum import StrEnum
@@ -23,3 +23,18 @@ ENDS: Final = (
     JobStatus.CANCELLED,
 )
 """The statuses that a job can end with."""
+
+
+class WaitingStatus(StrEnum):
+    """What work can be and no job: nobody claims it before it is QUEUED."""
+
+    WAITING = "WAITING"
+    """The own work of a sharded job, as long as a shard may still generate."""
+
+
+WorkStatus = JobStatus | WaitingStatus
+
+
+def parse_work_status(text: str) -> WorkStatus:
+    """Raises `ValueError` for any other text."""
+    return WaitingStatus.WAITING if text == WaitingStatus.WAITING else JobStatus(text)

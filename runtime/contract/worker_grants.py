@@ -40,7 +40,10 @@ WORKER_GRANTS: Final = (
     ),
     # What a job that has ended didn't spend returns to the accounts of its month.
     WorkerGrant(name="Budgets", grant=TableGrant(table=BUDGETS, actions=("dynamodb:UpdateItem",))),
-    WorkerGrant(name="Queue", grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem",))),
+    WorkerGrant(
+        name="Queue",
+        grant=TableGrant(table=QUEUE, actions=("dynamodb:UpdateItem", "dynamodb:BatchGetItem")),
+    ),
     WorkerGrant(
         name="QueueByStatus",
         grant=TableGrant(table=QUEUE, actions=("dynamodb:Query",), index=QUEUE_BY_STATUS),

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from runtime.domain.jobs.job import Job, JobStatus
+from runtime.contract.statuses import WorkStatus
+from runtime.domain.jobs.job import Job, JobError, JobStatus
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.accounts import DEFAULT_MONTHLY_NANO, BudgetStore, MonthlyBudgets
@@ -64,7 +65,7 @@ class WorkItem:
 
     work_id: str
     job_id: str
-    status: JobStatus
+    status: WorkStatus
     owner: str | None
     fence: int
     beat: int
@@ -87,13 +88,13 @@ class WorkCatalog(Protocol):
         ...
 
     def work_of(self, job_id: str) -> Sequence[WorkItem]:
-        """The job's work item, or those of its shards in their order; empty where there is none.
-        Strongly consistent.
+        """The job's own work item, then those of its shards in their order; empty where there is
+        none. Strongly consistent.
         """
         ...
 
-    def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
-        """All items of a status, oldest first; QUEUED and RUNNING are never many."""
+    def list_work(self, status: WorkStatus) -> Iterator[WorkItem]:
+        """All items of a status, oldest first; QUEUED, RUNNING and WAITING are never many."""
         ...
 
     def begin_launch(self, item: WorkItem) -> int | None:
@@ -122,9 +123,11 @@ class WorkCatalog(Protocol):
         """
         ...
 
-    def withdraw(self, work_id: str, status: JobStatus) -> bool:
-        """QUEUED → `status`, for work whose job has ended: nobody will claim it. False if it isn't
-        QUEUED. Raises `NotFoundError`.
+    def withdraw(
+        self, work_id: str, status: JobStatus, *, error: JobError | None = None, run: int = 0
+    ) -> bool:
+        """QUEUED or WAITING → `status`, for work whose job has ended, or for a shard that is given
+        up in a run, with why: nobody will claim it. False if it is neither. Raises `NotFoundError`.
         """
         ...
 

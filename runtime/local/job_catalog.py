@@ -7,7 +7,7 @@ from runtime.domain.jobs.job import ACTIVE, MAX_ERROR_MESSAGE_CHARACTERS, Job, J
 from runtime.domain.pages import Page
 from runtime.domain.ports import Clock
 from runtime.local.database import Database
-from runtime.local.job_store import parse_job
+from runtime.local.job_rows import parse_job
 from runtime.local.paging import page_of, parse_place, place_of
 
 _LIST = """

@@ -4,11 +4,10 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
-from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import (
     ACTIVE,
     ENDED,
@@ -19,28 +18,22 @@ from runtime.domain.jobs.job import (
     may_become,
     work_id_of,
 )
-from runtime.domain.jobs.step_totals import steps_document, steps_of
+from runtime.domain.jobs.sharding import parse_sharding
+from runtime.domain.jobs.shards import sum_of_progress
 from runtime.domain.money.accounts import Admission, active_share
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Clock
-from runtime.local.database import Database, parse_time
+from runtime.local.database import Database
+from runtime.local.job_rows import (
+    counters,
+    error_columns,
+    insert_job,
+    insert_work,
+    parse_job,
+    parse_shard,
+)
 from runtime.local.monthly_budgets import admit, close_share, committed_of, share_of
 
-_INSERT_JOB = """
-    INSERT OR IGNORE INTO jobs (
-        job_id, user_id, status, config, budget_limit, records_generated, failed_records,
-        tokens_used, cost_nano, failures_by_kind, cost_by_model, service_failures, steps,
-        error_message, error_code, retry_after, launch_error, request_hash, created_at, updated_at,
-        started_at, completed_at
-    ) VALUES (
-        :job_id, :user_id, :status, :config, :budget_limit, :records_generated, :failed_records,
-        :tokens_used, :cost_nano, :failures_by_kind, :cost_by_model, :service_failures, :steps,
-        :error_message, :error_code, :retry_after, :launch_error, :request_hash, :created_at,
-        :updated_at, :started_at, :completed_at
-    )"""
-_INSERT_WORK = """
-    INSERT OR IGNORE INTO work (work_id, job_id, shard, status, position)
-    SELECT ?, ?, ?, ?, coalesce(max(position), 0) + 1 FROM work"""
 _SET_PROGRESS = """
     UPDATE jobs SET
         records_generated = :records_generated,
@@ -58,12 +51,16 @@ _SET_STATUS = """
         status = :status,
         fence = coalesce(:fence, fence),
         updated_at = :now,
+        run = run + :again,
         started_at = CASE WHEN :runs THEN coalesce(started_at, :now) ELSE started_at END,
         completed_at = CASE WHEN :ended THEN :now END,
         error_message = :message,
         error_code = :code,
         retry_after = :retry_after
     WHERE job_id = :job_id"""
+
+
+_SHARDS = "SELECT * FROM work WHERE job_id = ? AND shard IS NOT NULL ORDER BY shard"
 
 
 class SqliteJobStore:
@@ -73,23 +70,12 @@ class SqliteJobStore:
         self._database = database
         self._clock = clock
 
-    def create_job(
-        self,
-        job: Job,
-        *,
-        shards: Sequence[int | None] = (None,),
-        admission: Admission | None = None,
-    ) -> None:
+    def create_job(self, job: Job, *, admission: Admission | None = None) -> None:
         with self._database.write() as connection:
-            if not _insert_job(connection, job):
+            if not insert_job(connection, job):
                 raise ConflictError(f"job {job.job_id} exists already")
-            for shard in shards:
-                inserted = connection.execute(
-                    _INSERT_WORK,
-                    (work_id_of(job.job_id, shard), job.job_id, shard, JobStatus.QUEUED),
-                )
-                if inserted.rowcount == 0:
-                    raise ConflictError(f"work of job {job.job_id} exists already")
+            if not insert_work(connection, job.job_id, job.config.sharding):
+                raise ConflictError(f"work of job {job.job_id} exists already")
             if admission is not None:
                 self._admit(connection, job.job_id, admission)
 
@@ -97,16 +83,56 @@ class SqliteJobStore:
         rows = self._database.rows("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
         if not rows:
             raise NotFoundError(f"no job {job_id}")
-        return parse_job(rows[0])
+        job = parse_job(rows[0])
+        if job.config.sharding is None:
+            return job
+        shards = self._database.rows(_SHARDS, (job_id,))
+        return replace(job, progress=_sums(shards) or job.progress)
 
-    def set_progress(self, job_id: str, fence: int, progress: Progress) -> None:
+    def get_status(self, job_id: str) -> JobStatus:
+        rows = self._database.rows("SELECT status FROM jobs WHERE job_id = ?", (job_id,))
+        if not rows:
+            raise NotFoundError(f"no job {job_id}")
+        return JobStatus(rows[0]["status"])
+
+    def set_progress(
+        self, job_id: str, fence: int, progress: Progress, *, shard: int | None = None
+    ) -> None:
+        if shard is not None:
+            self._set_shard_progress(work_id_of(job_id, shard), fence, progress)
+            return
         with self._database.write() as connection:
             row = _row(connection, job_id)
             _check_fence(job_id, row["fence"], fence)
             if row["status"] != JobStatus.RUNNING:
                 raise ConflictError(f"job {job_id} is {row['status']}, not RUNNING")
-            values = {**_counters(progress), "now": self._now(), "job_id": job_id}
-            connection.execute(_SET_PROGRESS, values)
+            self._store_progress(connection, job_id, progress)
+
+    def _set_shard_progress(self, work_id: str, fence: int, progress: Progress) -> None:
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE work SET progress = ? WHERE work_id = ? AND status = ? AND fence = ?",
+                (json.dumps(counters(progress)), work_id, JobStatus.RUNNING, fence),
+            )
+            if changed.rowcount:
+                return
+            found = connection.execute("SELECT 1 FROM work WHERE work_id = ?", (work_id,))
+            if found.fetchone() is None:
+                raise NotFoundError(f"no work item {work_id}")
+            raise LeaseLostError(f"another worker took {work_id}: stop writing")
+
+    def refresh_progress(self, job_id: str) -> None:
+        with self._database.write() as connection:
+            # Read and written in one transaction: no older sums come after newer ones.
+            sums = _sums(connection.execute(_SHARDS, (job_id,)).fetchall())
+            if sums is not None:
+                self._store_progress(connection, job_id, sums)
+
+    def _store_progress(
+        self, connection: sqlite3.Connection, job_id: str, progress: Progress
+    ) -> None:
+        values = {**counters(progress), "now": self._now(), "job_id": job_id}
+        connection.execute(_SET_PROGRESS, values)
 
     def set_budget(self, job_id: str, budget_limit: str) -> None:
         with self._database.write() as connection:
@@ -127,7 +153,12 @@ class SqliteJobStore:
                 raise ConflictError(f"job {job_id} is {status}: its number of records stays")
             if num_records < config["num_records"]:
                 raise InputError(f"job {job_id} has more than {num_records} records already")
-            self._set_config(connection, job_id, {**config, "num_records": num_records})
+            sharding = parse_sharding(config.get("sharding"))
+            grown = {**config, "num_records": num_records}
+            if sharding is not None and num_records > config["num_records"]:
+                grown["sharding"] = sharding.grown_to(num_records).document()
+                connection.execute("UPDATE jobs SET run = run + 1 WHERE job_id = ?", (job_id,))
+            self._set_config(connection, job_id, grown)
 
     def _set_config(
         self, connection: sqlite3.Connection, job_id: str, config: Mapping[str, Any]
@@ -205,10 +236,9 @@ class SqliteJobStore:
                 "fence": fence,
                 "now": self._now(),
                 "runs": status is JobStatus.RUNNING,
+                "again": status is JobStatus.QUEUED and fence is None,
                 "ended": status in ENDED,
-                "message": error and error.message,
-                "code": error and error.code,
-                "retry_after": error and error.retry_after and error.retry_after.isoformat(),
+                **error_columns(error),
                 "job_id": job_id,
             },
         )
@@ -222,39 +252,9 @@ def _status_and_config(connection: sqlite3.Connection, job_id: str) -> tuple[str
     return row["status"], json.loads(row["config"])
 
 
-def _insert_job(connection: sqlite3.Connection, job: Job) -> bool:
-    values = {
-        "job_id": job.job_id,
-        "user_id": job.user_id,
-        "status": job.status,
-        "config": json.dumps(config_document(job.config), ensure_ascii=False),
-        "budget_limit": None if job.budget_limit is None else str(job.budget_limit),
-        **_counters(job.progress),
-        "error_message": job.error_message,
-        "error_code": job.error_code,
-        "retry_after": job.retry_after and job.retry_after.isoformat(),
-        "launch_error": job.launch_error,
-        "request_hash": job.request_hash,
-        "created_at": job.created_at.isoformat(),
-        "updated_at": job.updated_at.isoformat(),
-        "started_at": job.started_at and job.started_at.isoformat(),
-        "completed_at": job.completed_at and job.completed_at.isoformat(),
-    }
-    return connection.execute(_INSERT_JOB, values).rowcount == 1
-
-
-def _counters(progress: Progress) -> dict[str, object]:
-    """Counters by their columns."""
-    return {
-        "records_generated": progress.records_generated,
-        "failed_records": progress.failed_records,
-        "tokens_used": progress.tokens_used,
-        "cost_nano": progress.cost_nano,
-        "failures_by_kind": json.dumps(dict(progress.failures_by_kind)),
-        "cost_by_model": json.dumps(dict(progress.cost_by_model)),
-        "service_failures": progress.service_failures,
-        "steps": json.dumps(steps_document(progress.steps)),
-    }
+def _sums(shards: Sequence[sqlite3.Row]) -> Progress | None:
+    """The counters of a job from the rows of its shards; None without any."""
+    return sum_of_progress(parse_shard(row).progress for row in shards) if shards else None
 
 
 def _row(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
@@ -279,34 +279,3 @@ def _is_allowed(old: JobStatus, new: JobStatus, fence: int | None) -> bool:
         return old is JobStatus.RUNNING
     takeover = old is new is JobStatus.RUNNING
     return takeover or may_become(old, new)
-
-
-def parse_job(row: sqlite3.Row) -> Job:
-    """A whole row of the jobs table."""
-    return Job(
-        job_id=row["job_id"],
-        user_id=row["user_id"],
-        status=JobStatus(row["status"]),
-        config=parse_config(json.loads(row["config"])),
-        budget_limit=row["budget_limit"],
-        created_at=datetime.fromisoformat(row["created_at"]),
-        updated_at=datetime.fromisoformat(row["updated_at"]),
-        progress=Progress(
-            records_generated=row["records_generated"],
-            failed_records=row["failed_records"],
-            tokens_used=row["tokens_used"],
-            cost_nano=row["cost_nano"],
-            failures_by_kind=json.loads(row["failures_by_kind"]),
-            cost_by_model=json.loads(row["cost_by_model"]),
-            service_failures=row["service_failures"],
-            steps=steps_of(json.loads(row["steps"])),
-        ),
-        error_message=row["error_message"],
-        error_code=row["error_code"],
-        retry_after=parse_time(row["retry_after"]),
-        launch_error=row["launch_error"],
-        request_hash=row["request_hash"],
-        started_at=parse_time(row["started_at"]),
-        completed_at=parse_time(row["completed_at"]),
-        share=share_of(row),
-    )

@@ -150,6 +150,17 @@ _UPLOAD_LEDGERS: Final = """CREATE TABLE upload_ledgers (
 ) STRICT"""
 
 
+_SHARDS: Final = (
+    "ALTER TABLE jobs ADD COLUMN run INTEGER NOT NULL DEFAULT 1",
+    # A JSON object of the counters of a shard, by their columns in `jobs`; NULL: none yet.
+    "ALTER TABLE work ADD COLUMN progress TEXT",
+    "ALTER TABLE work ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE work ADD COLUMN error_message TEXT",
+    "ALTER TABLE work ADD COLUMN error_code TEXT",
+    "ALTER TABLE work ADD COLUMN retry_after TEXT",
+)
+
+
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
     is newer stays as it is. Raises `sqlite3.Error`.
@@ -195,6 +206,12 @@ def _add_monthly_budgets(connection: sqlite3.Connection) -> None:
 
 def _add_upload_ledgers(connection: sqlite3.Connection) -> None:
     connection.execute(_UPLOAD_LEDGERS)
+
+
+def _add_shards(connection: sqlite3.Connection) -> None:
+    """Jobs of before have one piece of work each."""
+    for statement in _SHARDS:
+        connection.execute(statement)
 
 
 def _describe_templates(connection: sqlite3.Connection) -> None:
@@ -249,6 +266,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _count_quota_refusals,
     _add_monthly_budgets,
     _add_upload_ledgers,
+    _add_shards,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

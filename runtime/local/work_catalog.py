@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 
+from runtime.contract.statuses import WaitingStatus, WorkStatus, parse_work_status
 from runtime.domain.errors import NotFoundError
-from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.job import JobError, JobStatus
 from runtime.domain.ports import Clock
 from runtime.domain.service_ports import WorkItem
 from runtime.local.database import Database, parse_time
+from runtime.local.job_rows import note_end
 
 
 class SqliteWorkCatalog:
@@ -27,7 +29,7 @@ class SqliteWorkCatalog:
         rows = self._database.rows("SELECT * FROM work WHERE job_id = ? ORDER BY shard", (job_id,))
         return list(map(_item_of, rows))
 
-    def list_work(self, status: JobStatus) -> Iterator[WorkItem]:
+    def list_work(self, status: WorkStatus) -> Iterator[WorkItem]:
         rows = self._database.rows(
             "SELECT * FROM work WHERE status = ? ORDER BY position", (status,)
         )
@@ -71,12 +73,16 @@ class SqliteWorkCatalog:
             found = connection.execute("SELECT losses FROM work WHERE work_id = ?", (item.work_id,))
             return int(found.fetchone()["losses"])
 
-    def withdraw(self, work_id: str, status: JobStatus) -> bool:
+    def withdraw(
+        self, work_id: str, status: JobStatus, *, error: JobError | None = None, run: int = 0
+    ) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(
-                "UPDATE work SET status = ? WHERE work_id = ? AND status = ?",
-                (status, work_id, JobStatus.QUEUED),
+                "UPDATE work SET status = ? WHERE work_id = ? AND status IN (?, ?)",
+                (status, work_id, JobStatus.QUEUED, WaitingStatus.WAITING),
             )
+            if changed.rowcount and run:
+                note_end(connection, work_id, error, run)
             return _has_changed(connection, changed, work_id)
 
     def begin_deletion(self, work_id: str) -> bool:
@@ -92,7 +98,7 @@ class SqliteWorkCatalog:
 
 
 def _item_of(row: sqlite3.Row) -> WorkItem:
-    status = JobStatus(row["status"])
+    status = parse_work_status(row["status"])
     return WorkItem(
         work_id=row["work_id"],
         job_id=row["job_id"],

@@ -5,12 +5,15 @@ item can trust its lock: it is held by a live owner, or the owner is gone.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from runtime.contract.statuses import WaitingStatus, WorkStatus
 from runtime.domain.errors import ConflictError, LeaseLostError, NotFoundError
-from runtime.domain.jobs.job import ENDED, JobStatus
+from runtime.domain.jobs.job import ENDED, JobError, JobStatus, work_id_of
+from runtime.domain.jobs.shards import ShardState
 from runtime.domain.ports import Claim, Lease
 from runtime.local.database import Database
+from runtime.local.job_rows import note_end, parse_shard
 from runtime.local.liveness import Owner, WorkLocks
 
 
@@ -49,8 +52,17 @@ class SqliteWorkQueue:
     def release(self, claim: Claim) -> None:
         self._end(claim, JobStatus.QUEUED)
 
-    def finish(self, claim: Claim, status: JobStatus) -> None:
-        self._end(claim, status)
+    def put_off(self, claim: Claim) -> None:
+        self._end(claim, WaitingStatus.WAITING)
+
+    def finish(
+        self, claim: Claim, status: JobStatus, *, error: JobError | None = None, run: int = 0
+    ) -> None:
+        with self._database.write() as connection:
+            self._change_own(connection, claim, status)
+            if claim.shard is not None:
+                note_end(connection, claim.work_id, error, run)
+            self._let_go(claim)
 
     def leases(self) -> Sequence[Lease]:
         rows = self._database.rows(
@@ -87,21 +99,42 @@ class SqliteWorkQueue:
         return True
 
     def enqueue(self, work_id: str) -> None:
+        self._begin_again(work_id, JobStatus.QUEUED, ENDED)
+
+    def await_shards(self, job_id: str) -> None:
+        self._begin_again(work_id_of(job_id), WaitingStatus.WAITING, ENDED)
+
+    def release_own(self, job_id: str) -> bool:
+        try:
+            self._begin_again(work_id_of(job_id), JobStatus.QUEUED, {WaitingStatus.WAITING})
+        except ConflictError:
+            return False
+        return True
+
+    def _begin_again(
+        self, work_id: str, status: WorkStatus, sources: Collection[WorkStatus]
+    ) -> None:
         with self._database.write() as connection:
             row = connection.execute(
                 "SELECT status FROM work WHERE work_id = ?", (work_id,)
             ).fetchone()
             if row is None:
                 raise NotFoundError(f"no work item {work_id}")
-            if row["status"] not in ENDED:
+            if row["status"] not in sources:
                 raise ConflictError(
                     f"{work_id} is {row['status']}: only ended work is queued again"
                 )
             connection.execute(
                 "UPDATE work SET status = ?, position = (SELECT max(position) + 1 FROM work)"
                 " WHERE work_id = ?",
-                (JobStatus.QUEUED, work_id),
+                (status, work_id),
             )
+
+    def shards_of(self, job_id: str, count: int) -> list[ShardState]:
+        rows = self._database.rows(
+            "SELECT * FROM work WHERE job_id = ? AND shard < ? ORDER BY shard", (job_id, count)
+        )
+        return list(map(parse_shard, rows))
 
     def _claim(self, select: str, parameters: tuple[str, ...], owner: str) -> Claim | None:
         claim = None
@@ -123,14 +156,17 @@ class SqliteWorkQueue:
             raise
         return claim
 
-    def _end(self, claim: Claim, status: JobStatus) -> None:
+    def _end(self, claim: Claim, status: WorkStatus) -> None:
         with self._database.write() as connection:
             self._change_own(connection, claim, status)
-            # Before the commit: when others see the item QUEUED, its lock is free.
-            self._locks.remove(claim.work_id, claim.fence)
-            self._locks.drop(claim.work_id, claim.fence)
+            self._let_go(claim)
 
-    def _change_own(self, connection: sqlite3.Connection, claim: Claim, status: JobStatus) -> None:
+    def _let_go(self, claim: Claim) -> None:
+        """Before the commit: when others see the item QUEUED, its lock is free."""
+        self._locks.remove(claim.work_id, claim.fence)
+        self._locks.drop(claim.work_id, claim.fence)
+
+    def _change_own(self, connection: sqlite3.Connection, claim: Claim, status: WorkStatus) -> None:
         """Change the item only under its current fence: a stale owner changes nothing."""
         changed = connection.execute(
             "UPDATE work SET status = ?, beat = beat + 1"

@@ -70,7 +70,7 @@ class Heartbeat:
             self._queue.heartbeat(self._claim)
             # The lease runs from before the request: a slow reply must not stretch it.
             self._renewed = asked
-            if self._jobs.get_job(self._claim.job_id).status is JobStatus.CANCELLED:
+            if self._jobs.get_status(self._claim.job_id) is JobStatus.CANCELLED:
                 self._control.stop(StopReason.CANCELLED)
         except LeaseLostError:
             event(_log, logging.ERROR, "lease lost", work_id=self._claim.work_id)

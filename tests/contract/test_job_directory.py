@@ -14,7 +14,6 @@ from runtime.domain.jobs.job import (
     MAX_ERROR_MESSAGE_CHARACTERS,
     Job,
     JobStatus,
-    work_id_of,
 )
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.ports import CheckpointVersion
@@ -250,11 +249,11 @@ def test_what_made_a_job_comes_back(api_ports: ApiStorage, clock: ManualClock) -
 
 def fill(ports: ApiStorage, clock: ManualClock, job_id: str, *, shards: int = 0) -> list[str]:
     """A job that has left a trace in every table; its work ids. It is FAILED."""
-    numbers = range(shards) if shards else (None,)
-    ports.jobs.create_job(new_job(job_id, clock), shards=tuple(numbers))
-    work_ids = [work_id_of(job_id, shard) for shard in numbers]
+    ports.jobs.create_job(new_job(job_id, clock, shards=shards))
+    work_ids = [item.work_id for item in ports.work.work_of(job_id)]
     ports.jobs.set_status(job_id, JobStatus.RUNNING, fence=1)
     ports.budgets.open_account(job_id, 1_000)
+    ports.queue.release_own(job_id)
     for work_id in work_ids:
         claim = ports.queue.claim(work_id, "worker")
         assert claim is not None

@@ -138,7 +138,7 @@ def test_a_job_is_created_once(ports: Storage, clock: ManualClock) -> None:
 def test_job_and_work_are_stored_together_or_not_at_all(ports: Storage, clock: ManualClock) -> None:
     ports.jobs.create_job(new_job("a#1", clock))
     with pytest.raises(ConflictError):
-        ports.jobs.create_job(new_job("a", clock), shards=(0, 1))
+        ports.jobs.create_job(new_job("a", clock, shards=2))
     with pytest.raises(NotFoundError):
         ports.jobs.get_job("a")
     with pytest.raises(NotFoundError):

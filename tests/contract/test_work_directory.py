@@ -65,15 +65,15 @@ def test_claimed_work(ports: ApiStorage) -> None:
 
 
 def test_work_of_a_shard(ports: ApiStorage, clock: ManualClock) -> None:
-    ports.jobs.create_job(new_job("b", clock), shards=(0, 1))
+    ports.jobs.create_job(new_job("b", clock, shards=2))
     item = ports.work.get_work("b#1")
     assert (item.job_id, item.shard) == ("b", 1)
 
 
 def test_e12_all_work_of_a_job(ports: ApiStorage, clock: ManualClock) -> None:
-    ports.jobs.create_job(new_job("b", clock), shards=range(12))
+    ports.jobs.create_job(new_job("b", clock, shards=12))
     assert ports.work.work_of("a") == [ports.work.get_work("a")]
-    assert [item.shard for item in ports.work.work_of("b")] == list(range(12))
+    assert [item.shard for item in ports.work.work_of("b")] == [None, *range(12)]
     assert not ports.work.work_of("nothing")
 
 

@@ -52,7 +52,7 @@ def test_a_claim_says_what_was_claimed(ports: Storage, clock: ManualClock) -> No
 
 
 def test_each_shard_is_work_of_its_own(ports: Storage, clock: ManualClock) -> None:
-    ports.jobs.create_job(new_job("a", clock), shards=(0, 1))
+    ports.jobs.create_job(new_job("a", clock, shards=2))
     claims = [claimed(ports), claimed(ports)]
     assert sorted((claim.work_id, claim.job_id, claim.shard) for claim in claims) == [
         ("a#0", "a", 0),

@@ -68,7 +68,7 @@ def everything(aws: FakeAws) -> dict[str, int]:
 
 def deleting(ports: ApiStorage, clock: ManualClock, job_id: str, *, shards: int = 2) -> None:
     """A job whose deletion has been asked for, with traces in every table."""
-    ports.jobs.create_job(new_job(job_id, clock), shards=(None, *range(shards)))
+    ports.jobs.create_job(new_job(job_id, clock, shards=shards))
     for shard in (None, *range(shards)):
         version = CheckpointVersion(version=1, records_generated=1, fence=1)
         ports.checkpoints.put(work_id_of(job_id, shard), version)

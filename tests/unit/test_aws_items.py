@@ -134,7 +134,7 @@ def test_attributes_that_a_job_has_only_sometimes(
     assert item.keys() == (usual | ended) - {"active_user_id"}
     ports.jobs.set_status("a", JobStatus.QUEUED, fence=None)
     item = read_item(aws, tables.JOBS, job_id="a")
-    assert item.keys() == usual | {"request_hash"}
+    assert item.keys() == usual | {"request_hash", "run"}
     assert item["active_user_id"] == item["user_id"] == items.USER_ID
 
 

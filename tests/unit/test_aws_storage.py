@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from runtime.aws.job_store import MAX_SHARDS
 from runtime.aws.table import to_attributes
 from runtime.contract import tables
 from runtime.domain.errors import (
     BudgetExceededError,
     ConflictError,
-    InputError,
     LeaseLostError,
     StorageBusyError,
     StorageError,
@@ -23,7 +21,8 @@ from runtime.domain.errors import (
     TemplateError,
 )
 from runtime.domain.jobs.job import MAX_ERROR_MESSAGE_CHARACTERS, JobError, JobStatus, Progress
-from runtime.domain.money.accounts import Account, Hold
+from runtime.domain.jobs.sharding import MAX_SHARDS
+from runtime.domain.money.accounts import Account, Admission, Hold, Limits
 from runtime.domain.ports import CheckpointVersion, Claim
 from runtime.domain.templates.template import TemplateRef
 from tests.fixtures.aws import FakeAws, read_item
@@ -351,9 +350,14 @@ def test_an_account_is_not_opened_for_a_deleted_job(aws: FakeAws, ports: Storage
 
 
 def test_as_many_shards_as_a_transaction_takes(ports: Storage, clock: ManualClock) -> None:
-    ports.jobs.create_job(new_job("a", clock), shards=range(MAX_SHARDS))
-    with pytest.raises(InputError, match="99"):
-        ports.jobs.create_job(new_job("b", clock), shards=range(MAX_SHARDS + 1))
+    """With its own item, the job, two accounts and a counter."""
+    limits = Limits(month="2026-11", stage_nano=10**12, user_nano=10**12)
+    ports.jobs.create_job(
+        new_job("a", clock, shards=MAX_SHARDS),
+        admission=Admission(limits=limits, max_active_jobs=5),
+    )
+    shards = ports.queue.shards_of("a", MAX_SHARDS)
+    assert [each.shard for each in shards] == list(range(MAX_SHARDS))
 
 
 def test_a_template_too_large_for_an_item_is_refused(ports: Storage) -> None:

@@ -151,7 +151,7 @@ def test_a_job_that_can_not_be_read_costs_no_lease() -> None:
     world = World()
     for _ in range(10):
         advance(world, 15)
-        world.script.fail("jobs.get_job", DOWN)
+        world.script.fail("jobs.get_status", DOWN)
         world.heartbeat.beat()
     assert world.control.reason is None
 

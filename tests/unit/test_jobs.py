@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from runtime.contract.statuses import WorkStatus
 from runtime.domain.errors import (
     ConflictError,
     LeaseLostError,
@@ -40,7 +41,7 @@ class World:
         self.script.calls.clear()
 
     @property
-    def statuses(self) -> tuple[JobStatus, JobStatus]:
+    def statuses(self) -> tuple[JobStatus, WorkStatus]:
         """Of the job and of its work item."""
         return self.store._jobs["j"].status, self.queue.status("j")
 
@@ -221,7 +222,7 @@ def test_n16_a_job_that_is_resumed_while_its_worker_lets_go_is_not_forgotten() -
     world.store.set_status("j", JobStatus.CANCELLED, fence=None)
     finish = world.queue.finish
 
-    def resumed_before(claim: Claim, status: JobStatus) -> None:
+    def resumed_before(claim: Claim, status: JobStatus, **_known: object) -> None:
         world.store.set_status("j", JobStatus.QUEUED, fence=None)
         with pytest.raises(ConflictError):
             world.queue.enqueue("j")

@@ -108,8 +108,8 @@ def test_e12_a_large_job_is_answered_at_once_and_swept_until_time_is_up(
 def test_e12_every_shard_of_a_job_is_deleted(api_world: ApiWorld, clock: ManualClock) -> None:
     """Its work items are listed as DELETING, wherever the deletion was broken off."""
     own = api_world.own
-    job = replace(new_job(SOME_ID, clock), user_id=ALICE)
-    own.jobs.create_job(job, shards=range(3))
+    job = replace(new_job(SOME_ID, clock, shards=3), user_id=ALICE)
+    own.jobs.create_job(job)
     own.jobs.set_status(job.job_id, JobStatus.CANCELLED, fence=None)
     claim = own.queue.claim(work_id_of(job.job_id, 2), "worker")
     assert claim is not None

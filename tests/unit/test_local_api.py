@@ -55,7 +55,7 @@ def test_a_deleted_job_leaves_nothing(
     storage: LocalStorage, clock: ManualClock, tmp_path: Path
 ) -> None:
     for job_id in ("gone", "stays"):
-        storage.jobs.create_job(new_job(job_id, clock), shards=(0, 1))
+        storage.jobs.create_job(new_job(job_id, clock, shards=2))
         storage.budgets.open_account(job_id, 100)
         for work_id in (f"{job_id}#0", f"{job_id}#1"):
             hold = Hold(fence=1, sequence=1, nano=5)

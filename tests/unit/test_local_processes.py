@@ -11,6 +11,7 @@ from typing import IO
 
 import pytest
 
+from runtime.domain.jobs.job import JobStatus
 from runtime.local.journal import FileJournal
 from runtime.local.objects import DirectoryObjects
 from runtime.local.storage import LocalStorage, open_storage
@@ -83,7 +84,10 @@ claim = storage.queue.get_next_job("child")
 def test_work_of_a_killed_process_is_recovered_at_once(
     storage: LocalStorage, tmp_path: Path
 ) -> None:
-    storage.jobs.create_job(new_job("job", ManualClock()), shards=(3,))
+    storage.jobs.create_job(new_job("job", ManualClock(), shards=2))
+    other = storage.queue.claim("job#0", "other")
+    assert other is not None
+    storage.queue.finish(other, JobStatus.COMPLETED, run=1)
     with child(CLAIM + "ready(); wait()", tmp_path) as process:
         assert line_of(process) == "ready"
         (lease,) = storage.queue.leases()
@@ -91,7 +95,7 @@ def test_work_of_a_killed_process_is_recovered_at_once(
         assert not storage.queue.recover(lease)  # a live process keeps its work …
         process.send_signal(signal.SIGSTOP)
         assert not storage.queue.recover(lease)  # … also while it is stopped
-        assert storage.queue.claim("job#3", "me") is None
+        assert storage.queue.claim("job#1", "me") is None
 
         process.kill()
         process.wait()
@@ -100,16 +104,16 @@ def test_work_of_a_killed_process_is_recovered_at_once(
     assert lease.abandoned
     assert storage.queue.recover(lease)
     assert not storage.queue.recover(lease)
-    claim = storage.queue.claim("job#3", "me")
+    claim = storage.queue.claim("job#1", "me")
     assert claim is not None
-    assert (claim.work_id, claim.shard, claim.fence, claim.attempt) == ("job#3", 3, 2, 2)
+    assert (claim.work_id, claim.shard, claim.fence, claim.attempt) == ("job#1", 1, 2, 2)
     assert [each.abandoned for each in storage.queue.leases()] == [False]
 
 
 def test_a_forked_child_does_not_keep_a_dead_parents_work(
     storage: LocalStorage, tmp_path: Path
 ) -> None:
-    storage.jobs.create_job(new_job("job", ManualClock()), shards=(None,))
+    storage.jobs.create_job(new_job("job", ManualClock()))
     fork = """
 if (pid := os.fork()) == 0:
     print(os.getpid(), flush=True)
@@ -128,7 +132,7 @@ wait()
 
 
 def test_many_processes_claim_each_item_once(storage: LocalStorage, tmp_path: Path) -> None:
-    storage.jobs.create_job(new_job("job", ManualClock()), shards=tuple(range(40)))
+    storage.jobs.create_job(new_job("job", ManualClock(), shards=40))
     code = """
 storage = open_storage(directory, clock=Clock())
 ready(); wait()

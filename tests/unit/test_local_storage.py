@@ -32,13 +32,13 @@ def storage(tmp_path: Path, clock: ManualClock) -> Iterator[LocalStorage]:
     opened.close()
 
 
-def job(job_id: str = "job", *, budget_limit: object = "100.0") -> Job:
-    return new_job(job_id, ManualClock(), budget_limit=budget_limit)
+def job(job_id: str = "job", *, budget_limit: object = "100.0", shards: int | None = None) -> Job:
+    return new_job(job_id, ManualClock(), budget_limit=budget_limit, shards=shards)
 
 
 def test_everything_is_there_after_opening_again(tmp_path: Path, clock: ManualClock) -> None:
     first = open_storage(tmp_path, clock=clock)
-    first.jobs.create_job(job(), shards=(0, 1))
+    first.jobs.create_job(job(shards=2))
     template = new_template()
     ref = first.templates.save_template("ann", "t", template)
     first.costs.add("job", entry_id="1", cost_nano=5, tokens=2)
@@ -47,7 +47,7 @@ def test_everything_is_there_after_opening_again(tmp_path: Path, clock: ManualCl
     first.close()
 
     again = open_storage(tmp_path, clock=clock)
-    assert again.jobs.get_job("job") == job()
+    assert again.jobs.get_job("job") == job(shards=2)
     assert again.templates.load_template(ref) == template
     assert again.costs.total("job") == 5
     assert list(again.open_journal("job#1").replay()) == [b"paid"]
@@ -71,10 +71,14 @@ def test_the_budget_limit_is_kept_as_given(
 
 
 def test_a_job_that_conflicts_leaves_nothing_behind(storage: LocalStorage) -> None:
+    storage.jobs.create_job(job("a#1"))
     with pytest.raises(ConflictError):
-        storage.jobs.create_job(job("a"), shards=(0, 0))
+        storage.jobs.create_job(job("a", shards=2))
     with pytest.raises(NotFoundError):
         storage.jobs.get_job("a")
+    claim = storage.queue.get_next_job("me")
+    assert claim is not None
+    assert claim.work_id == "a#1"
     assert storage.queue.get_next_job("me") is None
 
     storage.jobs.create_job(job("a"))

@@ -10,6 +10,7 @@ from runtime.domain.jobs.delivery import Delivery
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.naming import Naming
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.jobs.sharding import Sharding, parse_sharding
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.options import options_document, parse_options
@@ -30,6 +31,8 @@ class JobConfig:
     includes: Mapping[str, TemplateRef] = field(default_factory=dict)
     """Pinned versions of the templates that the template includes, by the name it uses."""
     price_table_version: str | None = None
+    sharding: Sharding | None = None
+    """None: one worker generates all of it."""
     naming: Naming = field(default_factory=Naming)
     draws: Draws = field(default_factory=Draws)
     delivery: Delivery = field(default_factory=Delivery)
@@ -62,6 +65,8 @@ def config_document(config: JobConfig) -> dict[str, Any]:
             for name, ref in config.includes.items()
         },
         "price_table_version": config.price_table_version,
+        # Left out of a job without shards: its document stays what it always was.
+        **({} if config.sharding is None else {"sharding": config.sharding.document()}),
         **options_document(*(getattr(config, name) for name in OPTIONS)),
     }
 
@@ -89,5 +94,6 @@ def _parse(document: Mapping[str, Any]) -> JobConfig:
             for name, ref in (document.get("includes") or {}).items()
         },
         price_table_version=document.get("price_table_version"),
+        sharding=parse_sharding(document.get("sharding")),
         **{name: parse_options(group, document) for name, group in OPTIONS.items()},
     )

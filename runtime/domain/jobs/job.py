@@ -117,6 +117,8 @@ class Job:
     """The `code` of the error that ended it, of a class in `domain.errors`."""
     retry_after: datetime | None = None
     """When it makes sense to go on with it, at the earliest; None: nobody knows, or at once."""
+    run: int = 1
+    """How often it was queued: one more each time that it is queued again or grows."""
     launch_error: str | None = None
     """Why the last attempt to start a worker failed; it is tried again."""
     request_hash: str | None = None
