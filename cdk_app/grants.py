@@ -41,7 +41,7 @@ class Resources:
     cluster: ecs.ICluster
     definition: ecs.FargateTaskDefinition
     models: PricedModels
-    machine: sfn.IStateMachine | None = None
+    machine: sfn.StateMachine | None = None
 
 
 def statements_of(
@@ -165,13 +165,13 @@ def _execution_statements(
     return statements
 
 
-def _machine(resources: Resources) -> sfn.IStateMachine:
+def _machine(resources: Resources) -> sfn.StateMachine:
     if resources.machine is None:
         raise ValueError("there is no state machine yet")
     return resources.machine
 
 
-def executions_of(machine: sfn.IStateMachine, stack: Stack) -> str:
+def executions_of(machine: sfn.StateMachine, stack: Stack) -> str:
     """Every execution of the machine, those of its Maps left out."""
     return stack.format_arn(
         service="states",

@@ -1,7 +1,7 @@
 """The state machine that works on sharded jobs, its role and its log."""
 
 import json
-from typing import Final
+from typing import Final, cast
 
 from cdk_app.config import StageConfig
 from cdk_app.constructs.network import WorkerNetwork
@@ -11,7 +11,7 @@ from cdk_app.machine_definition import MachineParts, definition
 from cdk_app.nag import acknowledge, acknowledge_wildcard, name_of_export
 from runtime.contract.executions import MAP_LABEL
 
-from aws_cdk import ArnFormat, Aws, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Aws, CfnElement, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_stepfunctions as sfn
@@ -128,7 +128,7 @@ class ShardMachine(Construct):
             ],
         )
         policy.attach_to_role(role)
-        machine = stack.get_logical_id(self.machine.node.default_child)
+        machine = stack.get_logical_id(cast("CfnElement", self.machine.node.default_child))
         acknowledge_wildcard(
             policy,
             "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:"

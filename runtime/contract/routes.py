@@ -125,10 +125,12 @@ TASK_STOPPED: Final = Function(
     module="events.task_stopped",
     grants=(
         TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+        TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
         TAKE_MONEY,
         *START_WORKER,
     ),
     seconds=60,
+    extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
 )
 """Hears that a worker's task has stopped: makes its work claimable and starts the next one."""
 
@@ -148,7 +150,7 @@ SWEEP_QUEUE: Final = Function(
         AnnounceGrant(),
     ),
     seconds=60,
-    extra_variables=(names.USER_WORKERS, names.MAX_WORKERS),
+    extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
 )
 """Every minute: work whose worker is gone without a word, work that could not be started, jobs
 that are being deleted, and ends of jobs that are to be announced.
@@ -166,7 +168,7 @@ ADVANCE_JOB: Final = Function(
         ),
     ),
     seconds=60,
-    extra_variables=(names.USER_WORKERS, names.MAX_WORKERS),
+    extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
 )
 """Asked by the state machine of a sharded job what is next."""
 

@@ -98,9 +98,10 @@ class WorkCatalog(Protocol):
         ...
 
     def begin_launch(self, item: WorkItem) -> int | None:
-        """Take the right to start the next worker for a QUEUED item; the number of the launch.
+        """Take the right to start the next worker for a QUEUED item, or the next execution for a
+        WAITING one; the number of the launch.
 
-        None when somebody else has begun one since `item` was read, or it isn't QUEUED any more.
+        None when somebody else has begun one since `item` was read, or it is neither any more.
         """
         ...
 
@@ -156,8 +157,8 @@ class Launcher(Protocol):
 
 
 class Executions(Protocol):
-    """Whoever sees to it that all shards of a job are worked on, round after round, and that the job
-    is exported in the end. An execution is numbered by `begin_launch` on the job's own work item.
+    """Whoever sees to it that all shards of a job are worked on, round after round, and that the
+    job is exported in the end. Each is numbered by `begin_launch` on the job's own work item.
     """
 
     def begin_execution(self, item: WorkItem, *, number: int, created_at: datetime) -> None:
@@ -253,7 +254,7 @@ class ApiSettings:
     on_demand_after: int = 3
     """Launches, but for `quota_refusals`, after which the full price is paid, if allowed."""
     max_workers: int = 1
-    """Workers of one sharded job at a time. Where it is 1 no job is split that wasn't asked to be."""
+    """Workers of one sharded job at a time; where it is 1 no job is split that nobody asked for."""
     user_workers: int = 40
     """Workers of all jobs of a user at a time, shards counted."""
     worker_hours: int = 6

@@ -57,8 +57,15 @@ def start_or_withdraw(ports: ApiPorts, item: WorkItem, *, patient: bool = False)
     job = _job(ports, item)
     if job is None or job.status in ENDED:
         return {"withdrawn": int(_withdraw(ports, item, job))}
-    if item.status is not JobStatus.QUEUED or (patient and _is_starting(ports, item)):
+    if job.config.sharding is not None:
+        return {}  # its execution starts its workers, and the sweeper looks after that
+    if item.status is not JobStatus.QUEUED or (patient and has_worker_on_its_way(ports, item)):
         return {}
+    return start(ports, job, item)
+
+
+def start(ports: ApiPorts, job: Job, item: WorkItem) -> Counts:
+    """Start a worker, or the execution of a sharded job; see `start_worker`."""
     launch = start_worker(ports, job, item)
     return {"launched": int(launch.started), "launch_failed": int(launch.error is not None)}
 
@@ -72,8 +79,8 @@ def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
     return {"start_failed": 1}
 
 
-def _is_starting(ports: ApiPorts, item: WorkItem) -> bool:
-    """Whether a worker is on its way that may still come."""
+def has_worker_on_its_way(ports: ApiPorts, item: WorkItem) -> bool:
+    """Whether one was started that may still come."""
     if item.launched_at is None:
         return False
     waited = ports.clock.now() - item.launched_at
@@ -95,7 +102,10 @@ def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
     if withdrawn and now is not None and now.status is JobStatus.QUEUED:
         # Queued again since the job was read, while this item was still there to be withdrawn.
         with suppress(ConflictError):
-            ports.queue.enqueue(item.work_id)
+            if item.shard is None and now.config.sharding is not None:
+                ports.queue.await_shards(item.job_id)
+            else:
+                ports.queue.enqueue(item.work_id)
         return False
     return withdrawn
 

@@ -1,9 +1,9 @@
 """Into how many shards a job is split when nobody said so.
 
-Two reasons make a job worth splitting: one worker would not use up the quota of a model, or it would
-take too long. Against it stands that each shard is a task, which takes a minute to start and has
-seeds to read. Rates are rules of thumb: a split that is too fine or too coarse costs minutes, and
-no record depends on it.
+Two reasons make a job worth splitting: one worker would not use up the quota of a model, or it
+would take too long. Against it stands that each shard is a task, which takes a minute to start and
+has seeds to read. Rates are rules of thumb: a split that is too fine or too coarse costs minutes,
+and no record depends on it.
 """
 
 import math
@@ -27,7 +27,7 @@ LEAST_RECORDS: Final = 500
 
 def shard_count(estimate: Estimate, settings: ApiSettings) -> int:
     """From 1, which is a job in one piece, to `MAX_SHARDS`."""
-    if settings.max_workers <= 1 or estimate.records < LEAST_RECORDS:
+    if not is_worth_a_look(estimate.records, settings):
         return 1
     own = settings.worker_calls / _seconds_a_record(estimate)
     allowed = _records_a_second(estimate, settings.model_tokens_per_minute)
@@ -36,6 +36,11 @@ def shard_count(estimate: Estimate, settings: ApiSettings) -> int:
     by_quota = min(math.ceil(allowed / own), worthwhile, settings.max_workers)
     by_time = math.ceil(alone_seconds / (settings.worker_hours * 3600))
     return max(1, min(max(by_quota, by_time), MAX_SHARDS))
+
+
+def is_worth_a_look(records: int, settings: ApiSettings) -> bool:
+    """Whether a job of so many records might be split: the estimate takes time."""
+    return settings.max_workers > 1 and records >= LEAST_RECORDS
 
 
 def _seconds_a_record(estimate: Estimate) -> float:

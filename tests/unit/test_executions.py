@@ -1,5 +1,6 @@
 """Executions of sharded jobs: what Step Functions is asked, and what its answers mean."""
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -86,7 +87,7 @@ def test_an_execution_is_stopped(aws: FakeAws, executions: StepFunctionsExecutio
 def test_a_failure_is_a_launch_error_without_aws_words(
     aws: FakeAws, executions: StepFunctionsExecutions, operation: str
 ) -> None:
-    calls = {
+    calls: Mapping[str, Callable[[], object]] = {
         "StartExecution": lambda: executions.begin_execution(item(), number=1, created_at=START),
         "DescribeExecution": lambda: executions.is_running(JOB_ID, number=1, created_at=START),
         "StopExecution": lambda: executions.stop(JOB_ID, number=1, created_at=START),

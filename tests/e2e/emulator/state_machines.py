@@ -28,7 +28,7 @@ def _run_task_and_wait(_resource: str, parameters: dict[str, Any]) -> Any:
     request = {**stepfunctions._pascal_to_camel(parameters), "startedBy": STARTED_BY}
     status, _, body = ecs._ACTION_MAP["RunTask"](request)
     reply = json.loads(body)
-    if status >= 400:  # noqa: PLR2004 - the first of HTTP's errors
+    if status >= 400:
         raise stepfunctions._ExecutionError("ECS.AmazonECSException", str(reply))
     if reply["failures"]:
         raise stepfunctions._ExecutionError("AmazonECS.Unknown", json.dumps(reply))
