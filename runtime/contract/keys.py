@@ -5,7 +5,7 @@
     jobs/{job_id}/prices.json                     the price table the job began with
     jobs/{job_id}/outputs/batch-0001.jsonl        outputs/shard-0003/batch-0001.jsonl
     jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
-    jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again
+    jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again; by shard
     jobs/{job_id}/failures.jsonl                  written with the export
     jobs/{job_id}/report.html                     written with it, too
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
@@ -26,6 +26,8 @@ JSON_LINES: Final = "application/x-ndjson"
 """Content type of numbered objects, failure lists and the JSONL export."""
 
 _SERIAL: Final = re.compile(r"/(?:batch|part)-(\d{4,})\.jsonl$")
+
+_SHARD: Final = re.compile(r"/shard-(\d{4,})/[^/]+$")
 
 
 def job_prefix(job_id: str) -> str:
@@ -110,6 +112,12 @@ def partition_key(job_id: str, day: date) -> str:
 def serial_number(key: str) -> int | None:
     """The number in a batch's or failure list's key; None for any other key."""
     match = _SERIAL.search(key)
+    return int(match[1]) if match else None
+
+
+def shard_number(key: str) -> int | None:
+    """The shard in such a key; None for one of no shard."""
+    match = _SHARD.search(key)
     return int(match[1]) if match else None
 
 

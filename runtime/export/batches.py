@@ -44,7 +44,7 @@ class Lines(NamedTuple):
 
 
 class StoredBatches:
-    """Batches in the order of their numbers, read one at a time; each iteration reads anew.
+    """Batches by shard and number, read one at a time; each iteration reads anew.
 
     `size` are the bytes of all, as they were listed. `error` is set, and there are no batches, when
     they could not be listed. Who needs all of them has to look at it. Iterating raises
@@ -67,7 +67,7 @@ class StoredBatches:
     @property
     def last_number(self) -> int:
         """The highest number there is; 0 if there is none."""
-        return self._numbered[-1][0] if self._numbered else 0
+        return max((number for number, _ in self._numbered), default=0)
 
     def __iter__(self) -> Iterator[Batch]:
         for number, key in self._numbered:
@@ -131,7 +131,9 @@ class Batches:
         except StorageError as exc:
             event(self._logger, logging.ERROR, "batches not listed", prefix=prefix, error=exc.code)
             return StoredBatches(self._read, (), exc)
-        numbered = sorted((number, stat.key) for number, stat in found)
+        # Shard after shard, which is the order of their indices, but for what a job has grown by.
+        found.sort(key=lambda each: (each[1].key.rpartition("/")[0], each[0]))
+        numbered = [(number, stat.key) for number, stat in found]
         return StoredBatches(self._read, numbered, size=sum(stat.size for _, stat in found))
 
     def _read(self, key: str) -> Iterator[Lines]:

@@ -1,12 +1,10 @@
 """Queuing an ended job again: a retry, a raised budget, more records, a change of mind."""
 
-from contextlib import suppress
-
-from runtime.domain.errors import ConflictError
-from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.money.accounts import Admission
 from runtime.domain.ports import JobStore, WorkQueue
+from runtime.service.shards import queue_work
 
 
 def queue_again(
@@ -25,14 +23,14 @@ def queue_again(
     Raises `NotFoundError`, `ConflictError` for a job whose data is being deleted, `LimitError`,
     `MonthlyBudgetError`.
     """
-    if jobs.get_job(job_id).status in ENDED:
+    job = jobs.get_job(job_id)
+    if job.status in ENDED:
         if admission is None:
             jobs.set_status(job_id, JobStatus.QUEUED, fence=None)
         else:
             jobs.queue_again(job_id, admission, budget_limit=budget_limit)
-    # An item that has not ended is claimable, or becomes so when its owner's lease runs out.
-    with suppress(ConflictError):
-        queue.enqueue(work_id_of(job_id))
+        job = jobs.get_job(job_id)
+    queue_work(queue, job)
 
 
 def has_work_left(job: Job) -> bool:

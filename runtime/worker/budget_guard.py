@@ -50,11 +50,10 @@ class BudgetGuard:
         self._retry_at = float("-inf")
         account = store.open_account(claim.job_id, limit_nano)
         change = take_over(account.holds.get(claim.work_id), fence=claim.fence)
-        self.presumed_nano = change.spent_nano
-        """What a predecessor left in doubt, booked as spent."""
         self._ledger = Ledger(change.new)
         self._doubt: HoldChange | None = None
         self._account = self._write(change)
+        self._booked = change.spent_nano
 
     @property
     def limit_nano(self) -> int:
@@ -65,6 +64,11 @@ class BudgetGuard:
     def spent_nano(self) -> int:
         """Everything booked or settled so far, calls in flight excluded."""
         return self._account.spent_nano + self._ledger.settled_nano
+
+    @property
+    def claim_nano(self) -> int:
+        """What this claim has spent, what its predecessor left in doubt included."""
+        return self._booked + self._ledger.settled_nano
 
     def reserve(self, call: int, nano: int) -> Reservation:
         """Set `nano` aside for `call`, growing the hold if it must be."""
@@ -165,6 +169,7 @@ class BudgetGuard:
             self._doubt = None  # refused, so certainly not made
             raise
         self._doubt = None
+        self._booked += change.spent_nano
         self._ledger.changed(change)
 
     def _resolve_doubt(self) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
+from runtime.contract.statuses import ENDS
 from runtime.domain.errors import ModelsFailingError, QuotaUsedUpError, SeedwrightError
 from runtime.domain.jobs.job import JobError, JobStatus
 from runtime.domain.ports import Claim
@@ -21,6 +22,9 @@ _CODES: Final[Mapping[JobStatus, ExitCode]] = {
     JobStatus.QUEUED: ExitCode.INTERRUPTED,
 }
 
+
+_ENDS_OF_A_SHARD: Final = frozenset(ENDS) - {JobStatus.CANCELLED}
+"""A shard is cancelled with its job alone."""
 
 _SERVICE_PAUSE: Final = timedelta(minutes=15)
 """How soon after an outage a job is worth resuming: one that lasted as long may last longer."""
@@ -67,8 +71,13 @@ def _retry_after(error: SeedwrightError, now: datetime) -> datetime | None:
     return now + _SERVICE_PAUSE if isinstance(error, ModelsFailingError) else None
 
 
-def write_ending(jobs: Jobs, claim: Claim, ending: Ending) -> None:
-    """Write how the job ended, and free the claim. Raises what `Jobs` does."""
+def write_ending(jobs: Jobs, claim: Claim, ending: Ending, *, run: int) -> None:
+    """Write how the job, or its shard in this run, ended, and free the claim. Raises what `Jobs`
+    does.
+    """
+    if claim.shard is not None and ending.status in _ENDS_OF_A_SHARD:
+        jobs.end_shard(claim, ending.status, ending.error, run=run)
+        return
     match ending:
         case Ending(status=JobStatus.COMPLETED):
             jobs.mark_job_complete(claim)

@@ -200,7 +200,7 @@ class Generation:
             raise self._over_budget()
 
     def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        done, of = self._saver.progress.records_generated, self._run.job.config.num_records
+        done, of = self._saver.progress.records_generated, self._saver.asked
         return self._guard.exceeded(f"{done} of {of} records generated", next_nano=next_nano)
 
     def _patience(self) -> float:

@@ -1,6 +1,7 @@
 """What has become of every index: a record, a failure, or a failure that is tried again."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from runtime.domain.jobs.checkpoint import Checkpoint
@@ -8,15 +9,22 @@ from runtime.domain.models.retry import is_service_failure
 
 
 class Outcomes:
-    """The finished indices of a job, and the counters that follow from them.
+    """The finished indices of a job, or of the shard whose `ranges` are given, and the counters
+    that follow from them.
 
     A postponed index has failed and is not finished: it counts as failed until a record or another
     failure takes its place.
     """
 
-    def __init__(self, size: int, stored: Checkpoint | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        stored: Checkpoint | None = None,
+        *,
+        ranges: Sequence[range] | None = None,
+    ) -> None:
         stored = stored or Checkpoint(job_id="")
-        self.finished: Final = stored.finished(size)
+        self.finished: Final = stored.finished(size, ranges)
         self.generated = stored.records_generated
         self.postponed: dict[int, str] = {}
         """The kind of failure by index; changed by the methods alone."""

@@ -6,7 +6,7 @@ A record beats any failure line of its index, and the last line of an index beat
 Failures are tried again when the service was at fault, or when a mark gives their parts back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runtime.domain.jobs.checkpoint import Checkpoint, Partial
@@ -29,13 +29,16 @@ class Recovered:
 
 
 class Recovery:
-    """Recovers one work item of a job with `num_records` records. Used once."""
+    """Recovers one work item of a job with `num_records` records, which generates `ranges` of them;
+    None: all. Used once.
+    """
 
     def __init__(
         self,
         claim: Claim,
         *,
         num_records: int,
+        ranges: Sequence[range] | None = None,
         checkpoints: Checkpoints,
         batches: Batches,
         failure_parts: Batches,
@@ -46,7 +49,7 @@ class Recovery:
         self._batches = batches
         self._parts = failure_parts
         self._stored = checkpoints.load_checkpoint(claim)
-        self._outcomes = Outcomes(num_records, self._stored)
+        self._outcomes = Outcomes(num_records, self._stored, ranges=ranges)
         self._partials = dict(self._stored.partials)
         self._voided = max(self._stored.voided, self._listed(retries, 1).last_number)
 

@@ -9,7 +9,7 @@ last checkpoint is found and adopted by `recover`.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from runtime.domain.jobs.checkpoint import Checkpoint, Partial, partial_of
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.record import Failure, Record, kind_of
+from runtime.domain.jobs.sharding import size_of
 from runtime.domain.jobs.step_totals import Tally
 from runtime.domain.ports import Claim, Clock, Journal
 from runtime.export.batches import Batch, Batches
@@ -56,13 +57,16 @@ class Stores:
 
 
 class Saver:
-    """Owns the set of finished indices and what of it is not saved yet."""
+    """Owns the set of finished indices and what of it is not saved yet: of a whole job, or of the
+    shard that has `ranges` of its indices.
+    """
 
     def __init__(
         self,
         claim: Claim,
         *,
         num_records: int,
+        ranges: Sequence[range] | None = None,
         stores: Stores,
         guard: BudgetGuard,
         settings: WorkerSettings,
@@ -72,7 +76,8 @@ class Saver:
         self._guard = guard
         self._settings = settings
         self._checkpoint = Checkpoint(job_id=claim.job_id)
-        self._outcomes = Outcomes(num_records)
+        self._ranges = ranges
+        self._outcomes = Outcomes(num_records, ranges=ranges)
         self.partials: dict[int, Partial] = {}
         """Paid steps of unfinished records, as the last run left them."""
         self._records: list[bytes] = []
@@ -82,7 +87,7 @@ class Saver:
         self.tally = Tally()
         """What the calls of each step did, of earlier claims too."""
         self._costs_serial = 0
-        self._recorded_nano = 0
+        self._earlier_nano = self._recorded_nano = 0
         self._recorded_tokens = 0
         self._gave_back = False
         self._flushed_at = stores.clock.monotonic()
@@ -92,6 +97,11 @@ class Saver:
     def finished(self) -> IndexSet:
         """Every index that is a record or has failed for good."""
         return self._outcomes.finished
+
+    @property
+    def asked(self) -> int:
+        """How many records there are to be."""
+        return self.finished.size if self._ranges is None else size_of(self._ranges)
 
     @property
     def postponed(self) -> Collection[int]:
@@ -105,6 +115,7 @@ class Saver:
         recovered = Recovery(
             self._claim,
             num_records=self.finished.size,
+            ranges=self._ranges,
             checkpoints=self._stores.checkpoints,
             batches=self._stores.batches,
             failure_parts=self._stores.failure_parts,
@@ -118,7 +129,11 @@ class Saver:
         self._cost_by_model.update(stored.cost_by_model)
         self.tally.add(stored.steps)
         # What a predecessor left in doubt was booked just now and belongs into the cost table too.
-        self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
+        self._earlier_nano = self._recorded_nano = (
+            self._guard.spent_nano - self._guard.claim_nano
+            if self._claim.shard is None
+            else stored.cost_nano  # others spend out of the account, too
+        )
         self._replay()
         return self._checkpoint
 
@@ -193,7 +208,7 @@ class Saver:
             failed_records=self._outcomes.failed,
             service_failures=self._outcomes.service_failures,
             tokens_used=self._tokens,
-            cost_nano=self._guard.spent_nano,
+            cost_nano=self._earlier_nano + self._guard.claim_nano,
             failures_by_kind=self._outcomes.failures_by_kind,
             cost_by_model=dict(self._cost_by_model),
             steps=self.tally.totals(),
@@ -294,7 +309,7 @@ class Saver:
                 next_index=next_index,
                 pending=tuple(sorted(unfinished)),
                 tokens_used=self._tokens,
-                cost_nano=self._guard.spent_nano,
+                cost_nano=self._earlier_nano + self._guard.claim_nano,
                 failures_by_kind=self._outcomes.failures_by_kind,
                 postponed=self._outcomes.postponed_by_kind,
                 cost_by_model=dict(self._cost_by_model),

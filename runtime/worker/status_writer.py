@@ -22,6 +22,7 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus, Progress
 from runtime.domain.ports import Claim, JobStore, WorkQueue
 from runtime.logs import event
+from runtime.service.shards import advance, queue_work
 from runtime.worker.crash_points import CrashPoint, pass_through
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Jobs:
         """
         self._unpublished = None
         try:
-            self._store.set_progress(claim.job_id, claim.fence, progress)
+            self._store.set_progress(claim.job_id, claim.fence, progress, shard=claim.shard)
         except LeaseLostError:
             raise
         except SeedwrightError as error:
@@ -78,8 +79,14 @@ class Jobs:
             self.update_job_progress(*self._unpublished)
 
     def mark_job_running(self, claim: Claim) -> None:
-        """Take the job under this claim's fence."""
-        self._store.set_status(claim.job_id, JobStatus.RUNNING, fence=claim.fence)
+        """Take the job under this claim's fence. That of a shard belongs to its work item: it only
+        says that the job runs.
+        """
+        if claim.shard is None:
+            self._store.set_status(claim.job_id, JobStatus.RUNNING, fence=claim.fence)
+            return
+        with suppress(ConflictError):  # it runs, or has ended just now, which the heartbeat sees
+            self._store.set_status(claim.job_id, JobStatus.RUNNING, fence=None)
 
     def mark_job_complete(self, claim: Claim) -> None:
         """Every record is generated or listed as failed, and the export exists."""
@@ -98,13 +105,14 @@ class Jobs:
         and not raised: the lease runs out, and then the work is claimable all the same.
         """
         try:
-            status = self._store.get_job(claim.job_id).status
+            status = self._store.get_status(claim.job_id)
             if status in ENDED:
                 # Cancelled while the worker was stopping: QUEUED would take that back.
                 self.finish_ended(claim, status)
                 return
             self._publish_again(claim)
-            self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)
+            if claim.shard is None:
+                self._store.set_status(claim.job_id, JobStatus.QUEUED, fence=claim.fence)
             self._queue.release(claim)
         except LeaseLostError:
             raise
@@ -130,13 +138,44 @@ class Jobs:
         except ConflictError:
             finish = self.finish_ended
             # Somebody ended the job before, by cancelling it: that stands.
-            status = self._store.get_job(claim.job_id).status
+            status = self._store.get_status(claim.job_id)
             if status not in ENDED:
                 raise
         fault = _fault(status, error)
         event(_log, logging.INFO, JOB_ENDED, job_id=claim.job_id, status=str(status), **fault)
         self._crash_point("between_status_writes")
         finish(claim, status)
+
+    def end_shard(
+        self, claim: Claim, status: JobStatus, error: JobError | None, *, run: int
+    ) -> None:
+        """A shard has ended, in the run of its job that its worker knew. When it was the last one,
+        the job's own work may run.
+        """
+        self._publish_again(claim)
+        event(
+            _log,
+            logging.INFO,
+            "shard ended",
+            job_id=claim.job_id,
+            shard=claim.shard,
+            status=str(status),
+            **_fault(status, error),
+        )
+        try:
+            self._queue.finish(claim, status, error=error, run=run)
+            self._crash_point("between_status_writes")
+            advance(self._queue, self._store.get_job(claim.job_id))
+        except LeaseLostError:
+            raise
+        except SeedwrightError as failure:
+            self._not_finished(claim, failure)
+
+    def put_off(self, claim: Claim, job: Job) -> None:
+        """A sharded job's own work was claimed too early: it waits, and its shards go on."""
+        self._queue.put_off(claim)
+        # Afterwards: a shard that ended in between has found nobody waiting for it.
+        advance(self._queue, job)
 
     def finish_ended(self, claim: Claim, status: JobStatus) -> None:
         """End the work item of a job that somebody else has ended as `status`. What a worker held
@@ -154,21 +193,25 @@ class Jobs:
             if returns:
                 self._store.return_rest(claim.job_id)
             self._queue.finish(claim, status)
-            if self._store.get_job(claim.job_id).status is JobStatus.QUEUED:
+            job = self._store.get_job(claim.job_id)
+            if job.status is JobStatus.QUEUED:
                 # Queued again a moment ago, while this item had not ended and could not be queued.
-                with suppress(ConflictError):
-                    self._queue.enqueue(claim.work_id)
+                queue_work(self._queue, job)
         except LeaseLostError:
             raise
         except SeedwrightError as error:
-            event(
-                _log,
-                logging.ERROR,
-                "work item not finished",
-                job_id=claim.job_id,
-                work_id=claim.work_id,
-                error=error.code,
-            )
+            self._not_finished(claim, error)
+
+    @staticmethod
+    def _not_finished(claim: Claim, error: SeedwrightError) -> None:
+        event(
+            _log,
+            logging.ERROR,
+            "work item not finished",
+            job_id=claim.job_id,
+            work_id=claim.work_id,
+            error=error.code,
+        )
 
 
 def _fault(status: JobStatus, error: JobError | None) -> dict[str, str]:

@@ -1,6 +1,8 @@
-"""A worker: claims a job, generates its records, exports them, says how it ended.
+"""A worker: claims work, does what it is for, says how it ended.
 
 run ─▶ claim (or recover abandoned work) ─▶ process_job ─▶ generate_data ─▶ export ─▶ status
+
+Which of the last three are done under a claim: see `verbs.py`.
 """
 
 import logging
@@ -9,25 +11,16 @@ import random
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.contract.keys import FAILURE_PARTS, RETRIES
-from runtime.domain.errors import (
-    BudgetExceededError,
-    ExportError,
-    LeaseLostError,
-    ModelsFailingError,
-    NotFoundError,
-    RecordsFailingError,
-    SeedwrightError,
-    StorageFullError,
-    StorageUnavailableError,
-)
+from runtime.domain.errors import LeaseLostError, NotFoundError
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
+from runtime.domain.jobs.sharding import ranges_of
+from runtime.domain.jobs.shards import Verdict
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
 from runtime.engine.checking import OutputChecks
@@ -37,12 +30,13 @@ from runtime.engine.seeds import Seeds
 from runtime.export.batches import Batches
 from runtime.export.exporter import Exporter
 from runtime.logs import event
+from runtime.service.shards import verdict_on
 from runtime.worker.budget_guard import BudgetGuard, close_guard
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
-from runtime.worker.ending import Ending, ended_by, write_ending
+from runtime.worker.ending import write_ending
 from runtime.worker.exporting import JobExport
 from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
@@ -53,6 +47,7 @@ from runtime.worker.saver import Saver, Stores
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
+from runtime.worker.verbs import Verbs
 
 _log = logging.getLogger(__name__)
 
@@ -168,6 +163,10 @@ class Worker:
             if job.status in ENDED:
                 self.jobs.finish_ended(claim, job.status)
                 return ExitCode.DONE
+            verdict = self._verdict(job, claim)
+            if verdict is not None and not verdict.ended:
+                self.jobs.put_off(claim, job)
+                return ExitCode.DONE
             self.jobs.mark_job_running(claim)
             with self._make_heartbeat(
                 claim,
@@ -177,9 +176,9 @@ class Worker:
                 control=self._control,
                 settings=self.settings,
             ):
-                ending = self._work(job, claim)
+                ending = self._verbs().work(job, claim, verdict)
             self._crash_point("before_status")
-            write_ending(self.jobs, claim, ending)
+            write_ending(self.jobs, claim, ending, run=job.run)
         except NotFoundError:
             event(_log, logging.ERROR, "work item without a job", work_id=claim.work_id)
             self.queue.finish(claim, JobStatus.FAILED)
@@ -189,69 +188,22 @@ class Worker:
             return ExitCode.INTERRUPTED
         return ending.code
 
-    def _work(self, job: Job, claim: Claim) -> Ending:
-        """Generate and export."""
-        try:
-            return self._generate_and_export(job, claim)
-        except (LeaseLostError, StorageFullError):
-            raise
-        except StorageUnavailableError as error:
-            if self._control.reason is StopReason.SHUTDOWN:
-                # The machine goes; a store that is down now is the next worker's to ask.
-                return Ending(status=JobStatus.QUEUED)
-            return self._ended_by(error)
-        except SeedwrightError as error:
-            return self._ended_by(error)
-        except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
-            _log.exception("job failed by a defect")
-            return self._ended_by(SeedwrightError(f"internal error: {type(error).__name__}"))
+    def _verdict(self, job: Job, claim: Claim) -> Verdict | None:
+        """What the shards of a job say, where this is its own work."""
+        if job.config.sharding is None or claim.shard is not None:
+            return None
+        return verdict_on(self.queue, job)
 
-    def _generate_and_export(self, job: Job, claim: Claim) -> Ending:
-        try:
-            reason, progress = self.generate_data(job, claim)
-        except BudgetExceededError as error:
-            return self._over_budget(job, error)
-        if reason is None:
-            self._export(replace(job, progress=progress), expected=progress.records_generated)
-        if reason is StopReason.CANCELLED:
-            return Ending(status=JobStatus.CANCELLED)
-        if reason is StopReason.SHUTDOWN:
-            return Ending(status=JobStatus.QUEUED)
-        if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
-            return self._ended_by(
-                ModelsFailingError("every record failed by the service: run the job again later")
-            )
-        if progress.records_generated == 0:
-            return self._ended_by(RecordsFailingError("every record failed: see failures.jsonl"))
-        return Ending(status=JobStatus.COMPLETED)
-
-    def _over_budget(self, job: Job, error: BudgetExceededError) -> Ending:
-        """What was generated is exported first: a budget that ran out is no reason to lose it."""
-        try:
-            self._export(self.jobs.latest(job), expected=None)
-        except ExportError as export_error:
-            return self._ended_by(export_error, message=f"{error}; {export_error}")
-        return self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
-
-    def _ended_by(self, error: SeedwrightError, **more: Any) -> Ending:
-        return ended_by(error, now=self._ports.clock.now(), **more)
-
-    def _export(self, job: Job, *, expected: int | None) -> None:
-        self._crash_point("before_export")
-        self.job_export.export(
-            job,
-            self.templates.load_template(job),
-            expected=expected,
-            progress=self._during_export,
-            may_write=lambda: self._control.reason is not StopReason.LEASE_LOST,
+    def _verbs(self) -> Verbs:
+        return Verbs(
+            control=self._control,
+            generate=self.generate_data,
+            templates=self.templates,
+            jobs=self.jobs,
+            job_export=self.job_export,
+            clock=self._ports.clock,
+            crash_point=self._crash_point,
         )
-
-    def _during_export(self, _records: int) -> None:
-        """Asked as the export goes, at last when all records are written and none is published."""
-        self._crash_point("mid_export")
-        if self._control.reason is StopReason.LEASE_LOST:
-            # A late owner may know fewer records than its successor has published.
-            raise LeaseLostError("another worker owns this work now")
 
     def generate_data(self, job: Job, claim: Claim) -> tuple[StopReason | None, Progress]:
         """Generate what is not finished yet. Why it stopped early, or None, and what is saved."""
@@ -327,6 +279,9 @@ class Worker:
         return Saver(
             claim,
             num_records=job.config.num_records,
+            ranges=None
+            if job.config.sharding is None or claim.shard is None
+            else ranges_of(job.config.sharding, claim.shard),
             stores=Stores(
                 batches=self.batches,
                 failure_parts=self.failure_parts,

@@ -233,7 +233,7 @@ def test_n16_a_job_that_is_resumed_while_its_worker_lets_go_is_not_forgotten() -
     assert world.statuses == (JobStatus.QUEUED, JobStatus.QUEUED)
 
 
-@pytest.mark.parametrize("name", ["jobs.get_job", "jobs.set_status", "queue.release"])
+@pytest.mark.parametrize("name", ["jobs.get_status", "jobs.set_status", "queue.release"])
 def test_an_interruption_that_can_not_be_told_is_logged(name: str) -> None:
     """S4.5: never FAILED for it. The lease runs out, and the work is claimable again."""
     world = World()

@@ -5,7 +5,7 @@ and are tried again. `partials` holds paid work of records
 that are not finished: results of earlier steps, and an output that still waits for its repair.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -76,13 +76,16 @@ class Checkpoint:
     stored_version: int = 0
     """`_version`: what the versions table said when this was loaded; not part of the blob."""
 
-    def finished(self, size: int) -> IndexSet:
-        """Every index below `size` that is done or failed."""
-        indices = IndexSet(size)
+    def finished(self, size: int, ranges: Sequence[range] | None = None) -> IndexSet:
+        """Every index below `size` that is done or failed; with the ranges of a shard those of its
+        own, beside which nothing is missing.
+        """
+        indices = IndexSet(size, ranges)
         skip = set(self.pending)
-        for index in range(min(self.next_index, size)):
-            if index not in skip:
-                indices.add(index)
+        for each in (range(size),) if ranges is None else ranges:
+            for index in range(each.start, min(self.next_index, each.stop)):
+                if index not in skip:
+                    indices.add(index)
         return indices
 
 

@@ -1,16 +1,20 @@
-"""A set of record indices 0..size-1 as a bitmap: one bit each, 125 kB for a million."""
+"""A set of record indices below a size as a bitmap: one bit each, 125 kB for a million."""
 
 from collections.abc import Iterator, Sequence
 
 
 class IndexSet:
-    """Knows its count. Indices outside 0..size-1 raise `IndexError`."""
+    """Knows its count. Indices outside 0..size-1 raise `IndexError`.
+
+    With `ranges` nothing else may come in: every other index below the size counts as being in the
+    set already, and neither in its count nor in its end.
+    """
 
     __slots__ = ("_bits", "_count", "_end", "_first_missing", "_size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, ranges: Sequence[range] | None = None) -> None:
         self._size = size
-        self._bits = bytearray((size + 7) // 8)
+        self._bits = bytearray((size + 7) // 8) if ranges is None else _all_but(ranges, size)
         self._count = 0
         self._first_missing = 0
         self._end = 0
@@ -89,3 +93,18 @@ class IndexSet:
             if not self._bits[index >> 3] & (1 << (index & 7)):
                 yield index
             index += 1
+
+
+def _all_but(ranges: Sequence[range], size: int) -> bytearray:
+    bits = bytearray(b"\xff" * ((size + 7) // 8))
+    for each in ranges:
+        # Whole bytes at once, and what is beside them bit by bit.
+        first, last = (each.start + 7) // 8, each.stop // 8
+        if first < last:
+            bits[first:last] = bytes(last - first)
+            edges = (range(each.start, first * 8), range(last * 8, each.stop))
+        else:
+            edges = (each, range(0))
+        for index in (*edges[0], *edges[1]):
+            bits[index >> 3] &= ~(1 << (index & 7))
+    return bits

@@ -1,0 +1,145 @@
+"""What is done under a claim.
+
+    a job's own work, without shards   generate, export, say how the job ended
+    a shard                            generate its ranges, say how the shard ended
+    the own work of a sharded job      export, say how the job ended: its shards have ended
+
+Nothing is written here about the end: that is data (`ending.py`).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runtime.domain.errors import (
+    BudgetExceededError,
+    ExportError,
+    LeaseLostError,
+    ModelsFailingError,
+    RecordsFailingError,
+    SeedwrightError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from runtime.domain.jobs.job import Job, JobStatus, Progress
+from runtime.domain.jobs.shards import Verdict
+from runtime.domain.ports import Claim, Clock
+from runtime.engine.plan import Templates
+from runtime.worker.control import Control, StopReason
+from runtime.worker.crash_points import CrashPoint
+from runtime.worker.ending import Ending, ended_by
+from runtime.worker.exporting import JobExport
+from runtime.worker.status_writer import Jobs
+
+_log = logging.getLogger(__name__)
+
+Generate = Callable[[Job, Claim], tuple[StopReason | None, Progress]]
+"""Generates what is not finished: why it stopped early, or None, and what is saved."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verbs:
+    """The verbs, for one claim."""
+
+    control: Control
+    generate: Generate
+    templates: Templates
+    jobs: Jobs
+    job_export: JobExport
+    clock: Clock
+    crash_point: CrashPoint
+
+    def work(self, job: Job, claim: Claim, verdict: Verdict | None) -> Ending:
+        """Do what the claim is for. `verdict` is that on a sharded job whose own work it is."""
+        try:
+            return self._do(job, claim, verdict)
+        except (LeaseLostError, StorageFullError):
+            raise
+        except StorageUnavailableError as error:
+            if self.control.reason is StopReason.SHUTDOWN:
+                # The machine goes; a store that is down now is the next worker's to ask.
+                return Ending(status=JobStatus.QUEUED)
+            return self._ended_by(error)
+        except SeedwrightError as error:
+            return self._ended_by(error)
+        except Exception as error:  # noqa: BLE001 - the job must not stay RUNNING for ever
+            _log.exception("job failed by a defect")
+            return self._ended_by(SeedwrightError(f"internal error: {type(error).__name__}"))
+
+    def _do(self, job: Job, claim: Claim, verdict: Verdict | None) -> Ending:
+        if verdict is not None:
+            return self._end(job, verdict)
+        if claim.shard is not None:
+            return self._generate_shard(job, claim)
+        return self._generate_and_end(job, claim)
+
+    def _generate_shard(self, job: Job, claim: Claim) -> Ending:
+        try:
+            reason, _ = self.generate(job, claim)
+        except BudgetExceededError as error:
+            return self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
+        return _stopped(reason) or Ending(status=JobStatus.COMPLETED)
+
+    def _generate_and_end(self, job: Job, claim: Claim) -> Ending:
+        try:
+            reason, progress = self.generate(job, claim)
+        except BudgetExceededError as error:
+            ending = self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
+            return self._export_in_part(self.jobs.latest(job), ending)
+        return _stopped(reason) or self._export_all(replace(job, progress=progress))
+
+    def _end(self, job: Job, verdict: Verdict) -> Ending:
+        ending = Ending(status=verdict.status, error=verdict.error)
+        if verdict.status is JobStatus.COMPLETED:
+            return self._export_all(job)
+        if verdict.status is JobStatus.BUDGET_EXCEEDED:
+            return self._export_in_part(job, ending)
+        return ending
+
+    def _export_all(self, job: Job) -> Ending:
+        progress = job.progress
+        self._export(job, expected=progress.records_generated)
+        if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
+            return self._ended_by(
+                ModelsFailingError("every record failed by the service: run the job again later")
+            )
+        if progress.records_generated == 0:
+            return self._ended_by(RecordsFailingError("every record failed: see failures.jsonl"))
+        return Ending(status=JobStatus.COMPLETED)
+
+    def _export_in_part(self, job: Job, ending: Ending) -> Ending:
+        """What was generated is exported: a budget that ran out is no reason to lose it."""
+        try:
+            self._export(job, expected=None)
+        except ExportError as error:
+            why = "" if ending.error is None else f"{ending.error.message}; "
+            return self._ended_by(error, message=f"{why}{error}")
+        return ending
+
+    def _ended_by(self, error: SeedwrightError, **more: Any) -> Ending:
+        return ended_by(error, now=self.clock.now(), **more)
+
+    def _export(self, job: Job, *, expected: int | None) -> None:
+        self.crash_point("before_export")
+        self.job_export.export(
+            job,
+            self.templates.load_template(job),
+            expected=expected,
+            progress=self._during_export,
+            may_write=lambda: self.control.reason is not StopReason.LEASE_LOST,
+        )
+
+    def _during_export(self, _records: int) -> None:
+        """Asked as the export goes, at last when all records are written and none is published."""
+        self.crash_point("mid_export")
+        if self.control.reason is StopReason.LEASE_LOST:
+            # A late owner may know fewer records than its successor has published.
+            raise LeaseLostError("another worker owns this work now")
+
+
+def _stopped(reason: StopReason | None) -> Ending | None:
+    """How work ends that stopped early."""
+    if reason is StopReason.CANCELLED:
+        return Ending(status=JobStatus.CANCELLED)
+    return Ending(status=JobStatus.QUEUED) if reason is StopReason.SHUTDOWN else None
