@@ -8,13 +8,13 @@ succeeded by then. What is launched for a sharded job is its execution, which st
 shards, and that is numbered on the job's own work item.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from runtime.contract.log_lines import WORKER_AT_QUOTA, WORKER_NOT_STARTED
 from runtime.contract.statuses import WaitingStatus
-from runtime.domain.errors import LaunchError, LaunchQuotaError, SeedwrightError
+from runtime.domain.errors import LaunchError, LaunchQuotaError, SeedwrightError, StorageError
 from runtime.domain.jobs.job import Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.fairness import shares
@@ -57,10 +57,16 @@ def start_job(ports: ApiPorts, job: Job) -> Job:
 
 def workers_for(ports: ApiPorts, jobs: Iterable[Job], user_id: str) -> Mapping[str, int]:
     """How many workers each active job of the user may have now, these among them: they may be too
-    new to be listed.
+    new to be listed. Where the list can't be had they are counted alone: else one job that is
+    damaged would hold up all others.
     """
-    by_id = {each.job_id: each for each in ports.job_catalog.list_active(user_id)}
-    return shares({**by_id, **{each.job_id: each for each in jobs}}.values(), ports.settings)
+    listed: Sequence[Job] = ()
+    try:
+        listed = ports.job_catalog.list_active(user_id)
+    except StorageError as error:
+        logger.warning("active jobs not listed", extra={"code": error.code})
+    by_id = {each.job_id: each for each in (*listed, *jobs)}
+    return shares(by_id.values(), ports.settings)
 
 
 def stop_execution(ports: ApiPorts, job: Job) -> None:

@@ -12,17 +12,16 @@ and numbers, and nothing of the users'. Whoever asks twice gets the same answer 
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from runtime.contract.executions import MAX_ROUNDS, Step, launch_number
-from runtime.domain.errors import ConflictError, NotFoundError, WorkersLostError
-from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus, work_id_of
-from runtime.domain.jobs.shards import judge
+from runtime.domain.errors import NotFoundError, WorkersLostError
+from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.launching import NO_WORKER, workers_for
 from runtime.service.observability import count, logger
+from runtime.service.shards import advance
 
 Answer = dict[str, Any]
 """The state of the machine after a question."""
@@ -84,26 +83,14 @@ def next_step(ports: ApiPorts, event: Mapping[str, Any]) -> Answer:
         # The sweeper withdraws what an ended job leaves, and begins the next execution of others.
         return now.answer(Step.END)
     ports.jobs.refresh_progress(job.job_id)
+    advance(ports.queue, job)
     items = ports.work.work_of(job.job_id)
-    if _release(ports, job, items):
-        items = ports.work.work_of(job.job_id)
     own, *shards = items
     if own.status is JobStatus.QUEUED:
         return _export(now, job)
     if own.status in ENDED:  # its job is about to end, or about to go on
         return now.answer(Step.WAIT, seconds=RUNNING_SECONDS)
     return _generate(ports, now, job, shards)
-
-
-def _release(ports: ApiPorts, job: Job, items: Sequence[WorkItem]) -> bool:
-    """Queue what the shards' ends ask for; whether anything has changed."""
-    verdict = judge(job, ports.queue.shards_of(job.job_id, len(items) - 1))
-    if verdict.ended:
-        return ports.queue.release_own(job.job_id)
-    for shard in verdict.again:
-        with suppress(ConflictError):  # somebody else was quicker
-            ports.queue.enqueue(work_id_of(job.job_id, shard))
-    return bool(verdict.again)
 
 
 def _generate(ports: ApiPorts, now: Round, job: Job, shards: Sequence[WorkItem]) -> Answer:

@@ -33,7 +33,7 @@ def shard_count(estimate: Estimate, settings: ApiSettings) -> int:
     allowed = _records_a_second(estimate, settings.model_tokens_per_minute)
     alone_seconds = estimate.records / min(own, allowed)
     worthwhile = int(alone_seconds // LEAST_SHARD_SECONDS)
-    by_quota = min(math.ceil(allowed / own), worthwhile, settings.max_workers)
+    by_quota = math.ceil(min(allowed / own, worthwhile, settings.max_workers))
     by_time = math.ceil(alone_seconds / (settings.worker_hours * 3600))
     return max(1, min(max(by_quota, by_time), MAX_SHARDS))
 

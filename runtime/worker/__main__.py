@@ -12,6 +12,7 @@ from typing import Final
 
 from runtime.bootstrap import aws_ports, process_owner
 from runtime.contract import environment as names
+from runtime.contract.executions import MAX_SHARDS
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.domain.jobs.job import work_id_of
@@ -52,9 +53,17 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
 
 
 def work_id_from(environment: Mapping[str, str]) -> str | None:
-    """The work item that the environment asks for; None to take any from the queue."""
-    job_id = environment.get(names.JOB_ID)
-    return work_id_of(job_id) if job_id else None
+    """The work item that the environment asks for, a job's own or one of its shards; None to take
+    any from the queue. Raises `ConfigurationError` that names the variable.
+    """
+    job_id, shard = environment.get(names.JOB_ID), environment.get(names.SHARD)
+    if not shard:
+        return work_id_of(job_id) if job_id else None
+    if not job_id:
+        raise ConfigurationError(f"{names.SHARD} is given without {names.JOB_ID}")
+    if not (shard.isascii() and shard.isdigit() and int(shard) < MAX_SHARDS):
+        raise ConfigurationError(f"{names.SHARD} must be a whole number from 0 to {MAX_SHARDS - 1}")
+    return work_id_of(job_id, int(shard))
 
 
 def main() -> int:
@@ -65,6 +74,7 @@ def main() -> int:
     configure(sys.stdout)
     try:
         settings = settings_of(os.environ)
+        work_id = work_id_from(os.environ)
         ports = aws_ports(os.environ, concurrency=settings.concurrency)
     except (ConfigurationError, InputError) as error:
         event(_log, logging.ERROR, "not started", error=str(error))
@@ -74,7 +84,7 @@ def main() -> int:
         signal.signal(number, worker.handle_shutdown)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     try:
-        return worker.run(work_id_from(os.environ))
+        return worker.run(work_id)
     except SeedwrightError as error:
         # The lease runs out by itself: whatever is unfinished becomes claimable again.
         event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))
