@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.contract import environment as names
-from runtime.contract.executions import MAP_LABEL, RETRY_NUMBERS
+from runtime.contract.executions import MAP_LABEL, RETRY_NUMBERS, SHARD_BATCH
 
 State = dict[str, Any]
 
@@ -215,6 +215,7 @@ def _variables(number: str, *, shard: bool) -> dict[str, str]:
     return {
         names.JOB_ID: "$.job_id",
         names.SHARD: "States.Format('{}', $.shard)",
+        names.CHECKPOINT_INTERVAL: f"States.Format('{{}}', {SHARD_BATCH})",
         names.WORKER_OWNER: f"States.Format('{{}}/shard-{{}}/{{}}', $.job_id, $.shard, {number})",
     }
 

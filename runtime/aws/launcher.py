@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from runtime.aws.failures import SDK_ERRORS, error_code
 from runtime.aws.table import stamp
 from runtime.contract import environment as names
-from runtime.contract.tasks import TaskName, parse_task_name
+from runtime.contract.tasks import STARTED_BY_MACHINE, TaskName, parse_task_name
 from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
 from runtime.domain.service_ports import WorkItem
 
@@ -39,9 +39,6 @@ _GONE: Final = "InvalidParameterException"
 """What StopTask says of a task that ECS has forgotten."""
 
 _STOPPED: Final = "STOPPED"
-
-STATE_MACHINE: Final = "AWS Step Functions"
-"""Who has started the tasks of a state machine, as ECS tells it."""
 
 _REASON_CHARACTERS: Final = 200
 """Of the words that ECS gives with a failure."""
@@ -125,7 +122,7 @@ class EcsLauncher:
         # What a state machine has started bears its name, and says who it is in its environment.
         found = []
         pages = self._client.get_paginator("list_tasks")
-        for page in pages.paginate(cluster=cluster, startedBy=STATE_MACHINE):
+        for page in pages.paginate(cluster=cluster, startedBy=STARTED_BY_MACHINE):
             if page["taskArns"]:
                 reply = self._client.describe_tasks(cluster=cluster, tasks=page["taskArns"])
                 found += [task["taskArn"] for task in reply["tasks"] if _owner_of(task) == owner]

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from ministack.services import ecs, stepfunctions
 
-STARTED_BY: Final = "AWS Step Functions"
+from runtime.contract.tasks import STARTED_BY_MACHINE
+
 POLL_SECONDS: Final = 0.2
 
 
@@ -25,7 +26,7 @@ def install() -> None:
 
 
 def _run_task_and_wait(_resource: str, parameters: dict[str, Any]) -> Any:
-    request = {**stepfunctions._pascal_to_camel(parameters), "startedBy": STARTED_BY}
+    request = {**stepfunctions._pascal_to_camel(parameters), "startedBy": STARTED_BY_MACHINE}
     status, _, body = ecs._ACTION_MAP["RunTask"](request)
     reply = json.loads(body)
     if status >= 400:
