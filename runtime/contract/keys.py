@@ -27,7 +27,7 @@ JSON_LINES: Final = "application/x-ndjson"
 
 _SERIAL: Final = re.compile(r"/(?:batch|part)-(\d{4,})\.jsonl$")
 
-_SHARD: Final = re.compile(r"/shard-(\d{4,})/[^/]+$")
+_SHARD: Final = re.compile(r"/shard-(\d{4,})(?:/[^/]+|\.json)$")
 
 
 def job_prefix(job_id: str) -> str:
@@ -116,7 +116,7 @@ def serial_number(key: str) -> int | None:
 
 
 def shard_number(key: str) -> int | None:
-    """The shard in such a key; None for one of no shard."""
+    """The shard in such a key, or in that of a checkpoint; None for one of no shard."""
     match = _SHARD.search(key)
     return int(match[1]) if match else None
 

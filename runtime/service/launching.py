@@ -41,8 +41,9 @@ class Launch:
 
 
 def start_job(ports: ApiPorts, job: Job) -> Job:
-    """Start the worker of a job that was queued just now; the job as it is then. Raises nothing of
-    `SeedwrightError`: the job is stored, and the sweeper starts what is not started here.
+    """Start the worker of a job that was queued just now, or the execution of one in shards; the
+    job as it is then. Raises nothing of `SeedwrightError`: the job is stored, and the sweeper
+    starts what is not started here.
     """
     work_id = work_id_of(job.job_id)
     try:

@@ -6,7 +6,6 @@ work: it becomes claimable, is started, or is withdrawn.
                                       └─ its job has ended ──▶ withdrawn
 """
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -17,11 +16,12 @@ from runtime.domain.errors import (
     SeedwrightError,
     WorkersLostError,
 )
-from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus
+from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus, Progress
 from runtime.domain.ports import Lease
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.launching import start_worker
 from runtime.service.observability import count, logger
+from runtime.service.shards import advance, queue_work
 
 Counts = dict[str, int]
 """What was done, by name; each is a metric."""
@@ -46,7 +46,7 @@ def recover(ports: ApiPorts, item: WorkItem, *, silent: bool = False) -> Counts:
         _stop(ports, item.work_id, item.owner)
     job = _job(ports, item)
     if job is not None and job.status not in ENDED and _is_hopeless(ports, item, job):
-        _give_up(ports, job)
+        _give_up(ports, item, job)
     return {"recovered": 1, **start_or_withdraw(ports, ports.work.get_work(item.work_id))}
 
 
@@ -101,11 +101,7 @@ def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
     now = _job(ports, item)
     if withdrawn and now is not None and now.status is JobStatus.QUEUED:
         # Queued again since the job was read, while this item was still there to be withdrawn.
-        with suppress(ConflictError):
-            if item.shard is None and now.config.sharding is not None:
-                ports.queue.await_shards(item.job_id)
-            else:
-                ports.queue.enqueue(item.work_id)
+        queue_work(ports.queue, now)
         return False
     return withdrawn
 
@@ -134,26 +130,36 @@ def _stop(ports: ApiPorts, work_id: str, owner: str) -> None:
 
 
 def _is_hopeless(ports: ApiPorts, item: WorkItem, job: Job) -> bool:
-    """Whether the workers of this job die without getting anywhere. Each time that the job is
-    resumed it gets as many tries again.
+    """Whether the workers of this job, or of this shard, die without getting anywhere. Each time
+    that the job is resumed it gets as many tries again.
     """
-    finished = job.progress.records_generated + job.progress.failed_records
+    progress = _progress(ports, item, job)
+    finished = progress.records_generated + progress.failed_records
     return ports.work.note_loss(item, finished=finished) % ports.settings.max_losses == 0
 
 
-def _give_up(ports: ApiPorts, job: Job) -> None:
+def _progress(ports: ApiPorts, item: WorkItem, job: Job) -> Progress:
+    sharding = job.config.sharding
+    if item.shard is None or sharding is None:
+        return job.progress
+    shards = ports.queue.shards_of(job.job_id, sharding.count)
+    found = (each.progress for each in shards if each.shard == item.shard)
+    return next(found, Progress())
+
+
+def _give_up(ports: ApiPorts, item: WorkItem, job: Job) -> None:
     times = ports.settings.max_losses
     error = WorkersLostError(
         f"the worker died {times} times in a row without saving a record: out of memory, perhaps."
         " Use smaller seeds or prompts, and resume the job to try again"
     )
     logger.error(JOB_GIVEN_UP, extra={"job_id": job.job_id, "losses": times})
+    told = JobError(message=str(error), code=error.code)
+    if item.shard is not None:  # the others go on; the job fails when they have ended
+        ports.work.withdraw(item.work_id, JobStatus.FAILED, error=told, run=job.run)
+        advance(ports.queue, job)
+        return
     try:
-        ports.jobs.set_status(
-            job.job_id,
-            JobStatus.FAILED,
-            fence=None,
-            error=JobError(message=str(error), code=error.code),
-        )
+        ports.jobs.set_status(job.job_id, JobStatus.FAILED, fence=None, error=told)
     except ConflictError:
         logger.info("job has ended by itself", extra={"job_id": job.job_id})

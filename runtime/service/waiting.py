@@ -16,6 +16,7 @@ from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.fairness import in_turn
 from runtime.service.observability import log_failure
 from runtime.service.recovery import Counts, has_worker_on_its_way, start, start_or_withdraw
+from runtime.service.shards import advance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,12 +78,20 @@ def _start(ports: ApiPorts, waiting: Waiting) -> Counts:
     if job.config.sharding is None:
         return start_or_withdraw(ports, item, patient=True)
     ports.jobs.refresh_progress(job.job_id)  # lists read what is stored with the job
-    if has_worker_on_its_way(ports, item) or (
-        item.launches
-        and ports.executions.is_running(job.job_id, number=item.launches, created_at=job.created_at)
-    ):
-        return {}
-    return start(ports, job, item)
+    released = {}
+    if item.status is WaitingStatus.WAITING and advance(ports.queue, job).ended:
+        # Whoever ended the last shard has died before it could.
+        released, item = {"released": 1}, ports.work.get_work(item.work_id)
+    if has_worker_on_its_way(ports, item) or _has_execution(ports, job, item):
+        return released
+    return {**released, **start(ports, job, item)}
+
+
+def _has_execution(ports: ApiPorts, job: Job, item: WorkItem) -> bool:
+    number = item.launches
+    return number > 0 and ports.executions.is_running(
+        job.job_id, number=number, created_at=job.created_at
+    )
 
 
 def _failed(item: WorkItem, error: Exception) -> Counts:

@@ -4,11 +4,13 @@ and its failures may be tried again.
 
     python -m tests.simulation.campaign --schedules 10000      (make campaign)
     python -m tests.simulation.campaign --seed 1234            replays one schedule
+    python -m tests.simulation.campaign --shards 4             of jobs in up to so many shards
 
 Invariants of every schedule: each index at most once and, in a completed job, exactly once in the
 dataset or among the failures; true spend ≤ ledger ≤ limit at every moment; replies paid twice only
 as many as processes took with them, none on a graceful stop; a record of a completed job ends as
-failed only for its own fault; a terminal state in bounded time.
+failed only for its own fault; a terminal state in bounded time. Of a sharded job also: no shard is
+claimed again after it was done.
 """
 
 import argparse
@@ -17,8 +19,10 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from multiprocessing import Pool
 from typing import Final
 
@@ -27,15 +31,17 @@ import orjson
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.jobs.record import is_skipped, kind_of
+from runtime.domain.jobs.sharding import sharding_for
 from runtime.domain.jobs.step_totals import sum_of
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.money.accounts import Admission, Limits, month_of, stage_account
 from runtime.domain.money.amounts import MAX_BUDGET_NANO
-from runtime.domain.ports import Ports
+from runtime.domain.ports import Claim, Ports
 from runtime.domain.templates.template import Step, Template, TemplateRef
 from runtime.service.requeue import has_work_left, queue_again
 from runtime.service.retry import retry_failed
+from runtime.service.shards import advance
 from runtime.worker.settings import WorkerSettings
 from tests.fixtures.job_configs import job_config
 from tests.fixtures.memory_objects import MemoryObjects
@@ -89,6 +95,20 @@ class NoModels:
         return None
 
 
+class WatchedQueue(MemoryQueue):
+    """Sees a shard that is claimed though it has ended in the present run of its job."""
+
+    def __init__(self, run_of_job: Callable[[], int]) -> None:
+        super().__init__()
+        self._run_of_job = run_of_job
+
+    def _take(self, work_id: str, owner: str) -> Claim:
+        item = self._items[work_id]
+        if item.shard is not None and item.run >= self._run_of_job():
+            raise InvariantError(f"shard {item.shard} is run again after it was done")
+        return super()._take(work_id, owner)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What one schedule did."""
@@ -119,16 +139,18 @@ def skipping_template() -> Template:
 
 class Schedule:
     """One seeded run from a queued job to its terminal state. `skips`: its records don't take all
-    steps.
+    steps. `shards`: the job has two to so many.
     """
 
-    def __init__(self, seed: int, *, model: str = MODEL, skips: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, model: str = MODEL, skips: bool = False, shards: int = 1
+    ) -> None:
         self.seed = seed
         self.model = model
         self.rng = random.Random(seed)  # noqa: S311 - a schedule has to be repeatable
         rng = self.rng
         self.scheduler = Scheduler(random.Random(rng.getrandbits(64)))  # noqa: S311
-        self.queue = MemoryQueue()
+        self.queue = WatchedQueue(lambda: self.jobs.run_of(JOB_ID))
         self.budgets = MemoryBudgets()
         self.jobs = MemoryJobs(self.queue, self.scheduler.clock, budgets=self.budgets)
         self.objects = MemoryObjects()
@@ -151,6 +173,7 @@ class Schedule:
             prices=prices,
         )
         self.skips = skips
+        self.sharding = sharding_for(self.records, rng.randint(2, shards)) if shards > 1 else None
         self.truth = Truth(JOB_ID, self.budgets)
         self.settings = WorkerSettings(
             checkpoint_interval=rng.choice((1, 3, 5, 10)),
@@ -203,6 +226,7 @@ class Schedule:
                     seed_data_path=SEEDS_KEY,
                     seed_version=None,
                     num_records=self.records,
+                    sharding=self.sharding,
                     model=self.model,
                 ),
                 budget_limit=f"{budget / 1e9:.9f}",
@@ -226,7 +250,10 @@ class Schedule:
                 break
             rates = self.rates.calm(max(1 - turn / CALM_AFTER, 0.0))
             self.truth.draw_outages(self.scheduler.clock.monotonic(), rates.outages, self.rng)
-            self._start(rates)
+            self._sweep(job)
+            count = 1 if self.sharding is None else self.rng.randint(1, self.sharding.count)
+            for _ in range(count):
+                self._start(rates)
             if self.rng.random() < 0.3:
                 self._start(rates)
             if self.rng.random() < 0.05:
@@ -234,6 +261,11 @@ class Schedule:
             self.scheduler.run_for(20_000.0)
             self._raise_errors()
         return self._judge()
+
+    def _sweep(self, job: Job) -> None:
+        """As the sweeper does for a worker that died once it had ended the last shard."""
+        if self.sharding is not None and job.status not in ENDED:
+            advance(self.queue, job)
 
     def _goes_on(self, job: Job) -> bool:
         """Whether the user queues an ended job again, as it is, larger, or with its failures."""
@@ -252,6 +284,9 @@ class Schedule:
                 self.jobs.set_num_records(JOB_ID, self.records)
             else:
                 self._retry_failures()
+        elif self.sharding is not None:
+            # With so few records a shard gives up so soon that an outage would outlast all rounds.
+            self.scheduler.clock.advance(60)
         self._leave_month(job)
         queue_again(self.jobs, self.queue, JOB_ID, admission=self.admission())
         return True
@@ -281,7 +316,8 @@ class Schedule:
             owner_of=self.queue.owner,
         )
         self.processes.append(process)
-        actor = self.scheduler.spawn(process.name, lambda: process.run(JOB_ID))
+        work_id = JOB_ID if self.sharding is None else None
+        actor = self.scheduler.spawn(process.name, lambda: process.run(work_id))
         self._actors = [*getattr(self, "_actors", []), actor]
 
     def _cancel_later(self) -> None:
@@ -400,10 +436,10 @@ def _expected(error: BaseException) -> bool:
     return isinstance(error, SeedwrightError)
 
 
-def run_schedule(seed: int) -> Outcome | str:
+def run_schedule(seed: int, *, shards: int = 1) -> Outcome | str:
     """The outcome, or why the seed failed."""
     try:
-        return Schedule(seed).run()
+        return Schedule(seed, shards=shards).run()
     except Exception as error:  # noqa: BLE001 - reported with its seed
         return f"seed {seed}: {type(error).__name__}: {error}"
 
@@ -417,15 +453,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seed", type=int, help="replay this one, with its error")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--shards", type=int, default=1, help="shards of a job, at most")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     if options.seed is not None:
-        print(Schedule(options.seed).run())
+        print(Schedule(options.seed, shards=options.shards).run())
         return 0
     began = time.monotonic()
     seeds = range(options.first, options.first + options.schedules)
     with Pool(options.processes) as pool:
-        results = list(pool.imap_unordered(run_schedule, seeds, chunksize=16))
+        run = partial(run_schedule, shards=options.shards)
+        results = list(pool.imap_unordered(run, seeds, chunksize=16))
     outcomes = [each for each in results if isinstance(each, Outcome)]
     violations = [each for each in results if isinstance(each, str)]
     by_status = {

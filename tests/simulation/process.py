@@ -4,12 +4,17 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 import orjson
 
 from runtime.contract.exit_codes import ExitCode
-from runtime.contract.keys import batches_prefix, checkpoint_key, failure_parts_prefix
+from runtime.contract.keys import (
+    batches_prefix,
+    checkpoint_key,
+    failure_parts_prefix,
+    shard_number,
+)
 from runtime.domain.errors import (
     ModelError,
     ModelErrorKind,
@@ -17,7 +22,9 @@ from runtime.domain.errors import (
     SchemaRefusedError,
     StorageUnavailableError,
 )
+from runtime.domain.jobs.job import work_id_of
 from runtime.domain.jobs.record import index_of, kind_of
+from runtime.domain.jobs.sharding import MAX_SHARDS
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price import Price
 from runtime.domain.models.retry import is_service_failure
@@ -116,8 +123,8 @@ class Process:
 
     # ── living ─────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, work_id: str) -> None:
-        """The body of the process."""
+    def run(self, work_id: str | None) -> None:
+        """The body of the process: work on one item, or on whatever is queued."""
         try:
             self.code = self.worker.run(work_id)
         finally:
@@ -134,9 +141,9 @@ class Process:
             if lost:
                 raise InvariantError(f"a graceful stop lost {len(lost)} paid replies")
 
-    def owns(self) -> bool:
-        """Whether the queue says so."""
-        return self._owner_of("job") == self.name
+    def owns(self, key: str) -> bool:
+        """Whether the queue says so of the work that writes an object."""
+        return self._owner_of(work_id_of("job", shard_number(key))) == self.name
 
     def _count_losses(self) -> None:
         kept = {call for call in self.paid if call[0] in self.saved or call in self.partials}
@@ -216,6 +223,9 @@ class _Guarded:
         return call
 
 
+_CHECKPOINTS: Final = {checkpoint_key("job", shard) for shard in (None, *range(MAX_SHARDS))}
+
+
 class _GuardedObjects:
     """The object store of one process; notes what this very process has made durable."""
 
@@ -235,8 +245,8 @@ class _GuardedObjects:
         if batches_prefix("job") in key:
             raise InvariantError("a batch may be overwritten")
         with self._process.touching_store():
-            if key == checkpoint_key("job"):
-                if self._process.owns():
+            if key in _CHECKPOINTS:
+                if self._process.owns(key):
                     self._process.partials |= _paid_in(body)
                 else:
                     # A stale owner may still replace the blob, though not its version. Batches are
@@ -248,7 +258,7 @@ class _GuardedObjects:
         with self._process.touching_store():
             self._target.put_if_absent(key, body, content_type=content_type)
             # What a stale owner still writes does not count: its successor has paid again.
-            if self._process.owns() and key.startswith(
+            if self._process.owns(key) and key.startswith(
                 (batches_prefix("job"), failure_parts_prefix("job"))
             ):
                 self._process.saved |= {

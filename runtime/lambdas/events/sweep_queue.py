@@ -28,13 +28,15 @@ _COUNTS: Final = ("running", "queued", "recovered", "withdrawn", "launched", "la
 
 @event_handler
 def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - the event says nothing but "now"
-    """Look after every queued and running work item; how many there were, and what was done."""
+    """Look after every work item that is queued, running or waiting; how many there were, and what
+    was done.
+    """
     totals: Counter[str] = Counter(dict.fromkeys((*_COUNTS, "failed"), 0))
     enough = after(ports, SWEEP_SECONDS)
     for item in ports.work.list_work(JobStatus.RUNNING):
         totals.update(running=1, **_sweep(ports, item))
     waiting = list_waiting(ports)
-    totals.update(queued=sum(item.status is JobStatus.QUEUED for item in waiting))
+    totals.update(str(item.status).lower() for item in waiting)
     # Where no zone has a machine a launch takes seconds: what there is no time for is the next
     # sweep's.
     for counts in tend(ports, waiting, enough=enough):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from runtime.domain.errors import ConflictError, SeedwrightError
-from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import ACTIVE, Job, JobStatus
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
@@ -72,17 +72,20 @@ def _cancel(ports: ApiPorts, job: Job) -> Answer:
 
 
 def _withdraw(ports: ApiPorts, job_id: str) -> bool:
-    """Whether nobody works on the job any more."""
-    work_id = work_id_of(job_id)
+    """Whether nobody works on the job any more, or on a shard of it."""
     try:
-        return (
-            ports.work.withdraw(work_id, JobStatus.CANCELLED)
-            or ports.work.get_work(work_id).status is not JobStatus.RUNNING
-        )
+        # Each of them, whatever becomes of the ones before.
+        left = [
+            item.work_id
+            for item in ports.work.work_of(job_id)
+            if not ports.work.withdraw(item.work_id, JobStatus.CANCELLED)
+            and ports.work.get_work(item.work_id).status is JobStatus.RUNNING
+        ]
     except SeedwrightError as error:
         # The job is cancelled: whoever claims its work, or sweeps the queue, ends the item.
-        logger.warning("work not withdrawn", extra={"work_id": work_id, "code": error.code})
+        logger.warning("work not withdrawn", extra={"job_id": job_id, "code": error.code})
         return False
+    return not left
 
 
 def _delete(ports: ApiPorts, job: Job) -> Answer:
