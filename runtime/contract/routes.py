@@ -144,9 +144,7 @@ SWEEP_QUEUE: Final = Function(
         TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
         LaunchGrant(),
         StopGrant(),
-        ExecutionGrant(
-            actions=("states:StartExecution", "states:DescribeExecution", "states:StopExecution")
-        ),
+        ExecutionGrant(actions=("states:StartExecution", "states:DescribeExecution")),
         AnnounceGrant(),
     ),
     seconds=60,

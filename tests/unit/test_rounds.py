@@ -258,10 +258,12 @@ def limited(world: ApiWorld, patch: pytest.MonkeyPatch, **settings: int) -> None
 
 
 def test_a_user_has_so_many_workers_shards_counted(
-    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+    api_world: ApiWorld, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
     limited(api_world, monkeypatch, user_workers=4, max_active_jobs=3)
-    first, second = sharded(api_world), sharded(api_world)
+    first = sharded(api_world)
+    clock.advance(1)
+    second = sharded(api_world)
     theirs = sharded(api_world, user=BOB)
     assert ask(api_world, first)["concurrency"] == 2
     assert ask(api_world, second)["concurrency"] == 1
@@ -386,6 +388,15 @@ def test_a_shard_that_hangs_is_stopped_and_left_to_the_execution(
     assert api_world.own.work.get_work(f"{job_id}#1").status is JobStatus.QUEUED
     assert api_world.aws.machine.begun == [(job_id, 1)]
     assert not api_world.aws.tasks.launches
+
+
+def test_a_resumed_job_gets_the_next_execution(api_world: ApiWorld, job_id: str) -> None:
+    api_world.delete(f"/jobs/{job_id}")
+    assert api_world.post(f"/jobs/{job_id}/resume", {}).status == 200
+    assert api_world.aws.machine.begun == [(job_id, 1), (job_id, 2)]
+    assert api_world.aws.machine.running == [(job_id, 2)]
+    answer = ask(api_world, job_id, {"job_id": job_id, "execution": 2})
+    assert (answer["next"], answer["shards"]) == ("generate", [0, 1, 2])
 
 
 # ── a task of the machine has stopped ──────────────────────────────────────────────────────────
