@@ -45,9 +45,9 @@ class Measures(Construct):
         self._api = api
         self.functions = functions
         self.executions = {
-            "failed": machine.metric_failed(period=PERIOD, label="failed"),
-            "timed out": machine.metric_timed_out(period=PERIOD, label="timed out"),
-            "throttled": machine.metric_throttled(period=PERIOD, label="throttled"),
+            "failed": machine.metric_failed(period=PERIOD),
+            "timed out": machine.metric_timed_out(period=PERIOD),
+            "throttled": machine.metric_throttled(period=PERIOD),
         }
         self.jobs = {
             status: self._count(
