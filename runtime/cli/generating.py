@@ -29,6 +29,7 @@ class RunOptions:
 
     out: Path
     concurrency: int | None = None
+    workers: int = 1
     max_failures: str = DEFAULT_MAX_FAILURES
     """The share of failed records above which the exit code says so."""
     json: bool = False
@@ -60,6 +61,7 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
         observer=_Terminal(stop, json=options.json),
         stop=stop,
         sample=0 if options.json else options.show,
+        workers=options.workers,
         on_estimate=say_estimate if options.estimate and not options.json else None,
     )
     return report(outcome, json=options.json, max_failures=max_failures)

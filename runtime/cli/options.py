@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.inputs.options import PRICED_BACKEND
+from runtime.inputs.options import MAX_WORKERS, PRICED_BACKEND
 
 
 class Backend(StrEnum):
@@ -69,6 +69,10 @@ TemplateIdArgument = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id 
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")]
 ConcurrencyOption = Annotated[
     int | None, typer.Option(min=1, max=512, help="Model calls at a time.")
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(min=1, max=MAX_WORKERS, help="Processes side by side, a new dataset's shards."),
 ]
 EXAMPLE_JOB: Final = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
 """The job of the examples in the help."""

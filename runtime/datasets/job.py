@@ -14,6 +14,7 @@ from runtime.datasets.request import DatasetRequest
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.sharding import sharding_for
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.ports import Ports
 from runtime.engine.plan import pin_prices
@@ -80,6 +81,7 @@ def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
                 models=request.models,
                 calls=request.calls,
                 price_table_version=prices.version,
+                sharding=sharding_for(request.num_records, request.shards),
             ),
             budget_limit=usd_decimal(request.budget_nano),
             created_at=now,

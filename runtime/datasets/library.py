@@ -38,7 +38,7 @@ from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.options import options_given
-from runtime.inputs.options import PRICED_BACKEND, check_concurrency
+from runtime.inputs.options import PRICED_BACKEND, check_concurrency, check_workers
 from runtime.inputs.seed_reading import ReadingOptions, read_as
 from runtime.inputs.seeds import SeedSource
 from runtime.inputs.templates import TemplateSource
@@ -67,6 +67,7 @@ def generate(
     random_seed: int = 0,
     prices: str | Path | None = None,
     concurrency: int | None = None,
+    workers: int = 1,
     call_timeout: int | None = None,
     retry_failed: bool = False,
     on_progress: Callable[[Snapshot], object] | None = None,
@@ -80,8 +81,9 @@ def generate(
     list of mappings, or a table of pandas or Arrow, read by the `ReadingOptions`, and nothing for a
     template that reads none. `budget` is in USD and never passed. `out` is `datasets/NAME` by
     default, NAME being the template's name. A reply is waited for `call_timeout` seconds, by
-    default for as long as its `max_tokens` may take. `on_progress` is called in this thread with
-    the newest counters; without it progress is shown in a notebook and at a terminal, and nowhere
+    default for as long as its `max_tokens` may take. With `workers` so many processes generate a
+    new dataset side by side; its rows are the same. `on_progress` is called in this thread with the
+    newest counters; without it progress is shown in a notebook and at a terminal, and nowhere
     else.
 
     Ctrl-C, and whatever `on_progress` raises, begins no new call, waits for the answers on their
@@ -103,12 +105,14 @@ def generate(
         calls=options_given(CallOptions(), call_timeout=call_timeout),
         delivery=options_given(FOR_PEOPLE, output_formats=formats),
         retry_failed=retry_failed,
+        shards=check_workers(workers),
     )
     return _generated(
         request,
         _folder(out, request),
         prices=_prices(prices, backend),
         concurrency=concurrency,
+        workers=workers,
         on_progress=on_progress,
     )
 
@@ -120,6 +124,7 @@ def resume(
     n: int | None = None,
     retry_failed: bool = False,
     concurrency: int | None = None,
+    workers: int = 1,
     call_timeout: int | None = None,
     on_progress: Callable[[Snapshot], object] | None = None,
 ) -> Dataset:
@@ -139,7 +144,12 @@ def resume(
         calls=options_given(CallOptions(), call_timeout=call_timeout),
     )
     return _generated(
-        request, Path(folder), prices=prices, concurrency=concurrency, on_progress=on_progress
+        request,
+        Path(folder),
+        prices=prices,
+        concurrency=concurrency,
+        workers=check_workers(workers),
+        on_progress=on_progress,
     )
 
 
@@ -240,9 +250,17 @@ def _generated(
     *,
     prices: PriceTable,
     concurrency: int | None,
+    workers: int,
     on_progress: Callable[[Snapshot], object] | None,
 ) -> Dataset:
-    outcome = _run(request, out, prices=prices, concurrency=concurrency, on_progress=on_progress)
+    outcome = _run(
+        request,
+        out,
+        prices=prices,
+        concurrency=concurrency,
+        workers=workers,
+        on_progress=on_progress,
+    )
     dataset = dataset_of(outcome)
     _check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
     return dataset
@@ -263,6 +281,7 @@ def _run(
     prices: PriceTable,
     concurrency: int | None,
     on_progress: Callable[[Snapshot], object] | None,
+    workers: int = 1,
     kept: bool = True,
 ) -> Outcome:
     calls = check_concurrency(concurrency)
@@ -272,7 +291,13 @@ def _run(
     observer = Shown(make_library_display) if on_progress is None else Called(on_progress)
     run = BackgroundRun(
         lambda relay, stop: run_dataset(
-            request, out, prices=prices, concurrency=calls, observer=relay, stop=stop
+            request,
+            out,
+            prices=prices,
+            concurrency=calls,
+            observer=relay,
+            stop=stop,
+            workers=workers,
         ),
         observer,
     )

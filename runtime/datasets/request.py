@@ -53,6 +53,8 @@ class DatasetRequest:
     """
     retry_failed: bool = False
     """Whether records that failed for a reason of their own are tried again."""
+    shards: int | None = None
+    """Into how many parts a new dataset is split for workers side by side; None or 1: it is not."""
     begun_as: str | None = None
     """Id of the job that the folder has for this dataset; None: it has none yet."""
 
@@ -109,6 +111,7 @@ def read_request(
     calls: CallOptions | None = None,
     delivery: Delivery = FOR_PEOPLE,
     retry_failed: bool = False,
+    shards: int | None = None,
 ) -> DatasetRequest:
     """Everything that is asked for, read and checked. `budget` is in USD; `seeds` may be None where
     the template reads none. Raises `InputError`.
@@ -126,4 +129,5 @@ def read_request(
         backend=check_provider(backend),
         delivery=delivery,
         retry_failed=retry_failed,
+        shards=shards,
     )

@@ -24,8 +24,10 @@ from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.row_folders import RowFolders, stale_notices
+from runtime.datasets.shard_team import ShardTeam
+from runtime.datasets.shard_worker import ShardOrder
 from runtime.datasets.stop import StopRequest
-from runtime.domain.errors import SeedwrightError, TemplateError
+from runtime.domain.errors import ConflictError, SeedwrightError, TemplateError
 from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
@@ -64,12 +66,13 @@ def run_dataset(
     observer: Observer,
     stop: StopRequest,
     sample: int = 0,
+    workers: int = 1,
     on_estimate: Callable[[Estimate], None] | None = None,
 ) -> Outcome:
     """Generate the dataset, or go on where an earlier run stopped. `sample` is how many of its
-    first records the outcome brings along. `on_estimate` hears what a new dataset is likely to
-    cost, before it costs anything. The request's seeds are closed when the job has its own
-    copy.
+    first records the outcome brings along. A dataset in shards has so many `workers`, processes of
+    their own; any other is generated in this one. `on_estimate` hears what a new dataset is likely
+    to cost, before it costs anything. The request's seeds are closed when the job has its own copy.
 
     Raises `InputError` or `ConfigurationError` before anything is started, and `StorageError` when
     the disk fails; how the job itself ended is in the outcome.
@@ -106,7 +109,7 @@ def run_dataset(
                 folder.state, models=models, provider=request.backend, prices=prices
             )
             with closing(engine), log_to(folder.log, job_id=request.job_id()):
-                run = _Run(request, folder, engine, templates, calls)
+                run = _Run(request, folder, engine, templates, calls, workers)
                 return run.to_the_end(observer, stop, sample=sample)
 
 
@@ -132,8 +135,11 @@ class _Run:
         engine: LocalEngine,
         templates: TemplateEngine,
         calls: int,
+        workers: int,
     ) -> None:
         self._request = request
+        self._calls = calls
+        self._workers = workers
         self._folder = folder
         self._engine = engine
         self._meter = Meter(
@@ -209,10 +215,34 @@ class _Run:
             stop.connect(self._worker.request_shutdown)
             if self._loads:
                 self._on_activity(Activity())
-            self._worker.run(work_id_of(job.job_id))
+            if self._generate_shards(job, stop):
+                self._worker.run(work_id_of(job.job_id))
         finally:
             self._meter.activity = None
             observer.ended()
+
+    def _generate_shards(self, job: Job, stop: StopRequest) -> bool:
+        """Have the shards of a job generated, so that its own work can run here. False if that was
+        stopped. Nothing is done for a job without shards.
+        """
+        if job.config.sharding is None:
+            return True
+        order = ShardOrder(
+            storage=str(self._folder.state),
+            log=str(self._folder.log),
+            job_id=job.job_id,
+            shards=job.config.sharding.count,
+            backend=self._request.backend,
+            concurrency=max(self._calls // self._workers, 1),
+        )
+        team = ShardTeam(order, self._workers, self._engine.ports)
+        stop.connect(team.stop)
+        if team.run(self._on_progress):
+            stop.connect(self._worker.request_shutdown)
+            return True
+        with suppress(ConflictError):  # it has ended at the last moment
+            self._engine.ports.jobs.set_status(job.job_id, JobStatus.QUEUED, fence=None)
+        return False
 
     def _on_progress(self, progress: Progress) -> None:
         self._meter.update(progress)

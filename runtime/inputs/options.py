@@ -7,6 +7,7 @@ from runtime.domain.errors import InputError
 from runtime.domain.jobs.job import MAX_RECORDS
 
 MAX_CONCURRENCY: Final = 512
+MAX_WORKERS: Final = 64
 DEFAULT_MAX_FAILURES: Final = "10%"
 
 PRICED_BACKEND: Final = "bedrock"
@@ -20,6 +21,14 @@ def check_count(count: object) -> int:
     if not 1 <= count <= MAX_RECORDS:
         raise InputError(f"-n is {count}: a dataset has 1 to {MAX_RECORDS} records")
     return count
+
+
+def check_workers(workers: object) -> int:
+    """Worker processes within their range. Raises `InputError`."""
+    good = isinstance(workers, int) and not isinstance(workers, bool)
+    if not good or not 1 <= int(str(workers)) <= MAX_WORKERS:
+        raise InputError(f"workers is {workers}: 1 to {MAX_WORKERS} processes side by side")
+    return int(str(workers))
 
 
 def check_concurrency(calls: object) -> int | None:

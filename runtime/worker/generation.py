@@ -213,7 +213,7 @@ class Generation:
             waits.append(self._waiting[0][0] - now)
         if (due := self._saver.seconds_to_flush()) is not None:
             waits.append(due)
-        if self._calls.ready:
+        if self._calls.ready and self._control.lease_trusted():  # else nothing is sent anyway
             waits += [probe - now for probe in self._calls.probes()]
         if (error := self._streak.stalled()) is not None and not self._prompts.give_up():
             raise error

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from runtime.domain.jobs import shards
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
@@ -43,6 +44,40 @@ def test_no_schedule_breaks_a_promise() -> None:
     done = [each for each in outcomes if isinstance(each, Outcome)]
     assert sum(each.records for each in done) > 1000
     assert sum(each.processes for each in done) > 2 * len(done)
+
+
+SHARDED = (*range(40), 344)
+"""The last one has an outage while a worker's lease is in doubt: it has to wait, not to spin."""
+
+
+def test_no_schedule_of_a_sharded_job_breaks_a_promise() -> None:
+    """N1, N2, N3 with several workers on one account; no shard is run again after it was done."""
+    outcomes = [run_schedule(seed, shards=4) for seed in SHARDED]
+    assert [each for each in outcomes if isinstance(each, str)] == []
+    done = [each for each in outcomes if isinstance(each, Outcome)]
+    assert sum(each.processes for each in done) > 5 * len(done)
+    assert sum(each.status is JobStatus.COMPLETED for each in done) > len(done) // 2
+
+
+def sharded_violations() -> Iterator[str]:
+    found = (run_schedule(seed, shards=4) for seed in MANY)
+    return (each for each in found if isinstance(each, str))
+
+
+def test_a_shard_that_is_asked_again_for_ever_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the run that it has answered, a shard that failed would be queued for ever."""
+    is_asked = shards._is_asked_again
+    monkeypatch.setattr(
+        shards,
+        "_is_asked_again",
+        lambda job, sharding, state: is_asked(job, sharding, replace(state, run=0)),
+    )
+    assert any("run again after it was done" in each for each in sharded_violations())
+
+
+def test_a_job_that_ends_before_its_shards_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards.Verdict, "ended", True)
+    assert next(sharded_violations(), None) is not None
 
 
 def test_f12_the_first_call_of_a_schema_is_alone_whatever_fails() -> None:

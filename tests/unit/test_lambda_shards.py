@@ -72,7 +72,7 @@ def test_everybody_reads_the_sums(api_world: ApiWorld, job_id: str, clock: Manua
         end(api_world, take(api_world, job_id, shard), DONE)
     found = api_world.get(f"/jobs/{job_id}").body
     assert found["records_generated"] == 8
-    page = api_world.get(f"/jobs/{job_id}/dashboard")
+    page = api_world.get(f"/dashboard/jobs/{job_id}")
     assert page.status == 200
     assert api_world.get(f"/jobs/{job_id}/download").status in {200, 404, 409}
     take(api_world, job_id, 2)

@@ -18,6 +18,7 @@ from runtime.cli.options import (
     RetryFailedOption,
     SeedsOption,
     TemplateArgument,
+    WorkersOption,
 )
 from runtime.cli.seed_sources import PIPE, seed_sources
 from runtime.datasets.folder import folder_name
@@ -25,6 +26,7 @@ from runtime.datasets.request import DEFAULT_BUDGET, read_request
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.jobs.sharding import MAX_SHARDS
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
@@ -69,6 +71,15 @@ def generate(
     concurrency: Annotated[
         int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
     ] = None,
+    workers: WorkersOption = 1,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_SHARDS,
+            help="Parts that a new dataset is split into. [as many as workers]",
+        ),
+    ] = None,
     prices: PricesOption = None,
     max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     *,
@@ -92,12 +103,14 @@ def generate(
         calls=calls,
         delivery=delivery,
         retry_failed=retry_failed,
+        shards=workers if shards is None else shards,
     )
     options = RunOptions(
         out=Path("datasets") / folder_name(request.template.name)
         if out is None or is_streamed
         else out,
         concurrency=concurrency,
+        workers=workers,
         max_failures=max_failures,
         json=json,
         show=0 if is_streamed else SHOWN_RECORDS,

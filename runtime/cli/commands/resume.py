@@ -19,6 +19,7 @@ from runtime.cli.options import (
     MaxFailuresOption,
     ProfileOption,
     RetryFailedOption,
+    WorkersOption,
 )
 from runtime.cli.terminal import connect
 from runtime.client.jobs import resume_job
@@ -46,6 +47,7 @@ def resume(
     ] = None,
     retry_failed: RetryFailedOption = False,
     concurrency: ConcurrencyOption = None,
+    workers: WorkersOption = 1,
     max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay until the job has ended (a job at an API).")
@@ -67,6 +69,7 @@ def resume(
         options = RunOptions(
             out=Path(target),
             concurrency=concurrency,
+            workers=workers,
             max_failures=max_failures,
             json=json,
             show=SHOWN_RECORDS,
@@ -74,6 +77,8 @@ def resume(
         return generate_and_report(request, prices, options)
     if concurrency is not None:
         raise InputError(f"--concurrency is for a folder, and {target} is a job at an API")
+    if workers > 1:
+        raise InputError(f"--workers is for a folder, and {target} is a job at an API")
     allowed = read_share(max_failures)
     limit = None if budget is None else parse_usd(budget)
     count = None if num_records is None else check_count(num_records)
