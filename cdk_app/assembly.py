@@ -1,6 +1,6 @@
 """All stacks of one stage, in the order of their dependencies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdk_app.config import StageConfig
 from cdk_app.grants import Resources
@@ -8,9 +8,19 @@ from cdk_app.models import PricedModels
 from cdk_app.stacks.api import ApiStack
 from cdk_app.stacks.events import EventsStack
 from cdk_app.stacks.monitoring import MonitoringStack
+from cdk_app.stacks.orchestration import OrchestrationStack
 from cdk_app.stacks.stateful import StatefulStack
 from cdk_app.stacks.worker import WorkerStack
-from runtime.contract.stacks import API, EVENTS, MONITORING, PROJECT, STATEFUL, WORKER, stack_name
+from runtime.contract.stacks import (
+    API,
+    EVENTS,
+    MONITORING,
+    ORCHESTRATION,
+    PROJECT,
+    STATEFUL,
+    WORKER,
+    stack_name,
+)
 
 from aws_cdk import App, Tags
 
@@ -21,6 +31,7 @@ class Stacks:
 
     stateful: StatefulStack
     worker: WorkerStack
+    orchestration: OrchestrationStack
     api: ApiStack
     events: EventsStack
     monitoring: MonitoringStack
@@ -46,6 +57,10 @@ def add_stacks(app: App, stage: StageConfig) -> Stacks:
         models=PricedModels(price_file=stage.price_file),
     )
     network = worker.network
+    orchestration = OrchestrationStack(
+        app, name(ORCHESTRATION), stage=stage, resources=resources, network=network
+    )
+    resources = replace(resources, machine=orchestration.machine)
     api = ApiStack(
         app,
         name(API),
@@ -57,8 +72,21 @@ def add_stacks(app: App, stage: StageConfig) -> Stacks:
     )
     events = EventsStack(app, name(EVENTS), stage=stage, resources=resources, network=network)
     monitoring = MonitoringStack(
-        app, name(MONITORING), stage=stage, worker=worker, api=api, events=events
+        app,
+        name(MONITORING),
+        stage=stage,
+        worker=worker,
+        orchestration=orchestration,
+        api=api,
+        events=events,
     )
     Tags.of(app).add("project", PROJECT)
     Tags.of(app).add("stage", stage.name)
-    return Stacks(stateful=stateful, worker=worker, api=api, events=events, monitoring=monitoring)
+    return Stacks(
+        stateful=stateful,
+        worker=worker,
+        orchestration=orchestration,
+        api=api,
+        events=events,
+        monitoring=monitoring,
+    )

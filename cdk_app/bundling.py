@@ -37,7 +37,17 @@ LAMBDA_PLATFORM: Final = "aarch64-manylinux_2_28"
 """Amazon Linux 2023, below every Lambda Python from 3.12 on, has glibc 2.34."""
 
 SDK_SERVICES: Final = frozenset(
-    {"bedrock-runtime", "dynamodb", "ecs", "events", "s3", "sso", "sso-oidc", "sts"}
+    {
+        "bedrock-runtime",
+        "dynamodb",
+        "ecs",
+        "events",
+        "s3",
+        "sso",
+        "sso-oidc",
+        "stepfunctions",
+        "sts",
+    }
 )
 """The services whose descriptions stay in botocore; those of the other 400 are 27 MB. `sso` and
 `sts` belong to the search for credentials."""

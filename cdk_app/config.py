@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from runtime.contract.executions import MAX_SHARDS
+
 Network = Literal["public", "private"]
 BundleFor = Literal["lambda", "this-machine"]
 MonitoringReferences = Literal["weak", "both"]
@@ -63,6 +65,18 @@ class StageConfig:
     and, at up to 8 GiB, as rows. Fargate gives 20 GiB for nothing, and takes 21 to 200."""
     worker_concurrency: int = 64
     """Model calls at a time, at most."""
+    max_workers: int = 40
+    """Workers of one sharded job at a time, at most. More than the quota of Spot vCPUs allows only
+    wait for each other."""
+    user_workers: int = 40
+    """Workers of all jobs of one user at a time, at most, each shard counted."""
+    worker_hours: int = 6
+    """A job is split when one worker would take longer, by the estimate."""
+    model_tokens_per_minute: int = 2_000_000
+    """The account's quota for one model, as AWS counts it: a job is split as far as it takes to use
+    it."""
+    task_hours: int = 24
+    """After so long the state machine ends a worker, whose shard goes on with the next one."""
     python_image: str | None = None
     """The base of the worker's image, with its digest; None for the one that
     `runtime/worker/Dockerfile` names."""
@@ -121,6 +135,10 @@ KEYS: Final = frozenset(
         "monthly_budget_usd",
         "user_monthly_budget_usd",
         "seed_quota_gib",
+        "max_workers",
+        "user_workers",
+        "worker_hours",
+        "model_tokens_per_minute",
         "alarm_email",
         "cors_origins",
         "python_image",
@@ -155,6 +173,10 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         "monthly_budget_usd": _number(context, "monthly_budget_usd", least=1),
         "user_monthly_budget_usd": _number(context, "user_monthly_budget_usd", least=1),
         "seed_quota_gib": _number(context, "seed_quota_gib", least=1, most=10**6),
+        "max_workers": _number(context, "max_workers", least=1, most=MAX_SHARDS),
+        "user_workers": _number(context, "user_workers", least=1, most=10_000),
+        "worker_hours": _number(context, "worker_hours", least=1, most=1000),
+        "model_tokens_per_minute": _number(context, "model_tokens_per_minute", least=1),
     }
     if (email := context("alarm_email")) is not None:
         if _EMAIL.fullmatch(str(email)) is None:

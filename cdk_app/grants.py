@@ -1,6 +1,7 @@
 """From the grants of the route table to IAM statements: exact actions on exact resources."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from cdk_app.constructs.tables import Tables
 from cdk_app.models import PricedModels
@@ -10,6 +11,7 @@ from runtime.contract.functions import Function
 from runtime.contract.grants import (
     AnnounceGrant,
     DataGrant,
+    ExecutionGrant,
     Grant,
     LaunchGrant,
     ListGrant,
@@ -24,18 +26,22 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import IConstruct
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What grants are about. `definition` is passed by its family, see `task_definition_arn`."""
+    """What grants are about. `definition` is passed by its family, see `task_definition_arn`;
+    `machine` is not there yet where it is made.
+    """
 
     tables: Tables
     bucket: s3.IBucket
     cluster: ecs.ICluster
     definition: ecs.FargateTaskDefinition
     models: PricedModels
+    machine: sfn.StateMachine | None = None
 
 
 def statements_of(
@@ -49,9 +55,11 @@ def statements_of(
 
 def _statements(grant: Grant, resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
     if isinstance(grant, LaunchGrant):
-        return _launch_statements(resources, stack)
+        return launch_statements(resources, stack)
     if isinstance(grant, StopGrant):
         return _stop_statements(resources, stack)
+    if isinstance(grant, ExecutionGrant):
+        return _execution_statements(grant, resources, stack)
     if isinstance(grant, AnnounceGrant):
         return [_announce_statement(stack)]
     return _data_statements(grant, resources.tables, resources.bucket, resources.models, stack)
@@ -99,7 +107,8 @@ def _list_statement(bucket: s3.IBucket, grant: ListGrant) -> iam.PolicyStatement
     )
 
 
-def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+def launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicyStatement]:
+    """To start the worker's task in the cluster, tagged, with its roles."""
     definition = resources.definition
     roles = [definition.task_role, definition.obtain_execution_role()]
     return [
@@ -111,7 +120,7 @@ def _launch_statements(resources: Resources, stack: Stack) -> list[iam.PolicySta
         # A task is tagged like its definition, so that its costs can be told.
         iam.PolicyStatement(
             actions=["ecs:TagResource"],
-            resources=[_tasks_of(resources.cluster, stack)],
+            resources=[tasks_of(resources.cluster, stack)],
             conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
         ),
         iam.PolicyStatement(
@@ -129,11 +138,47 @@ def _stop_statements(resources: Resources, stack: Stack) -> list[iam.PolicyState
         # on none: AWS asks for `*` then, and the condition keeps it to the cluster.
         iam.PolicyStatement(actions=["ecs:ListTasks"], resources=["*"], conditions=in_cluster),
         iam.PolicyStatement(
-            actions=["ecs:StopTask"],
-            resources=[_tasks_of(resources.cluster, stack)],
+            actions=["ecs:DescribeTasks", "ecs:StopTask"],
+            resources=[tasks_of(resources.cluster, stack)],
             conditions=in_cluster,
         ),
     ]
+
+
+START_EXECUTION: Final = "states:StartExecution"
+
+
+def _execution_statements(
+    grant: ExecutionGrant, resources: Resources, stack: Stack
+) -> list[iam.PolicyStatement]:
+    """Executions are started of the machine, and everything else is done to an execution."""
+    machine = _machine(resources)
+    others = [action for action in grant.actions if action != START_EXECUTION]
+    statements = []
+    if START_EXECUTION in grant.actions:
+        statements.append(
+            iam.PolicyStatement(actions=[START_EXECUTION], resources=[machine.state_machine_arn])
+        )
+    if others:
+        executions = executions_of(machine, stack)
+        statements.append(iam.PolicyStatement(actions=others, resources=[executions]))
+    return statements
+
+
+def _machine(resources: Resources) -> sfn.StateMachine:
+    if resources.machine is None:
+        raise ValueError("there is no state machine yet")
+    return resources.machine
+
+
+def executions_of(machine: sfn.StateMachine, stack: Stack) -> str:
+    """Every execution of the machine, those of its Maps left out."""
+    return stack.format_arn(
+        service="states",
+        resource="execution",
+        resource_name=f"{machine.state_machine_name}:*",
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
 
 
 def _announce_statement(stack: Stack) -> iam.PolicyStatement:
@@ -141,7 +186,8 @@ def _announce_statement(stack: Stack) -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus])
 
 
-def _tasks_of(cluster: ecs.ICluster, stack: Stack) -> str:
+def tasks_of(cluster: ecs.ICluster, stack: Stack) -> str:
+    """Every task of the cluster."""
     return stack.format_arn(
         service="ecs", resource="task", resource_name=f"{cluster.cluster_name}/*"
     )
@@ -190,13 +236,21 @@ def acknowledge_grants(role: IConstruct, function: Function, resources: Resource
                 )
             case ModelGrant():
                 acknowledge_models(role, resources.models)
+            case ExecutionGrant(actions=actions) if set(actions) != {START_EXECUTION}:
+                machine = _machine(resources)
+                acknowledge_wildcard(
+                    role,
+                    "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:"
+                    f"{name_of_export(machine, machine.state_machine_name)}:*",
+                    "An execution is named after its job.",
+                )
             case StopGrant():
                 acknowledge_wildcard(
                     role,
                     "*",
                     "Tasks of Fargate are listed on no resource; the condition says which cluster.",
                 )
-            case TableGrant() | ListGrant() | AnnounceGrant():
+            case TableGrant() | ListGrant() | ExecutionGrant() | AnnounceGrant():
                 pass
 
 

@@ -22,7 +22,14 @@ _BOTH: Final = (
     "runtime/sdk.py",
 )
 
-WORKER_SOURCES: Final = (*_BOTH, "runtime/worker", "requirements/worker.txt")
+WORKER_SOURCES: Final = (
+    *_BOTH,
+    # What shards ask for when one of them has ended; nothing else of this room is a worker's.
+    "runtime/service/__init__.py",
+    "runtime/service/shards.py",
+    "runtime/worker",
+    "requirements/worker.txt",
+)
 """What the worker's image is built from, besides its Dockerfile."""
 
 FUNCTION_SOURCES: Final = (*_BOTH, "runtime/lambdas", "runtime/service")

@@ -109,6 +109,17 @@ def create_events_client() -> Any:
     )
 
 
+def create_step_functions_client() -> Any:
+    """For executions, whose names make it safe to begin them twice. Raises `ConfigurationError`."""
+    return _create(
+        "stepfunctions",
+        connect_timeout=REQUEST.connect,
+        read_timeout=LAUNCH_SECONDS,
+        retries={"total_max_attempts": LAUNCH_ATTEMPTS, "mode": "standard"},
+        max_pool_connections=1,
+    )
+
+
 def create_bedrock_client(
     *, concurrency: int, timeouts: Timeouts = WORKER, reply_seconds: float = SHORTEST_SECONDS
 ) -> "BedrockRuntimeClient":

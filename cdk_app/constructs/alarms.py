@@ -38,6 +38,7 @@ class Alarms(Construct):
         self.all: dict[str, cloudwatch.Alarm] = {}
         self._watch_jobs(stage, measures)
         self._watch_functions(stage, measures)
+        self._watch_executions(stage, measures)
 
     def _let_alarms_publish(self) -> None:
         """A policy of one's own, like the one that enforces TLS, replaces the topic's default one,
@@ -147,6 +148,27 @@ class Alarms(Construct):
             periods=10,
             comparison=_LESS,
             missing=_SILENCE_IS_BAD,
+        )
+
+    def _watch_executions(self, stage: StageConfig, measures: Measures) -> None:
+        self._add(
+            "FailedExecutions",
+            "The state machine of a sharded job has failed; the sweeper starts it anew.",
+            measures.executions["failed"],
+            threshold=1,
+        )
+        self._add(
+            "TimedOutExecutions",
+            "A sharded job has taken longer than the state machine allows.",
+            measures.executions["timed out"],
+            threshold=1,
+        )
+        self._add(
+            "ThrottledExecutions",
+            "Step Functions holds back state transitions: sharded jobs go on more slowly.",
+            measures.executions["throttled"],
+            threshold=stage.function_errors,
+            periods=3,
         )
 
     def _add(

@@ -59,6 +59,7 @@ def add_dashboard(
         ),
         _graph("Events that nobody handled", [*measures.lost_events.values()]),
     )
+    dashboard.add_widgets(_graph("Executions of sharded jobs", [*measures.executions.values()]))
     return dashboard
 
 

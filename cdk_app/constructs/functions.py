@@ -117,6 +117,14 @@ def _values(
         names.SUBNET_IDS: ",".join(network.subnets.subnet_ids),
         names.SECURITY_GROUP_IDS: network.security_group.security_group_id,
         names.ASSIGN_PUBLIC_IP: "ENABLED" if network.assign_public_ip else "DISABLED",
+        names.STATE_MACHINE: None
+        if resources.machine is None
+        else resources.machine.state_machine_arn,
+        names.MAX_WORKERS: str(stage.max_workers),
+        names.USER_WORKERS: str(stage.user_workers),
+        names.WORKER_HOURS: str(stage.worker_hours),
+        names.MODEL_TOKENS_PER_MINUTE: str(stage.model_tokens_per_minute),
+        names.WORKER_CONCURRENCY: str(stage.worker_concurrency),
         names.STAGE: stage.name,
         names.SEED_QUOTA_GIB: str(stage.seed_quota_gib),
         names.MAX_ACTIVE_JOBS: str(stage.max_active_jobs),

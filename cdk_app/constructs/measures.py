@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.contract import log_lines as lines
-from runtime.contract.routes import EVENT_FUNCTIONS, LAUNCHERS
+from runtime.contract.routes import LAUNCHERS, SWEEP_QUEUE, TASK_STOPPED
 from runtime.contract.statuses import ENDS
 
 from aws_cdk import Duration
@@ -17,10 +17,11 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 PERIOD: Final = Duration.minutes(5)
-RECOVERERS: Final = tuple(each.name for each in EVENT_FUNCTIONS)
+RECOVERERS: Final = (TASK_STOPPED.name, SWEEP_QUEUE.name)
 """The functions that find workers dead."""
 
 
@@ -37,11 +38,17 @@ class Measures(Construct):
         api: apigw.HttpApi,
         functions: Mapping[str, lambda_.Function],
         lost_events: Mapping[str, sqs.IQueue],
+        machine: sfn.StateMachine,
     ) -> None:
         super().__init__(scope, construct_id)
         self._namespace = namespace
         self._api = api
         self.functions = functions
+        self.executions = {
+            "failed": machine.metric_failed(period=PERIOD),
+            "timed out": machine.metric_timed_out(period=PERIOD),
+            "throttled": machine.metric_throttled(period=PERIOD),
+        }
         self.jobs = {
             status: self._count(
                 "Jobs" + "".join(map(str.capitalize, status.split("_"))),

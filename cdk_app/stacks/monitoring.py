@@ -11,6 +11,7 @@ from cdk_app.constructs.measures import Measures
 from cdk_app.constructs.monthly_budget import add_monthly_budget
 from cdk_app.stacks.api import ApiStack
 from cdk_app.stacks.events import EventsStack
+from cdk_app.stacks.orchestration import OrchestrationStack
 from cdk_app.stacks.worker import WorkerStack
 
 from aws_cdk import CrossStackReferences, ReferenceStrength, Stack
@@ -27,6 +28,7 @@ class MonitoringStack(Stack):
         *,
         stage: StageConfig,
         worker: WorkerStack,
+        orchestration: OrchestrationStack,
         api: ApiStack,
         events: EventsStack,
     ) -> None:
@@ -43,7 +45,9 @@ class MonitoringStack(Stack):
                 **api.functions,
                 "task_stopped": events.task_stopped,
                 "sweep_queue": events.sweep_queue,
+                "advance_job": orchestration.advance_job,
             },
+            machine=orchestration.machine,
             lost_events=events.lost,
         )
         alarms = Alarms(self, "Alarms", stage=stage, measures=measures)

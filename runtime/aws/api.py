@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Final
 
 from runtime.aws.announcer import EventBridgeAnnouncer
+from runtime.aws.executions import StepFunctionsExecutions
 from runtime.aws.job_catalog import DynamoJobCatalog
 from runtime.aws.launcher import EcsLauncher, TaskSettings
 from runtime.aws.links import S3Links
@@ -60,6 +61,13 @@ class AwsApi(AwsStorage):
         return ApiSettings(
             max_active_jobs=self._number(names.MAX_ACTIVE_JOBS, defaults.max_active_jobs),
             lease_seconds=self._number(names.LEASE_SECONDS, defaults.lease_seconds),
+            max_workers=self._number(names.MAX_WORKERS, defaults.max_workers),
+            user_workers=self._number(names.USER_WORKERS, defaults.user_workers),
+            worker_hours=self._number(names.WORKER_HOURS, defaults.worker_hours),
+            worker_calls=self._number(names.WORKER_CONCURRENCY, defaults.worker_calls),
+            model_tokens_per_minute=self._number(
+                names.MODEL_TOKENS_PER_MINUTE, defaults.model_tokens_per_minute, most=10**9
+            ),
             monthly_nano=self._limit(names.MONTHLY_BUDGET_USD, defaults.monthly_nano),
             user_monthly_nano=self._limit(
                 names.USER_MONTHLY_BUDGET_USD, defaults.user_monthly_nano
@@ -85,6 +93,12 @@ class AwsApi(AwsStorage):
     def launcher(self) -> EcsLauncher:
         self._require(*names.LAUNCH_REQUIRED)
         return EcsLauncher(client=self._clients.ecs, settings=TaskSettings.of(self._environment))
+
+    @cached_property
+    def executions(self) -> StepFunctionsExecutions:
+        return StepFunctionsExecutions(
+            client=self._clients.step_functions, machine_arn=self._variable(names.STATE_MACHINE)
+        )
 
     @cached_property
     def announcer(self) -> EventBridgeAnnouncer:
@@ -113,8 +127,8 @@ class AwsApi(AwsStorage):
         text = self._environment.get(name)
         return default if not text else parse_limit(text, name=name)
 
-    def _number(self, name: str, default: int) -> int:
+    def _number(self, name: str, default: int, *, most: int = _MAX_NUMBER) -> int:
         text = self._environment.get(name) or str(default)
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_NUMBER):
-            raise ConfigurationError(f"{name} must be a whole number from 1 to {_MAX_NUMBER}")
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+            raise ConfigurationError(f"{name} must be a whole number from 1 to {most}")
         return int(text)

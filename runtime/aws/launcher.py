@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from runtime.aws.failures import SDK_ERRORS, error_code
 from runtime.aws.table import stamp
 from runtime.contract import environment as names
-from runtime.contract.tasks import TaskName, parse_task_name
+from runtime.contract.tasks import STARTED_BY_MACHINE, TaskName, parse_task_name
 from runtime.domain.errors import ConfigurationError, LaunchError, LaunchQuotaError
 from runtime.domain.service_ports import WorkItem
 
@@ -105,16 +105,28 @@ class EcsLauncher:
     def stop(self, owner: str) -> int:
         if parse_task_name(owner) is None:
             return 0  # a worker that somebody started by hand
-        cluster = self._settings.cluster
         try:
-            # ECS takes no other filter beside this one; those that have stopped are not listed.
-            arns = self._client.list_tasks(cluster=cluster, startedBy=owner)["taskArns"]
-            return sum(self._stop(arn) for arn in arns)
+            return sum(self._stop(arn) for arn in self._tasks_of(owner))
         except SDK_ERRORS as exc:
             raise LaunchError(
                 f"the task of a lost worker could not be stopped ({error_code(exc)}):"
                 f" stop the one that was started by {owner} in the ECS console"
             ) from exc
+
+    def _tasks_of(self, owner: str) -> list[str]:
+        """Those that run. ECS takes no other filter beside this one."""
+        cluster = self._settings.cluster
+        arns = self._client.list_tasks(cluster=cluster, startedBy=owner)["taskArns"]
+        if arns:
+            return arns
+        # What a state machine has started bears its name, and says who it is in its environment.
+        found = []
+        pages = self._client.get_paginator("list_tasks")
+        for page in pages.paginate(cluster=cluster, startedBy=STARTED_BY_MACHINE):
+            if page["taskArns"]:
+                reply = self._client.describe_tasks(cluster=cluster, tasks=page["taskArns"])
+                found += [task["taskArn"] for task in reply["tasks"] if _owner_of(task) == owner]
+        return found
 
     def _stop(self, arn: str) -> bool:
         try:
@@ -217,6 +229,17 @@ def _override(name: TaskName) -> Any:
         "name": names.WORKER_CONTAINER,
         "environment": [{"name": key, "value": value} for key, value in variables.items()],
     }
+
+
+def _owner_of(task: Any) -> str | None:
+    """What the worker of a task calls itself, if that was given with its launch."""
+    variables = (
+        variable
+        for override in task.get("overrides", {}).get("containerOverrides", ())
+        for variable in override.get("environment", ())
+    )
+    named = (each["value"] for each in variables if each["name"] == names.WORKER_OWNER)
+    return next(named, None)
 
 
 def _client_token(name: TaskName, created_at: datetime, subnets: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from runtime.aws.announcer import EventsClient
 from runtime.aws.budget_store import DynamoBudgetStore
 from runtime.aws.checkpoint_versions import DynamoCheckpointVersions
 from runtime.aws.cost_store import DynamoCostStore
+from runtime.aws.executions import StatesClient
 from runtime.aws.job_store import DynamoJobStore
 from runtime.aws.monthly_budgets import DynamoMonthlyBudgets
 from runtime.aws.objects import S3Objects
@@ -47,6 +48,8 @@ class Clients(Protocol):
     def ecs(self) -> "ECSClient": ...
     @property
     def events(self) -> EventsClient: ...
+    @property
+    def step_functions(self) -> StatesClient: ...
     def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient": ...
 
 
@@ -74,6 +77,11 @@ class OwnClients:
     @cached_property
     def events(self) -> EventsClient:
         client: EventsClient = sdk.create_events_client()
+        return client
+
+    @cached_property
+    def step_functions(self) -> StatesClient:
+        client: StatesClient = sdk.create_step_functions_client()
         return client
 
     def open_bedrock(self, reply_seconds: float) -> "BedrockRuntimeClient":

@@ -55,7 +55,7 @@ class DynamoWorkCatalog:
             set_="#launches = :number, #launched_at = :now",
             # Excludes two observers that both saw that no worker is on its way, and a launch for
             # work that was claimed meanwhile.
-            condition="#status = :queued AND "
+            condition="#status IN (:queued, :waiting) AND "
             + (
                 "#launches = :launches"
                 if item.launches
@@ -66,6 +66,7 @@ class DynamoWorkCatalog:
                 ":launches": item.launches,
                 ":now": stamp(self._clock.now()),
                 ":queued": JobStatus.QUEUED,
+                ":waiting": WaitingStatus.WAITING,
             },
         )
         return None if isinstance(outcome, Refused) else number

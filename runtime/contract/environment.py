@@ -60,6 +60,27 @@ LAUNCH_REQUIRED: Final = (
 )
 """What a function that starts workers reads, besides its tables."""
 
+STATE_MACHINE: Final = "STATE_MACHINE"
+"""ARN of the state machine that works on sharded jobs."""
+
+MAX_WORKERS: Final = "MAX_WORKERS"
+"""Tasks of one sharded job at a time, at most."""
+USER_WORKERS: Final = "USER_WORKERS"
+"""Tasks of all jobs of one user at a time, at most."""
+WORKER_HOURS: Final = "WORKER_HOURS"
+"""A job that would take one worker longer than this is split, by the estimate."""
+MODEL_TOKENS_PER_MINUTE: Final = "MODEL_TOKENS_PER_MINUTE"
+"""The account's quota for one model: a job whose worker can't use it up is split."""
+
+SPLITTING: Final = (
+    MAX_WORKERS,
+    USER_WORKERS,
+    WORKER_HOURS,
+    MODEL_TOKENS_PER_MINUTE,
+    WORKER_CONCURRENCY,
+)
+"""What it depends on whether a job is split, and how far."""
+
 STAGE: Final = "STAGE"
 """Which deployment this is, for whoever hears of it elsewhere."""
 

@@ -6,6 +6,7 @@ from typing import Final
 from runtime.contract import environment as names
 from runtime.contract.grants import (
     AnnounceGrant,
+    ExecutionGrant,
     Grant,
     LaunchGrant,
     ListGrant,
@@ -55,6 +56,8 @@ class Function:
                     found.add(names.BUCKET_NAME)
                 case LaunchGrant():
                     found.update(names.LAUNCH_REQUIRED)
+                case ExecutionGrant():
+                    found.add(names.STATE_MACHINE)
                 case AnnounceGrant():
                     found.add(names.STAGE)
                 case ModelGrant() | StopGrant():

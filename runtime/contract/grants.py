@@ -54,9 +54,16 @@ class LaunchGrant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StopGrant:
-    """Find and stop tasks of the cluster: ecs:ListTasks and ecs:StopTask. Beside a `LaunchGrant`,
-    which has the variables.
+    """Find and stop tasks of the cluster: ecs:ListTasks, ecs:DescribeTasks and ecs:StopTask. Beside
+    a `LaunchGrant`, which has the variables.
     """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionGrant:
+    """Actions of Step Functions on the state machine of sharded jobs and its executions."""
+
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,4 +77,4 @@ class ModelGrant:
 
 
 DataGrant = TableGrant | ObjectGrant | ListGrant | ModelGrant
-Grant = DataGrant | LaunchGrant | StopGrant | AnnounceGrant
+Grant = DataGrant | LaunchGrant | StopGrant | ExecutionGrant | AnnounceGrant

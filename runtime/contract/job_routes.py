@@ -14,6 +14,7 @@ from runtime.contract.grants import (
     REPORT,
     RETRIES,
     ROWS_RESULT,
+    ExecutionGrant,
     LaunchGrant,
     ListGrant,
     ObjectGrant,
@@ -27,6 +28,7 @@ from runtime.contract.shared_grants import (
     READ_MONEY,
     READ_SEEDS,
     READ_TEMPLATES,
+    START_EXECUTION,
     START_WORKER,
     TAKE_MONEY,
 )
@@ -64,12 +66,13 @@ JOB_ROUTES: Final = (
                 READ_SEEDS,
                 FIND_SEEDS,
                 LaunchGrant(),
+                START_EXECUTION,
             ),
             bundle="data",
             memory=1769,
             disk=PARQUET_DISK,
             seconds=29,
-            extra_variables=(names.MAX_ACTIVE_JOBS,),
+            extra_variables=(names.MAX_ACTIVE_JOBS, *names.SPLITTING),
         ),
     ),
     Route(
@@ -105,7 +108,8 @@ JOB_ROUTES: Final = (
         function=Function(
             name="delete_job",
             module="jobs.delete_job",
-            grants=DELETE_JOB,
+            # Who cancels a sharded job stops its execution, and that stops its tasks.
+            grants=(*DELETE_JOB, ExecutionGrant(actions=("states:StopExecution",))),
             seconds=29,
         ),
     ),
@@ -142,8 +146,9 @@ JOB_ROUTES: Final = (
                 ListGrant(prefixes=(JOB_DATA,)),
                 ObjectGrant(keys=(RETRIES,), actions=("s3:PutObject",)),
                 *START_WORKER,
+                START_EXECUTION,
             ),
-            extra_variables=(names.MAX_ACTIVE_JOBS,),
+            extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
         ),
     ),
 )

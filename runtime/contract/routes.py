@@ -12,6 +12,7 @@ from runtime.contract.functions import PARQUET_DISK, Function, Route
 from runtime.contract.grants import (
     SEEDS,
     AnnounceGrant,
+    ExecutionGrant,
     LaunchGrant,
     ObjectGrant,
     StopGrant,
@@ -125,11 +126,13 @@ TASK_STOPPED: Final = Function(
     module="events.task_stopped",
     grants=(
         TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+        TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
         TAKE_MONEY,
         RETURN_SLICES,
         *START_WORKER,
     ),
     seconds=60,
+    extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
 )
 """Hears that a worker's task has stopped: makes its work claimable and starts the next one."""
 
@@ -140,17 +143,36 @@ SWEEP_QUEUE: Final = Function(
         *DELETE_JOB,
         TableGrant(table=QUEUE, actions=QUERY, index=QUEUE_BY_STATUS),
         TableGrant(table=JOBS, actions=QUERY, index=JOBS_UNANNOUNCED),
+        TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
         LaunchGrant(),
         StopGrant(),
+        ExecutionGrant(actions=("states:StartExecution", "states:DescribeExecution")),
         AnnounceGrant(),
     ),
     seconds=60,
+    extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
 )
 """Every minute: work whose worker is gone without a word, work that could not be started, jobs
 that are being deleted, and ends of jobs that are to be announced.
 """
 
-EVENT_FUNCTIONS: Final = (TASK_STOPPED, SWEEP_QUEUE)
+ADVANCE_JOB: Final = Function(
+    name="advance_job",
+    module="events.advance_job",
+    grants=(
+        TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+        TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+        TableGrant(
+            table=QUEUE,
+            actions=("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"),
+        ),
+    ),
+    seconds=60,
+    extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
+)
+"""Asked by the state machine of a sharded job what is next."""
+
+EVENT_FUNCTIONS: Final = (TASK_STOPPED, SWEEP_QUEUE, ADVANCE_JOB)
 
 FUNCTIONS: Final = (*(route.function for route in ROUTES), *EVENT_FUNCTIONS)
 

@@ -5,6 +5,7 @@ from typing import Final
 from runtime.contract.grants import (
     JOB_DATA,
     SEEDS,
+    ExecutionGrant,
     LaunchGrant,
     ListGrant,
     ObjectGrant,
@@ -58,6 +59,7 @@ START_WORKER: Final = (
     ),
     LaunchGrant(),
 )
+START_EXECUTION: Final = ExecutionGrant(actions=("states:StartExecution",))
 DELETE_JOB: Final = (
     TableGrant(
         table=JOBS,

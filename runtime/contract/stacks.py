@@ -7,11 +7,12 @@ PROJECT: Final = "seedwright"
 
 STATEFUL: Final = "stateful"
 WORKER: Final = "worker"
+ORCHESTRATION: Final = "orchestration"
 API: Final = "api"
 EVENTS: Final = "events"
 MONITORING: Final = "monitoring"
 
-STACKS: Final = (STATEFUL, WORKER, API, EVENTS, MONITORING)
+STACKS: Final = (STATEFUL, WORKER, ORCHESTRATION, API, EVENTS, MONITORING)
 """In the order in which they are deployed."""
 
 BOOTSTRAP_VERSION: Final = 6

@@ -4,7 +4,8 @@
     {job_id}/shard-{shard}/{number}
 
 ECS stores it as `startedBy` and reports it when the task has stopped; the worker reads it from
-`WORKER_OWNER` and puts it into its claims.
+`WORKER_OWNER` and puts it into its claims. Tasks of a sharded job are started by its state machine,
+whose own name ECS stores: they are known by their variables.
 """
 
 import re
@@ -15,6 +16,10 @@ from typing import Final
 _NAME: Final = re.compile(
     r"(?P<job_id>[A-Za-z0-9_-]{1,64})(?:/shard-(?P<shard>[0-9]{1,9}))?/(?P<number>[0-9]{1,9})"
 )
+
+
+STARTED_BY_MACHINE: Final = "AWS Step Functions"
+"""`startedBy` of the tasks of every state machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

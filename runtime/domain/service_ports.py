@@ -98,9 +98,10 @@ class WorkCatalog(Protocol):
         ...
 
     def begin_launch(self, item: WorkItem) -> int | None:
-        """Take the right to start the next worker for a QUEUED item; the number of the launch.
+        """Take the right to start the next worker for a QUEUED item, or the next execution for a
+        WAITING one; the number of the launch.
 
-        None when somebody else has begun one since `item` was read, or it isn't QUEUED any more.
+        None when somebody else has begun one since `item` was read, or it is neither any more.
         """
         ...
 
@@ -151,6 +152,30 @@ class Launcher(Protocol):
     def stop(self, owner: str) -> int:
         """End what still runs of a worker that has lost its work, by what it called itself in its
         claim; how many were stopped. It is no error that none is left. Raises `LaunchError`.
+        """
+        ...
+
+
+class Executions(Protocol):
+    """Whoever sees to it that all shards of a job are worked on, round after round, and that the
+    job is exported in the end. Each is numbered by `begin_launch` on the job's own work item.
+    """
+
+    def begin_execution(self, item: WorkItem, *, number: int, created_at: datetime) -> None:
+        """Begin to work on a sharded job, whose own item this is, and return at once. The same
+        `number` begins nothing more for the job of that time. Raises `LaunchError`.
+        """
+        ...
+
+    def is_running(self, job_id: str, *, number: int, created_at: datetime) -> bool:
+        """Whether this execution goes on; False: it has ended, or never was. One that began a
+        moment ago may not be seen yet.
+        """
+        ...
+
+    def stop(self, job_id: str, *, number: int, created_at: datetime) -> bool:
+        """End an execution with the workers that it has started; False: it goes on no more. Raises
+        `LaunchError`.
         """
         ...
 
@@ -228,6 +253,16 @@ class ApiSettings:
     """Workers that may die in a row without a record saved before the job is given up."""
     on_demand_after: int = 3
     """Launches, but for `quota_refusals`, after which the full price is paid, if allowed."""
+    max_workers: int = 1
+    """Workers of one sharded job at a time; where it is 1 no job is split that nobody asked for."""
+    user_workers: int = 40
+    """Workers of all jobs of a user at a time, shards counted."""
+    worker_hours: int = 6
+    """A job that would take one worker longer is split."""
+    worker_calls: int = 64
+    """Model calls of one worker at a time."""
+    model_tokens_per_minute: int = 2_000_000
+    """The quota for one model."""
     seed_bytes: int | None = DEFAULT_QUOTA_BYTES
     """What the seeds of one user may take; None: no limit."""
     upload_seconds: int = 900
@@ -257,6 +292,8 @@ class ApiPorts(Protocol):
     def work(self) -> WorkCatalog: ...
     @property
     def launcher(self) -> Launcher: ...
+    @property
+    def executions(self) -> Executions: ...
     @property
     def announcer(self) -> Announcer: ...
     @property

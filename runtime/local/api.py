@@ -6,6 +6,7 @@ from runtime.domain.models.calls import ModelClient
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.service_ports import ApiSettings, WorkItem
 from runtime.local.announcer import NoAnnouncer
+from runtime.local.executions import LocalExecutions
 from runtime.local.launcher import LocalLauncher
 from runtime.local.links import LocalLinks, signing_secret
 from runtime.local.storage import LocalStorage
@@ -40,6 +41,7 @@ class LocalApi:
         self.queue = storage.queue
         self.work = storage.work
         self.launcher = LocalLauncher(on_launch)
+        self.executions = LocalExecutions(on_launch)
         self.announcer = NoAnnouncer()
         self.templates = storage.templates
         self.template_catalog = storage.template_catalog

@@ -40,8 +40,14 @@ class SqliteWorkCatalog:
             changed = connection.execute(
                 # The count excludes two observers that both saw the item without a worker.
                 "UPDATE work SET launches = launches + 1, launched_at = ?"
-                " WHERE work_id = ? AND status = ? AND launches = ?",
-                (self._now(), item.work_id, JobStatus.QUEUED, item.launches),
+                " WHERE work_id = ? AND status IN (?, ?) AND launches = ?",
+                (
+                    self._now(),
+                    item.work_id,
+                    JobStatus.QUEUED,
+                    WaitingStatus.WAITING,
+                    item.launches,
+                ),
             )
         return item.launches + 1 if changed.rowcount else None
 

@@ -58,23 +58,17 @@ def start_or_withdraw(ports: ApiPorts, item: WorkItem, *, patient: bool = False)
     job = _job(ports, item)
     if job is None or job.status in ENDED:
         return {"withdrawn": int(_withdraw(ports, item, job))}
-    if item.status is not JobStatus.QUEUED or (patient and _is_starting(ports, item)):
+    if job.config.sharding is not None:
+        return {}  # its execution starts its workers, and the sweeper looks after that
+    if item.status is not JobStatus.QUEUED or (patient and has_worker_on_its_way(ports, item)):
         return {}
+    return start(ports, job, item)
+
+
+def start(ports: ApiPorts, job: Job, item: WorkItem) -> Counts:
+    """Start a worker, or the execution of a sharded job; see `start_worker`."""
     launch = start_worker(ports, job, item)
     return {"launched": int(launch.started), "launch_failed": int(launch.error is not None)}
-
-
-def look_after_shards(ports: ApiPorts, own: WorkItem) -> Counts:
-    """Bring a job forward whose own work is WAITING: its shards are summed up for lists, those that
-    were asked to go on are queued, and when all have ended, a worker is started for its own work.
-    """
-    job = _job(ports, own)
-    if job is None or job.status in ENDED:
-        return {"withdrawn": int(_withdraw(ports, own, job))}
-    ports.jobs.refresh_progress(job.job_id)
-    if not advance(ports.queue, job).ended:
-        return {}
-    return {"released": 1, **start_or_withdraw(ports, ports.work.get_work(own.work_id))}
 
 
 def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
@@ -86,8 +80,8 @@ def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
     return {"start_failed": 1}
 
 
-def _is_starting(ports: ApiPorts, item: WorkItem) -> bool:
-    """Whether a worker is on its way that may still come."""
+def has_worker_on_its_way(ports: ApiPorts, item: WorkItem) -> bool:
+    """Whether one was started that may still come."""
     if item.launched_at is None:
         return False
     waited = ports.clock.now() - item.launched_at

@@ -12,10 +12,10 @@ from typing import Final
 
 from runtime.bootstrap import aws_ports, process_owner
 from runtime.contract import environment as names
+from runtime.contract.executions import MAX_SHARDS
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.domain.jobs.job import work_id_of
-from runtime.domain.jobs.sharding import MAX_SHARDS
 from runtime.logs import configure, event
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -53,14 +53,16 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
 
 
 def work_id_from(environment: Mapping[str, str]) -> str | None:
-    """The work item that the environment asks for; None to take any from the queue."""
+    """The work item that the environment asks for, a job's own or one of its shards; None to take
+    any from the queue. Raises `ConfigurationError` that names the variable.
+    """
     job_id, shard = environment.get(names.JOB_ID), environment.get(names.SHARD)
+    if not shard:
+        return work_id_of(job_id) if job_id else None
     if not job_id:
-        return None
-    if shard is None:
-        return work_id_of(job_id)
+        raise ConfigurationError(f"{names.SHARD} is given without {names.JOB_ID}")
     if not (shard.isascii() and shard.isdigit() and int(shard) < MAX_SHARDS):
-        raise ConfigurationError(f"{names.SHARD} must be the number of a shard")
+        raise ConfigurationError(f"{names.SHARD} must be a whole number from 0 to {MAX_SHARDS - 1}")
     return work_id_of(job_id, int(shard))
 
 
@@ -71,7 +73,8 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     configure(sys.stdout)
     try:
-        settings, work_id = settings_of(os.environ), work_id_from(os.environ)
+        settings = settings_of(os.environ)
+        work_id = work_id_from(os.environ)
         ports = aws_ports(os.environ, concurrency=settings.concurrency)
     except (ConfigurationError, InputError) as error:
         event(_log, logging.ERROR, "not started", error=str(error))

@@ -172,6 +172,17 @@ def test_waiting_work_can_be_deleted(api_ports: ApiStorage, clock: ManualClock) 
     assert api_ports.work.get_work("a").status is JobStatus.DELETING
 
 
+def test_an_execution_is_numbered_on_the_own_item_while_it_waits(
+    api_ports: ApiStorage, clock: ManualClock
+) -> None:
+    api_ports.jobs.create_job(new_job("a", clock, shards=2))
+    own = api_ports.work.get_work("a")
+    assert own.status is WaitingStatus.WAITING
+    assert api_ports.work.begin_launch(own) == 1
+    assert api_ports.work.begin_launch(own) is None  # somebody else was quicker
+    assert api_ports.work.begin_launch(api_ports.work.get_work("a")) == 2
+
+
 # ── how a shard ends ───────────────────────────────────────────────────────────────────────────
 
 ERROR = JobError(

@@ -29,6 +29,10 @@ def test_settings_go_over_the_stage() -> None:
             "monthly_budget_usd": "250",
             "user_monthly_budget_usd": 20,
             "seed_quota_gib": "200",
+            "max_workers": "80",
+            "user_workers": "100",
+            "worker_hours": "2",
+            "model_tokens_per_minute": "8000000",
             "cost_tags_active": True,
             "monitoring_references": "both",
             "python_image": "python:3.13-slim@sha256:" + "0" * 64,
@@ -44,6 +48,8 @@ def test_settings_go_over_the_stage() -> None:
     assert (stage.zones, stage.reserve_sweeper) == (2, True)
     assert (stage.monthly_budget_usd, stage.user_monthly_budget_usd) == (250, 20)
     assert stage.seed_quota_gib == 200
+    assert (stage.max_workers, stage.user_workers, stage.worker_hours) == (80, 100, 2)
+    assert stage.model_tokens_per_minute == 8_000_000
     assert (stage.cost_tags_active, stage.monitoring_references) == (True, "both")
     assert stage.python_image == "python:3.13-slim@sha256:" + "0" * 64
 
@@ -68,6 +74,10 @@ def test_settings_go_over_the_stage() -> None:
         ("monthly_budget_usd", "9.99"),
         ("user_monthly_budget_usd", "-5"),
         ("seed_quota_gib", "0"),
+        ("max_workers", "91"),
+        ("user_workers", "0"),
+        ("worker_hours", "0.5"),
+        ("model_tokens_per_minute", "2M"),
         ("reserve_sweeper", "1"),
         ("monitoring_references", "strong"),
         ("python_image", "python:3.13-slim"),

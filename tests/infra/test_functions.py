@@ -12,6 +12,7 @@ from runtime.contract import environment
 from runtime.contract.functions import Function
 from runtime.contract.grants import (
     AnnounceGrant,
+    ExecutionGrant,
     LaunchGrant,
     ListGrant,
     ModelGrant,
@@ -19,16 +20,19 @@ from runtime.contract.grants import (
     StopGrant,
     TableGrant,
 )
-from runtime.contract.routes import EVENT_FUNCTIONS, FUNCTIONS
+from runtime.contract.routes import ADVANCE_JOB, EVENT_FUNCTIONS, FUNCTIONS
 from runtime.contract.tables import TABLES
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.guard import LAMBDAS_OWN
+from tests.fixtures.states_double import MACHINE
 from tests.infra.conftest import Synthesized
 
 by_name = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 
 
 def stack_of(function: Function) -> str:
+    if function == ADVANCE_JOB:
+        return "orchestration"
     return "events" if function in EVENT_FUNCTIONS else "api"
 
 
@@ -100,6 +104,12 @@ def test_its_variables_name_the_right_things(app: Synthesized, function: Functio
         environment.MAX_ACTIVE_JOBS: "10",
         environment.SEED_QUOTA_GIB: "50",
         environment.STAGE: app.stage.name,
+        environment.STATE_MACHINE: MACHINE,
+        environment.MAX_WORKERS: str(app.stage.max_workers),
+        environment.USER_WORKERS: str(app.stage.user_workers),
+        environment.WORKER_HOURS: "6",
+        environment.MODEL_TOKENS_PER_MINUTE: "2000000",
+        environment.WORKER_CONCURRENCY: "64",
         environment.MONTHLY_BUDGET_USD: str(app.stage.monthly_budget_usd),
         environment.USER_MONTHLY_BUDGET_USD: str(app.stage.user_monthly_budget_usd),
         environment.METRICS_NAMESPACE: f"seedwright/{app.stage.name}",
@@ -174,7 +184,14 @@ def expected(app: Synthesized, function: Function) -> set[tuple[str, str]]:
             case StopGrant():
                 cluster = app.deployment.launch.cluster
                 tasks = f"{cluster.replace(':cluster/', ':task/')}/*"
-                pairs |= {("ecs:ListTasks", "*"), ("ecs:StopTask", tasks)}
+                pairs |= {("ecs:ListTasks", "*")}
+                pairs |= {("ecs:DescribeTasks", tasks), ("ecs:StopTask", tasks)}
+            case ExecutionGrant(actions=actions):
+                executions = f"{MACHINE.replace(':stateMachine:', ':execution:')}:*"
+                pairs |= {
+                    (each, MACHINE if each == "states:StartExecution" else executions)
+                    for each in actions
+                }
             case AnnounceGrant():
                 bus = "arn:aws:events:us-east-1:123456789012:event-bus/default"
                 pairs.add(("events:PutEvents", bus))

@@ -16,6 +16,15 @@ ANY_RESOURCE: Final = {
     # The token to log in to ECR is for a whole registry: the action takes no resource. The agent
     # that pulls the image uses it, not the worker.
     "ecr:GetAuthorizationToken",
+    # How Step Functions writes its log.
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
 }
 """All actions that may be granted on `*` without a condition."""
 IN_CLUSTER: Final = {
@@ -37,7 +46,8 @@ def statements(app: Synthesized) -> Iterator[tuple[str, Statement]]:
 
 def test_there_is_a_role_for_each_thing_that_acts(app: Synthesized) -> None:
     functions = sum(len(app.resources(stack, "AWS::Lambda::Function")) for stack in app.templates)
-    others = 1 + (1 if app.stage.flow_logs else 0)  # execution role of the task, flow logs
+    # The execution role of the task, the state machine, flow logs.
+    others = 2 + (1 if app.stage.flow_logs else 0)
 
     assert len(app.deployment.roles) == functions + 1 + others
 
@@ -164,15 +174,16 @@ def test_roles_are_for_services_only(app: Synthesized) -> None:
         assert set(trust["Principal"]) == {"Service"}, role
         services.add(trust["Principal"]["Service"])
 
-    expected = {"lambda.amazonaws.com", "ecs-tasks.amazonaws.com"}
+    expected = {"lambda.amazonaws.com", "ecs-tasks.amazonaws.com", "states.amazonaws.com"}
     assert services == expected | (
         {"vpc-flow-logs.amazonaws.com"} if app.stage.flow_logs else set()
     )
 
 
-def test_no_other_account_can_borrow_the_workers_role(app: Synthesized) -> None:
+def test_no_other_account_can_borrow_a_role(app: Synthesized) -> None:
+    """Of the worker and of the state machine: they are taken for somebody's resource."""
     for role, trust in trusts(app):
-        if role.startswith("WorkerRole"):
+        if role.startswith(("WorkerRole", "ShardsRole")):
             assert trust["Condition"] == {
                 "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
             }
@@ -188,7 +199,8 @@ def test_roles_are_passed_to_tasks_only_and_only_the_workers(app: Synthesized) -
         if "iam:PassRole" in statement.actions
     }
 
-    assert set(passing) == {"create_job", "resume_job", "task_stopped", "sweep_queue"}
+    (machine,) = (name for name in passing if name.startswith("ShardsRole"))
+    assert set(passing) == {"create_job", "resume_job", "task_stopped", "sweep_queue", machine}
     for statement in passing.values():
         assert set(statement.resources) == set(app.deployment.launch.role_arns)
         assert statement.conditions == {

@@ -36,6 +36,7 @@ ALARMS: Final = {
     *("OldestQueuedJob", "FailedJobs", "BudgetBreach", "SpotDrought", "FargateQuota"),
     *("ApiErrors", "SweeperErrors", "SweeperSilent", "TaskStoppedErrors"),
     *("ThrottledFunctions", "LostEvents", "LostSweeps"),
+    *("FailedExecutions", "TimedOutExecutions", "ThrottledExecutions"),
 }
 
 
@@ -110,6 +111,9 @@ def test_the_runbook_has_a_section_for_each_alarm() -> None:
         ("SpotDrought", 1, 300, 3),
         ("FargateQuota", 1, 300, 3),
         ("ApiErrors", 3, 300, 1),
+        ("FailedExecutions", 1, 300, 1),
+        ("TimedOutExecutions", 1, 300, 1),
+        ("ThrottledExecutions", 3, 300, 3),
         ("SweeperErrors", 3, 300, 1),
         ("TaskStoppedErrors", 3, 300, 1),
         ("ThrottledFunctions", 3, 300, 1),

@@ -273,7 +273,10 @@ def test_the_image_is_built_from_what_the_worker_needs(app: Synthesized) -> None
         "runtime/confinement.py",
         *("runtime/aws", "runtime/contract", "runtime/domain", "runtime/engine", "runtime/export"),
         *("runtime/files", "runtime/models", "runtime/worker", "requirements/worker.txt"),
+        "runtime/service",
     }
+    shared = {path for path in found if path.startswith("runtime/service/")}
+    assert shared == {"runtime/service/__init__.py", "runtime/service/shards.py"}
     assert not [path for path in found if path.endswith(".pyc")]
 
 

@@ -62,7 +62,8 @@ def beat(world: ApiWorld, job_id: str) -> None:
 
 
 def hear(world: ApiWorld, event: Any) -> dict[str, int]:
-    return world.handle(TASK_STOPPED, event)
+    counts: dict[str, int] = world.handle(TASK_STOPPED, event)
+    return counts
 
 
 def sweep(world: ApiWorld) -> dict[str, int]:

@@ -72,6 +72,7 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
             "price_table_version": load_prices().version,
             "allow_on_demand": False,
             "shards": None,
+            "priority": 0,
         },
         "budget_limit": 12.345,
         "records_generated": 0,

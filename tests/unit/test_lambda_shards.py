@@ -51,8 +51,8 @@ def statuses(world: ApiWorld, job_id: str) -> list[str]:
 
 def test_a_job_is_created_with_its_shards(api_world: ApiWorld, job_id: str) -> None:
     assert statuses(api_world, job_id) == ["WAITING", *["QUEUED"] * SHARDS]
-    owners = {launch.started_by for launch in api_world.aws.tasks.launches}
-    assert owners == {f"{job_id}/shard-{shard}/1" for shard in range(SHARDS)}
+    assert api_world.aws.machine.begun == [(job_id, 1)]
+    assert not api_world.aws.tasks.launches
 
 
 def test_the_same_request_finds_it(api_world: ApiWorld) -> None:
@@ -132,21 +132,19 @@ def test_everybody_reads_the_sums(api_world: ApiWorld, job_id: str, clock: Manua
     assert listed["records_generated"] == 8
 
 
-def test_the_sweeper_starts_a_worker_for_the_end(api_world: ApiWorld, job_id: str) -> None:
+def test_the_sweeper_releases_the_end(api_world: ApiWorld, job_id: str) -> None:
     """The worker that ended the last shard died before it could."""
     for shard in range(SHARDS):
         end(api_world, take(api_world, job_id, shard), DONE)
-    before = len(api_world.aws.tasks.launches)
-    assert sweep(api_world) == {"waiting": 1, "released": 1, "launched": 1}
-    assert api_world.aws.tasks.launches[before].started_by == f"{job_id}/1"
+    assert sweep(api_world) == {"waiting": 1, "released": 1}
     assert api_world.own.queue.claim(job_id, "worker") is not None
 
 
-def test_a_dead_workers_shard_is_started_again(api_world: ApiWorld, job_id: str) -> None:
+def test_a_dead_workers_shard_can_be_claimed_again(api_world: ApiWorld, job_id: str) -> None:
     claim = take(api_world, job_id, 1)
     event = {"detail": {"startedBy": claim.owner, "lastStatus": "STOPPED"}}
     assert api_world.handle(TASK_STOPPED, event)["recovered"] == 1
-    assert api_world.aws.tasks.launches[-1].started_by == f"{job_id}/shard-1/2"
+    assert statuses(api_world, job_id) == ["WAITING", *["QUEUED"] * SHARDS]
 
 
 def test_a_shard_that_kills_its_workers_is_given_up(api_world: ApiWorld, job_id: str) -> None:

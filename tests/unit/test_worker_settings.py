@@ -61,3 +61,16 @@ def test_the_drain_ends_before_the_alarm_and_the_alarm_before_the_machine() -> N
 def test_an_empty_job_id_is_none(job_id: str, work_id: str | None) -> None:
     assert work_id_from({"JOB_ID": job_id}) == work_id
     assert work_id_from({}) is None
+
+
+def test_a_worker_may_be_told_its_shard() -> None:
+    assert work_id_from({"JOB_ID": "j", "SHARD": "7"}) == "j#7"
+    assert work_id_from({"JOB_ID": "j", "SHARD": ""}) == "j"
+    for environment in (
+        {"SHARD": "0"},
+        {"JOB_ID": "j", "SHARD": "-1"},
+        {"JOB_ID": "j", "SHARD": "90"},
+        {"JOB_ID": "j", "SHARD": "one"},
+    ):
+        with pytest.raises(ConfigurationError, match="SHARD"):
+            work_id_from(environment)

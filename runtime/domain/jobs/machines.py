@@ -21,3 +21,10 @@ class Machines:
         most=MAX_SHARDS,
         late=True,
     )
+    priority: int = option(
+        0,
+        help="Which of your own waiting jobs gets a worker first: the one with the highest number.",
+        least=0,
+        most=9,
+        late=True,
+    )

@@ -9,12 +9,9 @@ one at most. What a record is depends on its index and never on shards.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
-MAX_SHARDS: Final = 90
-"""Most shards of a job: with it and the accounts of its month they are created in one transaction,
-which takes 100 items.
-"""
+from runtime.contract.executions import MAX_SHARDS as MAX_SHARDS  # noqa: PLC0414 for whoever shards
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

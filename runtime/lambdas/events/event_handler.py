@@ -3,29 +3,29 @@ the event again.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from runtime.domain.service_ports import ApiPorts
 from runtime.lambdas.http import ports_of_process
 from runtime.service.observability import log_failure, observe
-from runtime.service.recovery import Counts
 
 Event = Mapping[str, Any]
+AnswerT = TypeVar("AnswerT")
 
 
-class EventHandler:
+class EventHandler(Generic[AnswerT]):
     """An event handler as Lambda calls it."""
 
-    def __init__(self, operation: Callable[[Event, ApiPorts], Counts]) -> None:
+    def __init__(self, operation: Callable[[Event, ApiPorts], AnswerT]) -> None:
         self.operation = operation
         self.__doc__ = operation.__doc__
 
-    def __call__(self, event: Event, context: object = None) -> Counts:
+    def __call__(self, event: Event, context: object = None) -> AnswerT:
         """The Lambda handler."""
         request_id = str(getattr(context, "aws_request_id", ""))
         return self.handle(event, ports_of_process(), request_id=request_id)
 
-    def handle(self, event: Event, ports: ApiPorts, *, request_id: str = "") -> Counts:
+    def handle(self, event: Event, ports: ApiPorts, *, request_id: str = "") -> AnswerT:
         """Handle one event with these ports."""
         with observe(self.operation.__module__, request_id):
             try:
@@ -35,6 +35,6 @@ class EventHandler:
                 raise
 
 
-def event_handler(operation: Callable[[Event, ApiPorts], Counts]) -> EventHandler:
+def event_handler(operation: Callable[[Event, ApiPorts], AnswerT]) -> EventHandler[AnswerT]:
     """Make a function an event handler."""
     return EventHandler(operation)

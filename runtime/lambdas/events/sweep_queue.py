@@ -11,13 +11,13 @@ from datetime import timedelta
 from typing import Final
 
 from runtime.contract.log_lines import OLDEST_QUEUED_SECONDS, QUEUE_SWEPT
-from runtime.contract.statuses import WaitingStatus
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.lambdas.events.event_handler import Event, event_handler
 from runtime.service.deletion import after, delete_data
 from runtime.service.observability import count, log_failure, logger
-from runtime.service.recovery import Counts, look_after_shards, recover, start_or_withdraw
+from runtime.service.recovery import Counts, recover
+from runtime.service.waiting import list_waiting, oldest_wait, tend
 
 SWEEP_SECONDS: Final = 35.0
 """After how much of its minute a sweep begins nothing that takes long. S3 deletes some thousand
@@ -35,22 +35,24 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:  # noqa: ARG001 - t
     enough = after(ports, SWEEP_SECONDS)
     for item in ports.work.list_work(JobStatus.RUNNING):
         totals.update(running=1, **_sweep(ports, item))
-    waits = [0]
-    for item in ports.work.list_work(JobStatus.QUEUED):
-        if item.queued_at is not None:
-            waits.append(int((ports.clock.now() - item.queued_at).total_seconds()))
-        # Where no zone has a machine a launch takes seconds: the oldest work is tried first, and
-        # what there is no time for is the next sweep's.
-        totals.update(queued=1, **({} if enough() else _sweep(ports, item)))
-    for item in ports.work.list_work(WaitingStatus.WAITING):
-        totals.update(waiting=1, **({} if enough() else _sweep(ports, item)))
+    waiting = list_waiting(ports)
+    totals.update(str(item.status).lower() for item in waiting)
+    # Where no zone has a machine a launch takes seconds: what there is no time for is the next
+    # sweep's.
+    for counts in tend(ports, waiting, enough=enough):
+        totals.update(counts)
     announced = _announce(ports, enough=enough)
     totals.update(failed=int(announced is None))
     totals.update(go_on_deleting(ports, enough=enough))
     for name, value in totals.items():
         count(f"Sweep{name.title().replace('_', '')}", value)
     logger.info(
-        QUEUE_SWEPT, extra={**totals, "announced": announced, OLDEST_QUEUED_SECONDS: max(waits)}
+        QUEUE_SWEPT,
+        extra={
+            **totals,
+            "announced": announced,
+            OLDEST_QUEUED_SECONDS: oldest_wait(ports, waiting),
+        },
     )
     return dict(totals)
 
@@ -90,11 +92,7 @@ def go_on_deleting(ports: ApiPorts, *, enough: Callable[[], bool]) -> Counts:
 def _sweep(ports: ApiPorts, item: WorkItem) -> Counts:
     """One item. Whatever is wrong with it must not stop the others."""
     try:
-        if item.status is JobStatus.RUNNING:
-            return _running(ports, item)
-        if item.status is WaitingStatus.WAITING:
-            return look_after_shards(ports, item)
-        return start_or_withdraw(ports, item, patient=True)
+        return _running(ports, item)
     except Exception as error:  # noqa: BLE001 - see above
         log_failure("work item not swept", error, work_id=item.work_id)
         return {"failed": 1}

@@ -6,6 +6,7 @@ sweeper finds the work by its lease. A repeated one finds nothing left to do.
 
 from typing import Any, Final
 
+from runtime.contract import environment as names
 from runtime.contract.exit_codes import ExitCode
 from runtime.contract.tasks import TaskName, parse_task_name
 from runtime.domain.errors import NotFoundError
@@ -22,7 +23,7 @@ _MAX_LOGGED: Final = 200
 def lambda_handler(event: Event, ports: ApiPorts) -> Counts:
     """Look after the work of one stopped task; what was done."""
     detail = event.get("detail") or {}
-    task = parse_task_name(str(detail.get("startedBy") or ""))
+    task = _name_of(detail)
     if task is None or detail.get("lastStatus") != "STOPPED":
         return {"ignored": 1}
     codes = _exit_codes(detail)
@@ -30,6 +31,7 @@ def lambda_handler(event: Event, ports: ApiPorts) -> Counts:
         "task stopped",
         extra={
             "job_id": task.job_id,
+            "shard": task.shard,
             "launch": task.number,
             "stop_code": str(detail.get("stopCode"))[:_MAX_LOGGED],
             "stopped_reason": str(detail.get("stoppedReason"))[:_MAX_LOGGED],
@@ -54,12 +56,25 @@ def _recover(ports: ApiPorts, task: TaskName, item: WorkItem, *, was_interrupted
         # its lease. Another owner is alive for all that this event says.
         return recover(ports, item) if item.owner == str(task) else {"ignored": 1}
     if item.status is not JobStatus.QUEUED or item.launches != task.number:
-        return {"ignored": 1}  # ended, or the next worker is on its way already
+        # Ended, or the next worker is on its way already. Tasks of a sharded job are numbered by
+        # its execution, which knows that this one has ended and starts the next.
+        return {"ignored": 1}
     if was_interrupted:
         return start_or_withdraw(ports, item)
     # The last task that was started has ended without claiming the work: a container that doesn't
     # start, say. Starting the next one at once would go on for ever; the sweeper takes its time.
     return note_start_failure(ports, item)
+
+
+def _name_of(detail: Any) -> TaskName | None:
+    """By who started it, or, where that was a state machine, by what its worker was told."""
+    given = [str(detail.get("startedBy") or "")]
+    for override in (detail.get("overrides") or {}).get("containerOverrides") or ():
+        variables = override.get("environment") or ()
+        given += [
+            str(each.get("value")) for each in variables if each.get("name") == names.WORKER_OWNER
+        ]
+    return next(filter(None, map(parse_task_name, given)), None)
 
 
 def _exit_codes(detail: Any) -> list[int]:

@@ -2,7 +2,7 @@
 
 validate ─▶ seed path 403 ─▶ the same request before? ─▶ template and includes 404
 ─▶ models and prices 400 ─▶ seed object 404 ─▶ limit 429 ─▶ seeds and budget 400
-─▶ job, work and money of the month, at once 402 429 ─▶ worker
+─▶ job, work and money of the month, at once 402 429 ─▶ worker, or execution of a job in shards
 """
 
 import hashlib
@@ -14,7 +14,14 @@ from uuid import UUID, uuid5
 import orjson
 from pydantic import Field
 
-from runtime.domain.errors import BudgetTooSmallError, ConflictError, InputError, NotFoundError
+from runtime.domain.errors import (
+    BudgetTooSmallError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    SeedError,
+    TemplateError,
+)
 from runtime.domain.jobs.config import OPTIONS, JobConfig
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.machines import Machines
@@ -22,7 +29,7 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.jobs.sharding import sharding_for
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd, usd_decimal
-from runtime.domain.money.estimate import Acceptance
+from runtime.domain.money.estimate import Acceptance, Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.path import check_seed_path
 from runtime.domain.service_ports import ApiPorts
@@ -44,6 +51,7 @@ from runtime.service.admission import (
 )
 from runtime.service.launching import start_job
 from runtime.service.month import admission_of
+from runtime.service.shard_count import is_worth_a_look, shard_count
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 
@@ -106,19 +114,36 @@ def lambda_handler(call: Call[NewJob, NoBody]) -> Answer:
     )
 
 
-def _check_budget(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat | None) -> None:
-    """Raises `BudgetTooSmallError` with the estimate, and what `estimate` raises."""
+def _estimate(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat | None) -> Estimate | None:
+    """None where nothing depends on it, or where it can't be made and that is accepted. Raises what
+    `estimate` raises, and `BudgetTooSmallError` with the estimate.
+    """
     body = call.body
-    found, _ = estimate(
-        call.ports, plan, seeds, records=body.num_records, draws=chosen(body, Draws)
-    )
-    if found.likely_nano > body.budget_limit:
+    partial = chosen(body, Acceptance).allow_partial
+    if partial and not _may_be_split(call):
+        return None
+    try:
+        found, _ = estimate(
+            call.ports, plan, seeds, records=body.num_records, draws=chosen(body, Draws)
+        )
+    except (SeedError, TemplateError):
+        if partial:
+            return None
+        raise
+    if not partial and found.likely_nano > body.budget_limit:
         problem = (
             f"{usd(body.budget_limit)} is less than the likely cost of {usd(found.likely_nano)}"
             f" (at least {usd(found.lowest_nano)}, at most {usd(found.highest_nano)}): raise it,"
             " ask for fewer records, or allow a partial dataset with allow_partial"
         )
         raise BudgetTooSmallError(f"budget_limit: {problem}", problems=[("budget_limit", problem)])
+    return found
+
+
+def _may_be_split(call: Call[NewJob, NoBody]) -> bool:
+    """Whether it is left to the service, and could be worth it."""
+    forced = chosen(call.body, Machines).shards
+    return forced is None and is_worth_a_look(call.body.num_records, call.ports.settings)
 
 
 def _idempotency_key(call: Call[NewJob, NoBody]) -> str | None:
@@ -156,8 +181,10 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
     )
     seeds = find_needed_seeds(ports, body.seed_data_path, template.plan.template)
     check_active_jobs(ports, call.caller)
-    if not chosen(body, Acceptance).allow_partial:
-        _check_budget(call, template.plan, seeds)
+    found = _estimate(call, template.plan, seeds)
+    shards = chosen(body, Machines).shards
+    if shards is None and found is not None:
+        shards = shard_count(found, ports.settings)
     now = ports.clock.now()
     return Job(
         job_id=job_id,
@@ -170,7 +197,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
             num_records=body.num_records,
             includes=template.includes,
             price_table_version=ports.prices.version,
-            sharding=sharding_for(body.num_records, chosen(body, Machines).shards),
+            sharding=sharding_for(body.num_records, shards),
             **{name: chosen(body, group) for name, group in OPTIONS.items()},
         ),
         budget_limit=usd_decimal(body.budget_limit),

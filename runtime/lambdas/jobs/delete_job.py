@@ -16,6 +16,7 @@ from runtime.lambdas.http import Answer, ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
 from runtime.service.access import own_job
 from runtime.service.deletion import at_once, begin_deletion, delete_data
+from runtime.service.launching import stop_execution
 from runtime.service.observability import logger
 
 
@@ -63,6 +64,7 @@ def _cancel(ports: ApiPorts, job: Job) -> Answer:
     except ConflictError as exc:
         # It ended a moment before. Deleting it now is not what was asked for.
         raise ConflictError("the job has just ended: look at it before you delete it") from exc
+    stop_execution(ports, job)
     stopping = not _withdraw(ports, job)
     return Answer(
         body=job_view(ports.jobs.get_job(job.job_id)),

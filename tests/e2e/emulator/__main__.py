@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 HOST = "127.0.0.1"
+STATE_MACHINE_SCALE = "0.05"
+"""How long a second of Step Functions is, for pauses before retries and for states that wait."""
 SHORT_LEASE = {"HEARTBEAT_SECONDS": "2", "LEASE_SECONDS": "8"}
 """Of workers. Functions have the same lease from `lambda_start.py`."""
 
@@ -39,6 +41,7 @@ def main() -> None:
         LOG_LEVEL=os.environ.get("LOG_LEVEL", "WARNING"),
         MINISTACK_ACCOUNT_ID="123456789012",
         S3_DATA_DIR=f"{folder}/s3",
+        SFN_WAIT_SCALE=STATE_MACHINE_SCALE,
         STATE_DIR=f"{folder}/state",
     )
     os.set_inheritable(listener.fileno(), False)
@@ -55,12 +58,14 @@ def _install() -> None:
         faults,
         functions,
         models,
+        state_machines,
         tasks,
     )
 
     python = os.environ["EMULATOR_PYTHON"]
     containers.install(python=python, folder=ROOT, extra=SHORT_LEASE)
     tasks.install()
+    state_machines.install()
     functions.install(python=python, packages=Path(os.environ["EMULATOR_PACKAGES"]))
     models.install(double_url=os.environ["EMULATOR_BEDROCK_URL"])
     authorization.install()
