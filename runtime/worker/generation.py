@@ -49,6 +49,9 @@ MAX_AHEAD: Final = 32
 MAX_WAIT_SECONDS: Final = 0.5
 """Longest sleep of the owner thread, so that nothing that lacks a wake-up is seen late."""
 
+HELD_UP_SECONDS: Final = 0.05
+"""Pause before a call that could go, but for a lease or an account in doubt, is tried again."""
+
 
 class Generation:
     """Runs once. `run` returns why it stopped early, or None when every index is finished."""
@@ -216,8 +219,9 @@ class Generation:
             waits.append(self._waiting[0][0] - now)
         if (due := self._saver.seconds_to_flush()) is not None:
             waits.append(due)
-        if self._calls.ready and self._control.lease_trusted():  # else nothing is sent anyway
-            waits += [probe - now for probe in self._calls.probes()]
+        if self._calls.ready:
+            # One that is due and was not sent is held up by something else: lease or account.
+            waits += [max(probe - now, HELD_UP_SECONDS) for probe in self._calls.probes()]
         if (error := self._streak.stalled()) is not None and not self._prompts.give_up():
             raise error
         return max(min(waits), 0.0)

@@ -46,8 +46,8 @@ def test_no_schedule_breaks_a_promise() -> None:
     assert sum(each.processes for each in done) > 2 * len(done)
 
 
-SHARDED = (*range(40), 344)
-"""The last one has an outage while a worker's lease is in doubt: it has to wait, not to spin."""
+SHARDED = (*range(40), 344, 1515)
+"""The last ones have an outage while a lease or the account is in doubt: to spin would not end."""
 
 
 def test_no_schedule_of_a_sharded_job_breaks_a_promise() -> None:

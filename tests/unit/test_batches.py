@@ -132,7 +132,7 @@ def test_without_a_shard_every_shard_is_read_and_with_one_only_it(objects: Fault
     everything = [batch.indices for batch in Batches(objects).load_all_batches("j1")]
     of_shard = [batch.indices for batch in Batches(objects).load_all_batches("j1", shard=1)]
 
-    assert everything == [(0,), (100,), (1,), (101,)]
+    assert everything == [(0,), (1,), (100,), (101,)]
     assert of_shard == [(100,), (101,)]
 
 
