@@ -41,7 +41,7 @@ from runtime.export.report.writing import Report
 from runtime.export.row_export import RowResult, load_results
 from runtime.inputs.files import check_folder
 from runtime.logs import event
-from runtime.models.registry import PROVIDERS, open_models
+from runtime.models.registry import OpenedModels
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -80,14 +80,14 @@ def run_dataset(
     plan = make_plan(
         request.template,
         prices,
-        provider=request.backend,
+        provider=request.backend.name,
         model=request.models.model,
         on=SystemClock().now().date(),
     )
     request = folder.check(request)
     with TemplateEngine() as templates:
         templates.start()  # its process starts while the model's client is made
-        calls, models = open_models(request.backend, concurrency)
+        models = request.backend.open(concurrency, providers=plan.providers)
         templates.load(request.template)
         # What can't be rendered once is refused before it costs anything.
         render_record(
@@ -103,10 +103,13 @@ def run_dataset(
             if on_estimate is not None and not folder.is_begun:
                 _estimate(templates, plan, request, on_estimate)
             engine = local_engine(
-                folder.state, models=models, provider=request.backend, prices=prices
+                folder.state,
+                models=models.client,
+                provider=request.backend.name,
+                prices=prices,
             )
             with closing(engine), log_to(folder.log, job_id=request.job_id()):
-                run = _Run(request, folder, engine, templates, calls)
+                run = _Run(request, folder, engine, templates, models, plan)
                 return run.to_the_end(observer, stop, sample=sample)
 
 
@@ -131,7 +134,8 @@ class _Run:
         folder: DatasetFolder,
         engine: LocalEngine,
         templates: TemplateEngine,
-        calls: int,
+        models: OpenedModels,
+        plan: Plan,
     ) -> None:
         self._request = request
         self._folder = folder
@@ -142,14 +146,16 @@ class _Run:
         self._observer: Observer | None = None
         self._rows: tuple[RowResult, ...] = ()
         self._row_notices: tuple[str, ...] = ()
-        self._loads = PROVIDERS[request.backend].loads
+        self._loads = any(request.backend.providers[each].loads for each in plan.providers)
+        self._free = request.backend.notices(plan.providers)
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),
             settings=WorkerSettings(
                 checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
                 flush_seconds=FLUSH_SECONDS,
-                concurrency=calls,
+                concurrency=models.concurrency,
+                limits=models.limits,
             ),
             template_engine=templates,
             on_progress=self._on_progress,
@@ -160,6 +166,7 @@ class _Run:
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
         """Generate what is missing, and publish."""
         self._folder.note(self._request)
+        self._folder.note_server(self._request.backend.base_url)
         job = prepare_job(self._engine.ports, self._request)
         if self._request.seeds is not None:
             self._request.seeds.close()
@@ -186,6 +193,7 @@ class _Run:
             report=report,
             rows=self._rows,
             notices=(*self._row_notices, *notices),
+            free=tuple(self._free),
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,

@@ -11,12 +11,13 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
-from runtime.models.bedrock_errors import model_error, quotes_prompt
+from runtime.models.bedrock_errors import is_quotation, model_error
+from runtime.models.usage import usage_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
         InferenceConfigurationTypeDef,
         TokenUsageTypeDef,
     )
-
-_MAX_TOKENS: Final = 10**9
-"""Of one kind in one call. A larger count says nothing: its cost would fit no table."""
 
 
 class BedrockModels:
@@ -50,7 +48,7 @@ class BedrockModels:
             return _reply(self._client(request.timeout_seconds).converse(**_arguments(request)))
         except Exception as exc:  # noqa: BLE001 - whatever it is, a call may have been paid
             # The SDK's or the service's text may quote a prompt: then no traceback shows it.
-            quoting = quotes_prompt(exc, request)
+            quoting = is_quotation(exc, request)
             raise model_error(exc, request, quoting=quoting) from (None if quoting else exc)
 
     def close(self) -> None:
@@ -123,22 +121,9 @@ def _thoughts(blocks: "Sequence[ContentBlockOutputTypeDef]") -> Iterator[str]:
 def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
     if not usage:
         return None
-    counts: tuple[object, ...] = (
-        usage.get("inputTokens"),
-        usage.get("outputTokens"),
-        usage.get("cacheReadInputTokens", 0),
-        usage.get("cacheWriteInputTokens", 0),
-    )
-    tokens = [
-        count
-        for count in counts
-        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MAX_TOKENS
-    ]
-    if len(tokens) != len(counts):
-        return None
-    return Usage(
-        input_tokens=tokens[0],
-        output_tokens=tokens[1],
-        cache_read_tokens=tokens[2],
-        cache_write_tokens=tokens[3],
+    return usage_of(
+        input_tokens=usage.get("inputTokens"),
+        output_tokens=usage.get("outputTokens"),
+        cache_read=usage.get("cacheReadInputTokens", 0),
+        cache_write=usage.get("cacheWriteInputTokens", 0),
     )

@@ -14,6 +14,7 @@ from runtime.cli.job_options import takes
 from runtime.cli.job_text import print_job
 from runtime.cli.options import (
     EXAMPLE_JOB,
+    BaseUrlOption,
     ConcurrencyOption,
     JsonOption,
     MaxFailuresOption,
@@ -46,6 +47,7 @@ def resume(
     ] = None,
     retry_failed: RetryFailedOption = False,
     concurrency: ConcurrencyOption = None,
+    base_url: BaseUrlOption = None,
     max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay until the job has ended (a job at an API).")
@@ -63,6 +65,7 @@ def resume(
             num_records=num_records,
             retry_failed=retry_failed,
             calls=calls,
+            base_url=base_url,
         )
         options = RunOptions(
             out=Path(target),
@@ -72,8 +75,9 @@ def resume(
             show=SHOWN_RECORDS,
         )
         return generate_and_report(request, prices, options)
-    if concurrency is not None:
-        raise InputError(f"--concurrency is for a folder, and {target} is a job at an API")
+    for option, value in (("--concurrency", concurrency), ("--base-url", base_url)):
+        if value is not None:
+            raise InputError(f"{option} is for a folder, and {target} is a job at an API")
     allowed = read_share(max_failures)
     limit = None if budget is None else parse_usd(budget)
     count = None if num_records is None else check_count(num_records)
