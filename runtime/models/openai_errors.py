@@ -97,7 +97,7 @@ _LENGTH: Final = re.compile(
     re.IGNORECASE,
 )
 _SCHEMA: Final = re.compile(
-    r"response_format|text\.format|json_?schema|grammar|structured output|guided", re.IGNORECASE
+    r"response_format|text\.format|json[ _]?schema|grammar|structured output|guided", re.IGNORECASE
 )
 _SCHEMA_STATUSES: Final = frozenset({400, 404, 422, 501})
 """404 is OpenRouter's, which finds no endpoint that takes all parameters."""

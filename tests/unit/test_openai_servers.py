@@ -412,6 +412,8 @@ def test_who_wants_hours_has_used_up_a_quota(chat: ModelClient, double: BedrockD
 REFUSED_SCHEMAS: list[RuleDocument] = [
     {"effect": "ValidationException", "message": "unknown field response_format"},
     {"effect": "ValidationException", "message": "Failed to parse grammar"},
+    # llama.cpp, as its server says it
+    {"effect": "said", "message": "generation failed: JSON schema error at #: unrecognized type"},
     {"effect": "said", "status": 404, "message": "No endpoints take response_format"},
     {
         "effect": "said",
