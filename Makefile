@@ -7,6 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
 LOADERS := .venv-loaders
+PRICES := .venv-prices
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so pip resolves nothing and runs nothing it was not told to.
 LOCKED := install --no-deps --require-hashes
@@ -19,7 +20,7 @@ PARALLEL := -n 3 --dist worksteal
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage e2e loaders check static fmt bench campaign fuzz mutate synth \
+.PHONY: help demo test test-all coverage e2e loaders prices check static fmt bench campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -52,6 +53,9 @@ e2e: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made ## deploy on an emul
 
 loaders: $(LOADERS)/.installed ## read datasets with the libraries that people load them with
 	LOADERS_PYTHON=$(LOADERS)/bin/python $(BIN)/python -m pytest tests/loaders -m loaders -v --no-header
+
+prices: $(PRICES)/.installed ## list the rows of the price table that differ from genai-prices
+	$(BIN)/python -m tests.quality.price_check $(PRICES)/bin/python
 
 coverage: $(VENV)/.dev ## run all tests and compare branch coverage with its limits
 	$(BIN)/coverage erase
@@ -132,6 +136,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 	$(COMPILE) --group loaders --output-file requirements/loaders.txt
+	$(COMPILE) --group prices --output-file requirements/prices.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -167,6 +172,12 @@ $(LOADERS)/.installed: requirements/loaders.txt $(VENV)/.dev
 	@echo "Installing what datasets are loaded with (about 600 MB, once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOADERS)
 	$(BIN)/uv pip $(LOCKED) --quiet --python $(LOADERS)/bin/python --requirement requirements/loaders.txt
+	@touch $@
+
+$(PRICES)/.installed: requirements/prices.txt $(VENV)/.dev
+	@echo "Installing another list of prices (once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PRICES)
+	$(BIN)/uv pip $(LOCKED) --quiet --python $(PRICES)/bin/python --requirement requirements/prices.txt
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.
