@@ -155,6 +155,14 @@ class Backend:
         total = concurrency or sum(limits[name] for name in used)
         return OpenedModels(client=client, concurrency=total, limits=limits)
 
+    def servers(self) -> dict[str, str]:
+        """Where each server is, and whether it bills, by its name."""
+        return {
+            name: f"{each.server}{', bills nothing' if each.is_free else ''}"
+            for name, each in self.providers.items()
+            if each.server is not None
+        }
+
     def notices(self, providers: Collection[str]) -> list[str]:
         """What users should know of those of `providers` that cost nothing."""
         found = [(name, self.providers[name]) for name in providers if name in self.providers]
