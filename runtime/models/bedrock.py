@@ -11,10 +11,12 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from runtime.domain.errors import ModelError, ModelErrorKind, SeedwrightError
 from runtime.domain.jobs.record import clean_text
-from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.abilities import Api
+from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest, Usage
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
 from runtime.models.bedrock_errors import is_quotation, model_error
 from runtime.models.usage import usage_of
@@ -30,22 +32,34 @@ if TYPE_CHECKING:
     )
 
 
+_OPENAI: Final = frozenset({Api.CHAT, Api.RESPONSES})
+
+
 class BedrockModels:
     """A `ModelClient` on `bedrock-runtime` clients, which must not retry by themselves.
 
     `open_client` makes one that waits so many seconds for a reply: botocore knows that only of a
     client. There are few, one for each limit of tokens, and the first is made at once, so that a
     missing region is known before anything is begun.
+
+    Models whose row says so are called by OpenAI's requests, at the same endpoint.
     """
 
     def __init__(self, open_client: "Callable[[float], BedrockRuntimeClient]") -> None:
         self._open_client = open_client
         self._lock = threading.Lock()
         self._clients = {SHORTEST_SECONDS: open_client(SHORTEST_SECONDS)}
+        self._server: ModelClient | None = None
 
     def converse(self, request: ModelRequest) -> ModelReply:
         try:
+            if request.api in _OPENAI:
+                return self._openai().converse(request)
             return _reply(self._client(request.timeout_seconds).converse(**_arguments(request)))
+        except ModelError:
+            raise
+        except SeedwrightError as exc:  # nothing was sent
+            raise ModelError(ModelErrorKind.FATAL, str(exc), service_code=exc.code) from exc
         except Exception as exc:  # noqa: BLE001 - whatever it is, a call may have been paid
             # The SDK's or the service's text may quote a prompt: then no traceback shows it.
             quoting = is_quotation(exc, request)
@@ -54,6 +68,8 @@ class BedrockModels:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+        if self._server is not None:
+            self._server.close()
 
     def _client(self, seconds: float) -> "BedrockRuntimeClient":
         rounded = float(math.ceil(seconds))
@@ -61,6 +77,18 @@ class BedrockModels:
             if rounded not in self._clients:
                 self._clients[rounded] = self._open_client(rounded)
             return self._clients[rounded]
+
+    def _openai(self) -> ModelClient:
+        from runtime.models.bedrock_server import (  # noqa: PLC0415 - few models need it
+            open_bedrock_server,
+        )
+
+        with self._lock:
+            if self._server is None:
+                meta = self._clients[SHORTEST_SECONDS].meta
+                connections: int = meta.config.max_pool_connections  # type: ignore[attr-defined]
+                self._server = open_bedrock_server(meta.endpoint_url, meta.region_name, connections)
+            return self._server
 
 
 # ── request ────────────────────────────────────────────────────────────────────────────────────

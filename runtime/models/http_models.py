@@ -1,7 +1,7 @@
 """Models behind a base URL: one `converse` is one HTTP request, never followed nor sent again."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from os import environ
@@ -35,6 +35,8 @@ class Endpoint:
     server: str
     """What users read of it."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    authorize: Callable[[WireRequest], Mapping[str, str]] | None = None
+    """Headers that a request needs beside them, such as a signature. Raises what the SDK does."""
 
 
 class HttpModels:
@@ -65,13 +67,16 @@ class HttpModels:
 
     def _send(self, wire: WireRequest, request: ModelRequest) -> WireReply:
         """Make the one request. Raises `ModelError`."""
+        headers = {"user-agent": USER_AGENT, **self._endpoint.headers, **wire.headers}
+        if self._endpoint.authorize is not None:
+            headers |= self._endpoint.authorize(wire)
         exchange = begin(request.timeout_seconds)
         try:
             response = self._pool.request(
                 wire.method,
                 f"{self._endpoint.base_url}{wire.path}",
                 body=wire.body,
-                headers={"user-agent": USER_AGENT, **self._endpoint.headers, **wire.headers},
+                headers=headers,
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -95,8 +100,8 @@ class HttpModels:
             ) from None  # its text may hold the URL, with what a user wrote into it
         if len(body) > _MAX_REPLY_BYTES:
             raise lost(request.model, self._endpoint.server, written=True, code="too large")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return WireReply(status=response.status, headers=headers, body=body)
+        given = {name.lower(): value for name, value in response.headers.items()}
+        return WireReply(status=response.status, headers=given, body=body)
 
 
 def _make_pool(url: str, connections: int) -> urllib3.PoolManager:
