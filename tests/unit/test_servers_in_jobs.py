@@ -276,7 +276,7 @@ def test_several_providers_share_a_job_each_with_its_prices_and_its_calls(
 
     found = generate(
         template(
-            text("a", model="slow/tiny"),
+            rate(model="slow/tiny"),
             text("b", model=f"openai/{SERVER_MODEL}"),
             text("c", model=f"bedrock/{NOVA}"),
             text("d"),
@@ -290,7 +290,7 @@ def test_several_providers_share_a_job_each_with_its_prices_and_its_calls(
     assert len(found) == 6
     (first, *_) = results(tmp_path / "out")
     assert {name: each["model"] for name, each in first.items()} == {
-        "a": "slow/tiny",
+        "rate": "slow/tiny",
         "b": f"openai/{SERVER_MODEL}",
         "c": NOVA,
         "d": NOVA,
@@ -298,5 +298,7 @@ def test_several_providers_share_a_job_each_with_its_prices_and_its_calls(
     calls = double.stats()["usage_by_model"]
     assert calls.keys() == {"tiny", SERVER_MODEL, NOVA}
     ways = {(each.model, tuple(each.body)[1]) for each in double.requests}
+    (most,) = (use.most for (model, _), use in double.schemas.items() if model == "tiny")
+    assert most == 1, "its provider takes one call at a time"
     assert ("tiny", "messages") in ways
     assert (SERVER_MODEL, "input") in ways

@@ -1,6 +1,7 @@
 """`seedwright models`: the price table."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -21,7 +22,7 @@ def models(prices: PricesOption = None, *, json: JsonOption = False) -> None:
 
 
 def model_rows(prices: PriceTable, today: date) -> list[dict[str, object]]:
-    """Every model as a plain row: USD per million tokens, tiers, last day."""
+    """Every model as a plain row: USD per million tokens, tiers, last day, and its abilities."""
     tiers: dict[str, list[str]] = {}
     for tier, providers in prices.tiers.items():
         for candidates in providers.values():
@@ -37,8 +38,8 @@ def model_rows(prices: PriceTable, today: date) -> list[dict[str, object]]:
             "schema": price.structured_output,
             "valid_until": price.valid_until.isoformat() if price.valid_until else None,
             "usable": price.is_valid(today),
+            **asdict(price.abilities),
             "api": str(prices.api_of(price)),
-            "refuses": list(price.abilities.refuses),
         }
         for model_id, price in sorted(prices.prices.items())
     ]
