@@ -232,6 +232,60 @@ def test_a_reply_may_be_large(models: ModelClient, double: BedrockDouble) -> Non
     assert len(models.converse(ask()).text) == 4 * 2**20
 
 
+def said(double: BedrockDouble, body: dict[str, Any]) -> None:
+    double.faults([{"effect": "said", "status": 200, "body": body}])
+
+
+MESSAGES: list[tuple[dict[str, Any], tuple[str, str | None, str]]] = [
+    # openai-python src/openai/types/chat/chat_completion_message.py
+    ({"content": None, "refusal": "I can't."}, ("I can't.", None, "refusal")),
+    # vLLM and llama.cpp
+    ({"content": "4", "reasoning_content": "2 + 2"}, ("4", "2 + 2", "end_turn")),
+    # Ollama openai/openai.go, OpenRouter
+    ({"content": "4", "reasoning": "2 + 2"}, ("4", "2 + 2", "end_turn")),
+    # Mistral's thinking models: content in parts
+    (
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "2 + 2"}]},
+                {"type": "text", "text": "4"},
+            ]
+        },
+        ("4", "2 + 2", "end_turn"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "read"), MESSAGES)
+def test_what_a_message_of_a_chat_says(
+    chat: ModelClient,
+    double: BedrockDouble,
+    message: dict[str, Any],
+    read: tuple[str, str | None, str],
+) -> None:
+    said(double, {"choices": [{"message": message, "finish_reason": "stop"}]})
+    reply = chat.converse(ask())
+    assert (reply.text, reply.reasoning, reply.stop_reason) == read
+
+
+def test_what_the_items_of_a_response_say(double: BedrockDouble) -> None:
+    """openai-python src/openai/types/responses: reasoning, message, refusal."""
+    models = opened(double.url, Api.RESPONSES)
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "2 + 2"}]}
+    text = {"type": "message", "content": [{"type": "output_text", "text": "4"}]}
+    refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "I can't."}]}
+
+    said(double, {"status": "completed", "output": [thought, text]})
+    reply = models.converse(ask())
+    assert (reply.text, reply.reasoning, reply.stop_reason) == ("4", "2 + 2", "end_turn")
+    said(double, {"status": "completed", "output": [refusal]})
+    reply = models.converse(ask())
+    assert (reply.text, reply.stop_reason) == ("I can't.", "refusal")
+    said(double, {"status": "failed", "error": None, "output": []})
+    assert failure(models).kind is K.MODEL_FAILED
+    models.close()
+
+
 # ── failures ───────────────────────────────────────────────────────────────────────────────────
 
 FAILURES: list[tuple[RuleDocument, ModelErrorKind]] = [
@@ -362,9 +416,9 @@ SAID: dict[str, tuple[int, dict[str, Any], ModelErrorKind]] = {
 }
 
 
-@pytest.mark.parametrize("said", SAID, ids=str)
-def test_what_servers_say(models: ModelClient, double: BedrockDouble, said: str) -> None:
-    status, body, kind = SAID[said]
+@pytest.mark.parametrize("name", SAID, ids=str)
+def test_what_servers_say(models: ModelClient, double: BedrockDouble, name: str) -> None:
+    status, body, kind = SAID[name]
     double.faults([{"effect": "said", "status": status, "body": body}])
 
     assert failure(models).kind is kind
@@ -446,8 +500,8 @@ def test_a_key_is_named_and_never_shown(double: BedrockDouble) -> None:
 
 
 def test_a_prompt_that_is_quoted_is_not_shown(models: ModelClient, double: BedrockDouble) -> None:
-    said = f"Invalid request: {PROMPT}"
-    double.faults([{"effect": "ValidationException", "message": said}])
+    quoting = f"Invalid request: {PROMPT}"
+    double.faults([{"effect": "ValidationException", "message": quoting}])
     error = failure(models)
     assert "lighthouse" not in "".join(traceback.format_exception(error))
     assert "lighthouse" not in str(error)
