@@ -461,6 +461,13 @@ def test_a_server_says_when_to_come_back(
 def test_who_wants_hours_has_used_up_a_quota(chat: ModelClient, double: BedrockDouble) -> None:
     double.faults([{"effect": "ThrottlingException", "headers": {"retry-after": "86400"}}])
     assert failure(chat).kind is K.QUOTA_USED_UP
+    rule: RuleDocument = {
+        "effect": "ServiceUnavailableException",
+        "headers": {"retry-after": "86400"},
+    }
+    double.faults([rule])
+    error = failure(chat)
+    assert (error.kind, error.retry_after) == (K.UNAVAILABLE, 600)
 
 
 REFUSED_SCHEMAS: list[RuleDocument] = [
