@@ -7,6 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
 LOADERS := .venv-loaders
+PRICES := .venv-prices
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so nothing is resolved and nothing runs that was not named.
 LOCKED := install --no-deps --require-hashes
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage e2e e2e-tools loaders check static style types arrows \
+.PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
         tests-compiled fmt bench campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
@@ -58,6 +59,9 @@ e2e-tools: $(VENV)/.dev $(EMULATOR)/.installed node_modules/.made
 
 loaders: $(LOADERS)/.installed ## read datasets with the libraries that people load them with
 	LOADERS_PYTHON=$(LOADERS)/bin/python $(BIN)/python -m pytest tests/loaders -m loaders -v --no-header
+
+prices: $(PRICES)/.installed ## list the rows of the price table that differ from genai-prices
+	$(BIN)/python -m tests.quality.price_check $(PRICES)/bin/python
 
 coverage: $(VENV)/.compiled ## run all tests and compare branch coverage with its limits
 	$(BIN)/coverage erase
@@ -145,6 +149,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 	$(COMPILE) --group loaders --output-file requirements/loaders.txt
+	$(COMPILE) --group prices --output-file requirements/prices.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -187,6 +192,12 @@ $(LOADERS)/.installed: requirements/loaders.txt $(VENV)/.dev
 	@echo "Installing what datasets are loaded with (about 600 MB, once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOADERS)
 	$(INSTALL) requirements/loaders.txt $(LOADERS)/bin/python
+	@touch $@
+
+$(PRICES)/.installed: requirements/prices.txt $(VENV)/.dev
+	@echo "Installing another list of prices (once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PRICES)
+	$(INSTALL) requirements/prices.txt $(PRICES)/bin/python
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.

@@ -13,12 +13,14 @@ _BOTH: Final = (
     "runtime/bootstrap.py",
     "runtime/confinement.py",
     "runtime/contract",
+    "runtime/disk.py",
     "runtime/domain",
     "runtime/engine",
     "runtime/export",
     "runtime/files",
     "runtime/logs.py",
     "runtime/models",
+    "runtime/proxies.py",
     "runtime/sdk.py",
 )
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from runtime.contract import environment as names
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.names import BEDROCK
 from runtime.domain.models.price_table import PriceTable, load_prices, load_prices_over
+from runtime.domain.models.reach import AWS
 from runtime.domain.ports import Clock, Ports
 from runtime.domain.service_ports import ApiPorts, ApiSettings, WorkItem
-from runtime.models.registry import BEDROCK
 
 if TYPE_CHECKING:
     from runtime.local.api import LocalApi
@@ -211,7 +212,7 @@ def prices_of(environment: Mapping[str, str]) -> PriceTable:
 
         bucket, _, key = override.removeprefix("s3://").partition("/")
         objects = S3Objects(client=create_s3_client(), bucket_name=bucket)
-        prices = load_prices_over(objects.get(key), file=override)
+        prices = load_prices_over([(override, objects.get(key))], reach=AWS)
     else:
-        prices = load_prices(Path(override) if override else None)
+        prices = load_prices(Path(override) if override else None, reach=AWS)
     return prices.seen_from(environment.get(names.REGION) or None)

@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -182,3 +182,10 @@ def exclusive(path: Path) -> Iterator[None]:
         descriptor = open_lock(path)
     with locked(descriptor, path):
         yield
+
+
+def folder_of(environment: Mapping[str, str], variable: str, default: str) -> Path:
+    """Seedwright's folder below an XDG base folder, such as `~/.config/seedwright`."""
+    base = environment.get(variable)
+    root = Path(base) if base and Path(base).is_absolute() else Path.home() / default
+    return root / "seedwright"

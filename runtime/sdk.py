@@ -5,6 +5,7 @@ Clients are thread safe; make one of a kind per process and share it.
 """
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,6 +138,28 @@ def create_bedrock_client(
         parameter_validation=False,  # a tenth of the CPU of a call; requests are built by us
     )
     return client
+
+
+def sign_for_bedrock(
+    region: str,
+) -> Callable[[str, str, Mapping[str, str], bytes], Mapping[str, str]]:
+    """What makes the headers that sign a request (method, URL, headers, body) to Bedrock, with the
+    credentials that the SDK finds and renews. Raises `ConfigurationError` where there are none.
+    """
+    from botocore.auth import SigV4Auth  # noqa: PLC0415 - as in `_create`
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    credentials = Session().get_credentials()
+    if credentials is None:
+        raise ConfigurationError("no AWS credentials: check the AWS profile and the environment")
+
+    def sign(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+        request = AWSRequest(method=method, url=url, headers=dict(headers), data=body)
+        SigV4Auth(credentials.get_frozen_credentials(), "bedrock", region).add_auth(request)
+        return dict(request.headers.items())
+
+    return sign
 
 
 def region_here(profile: str | None = None) -> str | None:

@@ -1,23 +1,14 @@
 """Options that several commands share, so that they are named and explained in one way."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from runtime.inputs.options import MAX_WORKERS, PRICED_BACKEND
+from runtime.inputs.options import MAX_WORKERS
 
-
-class Backend(StrEnum):
-    """Where models run."""
-
-    LOCAL = "local"
-    BEDROCK = "bedrock"
-
-
-PRICED: Final = Backend(PRICED_BACKEND)
-"""Of commands that look before paying."""
+DEFAULT_BACKEND: Final = "local"
+"""Of commands that generate: it needs no account and costs nothing."""
 
 TemplateArgument = Annotated[Path, typer.Argument(help="Template file, YAML or JSON.")]
 SeedsOption = Annotated[
@@ -31,8 +22,20 @@ SeedsOption = Annotated[
 ]
 CountOption = Annotated[int, typer.Option("-n", "--num-records", help="Records to generate.")]
 BackendOption = Annotated[
-    Backend,
-    typer.Option(help="local: the embedded model. bedrock: your AWS credentials and region."),
+    str,
+    typer.Option(
+        help="Whose models a step runs on that names no provider. local: the embedded model. "
+        "bedrock: your AWS credentials and region. openai: an OpenAI-compatible server. Or a name "
+        "of your own in providers.yaml."
+    ),
+]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="Where --backend openai is, such as http://127.0.0.1:8000/v1. [OPENAI_BASE_URL, or "
+        "OpenAI itself]",
+    ),
 ]
 PricesOption = Annotated[
     Path | None, typer.Option(help="JSON file whose rows replace or add to the price table.")

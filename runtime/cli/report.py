@@ -56,6 +56,8 @@ def _print_summary(outcome: Outcome) -> None:
         f"{usd(progress.cost_nano)} of {usd(outcome.request.budget_nano)} · "
         f"{counted(progress.tokens_used, 'token')}"
     )
+    for line in outcome.free:
+        print_line(line)
     if outcome.was_complete:
         print_line(f"{outcome.folder} was complete before: nothing was generated")
     elif outcome.generated_now:

@@ -12,10 +12,10 @@ from runtime.client.profiles import (
     Profiles,
     check_url,
     choose_profile,
-    folder_of,
     open_profiles,
 )
 from runtime.client.transfer import Transfer
+from runtime.disk import folder_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, urlencode
 
 import orjson
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
-from runtime.client.profiles import is_loopback, login_command
+from runtime.client.profiles import login_command
+from runtime.domain.addresses import is_loopback
 from runtime.domain.error_statuses import error_class_of
 from runtime.domain.errors import (
     ConfigurationError,
@@ -30,6 +30,7 @@ from runtime.domain.errors import (
     StorageUnavailableError,
     UnauthenticatedError,
 )
+from runtime.proxies import proxy_of
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 35.0
@@ -248,9 +249,8 @@ def segment(text: str) -> str:
 def make_pool(url: str) -> urllib3.PoolManager:
     """Connections to a URL, through the proxy that the environment names for it."""
     timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.hostname or "") and not is_loopback(url):
+    proxy = proxy_of(url)
+    if proxy is not None:
         return urllib3.ProxyManager(proxy, retries=False, timeout=timeout)
     return urllib3.PoolManager(retries=False, timeout=timeout)
 

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from runtime.disk import disk_errors, exclusive, write_private
+from runtime.disk import disk_errors, exclusive, folder_of, write_private
+from runtime.domain.addresses import is_loopback
 from runtime.domain.errors import ConfigurationError, UnauthenticatedError
 
 API_URL: Final = "SEEDWRIGHT_API_URL"
@@ -33,7 +34,6 @@ _HOST: Final = re.compile(
 )
 """An address, or a name whose labels DNS takes; of another script in its ASCII form."""
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~$-]*)*")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -146,13 +146,6 @@ def _is_sound(profile: Profile) -> bool:
     )
 
 
-def folder_of(environment: Mapping[str, str], variable: str, default: str) -> Path:
-    """Seedwright's folder below an XDG base folder, such as `~/.config/seedwright`."""
-    base = environment.get(variable)
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / default
-    return root / "seedwright"
-
-
 def open_profiles(environment: Mapping[str, str]) -> Profiles:
     """The profiles of this user."""
     return Profiles(folder_of(environment, "XDG_CONFIG_HOME", ".config") / "config.json")
@@ -195,11 +188,6 @@ def login_command(url: str) -> str:
     return f"seedwright login{' --local' if is_loopback(url) else ''}"
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL is on this machine."""
-    return urlsplit(url).hostname in _LOOPBACK
-
-
 def check_url(url: str) -> str:
     """The URL of an API without a slash at its end. Raises `ConfigurationError`.
 
@@ -224,6 +212,6 @@ def check_url(url: str) -> str:
         )
     if parts.username or parts.password:
         raise ConfigurationError("the URL of an API holds no user and no password")
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if parts.scheme == "http" and not is_loopback(url):
         raise ConfigurationError(f"{url!r} would carry the token in the clear: use https://")
     return url.strip().rstrip("/")

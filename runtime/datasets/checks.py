@@ -38,7 +38,6 @@ from runtime.inputs.options import check_count
 from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
-from runtime.models.registry import check_provider
 
 _IN_ORDER: Final = Draws(seed_strategy=SeedStrategy.ORDERED)
 
@@ -277,5 +276,4 @@ def estimate_dataset(
 
 def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
     today = datetime.now(UTC).date()
-    provider = check_provider(backend)
-    return make_plan(template, prices, provider=provider, model=models.model, on=today)
+    return make_plan(template, prices, provider=backend, model=models.model, on=today)

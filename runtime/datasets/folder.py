@@ -6,6 +6,7 @@
     DIR/report.html              what the dataset looks like
     DIR/.seedwright/job.json     which dataset this is, and the id of its job
     DIR/.seedwright/seeds.json   what its seeds were made of
+    DIR/.seedwright/server.json    where its models are, if the user said so
     DIR/.seedwright/published.json   how complete is what is published
     DIR/.seedwright/lock         held by the process that generates
     DIR/.seedwright/state…       storage of the engine, see runtime.local.storage
@@ -32,6 +33,7 @@ from runtime.datasets.identity import stored_job_id
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.rows import PublishedRows
 from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replacing, try_lock
+from runtime.domain.addresses import is_loopback
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job
@@ -41,6 +43,7 @@ from runtime.inputs.dataset_folders import PUBLISHED, STATE
 from runtime.local.storage import open_objects
 
 _SEEDS: Final = "seeds.json"
+_SERVER: Final = "server.json"
 FAILURES: Final = "failures.jsonl"
 PARTIAL: Final = "dataset.partial.jsonl"
 REPORT: Final = "report.html"
@@ -177,6 +180,31 @@ class DatasetFolder:
         document = {**identity, **stored, "template": identity["template"]}
         with replacing(self._identity) as file:
             file.write(orjson.dumps({"job_id": request.job_id(), **document}))
+
+    def note_server(self, base_url: str | None) -> None:
+        """Write down where the dataset's models are, if the user said so. Raises `StorageError`."""
+        if base_url is not None:
+            with replacing(self.state / _SERVER) as file:
+                file.write(orjson.dumps({"base_url": base_url}))
+
+    def server(self) -> str | None:
+        """Where the dataset's models were, None if nobody said so.
+
+        Raises `InputError` for a server elsewhere: a folder may come from somebody else, and what
+        it names would be sent prompts and a key. Then the user has to name it again.
+        """
+        try:
+            document = orjson.loads((self.state / _SERVER).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, orjson.JSONDecodeError) as exc:
+            raise ConfigurationError(f"{self.state / _SERVER} is damaged: delete it") from exc
+        url = document.get("base_url") if isinstance(document, dict) else None
+        if not isinstance(url, str):
+            return None
+        if not is_loopback(url):
+            raise InputError(f"the models of {self.path} were at {url}: give it as --base-url")
+        return url
 
     def note_end(self, job: Job) -> None:
         """Write down how complete is what is published, for whoever takes it as seeds. Raises

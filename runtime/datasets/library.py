@@ -42,7 +42,7 @@ from runtime.inputs.options import PRICED_BACKEND, check_concurrency, check_work
 from runtime.inputs.seed_reading import ReadingOptions, read_as
 from runtime.inputs.seeds import SeedSource
 from runtime.inputs.templates import TemplateSource
-from runtime.models.registry import prices_here
+from runtime.models.registry import Backend
 from runtime.progress.displays import make_library_display
 from runtime.progress.meter import Snapshot
 
@@ -61,6 +61,7 @@ def generate(
     budget: Usd = DEFAULT_BUDGET,
     model: str | None = None,
     backend: str = "local",
+    base_url: str | None = None,
     out: str | Path | None = None,
     formats: str | Sequence[str] = ("jsonl", "parquet"),
     seed_strategy: str | None = None,
@@ -79,7 +80,8 @@ def generate(
 
     `template` is a path or a mapping; `seeds` are what `--seeds` names, a list of such names, a
     list of mappings, or a table of pandas or Arrow, read by the `ReadingOptions`, and nothing for a
-    template that reads none. `budget` is in USD and never passed. `out` is `datasets/NAME` by
+    template that reads none. `backend` is whose models run where a step names no provider, and
+    `base_url` where `openai` is. `budget` is in USD and never passed. `out` is `datasets/NAME` by
     default, NAME being the template's name. A reply is waited for `call_timeout` seconds, by
     default for as long as its `max_tokens` may take. With `workers` so many processes generate a
     new dataset side by side; its rows are the same. `on_progress` is called in this thread with the
@@ -99,6 +101,7 @@ def generate(
         reading=read_as(**reading),
         budget=budget,
         backend=backend,
+        base_url=base_url,
         draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
         strategy_chosen=seed_strategy is not None,
         models=options_given(ModelChoice(), model=model),
@@ -110,7 +113,7 @@ def generate(
     return _generated(
         request,
         _folder(out, request),
-        prices=_prices(prices, backend),
+        prices=_prices(prices, request.backend),
         concurrency=concurrency,
         workers=workers,
         on_progress=on_progress,
@@ -126,6 +129,7 @@ def resume(
     concurrency: int | None = None,
     workers: int = 1,
     call_timeout: int | None = None,
+    base_url: str | None = None,
     on_progress: Callable[[Snapshot], object] | None = None,
 ) -> Dataset:
     """Go on with the dataset in `folder`, without its template and seeds: the folder has them, and
@@ -142,6 +146,7 @@ def resume(
         num_records=n,
         retry_failed=retry_failed,
         calls=options_given(CallOptions(), call_timeout=call_timeout),
+        base_url=base_url,
     )
     return _generated(
         request,
@@ -161,6 +166,7 @@ def preview(
     budget: Usd = PREVIEW_BUDGET,
     model: str | None = None,
     backend: str = "local",
+    base_url: str | None = None,
     seed_strategy: str | None = None,
     random_seed: int = 0,
     prices: str | Path | None = None,
@@ -180,6 +186,7 @@ def preview(
         reading=read_as(**reading),
         budget=budget,
         backend=backend,
+        base_url=base_url,
         draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
         models=options_given(ModelChoice(), model=model),
         delivery=Delivery(),
@@ -188,7 +195,7 @@ def preview(
         outcome = _run(
             request,
             Path(folder) / "preview",
-            prices=_prices(prices, backend),
+            prices=_prices(prices, request.backend),
             concurrency=concurrency,
             on_progress=on_progress,
             kept=False,
@@ -205,18 +212,20 @@ def estimate(
     n: int,
     model: str | None = None,
     backend: str = PRICED_BACKEND,
+    base_url: str | None = None,
     seed_strategy: str | None = None,
     prices: str | Path | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> CostEstimate:
     """What `n` records would cost. Calls no model. Raises `InputError`."""
+    chosen = Backend(backend, base_url)
     return estimate_dataset(
         template,
         seeds,
         num_records=n,
         reading=read_as(**reading),
-        prices=_prices(prices, backend),
-        backend=backend,
+        prices=_prices(prices, chosen),
+        backend=chosen.name,
         models=options_given(ModelChoice(), model=model),
         draws=options_given(Draws(), seed_strategy=seed_strategy),
     )
@@ -228,18 +237,20 @@ def validate(
     *,
     model: str | None = None,
     backend: str = PRICED_BACKEND,
+    base_url: str | None = None,
     prices: str | Path | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> TemplateCheck:
     """Check a template and, with seeds, that each seed has what it needs; the first one's prompts
     come along. Calls no model. Raises `InputError`.
     """
+    chosen = Backend(backend, base_url)
     return check_template(
         template,
         seeds,
         reading=read_as(**reading),
-        prices=_prices(prices, backend),
-        backend=backend,
+        prices=_prices(prices, chosen),
+        backend=chosen.name,
         models=options_given(ModelChoice(), model=model),
     )
 
@@ -342,7 +353,7 @@ def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> No
             )
 
 
-def _prices(path: Any, backend: str) -> PriceTable:
+def _prices(path: Any, backend: Backend) -> PriceTable:
     if path is not None and not isinstance(path, str | Path):
         raise InputError(f"prices is the path of a file, not {path!r}")
-    return prices_here(backend, None if path is None else Path(path))
+    return backend.prices(None if path is None else Path(path))

@@ -43,6 +43,8 @@ class Outcome:
     """What rows there are; none in the shape `records`, and none before there is a dataset."""
     notices: tuple[str, ...] = ()
     """What did not work out beside the dataset, a sentence each."""
+    free: tuple[str, ...] = ()
+    """Which of its providers bill nothing, and where they are, a sentence each."""
     sample: tuple[bytes, ...]
     """The first records that were saved, by index, as many as were asked for."""
     was_complete: bool

@@ -23,7 +23,7 @@ from runtime.inputs.options import check_count
 from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource
 from runtime.inputs.templates import TemplateSource, read_template
-from runtime.models.registry import check_provider
+from runtime.models.registry import Backend
 
 DEFAULT_BUDGET: Final = "1.00"
 
@@ -43,7 +43,7 @@ class DatasetRequest:
     draws: Draws
     models: ModelChoice
     calls: CallOptions
-    backend: str
+    backend: Backend
     num_records: int
     budget_nano: int
     delivery: Delivery
@@ -64,7 +64,7 @@ class DatasetRequest:
             "template": template_digest(self.template),
             "seeds": NO_SEEDS if self.seeds is None else self.seeds.sha256,
             **identity(self.draws, self.models),
-            "--backend": self.backend,
+            "--backend": self.backend.name,
         }
 
     @property
@@ -105,6 +105,7 @@ def read_request(
     reading: SeedReading | None = None,
     budget: object = DEFAULT_BUDGET,
     backend: str,
+    base_url: str | None = None,
     draws: Draws | None = None,
     strategy_chosen: bool = True,
     models: ModelChoice | None = None,
@@ -114,8 +115,10 @@ def read_request(
     shards: int | None = None,
 ) -> DatasetRequest:
     """Everything that is asked for, read and checked. `budget` is in USD; `seeds` may be None where
-    the template reads none. Raises `InputError`.
+    the template reads none; `base_url` is where the backend `openai` is. Raises `InputError`, or
+    `ConfigurationError` for a provider that can't be used.
     """
+    chosen = Backend(backend, base_url)
     checked = read_template(template)
     return DatasetRequest(
         template=checked,
@@ -126,7 +129,7 @@ def read_request(
         strategy_chosen=draws is not None and strategy_chosen,
         models=models or ModelChoice(),
         calls=calls or CallOptions(),
-        backend=check_provider(backend),
+        backend=chosen,
         delivery=delivery,
         retry_failed=retry_failed,
         shards=shards,

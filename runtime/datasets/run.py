@@ -44,7 +44,7 @@ from runtime.export.row_export import RowResult, load_results
 from runtime.inputs.files import check_folder
 from runtime.inputs.needs import check_row_fields
 from runtime.logs import event
-from runtime.models.registry import PROVIDERS, open_models
+from runtime.models.registry import OpenedModels
 from runtime.progress.meter import Goal, Meter
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -84,7 +84,7 @@ def run_dataset(
     plan = make_plan(
         request.template,
         prices,
-        provider=request.backend,
+        provider=request.backend.name,
         model=request.models.model,
         on=SystemClock().now().date(),
     )
@@ -93,7 +93,7 @@ def run_dataset(
         check_row_fields(request.seeds, request.template)
     with TemplateEngine() as templates:
         templates.start()  # its process starts while the model's client is made
-        calls, models = open_models(request.backend, concurrency)
+        models = request.backend.open(concurrency, providers=plan.providers)
         templates.load(request.template)
         # What can't be rendered once is refused before it costs anything.
         render_record(
@@ -109,10 +109,13 @@ def run_dataset(
             if on_estimate is not None and not folder.is_begun:
                 _estimate(templates, plan, request, on_estimate)
             engine = local_engine(
-                folder.state, models=models, provider=request.backend, prices=prices
+                folder.state,
+                models=models.client,
+                provider=request.backend.name,
+                prices=prices,
             )
             with closing(engine), log_to(folder.log, job_id=request.job_id()):
-                run = _Run(request, folder, engine, templates, calls, workers)
+                run = _Run(request, folder, engine, templates, models, plan, workers)
                 return run.to_the_end(observer, stop, sample=sample)
 
 
@@ -137,11 +140,13 @@ class _Run:
         folder: DatasetFolder,
         engine: LocalEngine,
         templates: TemplateEngine,
-        calls: int,
+        models: OpenedModels,
+        plan: Plan,
         workers: int,
     ) -> None:
         self._request = request
-        self._calls = calls
+        self._calls = models.concurrency
+        self._providers = tuple(plan.providers)
         self._workers = workers
         self._folder = folder
         self._engine = engine
@@ -151,14 +156,16 @@ class _Run:
         self._observer: Observer | None = None
         self._rows: tuple[RowResult, ...] = ()
         self._row_notices: tuple[str, ...] = ()
-        self._loads = PROVIDERS[request.backend].loads
+        self._loads = any(request.backend.providers[each].loads for each in plan.providers)
+        self._free = request.backend.notices(plan.providers)
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),
             settings=WorkerSettings(
                 checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
                 flush_seconds=FLUSH_SECONDS,
-                concurrency=calls,
+                concurrency=models.concurrency,
+                limits=models.limits,
             ),
             template_engine=templates,
             on_progress=self._on_progress,
@@ -169,6 +176,7 @@ class _Run:
     def to_the_end(self, observer: Observer, stop: StopRequest, *, sample: int) -> Outcome:
         """Generate what is missing, and publish."""
         self._folder.note(self._request)
+        self._folder.note_server(self._request.backend.base_url)
         job = prepare_job(self._engine.ports, self._request)
         if self._request.seeds is not None:
             self._request.seeds.close()
@@ -195,6 +203,7 @@ class _Run:
             report=report,
             rows=self._rows,
             notices=(*self._row_notices, *notices),
+            free=tuple(self._free),
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
             generated_now=meter.generated_now,
@@ -235,7 +244,9 @@ class _Run:
             log=str(self._folder.log),
             job_id=job.job_id,
             shards=job.config.sharding.count,
-            backend=self._request.backend,
+            backend=self._request.backend.name,
+            base_url=self._request.backend.base_url,
+            providers=self._providers,
             concurrency=max(self._calls // self._workers, 1),
         )
         team = ShardTeam(order, self._workers, self._engine.ports)

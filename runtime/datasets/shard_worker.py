@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from runtime.domain.errors import SeedwrightError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, work_id_of
 from runtime.domain.ports import Claim, Ports
 from runtime.logs import event
-from runtime.models.registry import open_models, prices_here
+from runtime.models.registry import Backend
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
@@ -48,6 +49,9 @@ class ShardOrder:
     job_id: str
     shards: int
     backend: str
+    base_url: str | None
+    providers: Sequence[str]
+    """Of all models that the job calls."""
     concurrency: int
 
     def arguments(self) -> list[str]:
@@ -64,13 +68,14 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with log_to(Path(order.log), job_id=order.job_id):
         try:
-            _, models = open_models(order.backend, order.concurrency)
+            backend = Backend(order.backend, order.base_url)
+            models = backend.open(order.concurrency, providers=order.providers)
             # The job has pinned its prices already.
             engine = local_engine(
                 Path(order.storage),
-                models=models,
-                provider=order.backend,
-                prices=prices_here(order.backend),
+                models=models.client,
+                provider=backend.name,
+                prices=backend.prices(),
             )
         except SeedwrightError as error:
             with suppress(OSError):
@@ -78,14 +83,14 @@ def main(arguments: list[str]) -> int:
             return ExitCode.BAD_CONFIGURATION
         with closing(engine):
             try:
-                return _work(engine.ports, order)
+                return _work(engine.ports, order, models.limits)
             except SeedwrightError as error:
                 # The end of the process gives the work back at once, and another one starts clean.
                 event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))
                 return ExitCode.INTERRUPTED
 
 
-def _work(ports: Ports, order: ShardOrder) -> int:
+def _work(ports: Ports, order: ShardOrder, limits: Mapping[str, int]) -> int:
     stopped = threading.Event()
     worker = Worker(
         ports,
@@ -95,6 +100,7 @@ def _work(ports: Ports, order: ShardOrder) -> int:
             flush_seconds=FLUSH_SECONDS,
             heartbeat_seconds=HEARTBEAT_SECONDS,
             concurrency=order.concurrency,
+            limits=limits,
         ),
     )
 

@@ -36,6 +36,7 @@
     ├── ModelsFailingError            no model answers: the job stops paying
     ├── ModelAccessError              the account or its policy doesn't let a model be called
     ├── QuotaUsedUpError              the account's quota of the day is used up
+    ├── NoCreditError                 the account at a provider has no money left
     ├── RecordsFailingError           record after record failed by its own fault
     ├── WorkersLostError              worker after worker of a job has died
     └── ExportError                   the dataset could not be written; the batches are kept
@@ -222,12 +223,16 @@ class ModelErrorKind(StrEnum):
 
     THROTTLED = "throttled"  # refused before any work: not billed
     QUOTA_USED_UP = "quota_used_up"  # a quota of the day: every call will be refused until it ends
+    NO_CREDIT = "no_credit"  # the account has no money left: every call will be refused until then
     UNAVAILABLE = "unavailable"  # 503: the service refused the work
     SERVER_FAULT = "server_fault"  # 500: an answer without a completion, perhaps billed
     IN_DOUBT = "in_doubt"  # timeout or reset after sending: perhaps billed
     MODEL_FAILED = "model_failed"  # the model itself errored (408, 424): perhaps billed
     NOT_SENT = "not_sent"  # no connection: certainly not billed
     REJECTED = "rejected"  # this request is invalid; another may be fine
+    # The same for reasons of its own, in the words of the stop reasons that say so after a reply.
+    TOO_LONG = "model_context_window_exceeded"
+    FILTERED = "content_filtered"
     FATAL = "fatal"  # no access, no such model: every call will fail
 
 
@@ -237,6 +242,7 @@ class ModelError(SeedwrightError):
     `kind` drives retry and accounting; `service_code` is the provider's own error code, for logs.
     `timed_out` says that the reply did not come in time: the next attempt waits longer.
     `denied` says that somebody has to grant access to the model first; its kind is FATAL then.
+    `retry_after` is how many seconds the provider asks to wait before the next call.
     """
 
     code = "model_error"
@@ -249,9 +255,11 @@ class ModelError(SeedwrightError):
         service_code: str = "",
         timed_out: bool = False,
         denied: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.retry_after = retry_after
         self.service_code = service_code
         self.timed_out = timed_out
         self.denied = denied
@@ -351,6 +359,12 @@ class QuotaUsedUpError(SeedwrightError):
     """The account's quota of the day is used up: nothing is answered until the next one."""
 
     code = "quota_used_up"
+
+
+class NoCreditError(SeedwrightError):
+    """The account at a provider has no money left: nothing is answered until somebody pays in."""
+
+    code = "no_credit"
 
 
 class RecordsFailingError(SeedwrightError):

@@ -16,9 +16,11 @@ REFUSED_STOP_REASONS: Final = frozenset(
         "malformed_model_output",
         "malformed_tool_use",
         "model_context_window_exceeded",
+        "refusal",
     }
 )
-"""Converse's stop reasons after which there is no usable completion, though it was billed."""
+"""Stop reasons, in Converse's words, after which there is no usable completion, though it was
+billed."""
 
 CUT_STOP_REASON: Final = "max_tokens"
 """Converse's word for a reply that was cut at its limit."""

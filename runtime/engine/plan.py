@@ -10,6 +10,7 @@ import orjson
 from runtime.contract.keys import prices_key
 from runtime.domain.errors import ObjectExistsError, TemplateError, TemplateNotFoundError
 from runtime.domain.jobs.job import Job
+from runtime.domain.models.abilities import Api, refusals
 from runtime.domain.models.calls import Message, ModelRequest
 from runtime.domain.models.price_table import Price, PriceTable
 from runtime.domain.models.timeouts import LONGER, call_timeout
@@ -21,10 +22,6 @@ from runtime.domain.templates.service_schema import for_service
 from runtime.domain.templates.template import OnTruncation, Step, Template
 from runtime.engine.checking import OutputChecks
 from runtime.engine.outputs import OutputReader
-
-_GRAMMAR_PROVIDER: Final = "local"
-"""The provider in the price table whose models run here, behind a grammar."""
-
 
 _FRAMED_MESSAGES: Final = 3
 """Messages whose role headers `FRAMING_TOKENS` has: a prompt, a refused output, its repair."""
@@ -50,6 +47,8 @@ class StepPlan:
     form: ProviderSchema | None
     max_tokens: int
     raised_max_tokens: int
+    api: Api
+    """The requests that the model is called by."""
     timeout_seconds: float | None = None
     """How long a reply is waited for; None: what its `max_tokens` take."""
 
@@ -92,6 +91,7 @@ class StepPlan:
             output_schema=None if self.form is None else self.form.schema,
             seed=model_seed,
             timeout_seconds=self._timeout(raised=raised) * (LONGER if longer else 1.0),
+            api=self.api,
         )
 
     @property
@@ -122,6 +122,11 @@ class Plan:
     steps: tuple[StepPlan, ...]
     warnings: tuple[str, ...] = ()
     """What is odd about the prices, and no reason to refuse them; each in one line."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Whose models it calls, each once."""
+        return tuple(dict.fromkeys(step.price.provider for step in self.steps))
 
     @property
     def longest_wait(self) -> float:
@@ -190,8 +195,9 @@ def _plan_step(
 ) -> StepPlan:
     model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
     price = prices.price(model_id, on)
-    _check_taken(step, price)
-    form = _form(step.output_schema, price)
+    api = prices.api_of(price)
+    _check_taken(step, price, api)
+    form = _form(step.output_schema, price, api)
     return StepPlan(
         step=step,
         model=model_id,
@@ -200,33 +206,35 @@ def _plan_step(
             step.output_schema, nullable=frozenset() if form is None else form.nullable
         ),
         form=form,
+        api=api,
         max_tokens=min(step.max_tokens, price.max_output_tokens),
         raised_max_tokens=min(2 * step.max_tokens, price.max_output_tokens),
     )
 
 
-def _check_taken(step: Step, price: Price) -> None:
+def _check_taken(step: Step, price: Price, api: Api) -> None:
     """Raises `TemplateError` for what the model is known to refuse: every call would fail."""
-    given = {
-        "stop": bool(step.stop),
-        "top_p": step.top_p is not None,
-        "temperature with top_p": step.temperature is not None and step.top_p is not None,
-    }
-    for name in price.refuses:
-        if given[name]:
-            raise TemplateError(
-                f"step {step.id!r}: {price.model_id} takes no {name}: leave it out or use another"
-                " model"
-            )
+    refused = refusals(
+        price.abilities,
+        api,
+        stop=bool(step.stop),
+        top_p=step.top_p is not None,
+        temperature=step.temperature,
+    )
+    if refused:
+        raise TemplateError(
+            f"step {step.id!r}: {price.model_id} takes no {refused[0]}: leave it out or use another"
+            " model"
+        )
 
 
-def _form(schema: Mapping[str, object] | None, price: Price) -> ProviderSchema | None:
+def _form(schema: Mapping[str, object] | None, price: Price, api: Api) -> ProviderSchema | None:
     """How `schema` reaches a model of that price; None if there is no schema."""
     if schema is None:
         return None
     if not price.structured_output:
         return in_words(schema)
-    return for_grammar(schema) if price.provider == _GRAMMAR_PROVIDER else for_service(schema)
+    return for_grammar(schema) if api is Api.EMBEDDED else for_service(schema)
 
 
 def pin_prices(objects: ObjectStore, job_id: str, prices: PriceTable) -> PriceTable:
@@ -235,5 +243,5 @@ def pin_prices(objects: ObjectStore, job_id: str, prices: PriceTable) -> PriceTa
     try:
         objects.put_if_absent(key, prices.encode(), content_type="application/json")
     except ObjectExistsError:
-        return PriceTable.decode(objects.get(key))
+        return PriceTable.decode(objects.get(key), reach=prices.reach)
     return prices

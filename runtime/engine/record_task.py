@@ -176,7 +176,7 @@ class RecordTask:
         uniform in [0, 1).
         """
         self.waits_longer |= error.timed_out
-        delay = decide(error.kind, self.attempts, jitter=jitter)
+        delay = decide(error.kind, self.attempts, jitter=jitter, retry_after=error.retry_after)
         # A suspect has one attempt in each pass: more would be paid, and tell no more.
         return None if self.is_suspect and RULES[error.kind].is_outage else delay
 

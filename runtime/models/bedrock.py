@@ -13,10 +13,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from runtime.domain.errors import ModelError, ModelErrorKind, SeedwrightError
 from runtime.domain.jobs.record import clean_text
-from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.abilities import Api
+from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest, Usage
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
-from runtime.models.bedrock_errors import model_error, quotes_prompt
+from runtime.models.bedrock_errors import is_quotation, model_error
+from runtime.models.usage import usage_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
         TokenUsageTypeDef,
     )
 
-_MAX_TOKENS: Final = 10**9
-"""Of one kind in one call. A larger count says nothing: its cost would fit no table."""
+
+_OPENAI: Final = frozenset({Api.CHAT, Api.RESPONSES})
 
 
 class BedrockModels:
@@ -38,24 +41,35 @@ class BedrockModels:
     `open_client` makes one that waits so many seconds for a reply: botocore knows that only of a
     client. There are few, one for each limit of tokens, and the first is made at once, so that a
     missing region is known before anything is begun.
+
+    Models whose row says so are called by OpenAI's requests, at the same endpoint.
     """
 
     def __init__(self, open_client: "Callable[[float], BedrockRuntimeClient]") -> None:
         self._open_client = open_client
         self._lock = threading.Lock()
         self._clients = {SHORTEST_SECONDS: open_client(SHORTEST_SECONDS)}
+        self._server: ModelClient | None = None
 
     def converse(self, request: ModelRequest) -> ModelReply:
         try:
+            if request.api in _OPENAI:
+                return self._openai().converse(request)
             return _reply(self._client(request.timeout_seconds).converse(**_arguments(request)))
+        except ModelError:
+            raise
+        except SeedwrightError as exc:  # nothing was sent
+            raise ModelError(ModelErrorKind.FATAL, str(exc), service_code=exc.code) from exc
         except Exception as exc:  # noqa: BLE001 - whatever it is, a call may have been paid
             # The SDK's or the service's text may quote a prompt: then no traceback shows it.
-            quoting = quotes_prompt(exc, request)
+            quoting = is_quotation(exc, request)
             raise model_error(exc, request, quoting=quoting) from (None if quoting else exc)
 
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+        if self._server is not None:
+            self._server.close()
 
     def _client(self, seconds: float) -> "BedrockRuntimeClient":
         rounded = float(math.ceil(seconds))
@@ -63,6 +77,18 @@ class BedrockModels:
             if rounded not in self._clients:
                 self._clients[rounded] = self._open_client(rounded)
             return self._clients[rounded]
+
+    def _openai(self) -> ModelClient:
+        from runtime.models.bedrock_server import (  # noqa: PLC0415 - few models need it
+            open_bedrock_server,
+        )
+
+        with self._lock:
+            if self._server is None:
+                meta = self._clients[SHORTEST_SECONDS].meta
+                connections: int = meta.config.max_pool_connections  # type: ignore[attr-defined]
+                self._server = open_bedrock_server(meta.endpoint_url, meta.region_name, connections)
+            return self._server
 
 
 # ── request ────────────────────────────────────────────────────────────────────────────────────
@@ -123,22 +149,9 @@ def _thoughts(blocks: "Sequence[ContentBlockOutputTypeDef]") -> Iterator[str]:
 def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
     if not usage:
         return None
-    counts: tuple[object, ...] = (
-        usage.get("inputTokens"),
-        usage.get("outputTokens"),
-        usage.get("cacheReadInputTokens", 0),
-        usage.get("cacheWriteInputTokens", 0),
-    )
-    tokens = [
-        count
-        for count in counts
-        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MAX_TOKENS
-    ]
-    if len(tokens) != len(counts):
-        return None
-    return Usage(
-        input_tokens=tokens[0],
-        output_tokens=tokens[1],
-        cache_read_tokens=tokens[2],
-        cache_write_tokens=tokens[3],
+    return usage_of(
+        input_tokens=usage.get("inputTokens"),
+        output_tokens=usage.get("outputTokens"),
+        cache_read=usage.get("cacheReadInputTokens", 0),
+        cache_write=usage.get("cacheWriteInputTokens", 0),
     )

@@ -26,7 +26,7 @@ import botocore.exceptions as sdk
 
 from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
 from runtime.domain.models.calls import ModelRequest
-from runtime.domain.plain_text import plain_line
+from runtime.models.quoting import DETAIL_LIMIT, quotes_prompt
 
 _Kind = ModelErrorKind
 
@@ -182,9 +182,6 @@ _SAYINGS: Final = (
 )
 """The first that fits decides, texts as they were in 2025 and 2026; for others the code does."""
 
-_QUOTE_LENGTH: Final = 16
-"""So many characters in common with a prompt make an error text a quotation of it."""
-_DETAIL_LIMIT: Final = 400
 _CALL: Final = "Converse"
 _CODE_LIMIT: Final = 100
 
@@ -200,7 +197,7 @@ def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mode
         return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
     code = " ".join(str(exc.response.get("Error", {}).get("Code", "")).split())[:_CODE_LIMIT]
     key = code.casefold().removesuffix("exception")
-    said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())[:_DETAIL_LIMIT]
+    said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())[:DETAIL_LIMIT]
     kind = _kind_of_answer(key, exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     denied, text = False, _MESSAGES[kind]
     if exc.operation_name == _CALL:  # else it asked for credentials, before ours was sent
@@ -255,21 +252,6 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def quotes_prompt(exc: Exception, request: ModelRequest) -> bool:
+def is_quotation(exc: Exception, request: ModelRequest) -> bool:
     """Whether the error's text holds a piece of a prompt, or is too long to tell."""
-    if isinstance(exc, sdk.ParamValidationError) or len(str(exc)) > 5 * _DETAIL_LIMIT:
-        return True
-    # Compared as they are shown: in one line of plain text, where white space is no difference.
-    text = _as_shown(str(exc))
-    prompts = [_as_shown(message.text) for message in request.messages]
-    if request.system:
-        prompts.append(_as_shown(request.system))
-    pieces = {text[at : at + _QUOTE_LENGTH] for at in range(len(text) - _QUOTE_LENGTH + 1)}
-    return any(
-        (len(prompt) < _QUOTE_LENGTH and prompt in text) or any(piece in prompt for piece in pieces)
-        for prompt in prompts
-    )
-
-
-def _as_shown(text: str) -> str:
-    return " ".join(plain_line(text).split())
+    return isinstance(exc, sdk.ParamValidationError) or quotes_prompt(str(exc), request)

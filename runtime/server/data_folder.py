@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from runtime.client.profiles import LOCAL_PROFILE, Profile, folder_of
-from runtime.disk import PRIVATE, locked, open_lock, write_private
+from runtime.client.profiles import LOCAL_PROFILE, Profile
+from runtime.disk import PRIVATE, folder_of, locked, open_lock, write_private
 from runtime.domain.errors import ConfigurationError
 
 _TOKEN_BYTES: Final = 32

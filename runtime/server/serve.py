@@ -4,7 +4,6 @@ requests ─▶ server ─▶ handlers ─▶ LocalApi ─▶ DIR/storage ◀─
 └── there is work ──────────────▶┘
 """
 
-import ipaddress
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -16,9 +15,10 @@ from typing import Final
 from runtime.bootstrap import LocalService, local_api
 from runtime.client.profiles import LOCAL_PROFILE, Profile, open_profiles
 from runtime.datasets.engine_parts import log_to
+from runtime.domain.addresses import is_loopback_host
 from runtime.domain.models.calls import ModelClient
 from runtime.domain.service_ports import ApiSettings
-from runtime.models.registry import open_models, prices_here
+from runtime.models.registry import Backend
 from runtime.server.data_folder import DataFolder, default_data_folder
 from runtime.server.listener import ApiServer, Listener
 from runtime.server.pages import pages_of
@@ -37,6 +37,7 @@ class ServeOptions:
     port: int
     data: Path | None
     backend: str
+    base_url: str | None
     concurrency: int | None
     prices: Path | None
     settings: ApiSettings | None = None
@@ -77,7 +78,7 @@ class LocalServer:
     @property
     def is_open_to_others(self) -> bool:
         """Whether other machines can reach it, over plain HTTP."""
-        return not _is_loopback(self.options.host)
+        return not is_loopback_host(self.options.host)
 
     def start(self) -> None:
         """Answer requests. Raises `ConfigurationError` when the worker can't work."""
@@ -114,7 +115,8 @@ def open_server(
 
     Raises `ConfigurationError` when the address is taken, the folder is in use or can't be used.
     """
-    prices = prices_here(options.backend, options.prices)
+    backend = Backend(options.backend, options.base_url)
+    prices = backend.prices(options.prices)
     folder = DataFolder((options.data or default_data_folder(os.environ)).absolute())
     with folder.locked(), _logging_to(folder.log), _listen(options) as listener:
         profile = folder.remember(listener.base_url)
@@ -122,11 +124,12 @@ def open_server(
             storage=str(folder.storage),
             log=str(folder.log),
             backend=options.backend,
+            base_url=options.base_url,
             concurrency=options.concurrency,
             prices=None if options.prices is None else str(options.prices.absolute()),
         )
         with ExitStack() as stack:
-            models = _preview_models(options.backend)
+            models = _preview_models(backend)
             worker = WorkerProcess(
                 order, on_restart=lambda code: _replace(service, on_restart, code)
             )
@@ -134,7 +137,7 @@ def open_server(
             service = local_api(
                 folder.storage,
                 models=models,
-                provider=options.backend,
+                provider=backend.name,
                 prices=prices,
                 base_url=listener.base_url,
                 on_launch=lambda _item: worker.notify(),
@@ -152,19 +155,12 @@ def _openapi() -> bytes:
 
 def _listen(options: ServeOptions) -> Listener:
     # Whoever names an address means it; the command says what that means.
-    return Listener(options.host, options.port, allow_remote=not _is_loopback(options.host))
+    return Listener(options.host, options.port, allow_remote=not is_loopback_host(options.host))
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _preview_models(backend: str) -> ModelClient:
+def _preview_models(backend: Backend) -> ModelClient:
     """What a preview calls when it is asked to. The worker has models of its own."""
-    return open_models(backend, 1)[1]
+    return backend.open(1).client
 
 
 @contextmanager

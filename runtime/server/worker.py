@@ -31,7 +31,7 @@ from runtime.contract.exit_codes import ExitCode
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.domain.errors import SeedwrightError
 from runtime.logs import event
-from runtime.models.registry import open_models, prices_here
+from runtime.models.registry import Backend
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
@@ -55,6 +55,7 @@ class WorkerOrder:
     storage: str
     log: str
     backend: str
+    base_url: str | None = None
     concurrency: int | None = None
     prices: str | None = None
 
@@ -71,41 +72,46 @@ def main(arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with log_to(Path(order.log)):
         try:
-            engine, concurrency = _open(order)
+            engine, settings = _open(order)
         except SeedwrightError as error:
             _say(f"{error}")
             return ExitCode.BAD_CONFIGURATION
         with closing(engine):
             try:
-                return LocalWorker(engine, concurrency).run()
+                return LocalWorker(engine, settings).run()
             except SeedwrightError as error:
                 # The end of the process gives the work back at once, and the next one starts clean.
                 event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))
                 return ExitCode.INTERRUPTED
 
 
-def _open(order: WorkerOrder) -> tuple[LocalEngine, int]:
-    concurrency, models = open_models(order.backend, order.concurrency)
-    prices = prices_here(order.backend, Path(order.prices) if order.prices else None)
-    engine = local_engine(Path(order.storage), models=models, provider=order.backend, prices=prices)
-    return engine, concurrency
+def _open(order: WorkerOrder) -> tuple[LocalEngine, WorkerSettings]:
+    backend = Backend(order.backend, order.base_url)
+    models = backend.open(order.concurrency)
+    prices = backend.prices(Path(order.prices) if order.prices else None)
+    engine = local_engine(
+        Path(order.storage), models=models.client, provider=backend.name, prices=prices
+    )
+    settings = WorkerSettings(
+        checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
+        flush_seconds=FLUSH_SECONDS,
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+        concurrency=models.concurrency,
+        limits=models.limits,
+    )
+    return engine, settings
 
 
 class LocalWorker:
     """Takes one job after the other from the queue of a folder."""
 
-    def __init__(self, engine: LocalEngine, concurrency: int) -> None:
+    def __init__(self, engine: LocalEngine, settings: WorkerSettings) -> None:
         self._stopping = False
         self._notified = threading.Event()
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),
-            settings=WorkerSettings(
-                checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
-                flush_seconds=FLUSH_SECONDS,
-                heartbeat_seconds=HEARTBEAT_SECONDS,
-                concurrency=concurrency,
-            ),
+            settings=settings,
         )
 
     def run(self) -> int:

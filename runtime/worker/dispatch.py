@@ -21,7 +21,11 @@ class Dispatch:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._calls = itertools.count(1)
-        self._traffic = {step.model: Traffic(run.settings.concurrency) for step in run.plan.steps}
+        most, limits = run.settings.concurrency, run.settings.limits
+        self._traffic = {
+            step.model: Traffic(min(most, limits.get(step.price.provider, most)))
+            for step in run.plan.steps
+        }
         self._schemas = SchemaCalls(run.plan)
         self.ready: deque[RecordTask] = deque()
         self.in_flight: dict[int, RecordTask] = {}
@@ -74,7 +78,9 @@ class Dispatch:
     def failed(self, task: RecordTask, error: ModelError, *, jitter: float) -> None:
         """What the failure of a call says about its model. `jitter` is uniform in [0, 1)."""
         now = self._run.clock.monotonic()
-        self._traffic[task.step.model].refused(task, RULES[error.kind], now, jitter=jitter)
+        self._traffic[task.step.model].refused(
+            task, RULES[error.kind], now, jitter=jitter, retry_after=error.retry_after
+        )
 
     def withdraw(self) -> None:
         """Take back the calls that no thread has begun: they cost nothing."""

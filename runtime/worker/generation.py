@@ -20,6 +20,7 @@ from runtime.domain.errors import (
     ModelAccessError,
     ModelError,
     ModelErrorKind,
+    NoCreditError,
     QuotaUsedUpError,
     RenderError,
     SchemaRefusedError,
@@ -298,6 +299,8 @@ class Generation:
             self._error = self._error or fatal
         elif error.kind is ModelErrorKind.QUOTA_USED_UP:
             self._error = self._error or QuotaUsedUpError(str(error))
+        elif error.kind is ModelErrorKind.NO_CREDIT:
+            self._error = self._error or NoCreditError(str(error))
         elif delay is not None:
             self._settlement.retried(task)
             self._activity.failed(error.kind)

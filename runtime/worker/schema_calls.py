@@ -4,8 +4,8 @@ A service compiles a grammar of a schema that it has not seen for a day, which t
 minutes, and as long again for every call that comes meanwhile. So for each model and schema
 
     unknown ── a call goes, alone ─▶ being asked ── a reply ─▶ known: as many go as may
-       ▲                                 │ └── the service can't compile it ─▶ in words, to the end
-       └──── any other failure ──────────┘
+       ▲                                 │ └── the service can't compile it, or is a server that did
+       └──── any other failure ──────────┘     not hold the model to it ─▶ in words, to the end
 
 Calls of other schemas, models and steps go on. The first call is a record's own: reserved, settled
 and, after a crash, presumed spent like any other.
@@ -17,8 +17,10 @@ from typing import Final
 import orjson
 
 from runtime.domain.errors import ModelError, SchemaRefusedError
+from runtime.domain.models.abilities import Api
 from runtime.domain.models.calls import ModelReply, ModelRequest
 from runtime.domain.templates.provider_schema import Way
+from runtime.engine.outputs import CUT_STOP_REASON, REFUSED_STOP_REASONS
 from runtime.engine.plan import Plan, StepPlan
 from runtime.engine.record_task import RecordTask
 
@@ -27,7 +29,10 @@ WARM_UP_SECONDS: Final = 300.0
 some 185 s."""
 
 _Key = tuple[str, bytes]
-"""A model and the text of a schema: a run has one provider."""
+"""The id of a model, its provider included, and the text of a schema."""
+
+_MAY_IGNORE: Final = frozenset({Api.CHAT, Api.RESPONSES})
+"""By these a server may be called that takes a schema and pays no heed to it."""
 
 
 class SchemaCalls:
@@ -66,8 +71,25 @@ class SchemaCalls:
             del self._asking[key]
         if isinstance(result, SchemaRefusedError):
             self._in_words.add(key)
-        elif isinstance(result, ModelReply):
-            self._known.add(key)
+        elif isinstance(result, ModelReply) and key not in self._known:
+            known = task.in_words or not _is_ignored(task.step, result)
+            (self._known if known else self._in_words).add(key)
+
+
+def _is_ignored(step: StepPlan, reply: ModelReply) -> bool:
+    """Whether a reply shows that nobody held the model to the schema that it was sent with."""
+    if step.api not in _MAY_IGNORE or step.form is None or step.form.schema is None:
+        return False
+    if reply.stop_reason == CUT_STOP_REASON or reply.stop_reason in REFUSED_STOP_REASONS:
+        return False
+    try:
+        value = orjson.loads(step.reader.answer(reply.text).text)
+    except orjson.JSONDecodeError:
+        return True
+    required = step.form.schema.get("required")
+    if step.form.schema.get("type") != "object" or not isinstance(required, list):
+        return False
+    return not (isinstance(value, dict) and value.keys() >= set(required))
 
 
 def _key(step: StepPlan) -> _Key | None:

@@ -1,6 +1,7 @@
 """What can be tuned about a worker."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +15,8 @@ class WorkerSettings:
     checkpoint_interval: int = 50
     flush_seconds: float = 30.0
     concurrency: int = 64
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Most calls at a time of a provider's models, where that is less than `concurrency`."""
     heartbeat_seconds: float = 15.0
     lease_seconds: float = 60.0
     drain_seconds: float = 90.0

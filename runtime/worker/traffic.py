@@ -18,9 +18,12 @@ class Traffic:
         self.outage: Final = Outage()
         self.in_flight = 0
         self._replies = 0
+        self._closed_until = float("-inf")
 
     def has_room(self, now: float) -> bool:
         """Whether one more call may be sent."""
+        if now < self._closed_until:
+            return False
         in_window = self.in_flight < self._limiter.window
         return in_window and self.outage.may_send(now, in_flight=self.in_flight)
 
@@ -35,10 +38,21 @@ class Traffic:
         self._limiter.succeeded()
         self.outage.answered()
 
-    def refused(self, task: RecordTask, rule: RetryRule, now: float, *, jitter: float) -> None:
+    def refused(
+        self,
+        task: RecordTask,
+        rule: RetryRule,
+        now: float,
+        *,
+        jitter: float,
+        retry_after: float | None = None,
+    ) -> None:
         """A call failed, and this is the rule for how it did. Where others were answered between
-        two failures of one record, the second says nothing about the model.
+        two failures of one record, the second says nothing about the model. `retry_after` is how
+        many seconds the provider wants no more calls of this model.
         """
+        if retry_after is not None:
+            self._closed_until = max(self._closed_until, now + retry_after)
         is_own = task.attempts.total > 0 and self._replies > task.replies_seen
         task.replies_seen = self._replies
         if rule.slows_dispatch:

@@ -270,7 +270,7 @@ def test_the_image_is_built_from_what_the_worker_needs(app: Synthesized) -> None
     tops = {"/".join(path.split("/")[:2]) for path in found}
     assert tops == {
         *("runtime/__init__.py", "runtime/bootstrap.py", "runtime/logs.py", "runtime/sdk.py"),
-        "runtime/confinement.py",
+        *("runtime/confinement.py", "runtime/disk.py", "runtime/proxies.py"),
         *("runtime/aws", "runtime/contract", "runtime/domain", "runtime/engine", "runtime/export"),
         *("runtime/files", "runtime/models", "runtime/worker", "requirements/worker.txt"),
         "runtime/service",

@@ -2,6 +2,7 @@
 
     python tests/process/kill_and_resume.py                        the embedded model
     python tests/process/kill_and_resume.py --backend bedrock      a double of Bedrock on loopback
+    python tests/process/kill_and_resume.py --backend openai       the same as OpenAI's server
 
 It prints every kill and, at the end, whether the promises hold: each record exactly once, nothing
 that was saved ever changes, no call paid twice but those in flight at a kill, and a ledger that is
@@ -132,7 +133,7 @@ def kill_and_resume(plan: Plan, work: Path) -> Result:
     """Run the plan inside `work`, which is empty."""
     with ExitStack() as stack:
         double = None
-        if plan.backend == "bedrock":
+        if plan.backend != "local":
             double = stack.enter_context(BedrockDouble(latency_ms=plan.latency_ms))
             # Later steps take longest, so most kills find records whose first step is paid for.
             double.faults([{"prompt": "from this plan", "delay_ms": 2 * plan.latency_ms}])
@@ -142,7 +143,10 @@ def kill_and_resume(plan: Plan, work: Path) -> Result:
             *("--concurrency", str(plan.concurrency), "--budget", plan.budget),
             *("--format", "jsonl", "--json"),
         )
-        arguments[arguments.index("bedrock")] = plan.backend
+        if plan.backend == "openai" and double is not None:
+            arguments += command.server_arguments(double.url, work)
+        elif plan.backend == "local":
+            arguments[arguments.index("bedrock")] = plan.backend
         environment = command.environment(double.url if double else None)
         result, folder = Result(), Folder(work / "out")
         document = _runs(plan, arguments, work, environment, folder, result)
@@ -285,7 +289,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--latency-ms", type=float, default=25)
-    parser.add_argument("--backend", choices=("local", "bedrock"), default="local")
+    parser.add_argument("--backend", choices=("local", "bedrock", "openai"), default="local")
     parser.add_argument("--budget", default="1.00")
     plan = Plan(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory() as work:

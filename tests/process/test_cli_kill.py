@@ -32,16 +32,19 @@ from tests.fixtures.command import (
 CONCURRENCY = 4
 
 
-@pytest.mark.parametrize(("steps", "records", "seed"), [(1, 60, 5), (2, 40, 2)])
+@pytest.mark.parametrize(
+    ("steps", "records", "seed", "backend"),
+    [(1, 60, 5, "bedrock"), (2, 40, 2, "bedrock"), (2, 40, 3, "openai")],
+)
 def test_killed_again_and_again_it_keeps_every_promise(
-    steps: int, records: int, seed: int, tmp_path: Path
+    steps: int, records: int, seed: int, backend: str, tmp_path: Path
 ) -> None:
     module = script()
     plan = module.Plan(
         records=records,
         kills=3,
         seed=seed,
-        backend="bedrock",
+        backend=backend,
         steps=steps,
         concurrency=CONCURRENCY,
         latency_ms=80,

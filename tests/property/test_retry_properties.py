@@ -43,6 +43,9 @@ def test_any_mix_of_failures_is_bounded(failures: list[tuple[ModelErrorKind, flo
         (Kind.IN_DOUBT, 2),  # S5.3
         (Kind.MODEL_FAILED, 2),  # S5.2
         (Kind.REJECTED, 1),  # S5.4
+        (Kind.TOO_LONG, 1),
+        (Kind.FILTERED, 1),
+        (Kind.NO_CREDIT, 1),
         (Kind.FATAL, 1),  # S5.5
     ],
 )
@@ -66,6 +69,14 @@ def test_delays_double_up_to_their_bound(kind: ModelErrorKind, jitter: float) ->
     assert delays == [
         jitter * min(rule.base_delay * 2.0**power, rule.max_delay) for power in range(30)
     ]
+
+
+@given(st.floats(0, 600), jitters)
+def test_nothing_is_tried_before_the_provider_wants_it(seconds: float, jitter: float) -> None:
+    asked = decide(Kind.THROTTLED, Attempts(), jitter=jitter, retry_after=seconds)
+    own = decide(Kind.THROTTLED, Attempts(), jitter=jitter)
+    assert own is not None
+    assert asked == max(own, seconds)
 
 
 def test_what_may_be_billed_is_presumed_spent() -> None:
@@ -104,6 +115,11 @@ def test_every_kind_has_a_rule() -> None:
 
 def test_b1_failures_are_of_the_service_or_of_the_record() -> None:
     """Written down here once more: a kind that moves from one to the other changes what is lost."""
-    assert {kind for kind in Kind if not is_service_failure(kind)} == {Kind.REJECTED, Kind.FATAL}
+    assert {kind for kind in Kind if not is_service_failure(kind)} == {
+        Kind.REJECTED,
+        Kind.TOO_LONG,
+        Kind.FILTERED,
+        Kind.FATAL,
+    }
     for own in ("invalid_output", "truncated", "render_failed", "content_filtered", "unknown"):
         assert not is_service_failure(own)

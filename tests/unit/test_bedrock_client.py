@@ -14,16 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import boto3
 import jsonschema_rs
 import pytest
 from botocore.config import Config
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
 from runtime.domain.models.calls import Message, ModelRequest, Usage
@@ -33,6 +30,7 @@ from runtime.domain.templates.service_schema import for_service
 from runtime.models.bedrock import BedrockModels
 from tests.fixtures import bedrock_double
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
+from tests.fixtures.certificates import self_signed
 
 MODEL = "us.amazon.nova-micro-v1:0"
 PROMPT = "Describe the lighthouse of the island in two sentences."
@@ -552,21 +550,8 @@ def test_a_dead_proxy_was_not_sent(double: BedrockDouble) -> None:
 @contextmanager
 def tls_server(folder: Path) -> Iterator[str]:
     """Shows a certificate that nobody signed to one client."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    now = datetime.now(UTC)
-    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    certificate = builder.sign(key, hashes.SHA256())
-    pem = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-        + certificate.public_bytes(pem)
-    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    context.load_cert_chain(self_signed(folder))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
 

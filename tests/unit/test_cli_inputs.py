@@ -56,7 +56,7 @@ OPTIONS = [
     (["-n", "1000001"], ["-n is 1000001", "1 to 1000000"]),
     (["-n", "three"], ["--num-records", "integer"]),
     (["--format", "xml"], ["'xml'", "jsonl, parquet, csv"]),
-    (["--backend", "azure"], ["--backend", "'local', 'bedrock'"]),
+    (["--backend", "azure"], ["no provider 'azure'", "bedrock or local or openai"]),
     (["--concurrency", "0"], ["--concurrency", "1"]),
     (["--bugdet", "1"], ["--bugdet", "--budget"]),
     (["--model", "amazon.nova-micro"], ["unknown model", "did you mean amazon.nova-micro-v1:0"]),

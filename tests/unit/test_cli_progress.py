@@ -121,6 +121,7 @@ def test_models_say_when_they_end() -> None:
     ended = rows["mistral.mistral-7b-instruct-v0:2"]
     assert (ended["valid_until"], ended["usable"]) == ("2027-03-30", False)
     assert rows["amazon.nova-micro-v1:0"]["usable"]
+    assert rows["amazon.nova-micro-v1:0"]["api"] == "converse"
 
 
 def test_models_are_printed_whole_or_as_json(capsys: pytest.CaptureFixture[str]) -> None:

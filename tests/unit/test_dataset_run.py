@@ -22,7 +22,7 @@ from runtime.domain.jobs.delivery import Delivery, OutputFormat
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import load_prices
-from runtime.models.registry import PROVIDERS
+from runtime.models import registry
 from runtime.progress.meter import Meter
 from tests.fixtures.bedrock_double import BedrockDouble
 
@@ -214,9 +214,8 @@ class _SlowModel:
 def test_f2_a_model_that_has_to_be_loaded_is_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = replace(PROVIDERS["local"], open=lambda _calls: _SlowModel())
-    monkeypatch.setattr("runtime.models.registry.PROVIDERS", {"local": provider})
-    monkeypatch.setattr("runtime.datasets.run.PROVIDERS", {"local": provider})
+    provider = replace(registry.PROVIDERS["local"], open=lambda _calls: _SlowModel())
+    monkeypatch.setattr(registry, "PROVIDERS", {"local": provider})
     listener = Listener()
 
     run(tmp_path, listener, backend="local")

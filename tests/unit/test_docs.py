@@ -19,11 +19,13 @@ from runtime.cli.main import app
 from runtime.contract import environment
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import RenderError, TemplateError
+from runtime.domain.models.price_file import parse_document
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates import form as template_form
 from runtime.domain.templates import policy as template_policy
 from runtime.domain.templates.document import parse_template
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.models.provider_file import price_document, read_providers
 from tests.fixtures.bedrock_double import BedrockDouble
 
 ROOT: Final = Path(__file__).parents[2]
@@ -177,6 +179,17 @@ def all_commands() -> dict[str, TyperCommand]:
 def test_every_template_shown_is_accepted(page: str) -> None:
     for body in fences(page, "yaml"):
         parse_template(yaml.safe_load(body))
+
+
+def test_the_providers_shown_are_accepted(tmp_path: Path) -> None:
+    (shown,) = fences("docs/models.md", "yml")
+    path = tmp_path / "providers.yaml"
+    path.write_text(shown, encoding="utf-8")
+    servers = read_providers(path)
+    document = price_document(servers)
+    assert servers.keys() == {"gpu", "openrouter", "azure"}
+    assert document is not None
+    parse_document(document, file=path.name, partial=True)
 
 
 def test_templates_are_shown() -> None:

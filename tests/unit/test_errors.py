@@ -34,6 +34,7 @@ CODES = {
     "JobFailedError": "job_failed",
     "ModelsFailingError": "models_failing",
     "WorkersLostError": "workers_lost",
+    "NoCreditError": "no_credit",
     "QuotaUsedUpError": "quota_used_up",
     "RecordsFailingError": "records_failing",
     "ExportError": "export_failed",

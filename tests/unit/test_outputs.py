@@ -174,7 +174,10 @@ def test_the_repair_says_what_was_wrong() -> None:
 
 
 def test_stop_reasons_of_converse_are_sorted() -> None:
-    """All nine of the Converse API: four give a completion, five are refused though billed."""
+    """All nine of the Converse API: four give a completion, five are refused though billed. A
+    server's refusal in a field of its own is the sixth of those.
+    """
     usable = {"end_turn", "tool_use", "max_tokens", "stop_sequence"}
     assert not usable & REFUSED_STOP_REASONS
-    assert len(REFUSED_STOP_REASONS) == 5
+    assert "refusal" in REFUSED_STOP_REASONS
+    assert len(REFUSED_STOP_REASONS) == 5 + 1

@@ -251,7 +251,7 @@ def test_when_every_record_failed_the_failures_are_there(
         ({"seeds": "a\0b"}, "not the name of a file"),
         ({"seeds": pd.Series(["tea"])}, "a path, a list of mappings, or a table"),
         ({"budget": "ten"}, "more than 0 and at most 1000 USD"),
-        ({"backend": "azure"}, "no provider 'azure' of models: choose bedrock or local"),
+        ({"backend": "azure"}, "no provider 'azure' of models: choose bedrock or local or openai"),
         ({"formats": ["xml"]}, "format 'xml' is unknown"),
         ({"seed_strategy": "best"}, "seed strategy 'best' is unknown"),
         ({"random_seed": "1"}, "the random seed is a whole number, not '1'"),

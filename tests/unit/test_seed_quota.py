@@ -16,11 +16,11 @@ import pytest
 from runtime.bootstrap import local_api
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.jobs.job import JobStatus
+from runtime.domain.models.names import BEDROCK
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.seeds import uploads
 from runtime.domain.seeds.uploads import DEFAULT_QUOTA_BYTES, GIB, HOLD, parse_quota
 from runtime.domain.service_ports import ApiSettings
-from runtime.models.registry import BEDROCK
 from tests.fixtures.api import Api, Reply
 from tests.fixtures.api_world import SOME_ID, ApiWorld
 from tests.fixtures.aws_api import API_ENVIRONMENT

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from runtime.cli.generating import RunOptions, generate_and_report
-from runtime.cli.options import Backend
+from runtime.cli.options import DEFAULT_BACKEND
 from runtime.datasets.request import read_request
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.price_table import load_prices
@@ -27,7 +27,7 @@ def demo(
         example / "template.yaml",
         example / "seeds.csv",
         num_records=num_records,
-        backend=str(Backend.LOCAL),
+        backend=DEFAULT_BACKEND,
         draws=Draws(seed_strategy=SeedStrategy.ORDERED),
     )
     options = RunOptions(out=out, show=min(num_records, _SHOWN_RECORDS), estimate=False)

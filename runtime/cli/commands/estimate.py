@@ -4,8 +4,8 @@ from typing import Final
 
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
-    PRICED,
     BackendOption,
+    BaseUrlOption,
     CountOption,
     JsonOption,
     PricesOption,
@@ -18,8 +18,9 @@ from runtime.datasets.checks import estimate_dataset
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.estimate_text import estimate_lines
+from runtime.inputs.options import PRICED_BACKEND
 from runtime.inputs.seed_reading import SeedReading
-from runtime.models.registry import prices_here
+from runtime.models.registry import Backend
 
 EXAMPLE: Final = "Example: seedwright estimate template.yaml --seeds seeds.csv -n 10000"
 
@@ -32,19 +33,21 @@ def estimate(
     models: ModelChoice,
     draws: Draws,
     seeds: SeedsOption = None,
-    backend: BackendOption = PRICED,
+    backend: BackendOption = PRICED_BACKEND,
+    base_url: BaseUrlOption = None,
     prices: PricesOption = None,
     *,
     json: JsonOption = False,
 ) -> None:
     """Say what a dataset would cost before a cent is spent. Calls no model."""
+    chosen = Backend(backend, base_url)
     found = estimate_dataset(
         template,
         seed_sources(seeds),
         reading=reading,
         num_records=num_records,
-        prices=prices_here(str(backend), prices),
-        backend=str(backend),
+        prices=chosen.prices(prices),
+        backend=chosen.name,
         models=models,
         draws=draws,
     )

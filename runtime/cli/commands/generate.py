@@ -8,8 +8,9 @@ import typer
 from runtime.cli.generating import RunOptions, generate_and_report, generate_and_stream
 from runtime.cli.job_options import is_given, takes
 from runtime.cli.options import (
-    Backend,
+    DEFAULT_BACKEND,
     BackendOption,
+    BaseUrlOption,
     BudgetOption,
     CountOption,
     JsonOption,
@@ -31,7 +32,6 @@ from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
 from runtime.inputs.seed_reading import SeedReading
-from runtime.models.registry import prices_here
 
 EXAMPLE: Final = (
     "Example: seedwright generate template.yaml --seeds seeds.csv -n 100 --budget 0.50"
@@ -60,7 +60,8 @@ def generate(
     context: typer.Context,
     seeds: SeedsOption = None,
     budget: BudgetOption = DEFAULT_BUDGET,
-    backend: BackendOption = Backend.LOCAL,
+    backend: BackendOption = DEFAULT_BACKEND,
+    base_url: BaseUrlOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +97,8 @@ def generate(
         reading=reading,
         num_records=num_records,
         budget=budget,
-        backend=str(backend),
+        backend=backend,
+        base_url=base_url,
         draws=draws,
         strategy_chosen=is_given(context, "seed_strategy"),
         models=models,
@@ -116,4 +118,4 @@ def generate(
         show=0 if is_streamed else SHOWN_RECORDS,
     )
     run = generate_and_stream if is_streamed else generate_and_report
-    return run(request, prices_here(request.backend, prices), options)
+    return run(request, request.backend.prices(prices), options)

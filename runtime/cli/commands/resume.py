@@ -14,6 +14,7 @@ from runtime.cli.job_options import takes
 from runtime.cli.job_text import print_job
 from runtime.cli.options import (
     EXAMPLE_JOB,
+    BaseUrlOption,
     ConcurrencyOption,
     JsonOption,
     MaxFailuresOption,
@@ -48,6 +49,7 @@ def resume(
     retry_failed: RetryFailedOption = False,
     concurrency: ConcurrencyOption = None,
     workers: WorkersOption = 1,
+    base_url: BaseUrlOption = None,
     max_failures: MaxFailuresOption = DEFAULT_MAX_FAILURES,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay until the job has ended (a job at an API).")
@@ -65,6 +67,7 @@ def resume(
             num_records=num_records,
             retry_failed=retry_failed,
             calls=calls,
+            base_url=base_url,
         )
         options = RunOptions(
             out=Path(target),
@@ -75,10 +78,14 @@ def resume(
             show=SHOWN_RECORDS,
         )
         return generate_and_report(request, prices, options)
-    if concurrency is not None:
-        raise InputError(f"--concurrency is for a folder, and {target} is a job at an API")
-    if workers > 1:
-        raise InputError(f"--workers is for a folder, and {target} is a job at an API")
+    given = {
+        "--concurrency": concurrency is not None,
+        "--workers": workers > 1,
+        "--base-url": base_url is not None,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(f"{option} is for a folder, and {target} is a job at an API")
     allowed = read_share(max_failures)
     limit = None if budget is None else parse_usd(budget)
     count = None if num_records is None else check_count(num_records)

@@ -16,7 +16,13 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.options import Backend, BackendOption, ConcurrencyOption, PricesOption
+from runtime.cli.options import (
+    DEFAULT_BACKEND,
+    BackendOption,
+    BaseUrlOption,
+    ConcurrencyOption,
+    PricesOption,
+)
 from runtime.cli.output import print_line, say
 from runtime.client.profiles import LOCAL_PROFILE
 from runtime.contract.exit_codes import EXIT_INTERRUPTED
@@ -24,7 +30,7 @@ from runtime.domain.money.accounts import DEFAULT_MONTHLY_NANO, NO_LIMIT, parse_
 from runtime.domain.money.amounts import NANO_PER_USD
 from runtime.domain.seeds.uploads import parse_quota
 from runtime.domain.service_ports import ApiSettings
-from runtime.models.registry import BEDROCK
+from runtime.models.registry import models_text
 from runtime.server.serve import LocalServer, ServeOptions, open_server
 
 DEFAULT_PORT: Final = 8765
@@ -45,7 +51,8 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(help="Folder for everything. [~/.local/share/seedwright]")
     ] = None,
-    backend: BackendOption = Backend.LOCAL,
+    backend: BackendOption = DEFAULT_BACKEND,
+    base_url: BaseUrlOption = None,
     concurrency: ConcurrencyOption = None,
     prices: PricesOption = None,
     monthly_budget: Annotated[
@@ -69,7 +76,8 @@ def serve(
         host=host,
         port=port,
         data=data,
-        backend=str(backend),
+        backend=backend,
+        base_url=base_url,
         concurrency=concurrency,
         prices=prices,
         settings=ApiSettings(
@@ -112,7 +120,7 @@ def _stop_signals(kill: Callable[[], object]) -> Iterator[threading.Event]:
 def _announce(server: LocalServer) -> None:
     """Where the API is and what to do now."""
     folder, url = server.folder, server.profile.api_url
-    models = "Bedrock" if server.options.backend == BEDROCK else "the embedded model"
+    models = models_text(server.options.backend)
     if server.is_open_to_others:
         say(
             f"warning: {server.options.host} lets other machines in, over plain HTTP: only the"

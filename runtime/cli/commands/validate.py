@@ -9,8 +9,8 @@ import typer
 
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
-    PRICED,
     BackendOption,
+    BaseUrlOption,
     PricesOption,
     TemplateArgument,
 )
@@ -22,8 +22,9 @@ from runtime.domain.outputs.types import Scalar, Type, type_text
 from runtime.domain.seeds.report import null_lines
 from runtime.domain.wording import counted
 from runtime.engine.row_sample import RowSample
+from runtime.inputs.options import PRICED_BACKEND
 from runtime.inputs.seed_reading import SeedReading
-from runtime.models.registry import prices_here
+from runtime.models.registry import Backend
 
 EXAMPLE: Final = "Example: seedwright validate template.yaml --seeds seeds.csv"
 
@@ -37,17 +38,18 @@ def validate(
         list[str] | None,
         typer.Option("--seeds", help="Check these seeds too, and render with the first."),
     ] = None,
-    backend: BackendOption = PRICED,
+    backend: BackendOption = PRICED_BACKEND,
+    base_url: BaseUrlOption = None,
     prices: PricesOption = None,
 ) -> None:
     """Check a template. With seeds, or if it reads none, show the first prompts. Calls no model."""
-    table = prices_here(str(backend), prices)
+    chosen = Backend(backend, base_url)
     found = check_template(
         template,
         seed_sources(seeds),
         reading=reading,
-        prices=table,
-        backend=str(backend),
+        prices=chosen.prices(prices),
+        backend=chosen.name,
         models=models,
     )
     needs = f"needs {', '.join(found.needs) or 'nothing'} of every seed"

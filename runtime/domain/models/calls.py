@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.domain.models.abilities import Api
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
 from runtime.domain.roles import Role
 
@@ -26,6 +27,7 @@ class ModelRequest:
     `stop` are texts that end the reply, and are not part of it.
     `seed` makes a sampler repeatable where a model has one to set; others ignore it.
     `timeout_seconds` is how long the reply is waited for.
+    `api` is the family of requests that the model is called by; None: its provider's usual one.
     """
 
     model: str
@@ -38,6 +40,7 @@ class ModelRequest:
     output_schema: Mapping[str, object] | None = None
     seed: int = 0
     timeout_seconds: float = SHORTEST_SECONDS
+    api: Api | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

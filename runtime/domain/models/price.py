@@ -9,17 +9,26 @@ from datetime import date
 from typing import Any, Final
 
 from runtime.domain.errors import PriceError
+from runtime.domain.models.abilities import Abilities
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.regions import lies_in
-
-REFUSABLE: Final = ("stop", "top_p", "temperature with top_p")
-"""Fields of a step that not every model takes, or not together."""
 
 FRAMING_TOKENS: Final = 512
 """Input tokens that no byte of the prompt accounts for: role headers and end marks of a few
 messages (about 10 each), and the system text that a chat template or the provider adds for a
 reasoning format or an output schema (the largest one published, for tools, is 346).
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongPrompt:
+    """Rates of a whole call whose input, cached tokens included, is `above` so many tokens."""
+
+    above: int
+    input: int
+    output: int
+    cache_read: int | None
+    cache_write: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +57,10 @@ class Price:
     """Places from which these rates are known to hold; None: who wrote them vouches for them."""
     regional: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     """Rates of single regions, where they are others: `input`, `output`, …"""
-    refuses: tuple[str, ...] = ()
-    """What of `REFUSABLE` the model is known to refuse in a request."""
+    abilities: Abilities = field(default_factory=Abilities)
+    """What the model can be asked for, and by which requests."""
+    long_prompts: tuple[LongPrompt, ...] = ()
+    """Rates of calls with a longer prompt, in ascending order of where they begin."""
 
     def seen_from(self, region: str) -> "Price":
         """The same with the rates of that region, where it has its own."""
@@ -69,11 +80,12 @@ class Price:
 
     def cost(self, usage: Usage) -> int:
         """What `usage` costs, in nano-USD. Raises `PriceError` for tokens that have no rate."""
+        rates = self._rates(usage.total - usage.output_tokens)
         return (
-            usage.input_tokens * self.input
-            + usage.output_tokens * self.output
-            + self._cached("cache_read", usage.cache_read_tokens, self.cache_read)
-            + self._cached("cache_write", usage.cache_write_tokens, self.cache_write)
+            usage.input_tokens * rates.input
+            + usage.output_tokens * rates.output
+            + self._cached("cache_read", usage.cache_read_tokens, rates.cache_read)
+            + self._cached("cache_write", usage.cache_write_tokens, rates.cache_write)
         )
 
     def worst_case(self, *, prompt_bytes: int, max_tokens: int) -> int:
@@ -82,16 +94,29 @@ class Price:
         `prompt_bytes` is the UTF-8 size of all that is sent: system, messages, output schema. A
         byte-level tokenizer, or one that falls back to bytes, makes no more tokens than there are
         bytes; `FRAMING_TOKENS` covers what is added around them. Each is taken at the highest
-        input rate, since it can't be known beforehand what a cache stores or serves.
+        input rate, since it can't be known beforehand what a cache stores or serves. Of the rates
+        of longer prompts all count that so many tokens could meet.
         """
-        highest = max(self.input, self.cache_read or 0, self.cache_write or 0)
-        return (prompt_bytes + FRAMING_TOKENS) * highest + max_tokens * self.output
+        tokens = prompt_bytes + FRAMING_TOKENS
+        possible: list[Price | LongPrompt] = [
+            self,
+            *(each for each in self.long_prompts if tokens > each.above),
+        ]
+        return max(
+            tokens * max(rates.input, rates.cache_read or 0, rates.cache_write or 0)
+            + max_tokens * rates.output
+            for rates in possible
+        )
 
     def is_valid(self, on: date) -> bool:
         """Whether the model may be used on that day, both ends included."""
         return (self.valid_from is None or self.valid_from <= on) and (
             self.valid_until is None or on <= self.valid_until
         )
+
+    def _rates(self, prompt_tokens: int) -> "Price | LongPrompt":
+        longer = [each for each in self.long_prompts if prompt_tokens > each.above]
+        return longer[-1] if longer else self
 
     def _cached(self, field: str, tokens: int, rate: int | None) -> int:
         if rate is None and tokens:

@@ -5,21 +5,35 @@ Every complaint is a `PriceError` that names the file, the row and the field.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from runtime.domain.errors import PriceError
-from runtime.domain.fields import is_number, is_text
-from runtime.domain.models.price import REFUSABLE, Price
+from runtime.domain.models.abilities import REFUSABLE, Abilities, Api
+from runtime.domain.models.names import model_id_of, name_at
+from runtime.domain.models.price import LongPrompt, Price
+from runtime.domain.models.price_fields import (
+    fail,
+    one_of,
+    optional_day,
+    optional_text,
+    optional_texts,
+    read_day,
+    read_flag,
+    read_integer,
+    read_items,
+    read_list,
+    read_object,
+    read_provider,
+    read_range,
+    read_rate,
+    read_text,
+)
 from runtime.domain.models.regions import PROFILE_PLACES
 
-PROVIDERS: Final = ("bedrock", "local")
 PROFILE_PREFIXES: Final = tuple(PROFILE_PLACES)
-MAX_RATE: Final = 1_000_000_000
-"""One USD per token: more than that is a slip of the unit."""
-
 _SECTIONS: Final = ("version", "models", "tiers", "tier_aliases")
 _RATES: Final = ("input", "output", "cache_read", "cache_write")
 _ROW: Final = (
@@ -29,7 +43,8 @@ _ROW: Final = (
 _PLACES: Final = ("regions", "priced_in", "regional")
 """Fields of a row and of its profiles that files of before don't have."""
 
-_ADDED: Final = (*_PLACES, "refuses")
+_ABILITIES: Final = ("api", "refuses", "temperature", "always_thinks", "efforts", "tools")
+_ADDED: Final = (*_PLACES, *_ABILITIES, "long_prompts")
 """Fields of a row that files of before don't have."""
 
 Tiers = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -49,33 +64,36 @@ class PriceDocument:
     """
 
 
-def parse_document(body: bytes, *, file: str, partial: bool) -> PriceDocument:
-    """Parse a price file; a `partial` one (an override) may leave sections out.
+def parse_document(
+    body: bytes, *, file: str, partial: bool, providers: Collection[str] | None = None
+) -> PriceDocument:
+    """Parse a price file; a `partial` one (an override) may leave sections out. `providers` are
+    those that it may name, None: any.
 
     That tiers name existing models is checked once both files are merged. Raises `PriceError`.
     """
-    document = _object(
+    document = read_object(
         _load(body, file),
         file,
         required=() if partial else _SECTIONS,
         optional=_SECTIONS if partial else (*_SECTIONS, "region"),
     )
     rows: dict[str, Mapping[str, Price]] = {}
-    for position, row in enumerate(_list(document.get("models", []), f"{file}: models")):
-        row_id, prices = _row(row, f"{file}: models[{position}]", file)
+    for position, row in enumerate(read_list(document.get("models", []), f"{file}: models")):
+        row_id, prices = _row(row, f"{file}: models[{position}]", file, providers)
         if row_id in rows:
-            _fail(f"{file}: model {row_id!r}", "is listed twice; keep one row")
+            fail(f"{file}: model {row_id!r}", "is listed twice; keep one row")
         rows[row_id] = prices
-    aliases = _object(document.get("tier_aliases", {}), f"{file}: tier_aliases")
+    aliases = read_object(document.get("tier_aliases", {}), f"{file}: tier_aliases")
     return PriceDocument(
-        version=_text(document.get("version", file), f"{file}: version"),
+        version=read_text(document.get("version", file), f"{file}: version"),
         rows=rows,
-        tiers=_tiers(document.get("tiers", {}), f"{file}: tiers"),
+        tiers=_tiers(document.get("tiers", {}), f"{file}: tiers", providers),
         tier_aliases={
-            alias: _text(tier, f"{file}: tier_aliases: {alias!r}")
+            alias: read_text(tier, f"{file}: tier_aliases: {alias!r}")
             for alias, tier in aliases.items()
         },
-        region=_optional_text(document.get("region"), f"{file}: region"),
+        region=optional_text(document.get("region"), f"{file}: region"),
     )
 
 
@@ -91,11 +109,19 @@ def render_document(
     rows = []
     for price in prices:
         row = asdict(price)
-        rows.append({"id": row.pop("model_id"), **row, "profiles": {}})
+        name = name_at(price.provider, row.pop("model_id"))
+        abilities = row.pop("abilities")
+        rows.append({"id": name, **row, **abilities, "profiles": {}})
     document = {
         "version": version,
         "models": rows,
-        "tiers": tiers,
+        "tiers": {
+            name: {
+                provider: [name_at(provider, model_id) for model_id in ids]
+                for provider, ids in candidates.items()
+            }
+            for name, candidates in tiers.items()
+        },
         "tier_aliases": tier_aliases,
         "region": region,
     }
@@ -112,42 +138,56 @@ def _load(body: bytes, file: str) -> object:
         raise PriceError(f"{file}: not a JSON text that can be read: {exc}") from exc
 
 
-def _row(value: object, where: str, file: str) -> tuple[str, Mapping[str, Price]]:
+def _row(
+    value: object, where: str, file: str, providers: Collection[str] | None
+) -> tuple[str, Mapping[str, Price]]:
     """A row's id and its prices by model id."""
-    row = _object(value, where, required=("id",), optional=(*_ROW, *_ADDED))
-    row_id = _text(row["id"], f"{where}: field 'id'")
-    where = f"{file}: model {row_id!r}"
-    row = _object(row, where, required=_ROW, optional=_ADDED)
-    base = {field: _rate(row[field], f"{where}: field {field!r}") for field in _RATES}
+    row = read_object(value, where, required=("id",), optional=(*_ROW, *_ADDED))
+    name = read_text(row["id"], f"{where}: field 'id'")
+    where = f"{file}: model {name!r}"
+    row = read_object(row, where, required=_ROW, optional=_ADDED)
+    provider = read_provider(row["provider"], f"{where}: field 'provider'", providers)
+    row_id = model_id_of(provider, name)
+    base = {field: read_rate(row[field], f"{where}: field {field!r}") for field in _RATES}
     prices: dict[str, Price] = {}
     if base["input"] is not None or base["output"] is not None:
-        prices[row_id] = _price(row_id, base, row, _places(row, where), where)
+        long_prompts = _long_prompts(row.get("long_prompts"), base, where)
+        prices[row_id] = _price(
+            row_id, base, row, {"long_prompts": long_prompts, **_places(row, where)}, where
+        )
     profiles = f"{where}: field 'profiles'"
-    for prefix, value_of in _object(row["profiles"], profiles, optional=PROFILE_PREFIXES).items():
+    for prefix, value_of in read_object(
+        row["profiles"], profiles, optional=PROFILE_PREFIXES
+    ).items():
         at, model_id = f"{profiles}: {prefix!r}", f"{prefix}{row_id}"
-        own = _object(value_of, at, optional=(*_RATES, *_PLACES))
+        own = read_object(value_of, at, optional=(*_RATES, *_PLACES, "long_prompts"))
         rates = base | _rates(own, at)
         places = {"priced_in": row.get("priced_in"), "regions": PROFILE_PLACES[prefix]} | own
-        prices[model_id] = _price(model_id, rates, row, _places(places, at), where)
+        longer = _long_prompts(own.get("long_prompts", row.get("long_prompts")), rates, at)
+        prices[model_id] = _price(
+            model_id, rates, row, {"long_prompts": longer, **_places(places, at)}, where
+        )
     if not prices:
-        _fail(where, "has neither rates nor profiles; give 'input' and 'output'")
+        fail(where, "has neither rates nor profiles; give 'input' and 'output'")
     return row_id, prices
 
 
 def _rates(value: Mapping[str, object], where: str) -> dict[str, int | None]:
-    return {field: _rate(value[field], f"{where}: {field!r}") for field in _RATES if field in value}
+    return {
+        field: read_rate(value[field], f"{where}: {field!r}") for field in _RATES if field in value
+    }
 
 
 def _places(value: Mapping[str, object], where: str) -> dict[str, Any]:
     """The fields that say where a price holds, as `Price` has them."""
     at = f"{where}: field 'regional'"
-    regional = _object(value.get("regional", {}), at)
+    regional = read_object(value.get("regional", {}), at)
     return {
-        "regions": _optional_texts(value.get("regions"), f"{where}: field 'regions'"),
-        "priced_in": _optional_texts(value.get("priced_in"), f"{where}: field 'priced_in'"),
+        "regions": optional_texts(value.get("regions"), f"{where}: field 'regions'"),
+        "priced_in": optional_texts(value.get("priced_in"), f"{where}: field 'priced_in'"),
         "regional": {
             region: _rates(
-                _object(rates, f"{at}: {region!r}", optional=_RATES), f"{at}: {region!r}"
+                read_object(rates, f"{at}: {region!r}", optional=_RATES), f"{at}: {region!r}"
             )
             for region, rates in regional.items()
         },
@@ -158,135 +198,86 @@ def _price(
     model_id: str,
     rates: Mapping[str, int | None],
     row: Mapping[str, object],
-    places: Mapping[str, Any],
+    more: Mapping[str, Any],
     where: str,
 ) -> Price:
     def at(field: str) -> str:
         return f"{where}: field {field!r}"
 
     if rates["input"] is None or rates["output"] is None:
-        _fail(where, f"{model_id!r} needs both 'input' and 'output', as integers")
-    structured_output = row["structured_output"]
-    if not isinstance(structured_output, bool):
-        _fail(at("structured_output"), "must be true or false")
+        fail(where, f"{model_id!r} needs both 'input' and 'output', as integers")
     price = Price(
         model_id=model_id,
-        name=_text(row["name"], at("name")),
-        provider=_one_of(PROVIDERS, row["provider"], at("provider")),
+        name=read_text(row["name"], at("name")),
+        provider=read_text(row["provider"], at("provider")),
         input=rates["input"],
         output=rates["output"],
         cache_read=rates["cache_read"],
         cache_write=rates["cache_write"],
-        structured_output=structured_output,
-        context_tokens=_integer(row["context_tokens"], at("context_tokens"), low=1),
-        max_output_tokens=_integer(row["max_output_tokens"], at("max_output_tokens"), low=1),
-        valid_from=_optional_day(row["valid_from"], at("valid_from")),
-        valid_until=_optional_day(row["valid_until"], at("valid_until")),
-        source=_text(row["source"], at("source")),
-        checked=_day(row["checked"], at("checked")),
-        refuses=_optional_texts(row.get("refuses"), at("refuses")) or (),
-        **places,
+        structured_output=read_flag(row["structured_output"], at("structured_output")),
+        context_tokens=read_integer(row["context_tokens"], at("context_tokens"), low=1),
+        max_output_tokens=read_integer(row["max_output_tokens"], at("max_output_tokens"), low=1),
+        valid_from=optional_day(row["valid_from"], at("valid_from")),
+        valid_until=optional_day(row["valid_until"], at("valid_until")),
+        source=read_text(row["source"], at("source")),
+        checked=read_day(row["checked"], at("checked")),
+        abilities=_abilities(row, where),
+        **more,
     )
-    for each in price.refuses:
-        _one_of(REFUSABLE, each, at("refuses"))
     for region, own in price.regional.items():
         if None in (own.get("input", 0), own.get("output", 0)):
-            _fail(at("regional"), f"{region!r}: 'input' and 'output' can't be null")
+            fail(at("regional"), f"{region!r}: 'input' and 'output' can't be null")
     if price.valid_from and price.valid_until and price.valid_until < price.valid_from:
-        _fail(at("valid_until"), "must not be before 'valid_from'")
+        fail(at("valid_until"), "must not be before 'valid_from'")
     return price
 
 
-def _tiers(value: object, where: str) -> Tiers:
+def _abilities(row: Mapping[str, object], where: str) -> Abilities:
+    def at(field: str) -> str:
+        return f"{where}: field {field!r}"
+
+    api = row.get("api")
+    return Abilities(
+        api=None if api is None else Api(one_of(tuple(Api), api, at("api"))),
+        refuses=tuple(
+            one_of(REFUSABLE, each, at("refuses"))
+            for each in optional_texts(row.get("refuses"), at("refuses")) or ()
+        ),
+        temperature=read_range(row.get("temperature"), at("temperature")),
+        always_thinks=read_flag(row.get("always_thinks", False), at("always_thinks")),
+        efforts=optional_texts(row.get("efforts"), at("efforts")),
+        tools=None if row.get("tools") is None else read_flag(row["tools"], at("tools")),
+    )
+
+
+def _long_prompts(
+    value: object, base: Mapping[str, int | None], where: str
+) -> tuple[LongPrompt, ...]:
+    """Rates by the size of the prompt; those that one doesn't name are the row's."""
+    where = f"{where}: field 'long_prompts'"
+    found = []
+    for position, each in enumerate([] if value is None else read_items(value, where)):
+        at = f"{where}[{position}]"
+        own = read_object(each, at, required=("above",), optional=_RATES)
+        rates: dict[str, Any] = {**base, **_rates(own, at)}
+        if rates["input"] is None or rates["output"] is None:
+            fail(at, "'input' and 'output' can't be null")
+        found.append(LongPrompt(above=read_integer(own["above"], f"{at}: 'above'", low=1), **rates))
+    if [each.above for each in found] != sorted({each.above for each in found}):
+        fail(where, "must be in ascending order of 'above', each once")
+    return tuple(found)
+
+
+def _tiers(value: object, where: str, known: Collection[str] | None) -> Tiers:
     tiers: dict[str, dict[str, tuple[str, ...]]] = {}
-    for name, providers in _object(value, where).items():
+    for name, providers in read_object(value, where).items():
         tiers[name] = {}
-        for provider, ids in _object(providers, f"{where}: {name!r}", optional=PROVIDERS).items():
+        for provider, ids in read_object(providers, f"{where}: {name!r}").items():
             at = f"{where}: {name!r}: {provider!r}"
-            tiers[name][provider] = tuple(_text(each, at) for each in _list(ids, at))
+            read_provider(provider, at, known)
+            tiers[name][provider] = tuple(
+                model_id_of(provider, read_text(each, at)) for each in read_list(ids, at)
+            )
             if not tiers[name][provider]:
-                _fail(at, "must name at least one model id")
+                fail(at, "must name at least one model id")
     return tiers
-
-
-def _fail(where: str, problem: str) -> NoReturn:
-    raise PriceError(f"{where}: {problem}")
-
-
-def _object(
-    value: object,
-    where: str,
-    *,
-    required: Iterable[str] = (),
-    optional: Iterable[str] | None = None,
-) -> dict[str, object]:
-    """A JSON object with these fields; without `required` and `optional`, any."""
-    if not isinstance(value, dict):
-        _fail(where, "must be an object")
-    required = tuple(required)
-    for field in required:
-        if field not in value:
-            _fail(where, f"field {field!r} is missing")
-    if required or optional is not None:
-        allowed = (*required, *(optional or ()))
-        for field in value:
-            if field not in allowed:
-                known = ", ".join(dict.fromkeys(allowed))
-                _fail(where, f"unknown field {field!r}; known are {known}")
-    return value
-
-
-def _list(value: object, where: str) -> list[object]:
-    if not isinstance(value, list):
-        _fail(where, "must be a list")
-    return value
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not is_text(value):
-        _fail(where, "must be a text that isn't empty")
-    return value
-
-
-def _optional_text(value: object, where: str) -> str | None:
-    return None if value is None else _text(value, where)
-
-
-def _optional_texts(value: object, where: str) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    texts = value if isinstance(value, tuple) else _list(value, where)
-    return tuple(_text(each, where) for each in texts)
-
-
-def _one_of(values: Iterable[str], value: object, where: str) -> str:
-    if not isinstance(value, str) or value not in values:
-        _fail(where, f"must be one of {', '.join(values)}")
-    return value
-
-
-def _integer(value: object, where: str, *, low: int) -> int:
-    if not isinstance(value, int) or not is_number(value, low=low, whole=True):
-        _fail(where, f"must be an integer of at least {low}")
-    return value
-
-
-def _rate(value: object, where: str) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or not is_number(value, low=0, high=MAX_RATE, whole=True):
-        _fail(
-            where, "must be null or whole nano-USD per token (1000 is 1 USD per million); round up"
-        )
-    return value
-
-
-def _optional_day(value: object, where: str) -> date | None:
-    return None if value is None else _day(value, where)
-
-
-def _day(value: object, where: str) -> date:
-    try:
-        return date.fromisoformat(_text(value, where))
-    except ValueError as exc:
-        raise PriceError(f"{where}: must be a date such as 2027-03-30") from exc

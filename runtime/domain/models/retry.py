@@ -36,6 +36,10 @@ class RetryRule:
     """Whether several in a row, without a reply between, say that the model is down."""
 
 
+_OF_THE_REQUEST: Final = RetryRule(
+    max_attempts=1, presume_spent=False, of_service=False, is_outage=False
+)
+
 RULES: Final[Mapping[ModelErrorKind, RetryRule]] = {
     # A throttled model is up: the limiter finds out how many calls it takes.
     ModelErrorKind.THROTTLED: RetryRule(
@@ -50,11 +54,12 @@ RULES: Final[Mapping[ModelErrorKind, RetryRule]] = {
     ModelErrorKind.IN_DOUBT: RetryRule(max_attempts=2, presume_spent=True, slows_dispatch=True),
     ModelErrorKind.MODEL_FAILED: RetryRule(max_attempts=2, presume_spent=True, slows_dispatch=True),
     ModelErrorKind.NOT_SENT: RetryRule(max_attempts=None, presume_spent=False, base_delay=1.0),
-    ModelErrorKind.REJECTED: RetryRule(
-        max_attempts=1, presume_spent=False, of_service=False, is_outage=False
-    ),
-    # These two end the run: nothing else of this model would be answered now.
+    ModelErrorKind.REJECTED: _OF_THE_REQUEST,
+    ModelErrorKind.TOO_LONG: _OF_THE_REQUEST,
+    ModelErrorKind.FILTERED: _OF_THE_REQUEST,
+    # These three end the run: nothing else of this model would be answered now.
     ModelErrorKind.QUOTA_USED_UP: RetryRule(max_attempts=1, presume_spent=False, is_outage=False),
+    ModelErrorKind.NO_CREDIT: RetryRule(max_attempts=1, presume_spent=False, is_outage=False),
     ModelErrorKind.FATAL: RetryRule(
         max_attempts=1, presume_spent=False, of_service=False, is_outage=False
     ),
@@ -93,8 +98,11 @@ class Attempts:
         return self.by_kind[kind]
 
 
-def decide(kind: ModelErrorKind, attempts: Attempts, *, jitter: float) -> float | None:
-    """Note the failure; seconds to wait before the next attempt, or None to give up.
+def decide(
+    kind: ModelErrorKind, attempts: Attempts, *, jitter: float, retry_after: float | None = None
+) -> float | None:
+    """Note the failure; seconds to wait before the next attempt, or None to give up. It is not
+    sooner than the provider asks for by `retry_after`.
 
     `jitter` is uniform in [0, 1): delays are spread over the whole interval ("full jitter"), so
     that workers throttled together don't come back together.
@@ -106,7 +114,7 @@ def decide(kind: ModelErrorKind, attempts: Attempts, *, jitter: float) -> float 
     if attempts.presumed >= MAX_PRESUMED_ATTEMPTS:
         return None
     ceiling = min(rule.max_delay, rule.base_delay * 2.0 ** min(failures - 1, 16))
-    return ceiling * jitter
+    return max(ceiling * jitter, retry_after or 0.0)
 
 
 def is_service_failure(kind: str) -> bool:

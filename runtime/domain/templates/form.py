@@ -181,7 +181,7 @@ class Form:
             model_tier=tier,
             system=self._text(place, document, "system"),
             max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
-            temperature=self._number(place, document, "temperature", 0, 1),
+            temperature=self._number(place, document, "temperature", 0, 2),
             top_p=self._number(place, document, "top_p", 0, 1),
             stop=read_stop(place, document.get("stop"), self.refuse),
             output_schema=self._schema(place, document.get("output_schema")),

@@ -1,0 +1,94 @@
+"""OpenAI-compatible servers: which are known, and how a client of one is opened."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from runtime.domain.errors import ConfigurationError, InputError
+from runtime.domain.models.abilities import Api
+from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.names import OPENAI
+from runtime.models.base_urls import check_base_url, check_secrecy, shown_server
+from runtime.models.provider_file import ServerSettings, providers_path, read_providers
+
+BASE_URL: Final = "OPENAI_BASE_URL"
+KEY: Final = "OPENAI_API_KEY"
+PUBLIC_URL: Final = "https://api.openai.com/v1"
+
+_NEWER_LIMIT_FIELD: Final = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
+"""Ends of hosts whose models refuse `max_tokens`."""
+
+
+def known_servers(
+    environment: Mapping[str, str], *, backend: str, base_url: str | None
+) -> dict[str, ServerSettings]:
+    """All servers by name: those of the user's file, and `openai` at `base_url`, else where the
+    environment, the file or OpenAI says. Raises `InputError` for a base URL of another backend,
+    `ConfigurationError`.
+    """
+    if base_url is not None and backend != OPENAI:
+        raise InputError(
+            f"--base-url is for --backend {OPENAI}, not for {backend}: name the URL of a provider"
+            f" of your own in {providers_path(environment)}"
+        )
+    servers = read_providers(providers_path(environment))
+    given = base_url or environment.get(BASE_URL)
+    stored = servers.get(OPENAI)
+    if given:
+        where = BASE_URL if base_url is None else "--base-url"
+        given = check_base_url(given, where=where)
+    if stored is None or given not in {None, "", stored.base_url}:
+        # What a file says of one server, its prices above all, does not hold for another.
+        stored = ServerSettings(name=OPENAI, base_url=given or PUBLIC_URL)
+    return {**servers, OPENAI: replace(stored, key=stored.key or KEY)}
+
+
+def open_server(
+    settings: ServerSettings, environment: Mapping[str, str], concurrency: int
+) -> ModelClient:
+    """A client. Raises `ConfigurationError` for a key that is missing, or would be seen."""
+    from runtime.models.chat import ChatCompletions  # noqa: PLC0415 - urllib3 is 0.1 s
+    from runtime.models.dialect import Dialect  # noqa: PLC0415
+    from runtime.models.http_models import Endpoint, HttpModels  # noqa: PLC0415
+    from runtime.models.responses import Responses  # noqa: PLC0415
+
+    server = shown_server(settings.base_url)
+    dialect = Dialect(
+        provider=settings.name,
+        server=server,
+        limit_field=settings.limit_field or _limit_field(settings.base_url),
+        sends_seed=settings.seed,
+        extra=settings.extra,
+    )
+    return HttpModels(
+        Endpoint(
+            base_url=settings.base_url,
+            server=server,
+            headers={**settings.headers, **_key_header(settings, environment)},
+        ),
+        families={Api.CHAT: ChatCompletions(dialect), Api.RESPONSES: Responses(dialect)},
+        usual=settings.api,
+        connections=concurrency,
+    )
+
+
+def _key_header(settings: ServerSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    key = environment.get(settings.key or "", "").strip()
+    if not key:
+        # A server of one's own mostly has none; a service that bills always wants one.
+        if settings.key is None or settings.is_free:
+            return {}
+        raise ConfigurationError(
+            f"{settings.name} at {shown_server(settings.base_url)} wants a key: set {settings.key}"
+        )
+    if not key.isascii() or not key.isprintable():
+        raise ConfigurationError(f"{settings.key} holds no key: it has other characters")
+    check_secrecy(settings.base_url, where=settings.name)
+    if settings.key_header is not None:
+        return {settings.key_header: key}
+    return {"authorization": f"Bearer {key}"}
+
+
+def _limit_field(base_url: str) -> str:
+    host = shown_server(base_url).partition(":")[0]
+    return "max_completion_tokens" if host.endswith(_NEWER_LIMIT_FIELD) else "max_tokens"
