@@ -346,7 +346,7 @@ class Schedule:
         failed = self._indices(failures_key(JOB_ID))
         if len(set(dataset)) != len(dataset) or len(set(failed)) != len(failed):
             raise InvariantError("an index stands twice in an export")
-        # An export that failed, or was cut off by a cancellation, may have left a new dataset beside
+        # An export that failed, or was cut off by a cancellation, may have left a new dataset by
         # the failures of the export before. The next one mends both.
         is_exported = job.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}
         if is_exported and set(dataset) & set(failed):
@@ -448,9 +448,7 @@ def run_schedule(seed: int, *, shards: int = 1) -> Outcome | str:
         return f"seed {seed}: {type(error).__name__}: {error}"
 
 
-def main_of(
-    description: str, run: Callable[..., Outcome | str], *, default_shards: int = 1
-) -> int:
+def main_of(description: str, run: Callable[..., Outcome | str], *, default_shards: int = 1) -> int:
     """Run schedules, print what they did, and every seed that broke a promise."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.domain.errors import SeedwrightError, StorageUnavailableError
-from runtime.domain.jobs.job import ACTIVE, ENDED, Job, JobStatus
+from runtime.domain.jobs.job import ACTIVE, ENDED
 from runtime.domain.service_ports import ApiSettings
 from runtime.lambdas.events.sweep_queue import lambda_handler as sweep_queue
 from runtime.lambdas.events.task_stopped import lambda_handler as task_stopped
@@ -202,7 +202,8 @@ class MachineSchedule(Schedule):
         return self.new_process(name, self._rates_now)
 
     def _judge_round(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._as_function(lambda: next_step(self.functions, state))
+        answer: Mapping[str, Any] = self._as_function(lambda: next_step(self.functions, state))
+        return answer
 
     def _tell(self, detail: Mapping[str, Any]) -> None:
         event = {"detail": detail}

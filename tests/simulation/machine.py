@@ -128,7 +128,7 @@ class Machine:
         del created_at, on_demand
         if self._rng.random() < self.rates.no_machine:
             raise LaunchError("simulated: no machine")
-        self._start(TaskName(job_id=item.job_id, number=number), by_machine=False)
+        self.start(TaskName(job_id=item.job_id, number=number), by_machine=False)
 
     def begin_execution(self, item: WorkItem, *, number: int, created_at: datetime) -> None:
         """See the port."""
@@ -252,7 +252,7 @@ class Machine:
             return child.no_machine <= SPOT_TRIES
         number = state["number"] + child.no_machine + child.failed
         name = TaskName(job_id=execution.job_id, number=number, shard=child.shard)
-        child.task = self._start(name, by_machine=True)
+        child.task = self.start(name, by_machine=True)
         execution.tasks.append(child.task)
         return True
 
@@ -282,7 +282,8 @@ class Machine:
         self.tasks = [task for task in self.tasks if not task.actor.ended]
         return iter(self.tasks)
 
-    def _start(self, name: TaskName, *, by_machine: bool) -> Task:
+    def start(self, name: TaskName, *, by_machine: bool) -> Task:
+        """Begin a task. Raises `InvariantError` where another one works on the same."""
         for other in self._live():
             if other.work_id == work_id_of(name.job_id, name.shard) and not (
                 other.stopped or other.abandoned

@@ -41,7 +41,6 @@ from tests.fixtures.memory_objects import MemoryObjects
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import Call, InvariantError, Truth
 
-
 HANG_SECONDS: Final = 1e6
 
 

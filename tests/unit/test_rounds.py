@@ -399,6 +399,34 @@ def test_a_resumed_job_gets_the_next_execution(api_world: ApiWorld, job_id: str)
     assert (answer["next"], answer["shards"]) == ("generate", [0, 1, 2])
 
 
+def test_a_job_that_is_resumed_while_its_execution_goes_on_gets_no_second_one(
+    api_world: ApiWorld, job_id: str
+) -> None:
+    """Two would start a worker each for every shard."""
+    end_all(api_world, job_id)
+    before = ask(api_world, job_id)
+    owned = claim(api_world, job_id, None)
+    api_world.own.jobs.set_status(job_id, JobStatus.COMPLETED, fence=owned.fence)
+    api_world.own.queue.finish(owned, JobStatus.COMPLETED)
+    reply = api_world.post(f"/jobs/{job_id}/resume", {"num_records": 60})
+    assert (reply.status, reply.body["status"]) == (200, "QUEUED")
+    assert api_world.aws.machine.begun == [(job_id, 1)]
+    answer = ask(api_world, job_id, before)
+    assert (answer["next"], answer["shards"]) == ("generate", [0, 1, 2])
+
+
+def test_an_execution_that_another_one_has_followed_is_over(
+    api_world: ApiWorld, job_id: str, clock: ManualClock
+) -> None:
+    """It may be thought dead and go on all the same."""
+    before = ask(api_world, job_id)
+    api_world.aws.machine.end_all()
+    clock.advance(GRACE + 1)
+    assert sweep(api_world) == {"launched": 1}
+    assert ask(api_world, job_id, before)["next"] == "end"
+    assert ask(api_world, job_id, {**before, "execution": 2})["next"] == "generate"
+
+
 # ── a task of the machine has stopped ──────────────────────────────────────────────────────────
 
 
