@@ -60,6 +60,7 @@ def _state(item: Item) -> ShardState:
             progress=parse_progress(item) if "records_generated" in item else Progress(),
             run=int(item.get("run", 0)),
             error=_error(item),
+            attempt=int(item["attempt"]),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
         raise StorageError("the item of a shard in the queue table is damaged") from exc

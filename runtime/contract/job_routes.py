@@ -146,7 +146,8 @@ JOB_ROUTES: Final = (
                 ListGrant(prefixes=(JOB_DATA,)),
                 ObjectGrant(keys=(RETRIES,), actions=("s3:PutObject",)),
                 *START_WORKER,
-                START_EXECUTION,
+                # An execution that goes on finds by itself what was queued again.
+                ExecutionGrant(actions=("states:StartExecution", "states:DescribeExecution")),
             ),
             extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
         ),

@@ -101,6 +101,7 @@ def parse_shard(row: sqlite3.Row) -> ShardState:
         else JobError(
             message=message, code=row["error_code"], retry_after=parse_time(row["retry_after"])
         ),
+        attempt=row["attempt"],
     )
 
 

@@ -86,10 +86,12 @@ def stop_execution(ports: ApiPorts, job: Job) -> None:
 
 def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
     """Start a worker for QUEUED work, or the execution of a sharded job, unless somebody else has
-    done so since `item` was read. Raises nothing of `SeedwrightError`: a failure is logged and
-    stored.
+    done so since `item` was read, or the last execution goes on: it finds by itself what was queued
+    again. Raises nothing of `SeedwrightError`: a failure is logged and stored.
     """
     try:
+        if _has_execution(ports, job, item):
+            return Launch()
         if workers_for(ports, [job], job.user_id)[job.job_id] == 0:
             return _put_off(ports, job)
         number = ports.work.begin_launch(item)
@@ -99,6 +101,14 @@ def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
     except SeedwrightError as error:
         _log(item.work_id, error)
         return Launch(error=NO_WORKER)
+
+
+def _has_execution(ports: ApiPorts, job: Job, item: WorkItem) -> bool:
+    """Whether an execution of a sharded job goes on: two at a time would start each shard twice."""
+    number = item.launches
+    if job.config.sharding is None or number == 0:
+        return False
+    return ports.executions.is_running(job.job_id, number=number, created_at=job.created_at)
 
 
 def _put_off(ports: ApiPorts, job: Job) -> Launch:

@@ -1,6 +1,6 @@
 """What the state machine of a sharded job does next, judged from the tables alone.
 
-    event ─▶ job over? ─▶ end
+    event ─▶ job over, or a later execution at work? ─▶ end
              shards all ended? ─▶ own work queued ─▶ export
              shards queued? ─▶ no worker free for this user? ─▶ wait
                                nothing came of some rounds? ─▶ given up
@@ -82,15 +82,21 @@ def next_step(ports: ApiPorts, event: Mapping[str, Any]) -> Answer:
     if job.status in ENDED or now.round > MAX_ROUNDS:
         # The sweeper withdraws what an ended job leaves, and begins the next execution of others.
         return now.answer(Step.END)
-    ports.jobs.refresh_progress(job.job_id)
-    advance(ports.queue, job)
-    items = ports.work.work_of(job.job_id)
-    own, *shards = items
+    own, *shards = _work_of(ports, job)
+    if own.launches > now.execution:
+        return now.answer(Step.END)  # a later execution has taken over
     if own.status is JobStatus.QUEUED:
         return _export(now, job)
     if own.status in ENDED:  # its job is about to end, or about to go on
         return now.answer(Step.WAIT, seconds=RUNNING_SECONDS)
     return _generate(ports, now, job, shards)
+
+
+def _work_of(ports: ApiPorts, job: Job) -> Sequence[WorkItem]:
+    """The job's own work and its shards, once what they ask for is done."""
+    ports.jobs.refresh_progress(job.job_id)
+    advance(ports.queue, job)
+    return ports.work.work_of(job.job_id)
 
 
 def _generate(ports: ApiPorts, now: Round, job: Job, shards: Sequence[WorkItem]) -> Answer:

@@ -82,16 +82,9 @@ def _start(ports: ApiPorts, waiting: Waiting) -> Counts:
     if item.status is WaitingStatus.WAITING and advance(ports.queue, job).ended:
         # Whoever ended the last shard has died before it could.
         released, item = {"released": 1}, ports.work.get_work(item.work_id)
-    if has_worker_on_its_way(ports, item) or _has_execution(ports, job, item):
+    if has_worker_on_its_way(ports, item):
         return released
     return {**released, **start(ports, job, item)}
-
-
-def _has_execution(ports: ApiPorts, job: Job, item: WorkItem) -> bool:
-    number = item.launches
-    return number > 0 and ports.executions.is_running(
-        job.job_id, number=number, created_at=job.created_at
-    )
 
 
 def _failed(item: WorkItem, error: Exception) -> Counts:

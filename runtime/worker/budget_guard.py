@@ -104,21 +104,19 @@ class BudgetGuard:
         self._ledger.reserve(call, nano)
         return Reservation.GRANTED
 
-    def exceeded(self, records: str, *, next_nano: int) -> BudgetExceededError:
-        """Why nothing more is begun; `records` says how far it got. `next_nano` is the most that
-        the next call may cost, where that is the reason.
+    def exceeded(self, *, next_nano: int) -> BudgetExceededError:
+        """Why nothing more is begun. `next_nano` is the most that the next call may cost, where
+        that is the reason.
         """
         limit = usd(self._limit_nano)
         if next_nano > self._limit_nano:
             return BudgetExceededError(
                 f"the budget of {limit} is too small for one call: the next may cost up to"
-                f" {usd(next_nano)}; {records}"
+                f" {usd(next_nano)}"
             )
         next_call = f", the next call may cost up to {usd(next_nano)}" if next_nano else ""
         spent = usd(self._funds.read_spent_by_job() + self._ledger.settled_nano)
-        return BudgetExceededError(
-            f"the budget of {limit} is used up: {spent} spent{next_call}, {records}"
-        )
+        return BudgetExceededError(f"the budget of {limit} is used up: {spent} spent{next_call}")
 
     def settle(self, call: int, nano: int) -> None:
         """The call cost `nano`."""

@@ -10,8 +10,9 @@ from typing import Final
 from runtime.contract.exit_codes import ExitCode
 from runtime.contract.statuses import ENDS
 from runtime.domain.errors import ModelsFailingError, QuotaUsedUpError, SeedwrightError
-from runtime.domain.jobs.job import JobError, JobStatus
+from runtime.domain.jobs.job import JobError, JobStatus, Progress
 from runtime.domain.ports import Claim
+from runtime.domain.wording import counted
 from runtime.worker.status_writer import Jobs
 
 _CODES: Final[Mapping[JobStatus, ExitCode]] = {
@@ -69,6 +70,11 @@ def _retry_after(error: SeedwrightError, now: datetime) -> datetime | None:
         tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
         return datetime.combine(tomorrow, time(), UTC)
     return now + _SERVICE_PAUSE if isinstance(error, ModelsFailingError) else None
+
+
+def how_far(progress: Progress, asked: int) -> str:
+    """What a job that stops has, for its message."""
+    return f"{progress.records_generated} of {counted(asked, 'record')} generated"
 
 
 def write_ending(jobs: Jobs, claim: Claim, ending: Ending, *, run: int) -> None:

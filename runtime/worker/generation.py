@@ -30,11 +30,11 @@ from runtime.domain.jobs.record import Failure, Record, is_skipped
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.money.amounts import exact_usd
-from runtime.domain.wording import counted
 from runtime.engine.record_task import RecordTask
 from runtime.worker.activity_report import ActivityReport
 from runtime.worker.control import StopReason
 from runtime.worker.dispatch import Dispatch
+from runtime.worker.ending import how_far
 from runtime.worker.losing_streak import LosingStreak
 from runtime.worker.pool import Completion
 from runtime.worker.prompts import Prompts
@@ -205,10 +205,11 @@ class Generation:
             raise self._over_budget()
 
     def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        done, of = self._saver.progress.records_generated, self._saver.asked
-        return self._guard.exceeded(
-            f"{done} of {counted(of, 'record')} generated", next_nano=next_nano
-        )
+        error = self._guard.exceeded(next_nano=next_nano)
+        if self._run.job.config.sharding is not None:
+            return error  # its records are a part of the job's, whose own work counts them all
+        progress, asked = self._saver.progress, self._saver.asked
+        return BudgetExceededError(f"{error}, {how_far(progress, asked)}")
 
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""

@@ -28,7 +28,7 @@ from runtime.domain.ports import Claim, Clock
 from runtime.engine.plan import Templates
 from runtime.worker.control import Control, StopReason
 from runtime.worker.crash_points import CrashPoint
-from runtime.worker.ending import Ending, ended_by
+from runtime.worker.ending import Ending, ended_by, how_far
 from runtime.worker.exporting import JobExport
 from runtime.worker.status_writer import Jobs
 
@@ -93,8 +93,11 @@ class Verbs:
         ending = Ending(status=verdict.status, error=verdict.error)
         if verdict.status is JobStatus.COMPLETED:
             return self._export_all(job)
-        if verdict.status is JobStatus.BUDGET_EXCEEDED:
-            return self._export_in_part(job, ending)
+        if verdict.status is JobStatus.BUDGET_EXCEEDED and verdict.error is not None:
+            asked = job.config.num_records
+            message = f"{verdict.error.message}, {how_far(job.progress, asked)}"
+            error = replace(verdict.error, message=message)
+            return self._export_in_part(job, replace(ending, error=error))
         return ending
 
     def _export_all(self, job: Job) -> Ending:

@@ -193,7 +193,8 @@ ERROR = JobError(
 @pytest.mark.parametrize("error", [None, JobError(message="why"), ERROR])
 def test_the_end_of_a_shard_is_known(sharded: Storage, error: JobError | None) -> None:
     sharded.queue.finish(take(sharded, "a#1"), JobStatus.FAILED, error=error, run=7)
-    assert states(sharded)[1] == ShardState(shard=1, status=JobStatus.FAILED, run=7, error=error)
+    ended = ShardState(shard=1, status=JobStatus.FAILED, run=7, error=error, attempt=1)
+    assert states(sharded)[1] == ended
     assert states(sharded)[0] == ShardState(shard=0, status=JobStatus.QUEUED)
 
 
@@ -202,7 +203,7 @@ def test_a_later_end_leaves_nothing_of_the_earlier_one(sharded: Storage) -> None
     sharded.queue.enqueue("a#1")
     assert states(sharded)[1].run == 1
     sharded.queue.finish(take(sharded, "a#1"), JobStatus.COMPLETED, run=2)
-    assert states(sharded)[1] == ShardState(shard=1, status=JobStatus.COMPLETED, run=2)
+    assert states(sharded)[1] == ShardState(shard=1, status=JobStatus.COMPLETED, run=2, attempt=2)
 
 
 def test_a_late_owner_does_not_end_a_shard(sharded: Storage) -> None:
@@ -210,7 +211,7 @@ def test_a_late_owner_does_not_end_a_shard(sharded: Storage) -> None:
     successor(sharded, late)
     with pytest.raises(LeaseLostError):
         sharded.queue.finish(late, JobStatus.FAILED, error=ERROR, run=1)
-    assert states(sharded)[0] == ShardState(shard=0, status=JobStatus.RUNNING)
+    assert states(sharded)[0] == ShardState(shard=0, status=JobStatus.RUNNING, attempt=2)
 
 
 def test_a_shard_that_is_given_up_says_why(api_ports: ApiStorage, clock: ManualClock) -> None:

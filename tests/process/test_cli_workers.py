@@ -10,11 +10,12 @@ import orjson
 import pytest
 
 from tests.fixtures.bedrock_double import BedrockDouble
-from tests.fixtures.command import environment, generate_arguments, run, start, write_inputs
+from tests.fixtures.command import environment, generate_arguments, start, write_inputs
+from tests.fixtures.served import User
 
 RECORDS = 48
-WORKERS = 3
-CONCURRENCY = 3
+WORKERS = 2
+CONCURRENCY = 2
 ARGUMENTS = generate_arguments(
     RECORDS, "--workers", str(WORKERS), "--concurrency", str(CONCURRENCY), "--format", "jsonl"
 )
@@ -81,7 +82,7 @@ def test_killed_workers_and_a_killed_command_lose_and_repeat_nothing(
     stopped = double.stats()["paid"]
     assert 12 <= stopped < RECORDS
 
-    done = run(["resume", "out", "--workers", "2"], cwd=folder, env=env)
+    done = User(folder, env).try_run("resume", "out", "--workers", "1")
 
     assert done.returncode == 0, done.stderr
     assert sorted(indices(folder)) == list(range(RECORDS))
@@ -102,7 +103,7 @@ def test_ctrl_c_stops_all_workers_and_pays_nothing_twice(
     assert process.returncode == 130
     assert f"Stopped. {paid} of {RECORDS} records are saved in out." in errors
     assert paid < RECORDS
-    done = run(ARGUMENTS, cwd=folder, env=env)
+    done = User(folder, env).try_run(*ARGUMENTS)
     assert done.returncode == 0, done.stderr
     assert sorted(indices(folder)) == list(range(RECORDS))
     assert (double.calls, double.stats()["paid_twice"]) == (RECORDS, 0)

@@ -105,6 +105,23 @@ def test_work_begins_at_once_and_jobs_wait_for_each_other(ada: User, api: Served
     assert api.process.poll() is None
 
 
+def test_a_job_in_shards_is_worked_on_shard_by_shard(ada: User, api: Served) -> None:
+    """The worker beside the API takes them one after the other, and ends the job."""
+    job_id = ada.submit(11, "--shards", "3")
+    done = ada.ended(job_id)
+    assert (done["status"], done["records_generated"]) == ("COMPLETED", 11)
+    told = [
+        (each["status"], each["records_generated"], each["attempts"]) for each in done["shards"]
+    ]
+    assert told == [("COMPLETED", 3, 1), ("COMPLETED", 4, 1), ("COMPLETED", 4, 1)]
+    assert indices(ada, job_id) == list(range(11))
+    assert "3 of 3 shards done" in ada.run("status", job_id).splitlines()
+    assert ada.run("resume", job_id, "-n", "14")
+    assert ada.ended(job_id)["records_generated"] == 14
+    assert indices(ada, job_id) == list(range(14))
+    assert api.process.poll() is None
+
+
 def test_templates_and_seeds_can_be_handled_by_hand(ada: User, api: Served) -> None:
     made = ada.json("templates", "create", "template.yaml")
     template_id = made["template_id"]

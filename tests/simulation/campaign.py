@@ -279,8 +279,9 @@ class Schedule:
                 self.jobs.set_num_records(JOB_ID, self.records)
             else:
                 self._retry_failures()
-        elif self.sharding is not None:
-            # With so few records a shard gives up so soon that an outage would outlast all rounds.
+        else:
+            # A user waits a moment. With so few records work ends so soon that an outage of minutes
+            # would outlast all rounds.
             self.scheduler.clock.advance(60)
         self._leave_month(job)
         queue_again(self.jobs, self.queue, JOB_ID, admission=self.admission())
@@ -297,9 +298,10 @@ class Schedule:
         self.truth.give_back(self._indices(failures_key(JOB_ID)))
         retry_failed(self.objects, JOB_ID)
 
-    def _start(self, rates: Rates) -> None:
+    def new_process(self, name: str, rates: Rates) -> Process:
+        """A worker's process that has not begun."""
         process = Process(
-            f"worker-{len(self.processes)}",
+            name,
             ports=self.ports,
             objects=self.objects,
             scheduler=self.scheduler,
@@ -311,6 +313,10 @@ class Schedule:
             owner_of=self.queue.owner,
         )
         self.processes.append(process)
+        return process
+
+    def _start(self, rates: Rates) -> None:
+        process = self.new_process(f"worker-{len(self.processes)}", rates)
         work_id = JOB_ID if self.sharding is None else None
         actor = self.scheduler.spawn(process.name, lambda: process.run(work_id))
         self._actors = [*getattr(self, "_actors", []), actor]
@@ -340,7 +346,10 @@ class Schedule:
         failed = self._indices(failures_key(JOB_ID))
         if len(set(dataset)) != len(dataset) or len(set(failed)) != len(failed):
             raise InvariantError("an index stands twice in an export")
-        if set(dataset) & set(failed):
+        # An export that failed, or was cut off by a cancellation, may have left a new dataset by
+        # the failures of the export before. The next one mends both.
+        is_exported = job.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}
+        if is_exported and set(dataset) & set(failed):
             raise InvariantError("an index is a record and a failure")
         if job.status is JobStatus.COMPLETED and set(dataset) | set(failed) != set(
             range(self.records)
@@ -439,26 +448,30 @@ def run_schedule(seed: int, *, shards: int = 1) -> Outcome | str:
         return f"seed {seed}: {type(error).__name__}: {error}"
 
 
-def main() -> int:
+def main_of(description: str, run: Callable[..., Outcome | str], *, default_shards: int = 1) -> int:
     """Run schedules, print what they did, and every seed that broke a promise."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--schedules", type=int, default=300)
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--seed", type=int, help="replay this one, with its error")
+    parser.add_argument("--seed", type=int, help="run this one alone")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--shards", type=int, default=1, help="shards of a job, at most")
+    parser.add_argument(
+        "--shards", type=int, default=default_shards, help="shards of a job, at most"
+    )
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     if options.seed is not None:
-        print(Schedule(options.seed, shards=options.shards).run())
-        return 0
+        outcome = run(options.seed, shards=options.shards)
+        print(outcome)
+        return int(isinstance(outcome, str))
     began = time.monotonic()
     seeds = range(options.first, options.first + options.schedules)
     with Pool(options.processes) as pool:
-        run = partial(run_schedule, shards=options.shards)
-        results = list(pool.imap_unordered(run, seeds, chunksize=16))
+        results = list(
+            pool.imap_unordered(partial(run, shards=options.shards), seeds, chunksize=16)
+        )
     outcomes = [each for each in results if isinstance(each, Outcome)]
     violations = [each for each in results if isinstance(each, str)]
     by_status = {
@@ -478,4 +491,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main_of(__doc__ or "", run_schedule))

@@ -41,6 +41,8 @@ from tests.fixtures.memory_objects import MemoryObjects
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import Call, InvariantError, Truth
 
+HANG_SECONDS: Final = 1e6
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
@@ -51,6 +53,8 @@ class Rates:
     crash: float = 0.0
     stall: float = 0.0
     """A pause longer than the lease, as by SIGSTOP, somewhere around a store call."""
+    hang: float = 0.0
+    """A pause that only its end ends, somewhere around a store call."""
     throttled: float = 0.0
     in_doubt: float = 0.0
     server_fault: float = 0.0
@@ -70,6 +74,10 @@ class Rates:
     def calm(self, factor: float) -> "Rates":
         """All of them scaled down."""
         return Rates(**{name: value * factor for name, value in vars(self).items()})
+
+    def with_hangs(self, hang: float) -> "Rates":
+        """The same and a chance to hang."""
+        return replace(self, hang=hang)
 
 
 class Process:
@@ -192,6 +200,8 @@ class Process:
         dice = self.rng.random
         if dice() < self.rates.crash:
             self.scheduler.crash()
+        if self.rates.hang and dice() < self.rates.hang:
+            self.scheduler.pause(HANG_SECONDS)
         if dice() < self.rates.stall:
             self.scheduler.pause(60 + 120 * dice())
         elif dice() < 0.2:

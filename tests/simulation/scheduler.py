@@ -45,6 +45,8 @@ class Scheduler:
 
     def __init__(self, rng: random.Random) -> None:
         self.clock = ManualClock()
+        self.errors: list[BaseException] = []
+        """What processes have ended with, but for crashes."""
         self._rng = rng
         self._actors: list[Actor] = []
         self._current: Actor | None = None
@@ -81,10 +83,20 @@ class Scheduler:
             self._current.dead = True
         raise Crashed
 
+    @property
+    def alive(self) -> list[Actor]:
+        """Processes that have not ended."""
+        return [actor for actor in self._actors if not actor.ended]
+
+    def kill(self, actor: Actor) -> None:
+        """Called from outside: the process does nothing more, wherever it waits."""
+        actor.dead, actor.due = True, self.clock.monotonic()
+
     def run_for(self, seconds: float) -> bool:
         """Run processes until all have ended or `seconds` have passed; whether all have ended."""
         end = self.clock.monotonic() + seconds
-        while alive := [actor for actor in self._actors if not actor.ended]:
+        while alive := self.alive:
+            self._actors = alive
             now = self.clock.monotonic()
             ready = [actor for actor in alive if actor.due <= now]
             if not ready:
@@ -97,6 +109,8 @@ class Scheduler:
             self._current = self._rng.choice(ready)
             self._current.turn.release()
             self._main.acquire()
+            if self._current.error is not None:
+                self.errors.append(self._current.error)
             self._current = None
         self._actors.clear()
         return True

@@ -54,6 +54,25 @@ def test_f5_the_beginning_of_an_id_names_the_job(
 
 
 @pytest.mark.parametrize(
+    ("shards", "said"),
+    [
+        (["COMPLETED", "RUNNING", "FAILED", "COMPLETED"], ["3 of 4 shards done"]),
+        (None, []),  # in one piece
+    ],
+)
+def test_status_says_how_many_shards_are_done(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], shards: list[str] | None, said: list[str]
+) -> None:
+    listed = None if shards is None else [{"status": status} for status in shards]
+    api.usual[f"GET /dashboard/jobs/{JOB}"] = Script(
+        body={"shards": listed, "seconds_left": None, "cost_by_model": {}, "failures_by_kind": {}}
+    )
+    assert run(["status", JOB]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "shards" in line] == said
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         (JOB[:6], f"2 jobs begin with '{JOB[:6]}'"),

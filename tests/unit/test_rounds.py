@@ -399,6 +399,58 @@ def test_a_resumed_job_gets_the_next_execution(api_world: ApiWorld, job_id: str)
     assert (answer["next"], answer["shards"]) == ("generate", [0, 1, 2])
 
 
+def test_figures_are_shown_by_shard(api_world: ApiWorld, job_id: str) -> None:
+    work(api_world, job_id, 0, records=10, end=JobStatus.COMPLETED)
+    for records in (2, 4):
+        work(api_world, job_id, 1, records=records)
+    owned = claim(api_world, job_id, 2)
+    error = JobError(message="no", code="model_error")
+    api_world.own.queue.finish(owned, JobStatus.FAILED, error=error, run=1)
+    for path in (f"/jobs/{job_id}", f"/dashboard/jobs/{job_id}"):
+        shards = api_world.get(path).body["shards"]
+        told = ("shard", "status", "num_records", "records_generated", "failed_records", "attempts")
+        assert [tuple(map(each.get, told)) for each in shards] == [
+            (0, "COMPLETED", 10, 10, 0, 1),
+            (1, "QUEUED", 10, 4, 0, 2),
+            (2, "FAILED", 10, 0, 0, 1),
+        ]
+        assert [each["error_message"] for each in shards] == [None, None, "no"]
+        assert shards[2]["error_code"] == "model_error"
+    # One in one piece has none, and neither has a list.
+    whole = api_world.job_id()
+    assert api_world.get(f"/jobs/{whole}").body["shards"] is None
+    assert api_world.get(f"/dashboard/jobs/{whole}").body["shards"] is None
+    assert "shards" not in api_world.get("/jobs").body["jobs"][0]
+
+
+def test_a_job_that_is_resumed_while_its_execution_goes_on_gets_no_second_one(
+    api_world: ApiWorld, job_id: str
+) -> None:
+    """Two would start a worker each for every shard."""
+    end_all(api_world, job_id)
+    before = ask(api_world, job_id)
+    owned = claim(api_world, job_id, None)
+    api_world.own.jobs.set_status(job_id, JobStatus.COMPLETED, fence=owned.fence)
+    api_world.own.queue.finish(owned, JobStatus.COMPLETED)
+    reply = api_world.post(f"/jobs/{job_id}/resume", {"num_records": 60})
+    assert (reply.status, reply.body["status"]) == (200, "QUEUED")
+    assert api_world.aws.machine.begun == [(job_id, 1)]
+    answer = ask(api_world, job_id, before)
+    assert (answer["next"], answer["shards"]) == ("generate", [0, 1, 2])
+
+
+def test_an_execution_that_another_one_has_followed_is_over(
+    api_world: ApiWorld, job_id: str, clock: ManualClock
+) -> None:
+    """It may be thought dead and go on all the same."""
+    before = ask(api_world, job_id)
+    api_world.aws.machine.end_all()
+    clock.advance(GRACE + 1)
+    assert sweep(api_world) == {"launched": 1}
+    assert ask(api_world, job_id, before)["next"] == "end"
+    assert ask(api_world, job_id, {**before, "execution": 2})["next"] == "generate"
+
+
 # ── a task of the machine has stopped ──────────────────────────────────────────────────────────
 
 

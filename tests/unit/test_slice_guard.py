@@ -227,7 +227,7 @@ def test_the_error_names_what_the_whole_job_has_spent() -> None:
         guard.reserve(1, 10**9)
         guard.settle(1, 10**9)
         guard.book()
-    assert "$2.00 spent" in str(guard.exceeded("some", next_nano=0))
+    assert "$2.00 spent" in str(guard.exceeded(next_nano=0))
 
 
 @pytest.mark.parametrize("reply_lost", [False, True])

@@ -329,7 +329,11 @@ def test_what_fits_the_budget_is_exported() -> None:
     job = world.job
     assert job.status is JobStatus.BUDGET_EXCEEDED
     assert 0 < job.progress.records_generated == len(world.dataset()) < 400
-    assert "is used up" in str(job.error_message)
+    done = job.progress.records_generated
+    assert str(job.error_message).startswith("the budget of $0.0005 is used up: ")
+    assert str(job.error_message).endswith(f", {done} of 400 records generated")
+    for state in world.ports.queue.shards_of("j", 2):  # which says so of itself
+        assert state.error is None or "records" not in state.error.message
     assert job.progress.cost_nano <= 500_000
     assert world.ports.budgets.get_account("j").committed_nano == job.progress.cost_nano
 

@@ -9,6 +9,7 @@ from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOpt
 from runtime.cli.output import print_json, print_line
 from runtime.cli.terminal import connect
 from runtime.client.jobs import get_job, job_path
+from runtime.domain.jobs.job import ENDED
 from runtime.domain.money.amounts import from_usd, usd
 from runtime.progress.meter import duration
 
@@ -30,8 +31,12 @@ def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
 
 
 def _figures(dashboard: Mapping[str, Any]) -> list[str]:
-    """What only the dashboard knows: pace, and costs by model."""
+    """What only the dashboard knows: shards, pace, and costs by model."""
     lines: list[str] = []
+    shards = dashboard.get("shards")  # an API of before has none
+    if shards:
+        ended = sum(each["status"] in ENDED for each in shards)
+        lines.append(f"{ended} of {len(shards)} shards done")
     if dashboard["seconds_left"] is not None:
         left = duration(dashboard["seconds_left"])
         lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")

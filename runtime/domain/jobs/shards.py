@@ -31,6 +31,8 @@ class ShardState:
     """`Job.run` as the shard knew it when it ended; 0: it has never ended."""
     error: JobError | None = None
     """Why it ended before its time."""
+    attempt: int = 0
+    """How often it was claimed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """GET /dashboard/jobs/{job_id}: how far a job is, how fast, and what it has cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
@@ -8,6 +8,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
+from runtime.lambdas.shard_view import ShardView, shard_views
 from runtime.lambdas.step_view import StepView, step_views
 from runtime.service.access import own_job
 
@@ -38,6 +39,8 @@ class JobDashboard(ApiModel):
     failures_by_kind: Mapping[str, int]
     steps: Mapping[str, StepView]
     """What the calls of each step did; empty for a job of before they were counted."""
+    shards: Sequence[ShardView] | None
+    """null: the job is in one piece."""
     error_message: str | None
     error_code: str | None
     retry_after: Timestamp | None
@@ -80,6 +83,7 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
         budget_used_percent=_percent(progress.cost_nano, job.budget_nano),
         failures_by_kind=dict(sorted(progress.failures_by_kind.items())),
         steps=step_views(progress.steps),
+        shards=shard_views(call.ports.queue, job),
         error_message=job.error_message,
         error_code=job.error_code,
         retry_after=job.retry_after,

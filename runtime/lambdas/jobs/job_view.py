@@ -1,13 +1,15 @@
 """A job as answers show it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from runtime.domain.jobs.config import OPTIONS
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import to_usd
+from runtime.domain.ports import WorkQueue
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel
 from runtime.lambdas.option_fields import shown, shows
+from runtime.lambdas.shard_view import ShardView, shard_views
 from runtime.lambdas.step_view import StepView, step_views
 
 
@@ -64,6 +66,13 @@ class JobView(ApiModel):
     completed_at: Timestamp | None
 
 
+class JobInShardsView(JobView):
+    """A job with its shards."""
+
+    shards: Sequence[ShardView] | None
+    """null: the job is in one piece."""
+
+
 def job_view(job: Job) -> JobView:
     """The answer for `job`."""
     config = job.config
@@ -100,3 +109,8 @@ def job_view(job: Job) -> JobView:
         started_at=job.started_at,
         completed_at=job.completed_at,
     )
+
+
+def job_in_shards_view(job: Job, queue: WorkQueue) -> JobInShardsView:
+    """The same with what each shard has done."""
+    return JobInShardsView(**dict(job_view(job)), shards=shard_views(queue, job))
