@@ -159,6 +159,7 @@ def aws_ports(
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
     from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
+    from runtime.models.registry import open_models  # noqa: PLC0415
     from runtime.sdk import WORKER  # noqa: PLC0415
 
     storage = AwsStorage(
@@ -166,6 +167,7 @@ def aws_ports(
         clock=clock or SystemClock(),
         clients=OwnClients(concurrency=concurrency, timeouts=WORKER),
     )
+    _, models = open_models(BEDROCK, concurrency)
     return Ports(
         clock=storage.clock,
         queue=storage.queue,
@@ -175,7 +177,7 @@ def aws_ports(
         costs=storage.costs,
         budgets=storage.budgets,
         objects=storage.objects,
-        models=storage.models,
+        models=models,
         provider=BEDROCK,
         prices=prices_of(environment),
     )

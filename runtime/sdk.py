@@ -128,6 +128,51 @@ def create_bedrock_client(
     return client
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BedrockAccess:
+    """What the SDK knows of Bedrock's runtime, for who calls it without a client.
+
+    `credentials` are botocore's, None where it found none; `token` is the API key that the
+    environment gives instead. `proxy` is a URL, `authorities` a file of certificates. `events` are
+    those of the session, where calls to AWS are seen.
+    """
+
+    url: str
+    region: str
+    signing_name: str
+    credentials: Any
+    token: str | None
+    proxy: str | None
+    authorities: str | None
+    events: Any
+
+
+def bedrock_access() -> BedrockAccess:
+    """Found as for a client of boto3: region, profile, endpoint URL, proxies, certificates. Raises
+    `ConfigurationError`.
+    """
+    from botocore.httpsession import ProxyConfiguration, get_cert_path  # noqa: PLC0415 - as below
+    from botocore.utils import get_environ_proxies, get_token_from_environment  # noqa: PLC0415
+
+    session = _session()
+    client = _create("bedrock-runtime", session=session)
+    url, name = client.meta.endpoint_url, client.meta.service_model.signing_name
+    client.close()
+    authorities: Any = (
+        session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    )
+    return BedrockAccess(
+        url=url,
+        region=client.meta.region_name,
+        signing_name=name,
+        credentials=session.get_credentials(),
+        token=get_token_from_environment(name),
+        proxy=ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url),
+        authorities=get_cert_path(authorities),
+        events=session.get_component("event_emitter"),
+    )
+
+
 def region_here(profile: str | None = None) -> str | None:
     """The region that clients of this process call, as far as it is known without calling anybody:
     by the environment, else by the AWS profile, the one named or that of the environment.
@@ -186,21 +231,31 @@ def _service_models() -> Any:
     return create_loader(os.environ.get("AWS_DATA_PATH"))
 
 
-def _create(
-    service: Any, *, region: str | None = None, profile: str | None = None, **settings: Any
-) -> Any:
+def _session(profile: str | None = None) -> Any:
     # Imported here: 0.2 s that a laptop run without AWS never pays. boto3's own session adds
     # resources and transfers, which nobody here uses, for a quarter of that again.
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
 
+    session = Session()
+    if profile is not None:
+        session.set_config_variable("profile", profile)
+    session.register_component("data_loader", _service_models())
+    return session
+
+
+def _create(
+    service: Any,
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    session: Any = None,
+    **settings: Any,
+) -> Any:
+    from botocore.config import Config  # noqa: PLC0415 - as above
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
     try:
-        session = Session()
-        if profile is not None:
-            session.set_config_variable("profile", profile)
-        session.register_component("data_loader", _service_models())
-        return session.create_client(
+        return (session or _session(profile)).create_client(
             service,
             # ECS, Lambda and other SDKs say AWS_REGION; botocore alone reads AWS_DEFAULT_REGION.
             region_name=region or os.environ.get("AWS_REGION") or None,

@@ -1,4 +1,4 @@
-"""Models on Amazon Bedrock, through the Converse API.
+"""Models on Amazon Bedrock, through the Converse API of boto3: for functions, which make few calls.
 
 One `converse` is at most one HTTP request, as long as the client was built with
 `retries={"total_max_attempts": 1}`: Converse has no idempotency token, so a retry inside the SDK
@@ -7,29 +7,18 @@ would pay twice without anybody knowing. Retrying is the worker's business.
 What a failure means, and how a user reads it, is in `bedrock_errors`.
 """
 
-import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from runtime.domain.jobs.record import clean_text
-from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
+from runtime.domain.models.calls import ModelReply, ModelRequest
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
 from runtime.models.bedrock_errors import model_error, quotes_prompt
+from runtime.models.converse import converse_arguments, converse_reply
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
-    from mypy_boto3_bedrock_runtime.type_defs import (
-        ContentBlockOutputTypeDef,
-        ConverseRequestTypeDef,
-        ConverseResponseTypeDef,
-        InferenceConfigurationTypeDef,
-        TokenUsageTypeDef,
-    )
-
-_MAX_TOKENS: Final = 10**9
-"""Of one kind in one call. A larger count says nothing: its cost would fit no table."""
 
 
 class BedrockModels:
@@ -47,7 +36,9 @@ class BedrockModels:
 
     def converse(self, request: ModelRequest) -> ModelReply:
         try:
-            return _reply(self._client(request.timeout_seconds).converse(**_arguments(request)))
+            return converse_reply(
+                self._client(request.timeout_seconds).converse(**converse_arguments(request))
+            )
         except Exception as exc:  # noqa: BLE001 - whatever it is, a call may have been paid
             # The SDK's or the service's text may quote a prompt: then no traceback shows it.
             quoting = quotes_prompt(exc, request)
@@ -63,82 +54,3 @@ class BedrockModels:
             if rounded not in self._clients:
                 self._clients[rounded] = self._open_client(rounded)
             return self._clients[rounded]
-
-
-# ── request ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _arguments(request: ModelRequest) -> "ConverseRequestTypeDef":
-    inference: InferenceConfigurationTypeDef = {"maxTokens": request.max_tokens}
-    if request.temperature is not None:
-        inference["temperature"] = request.temperature
-    if request.top_p is not None:
-        inference["topP"] = request.top_p
-    if request.stop:
-        inference["stopSequences"] = list(request.stop)
-    arguments: ConverseRequestTypeDef = {
-        "modelId": request.model,
-        "messages": [
-            {"role": message.role.value, "content": [{"text": message.text}]}
-            for message in request.messages
-        ],
-        "inferenceConfig": inference,
-    }
-    if request.system:
-        arguments["system"] = [{"text": request.system}]
-    if request.output_schema is not None:
-        # A YAML template may hold dates in an enum; `default` writes them as the text they were.
-        text = json.dumps(request.output_schema, default=str)
-        arguments["outputConfig"] = {
-            "textFormat": {
-                "type": "json_schema",
-                "structure": {"jsonSchema": {"name": "output", "schema": text}},
-            }
-        }
-    return arguments
-
-
-# ── reply ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _reply(response: "ConverseResponseTypeDef") -> ModelReply:
-    """Raises `KeyError` or `TypeError` when the answer is not a completion."""
-    blocks = response["output"]["message"]["content"]
-    return ModelReply(
-        text=clean_text("".join(block.get("text", "") for block in blocks)),
-        reasoning=clean_text("\n\n".join(_thoughts(blocks))) or None,
-        usage=_usage(response.get("usage")),
-        stop_reason=response.get("stopReason", "end_turn"),
-    )
-
-
-def _thoughts(blocks: "Sequence[ContentBlockOutputTypeDef]") -> Iterator[str]:
-    """The readable blocks of reasoning; a provider may encrypt others."""
-    for block in blocks:
-        text = block.get("reasoningContent", {}).get("reasoningText", {}).get("text")
-        if text:
-            yield text
-
-
-def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
-    if not usage:
-        return None
-    counts: tuple[object, ...] = (
-        usage.get("inputTokens"),
-        usage.get("outputTokens"),
-        usage.get("cacheReadInputTokens", 0),
-        usage.get("cacheWriteInputTokens", 0),
-    )
-    tokens = [
-        count
-        for count in counts
-        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MAX_TOKENS
-    ]
-    if len(tokens) != len(counts):
-        return None
-    return Usage(
-        input_tokens=tokens[0],
-        output_tokens=tokens[1],
-        cache_read_tokens=tokens[2],
-        cache_write_tokens=tokens[3],
-    )

@@ -196,8 +196,7 @@ def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mode
     if not isinstance(exc, sdk.ClientError):
         kind, code = _kind_of_class(exc), type(exc).__name__
         timed_out = isinstance(exc, sdk.ReadTimeoutError)
-        text = (_TIMED_OUT if timed_out else _MESSAGES[kind]).format(model=request.model)
-        return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
+        return fault_error(kind, code, request, timed_out=timed_out)
     code = " ".join(str(exc.response.get("Error", {}).get("Code", "")).split())[:_CODE_LIMIT]
     key = code.casefold().removesuffix("exception")
     said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())[:_DETAIL_LIMIT]
@@ -214,6 +213,14 @@ def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mode
             return SchemaRefusedError(kind, message, service_code=code)
     message = f"{text.format(model=request.model)} ({detail})"
     return ModelError(kind, message, service_code=code, denied=denied)
+
+
+def fault_error(
+    kind: ModelErrorKind, code: str, request: ModelRequest, *, timed_out: bool
+) -> ModelError:
+    """The error of a call of `request` that got no answer; `code` is botocore's name for why."""
+    text = (_TIMED_OUT if timed_out else _MESSAGES[kind]).format(model=request.model)
+    return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
 
 
 def _meaning(key: str, kind: ModelErrorKind, said: str) -> tuple[ModelErrorKind, str, bool]:

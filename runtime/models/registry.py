@@ -26,13 +26,10 @@ class Provider:
     open: Callable[[int], ModelClient]
 
 
-def _bedrock(concurrency: int) -> ModelClient:
-    from runtime.models.bedrock import BedrockModels  # noqa: PLC0415
-    from runtime.sdk import create_bedrock_client  # noqa: PLC0415
+def _bedrock(_: int) -> ModelClient:
+    from runtime.models.bedrock_loop import open_bedrock  # noqa: PLC0415
 
-    return BedrockModels(
-        lambda seconds: create_bedrock_client(concurrency=concurrency, reply_seconds=seconds)
-    )
+    return open_bedrock()
 
 
 def _embedded(concurrency: int) -> ModelClient:

@@ -1,12 +1,19 @@
-"""Threads that do nothing but call the model. All state belongs to the owner thread."""
+"""Model calls elsewhere: on an event loop, or on threads. All state belongs to the owner thread."""
 
 import queue
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
+from runtime.domain.models.calls import (
+    BackgroundModels,
+    BegunCall,
+    ModelClient,
+    ModelReply,
+    ModelRequest,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +34,7 @@ class CallPool(Protocol):
         ...
 
     def withdraw(self) -> list[int]:
-        """Take back calls that no thread has begun; their numbers."""
+        """Take back calls that have not been begun: no byte of them was written. Their numbers."""
         ...
 
     def wake(self) -> None:
@@ -35,8 +42,73 @@ class CallPool(Protocol):
         ...
 
     def close(self) -> None:
-        """Begin no more calls. Threads in a call end with it, and never hold up the process."""
+        """Begin no more calls. Those under way never hold up the process."""
         ...
+
+
+def call_pool(models: ModelClient, concurrency: int) -> CallPool:
+    """In the background where the client can do that, else on as many threads as calls."""
+    if isinstance(models, BackgroundModels):
+        return LoopCallPool(models)
+    return ThreadCallPool(models, concurrency)
+
+
+class Endings:
+    """How calls ended, put in by any thread, taken out by the owner."""
+
+    def __init__(self) -> None:
+        # SimpleQueue.put may be called again inside itself, so a signal handler may use it.
+        self._ended: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
+
+    def put(self, call: int, result: ModelReply | ModelError) -> None:
+        """A call has ended so."""
+        self._ended.put(Completion(call=call, result=result))
+
+    def wake(self) -> None:
+        """End a wait early."""
+        self._ended.put(None)
+
+    def wait(self, timeout: float) -> list[Completion]:
+        """All there are, waiting for the first."""
+        completions: list[Completion] = []
+        try:
+            completion = self._ended.get(timeout=max(timeout, 0.0))
+            while True:
+                if completion is not None:
+                    completions.append(completion)
+                completion = self._ended.get_nowait()
+        except queue.Empty:
+            return completions
+
+
+class LoopCallPool:
+    """Calls in the background of one client, which outlives the pool with its connections."""
+
+    def __init__(self, models: BackgroundModels) -> None:
+        self._models = models
+        self._begun: dict[int, BegunCall] = {}
+        self._endings = Endings()
+
+    def submit(self, call: int, request: ModelRequest) -> None:
+        self._begun[call] = self._models.begin(request, partial(self._endings.put, call))
+
+    def wait(self, timeout: float) -> list[Completion]:
+        completions = self._endings.wait(timeout)
+        for completion in completions:
+            del self._begun[completion.call]
+        return completions
+
+    def withdraw(self) -> list[int]:
+        calls = [call for call, begun in self._begun.items() if begun.withdraw()]
+        for call in calls:
+            del self._begun[call]
+        return calls
+
+    def wake(self) -> None:
+        self._endings.wake()
+
+    def close(self) -> None:
+        self.withdraw()
 
 
 class ThreadCallPool:
@@ -47,9 +119,8 @@ class ThreadCallPool:
         self._maximum = threads
         self._threads: list[threading.Thread] = []
         self._outstanding = 0
-        # SimpleQueue.put may be called again inside itself, so a signal handler may use it.
         self._calls: queue.SimpleQueue[tuple[int, ModelRequest] | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
+        self._endings = Endings()
 
     def submit(self, call: int, request: ModelRequest) -> None:
         self._outstanding += 1
@@ -60,16 +131,9 @@ class ThreadCallPool:
         self._calls.put((call, request))
 
     def wait(self, timeout: float) -> list[Completion]:
-        completions: list[Completion] = []
-        try:
-            completion = self._ended.get(timeout=max(timeout, 0.0))
-            while True:
-                if completion is not None:
-                    completions.append(completion)
-                completion = self._ended.get_nowait()
-        except queue.Empty:
-            self._outstanding -= len(completions)
-            return completions
+        completions = self._endings.wait(timeout)
+        self._outstanding -= len(completions)
+        return completions
 
     def withdraw(self) -> list[int]:
         calls: list[int] = []
@@ -83,7 +147,7 @@ class ThreadCallPool:
                 calls.append(item[0])
 
     def wake(self) -> None:
-        self._ended.put(None)
+        self._endings.wake()
 
     def close(self) -> None:
         self.withdraw()
@@ -102,4 +166,4 @@ class ThreadCallPool:
                 result = ModelError(
                     ModelErrorKind.IN_DOUBT, f"unexpected {type(error).__name__} in a model call"
                 )
-            self._ended.put(Completion(call=call, result=result))
+            self._endings.put(call, result)

@@ -205,7 +205,7 @@ def test_a_wake_hides_no_completion() -> None:
     pool = ThreadCallPool(Model(reply), 1)
     pool.wake()
     pool.submit(1, request())
-    until(lambda: pool._ended.qsize() == 2)
+    until(lambda: pool._endings._ended.qsize() == 2)
     pool.wake()
     assert [each.call for each in pool.wait(0)] == [1]
     pool.close()

@@ -1,0 +1,195 @@
+"""A client of models whose calls run on an event loop, as many at a time as there are."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+
+from runtime.domain.errors import ModelError, ModelErrorKind
+from runtime.domain.models.calls import ModelReply, ModelRequest
+from runtime.models.transport.authorization import Authorization, Authorize
+from runtime.models.transport.connection import Connection
+from runtime.models.transport.connections import Connections
+from runtime.models.transport.exchange import SpokenFamily, WireFault, WireHook
+from runtime.models.transport.loop_thread import LoopThread
+from runtime.models.transport.opening import Address, OpenSocket, connect_socket
+from runtime.models.wire import WireReply, WireRequest
+
+Ended = Callable[[ModelReply | ModelError], None]
+
+
+class BegunCall:
+    """A call on its way. Either it is withdrawn or it is written and ends: whoever claims it first
+    decides, on whatever thread.
+    """
+
+    __slots__ = ("_unclaimed", "authorize", "ended", "request", "wire")
+
+    def __init__(self, request: ModelRequest, ended: Ended) -> None:
+        self.request = request
+        self.ended = ended
+        self.wire: WireRequest
+        self.authorize: Authorize
+        self._unclaimed = [True]
+
+    def withdraw(self) -> bool:
+        """Take it back. False: a byte of it may have been written, or it has ended."""
+        return self.claim()
+
+    def claim(self) -> bool:
+        """Whether nobody has claimed it before. To pop is one step, whatever threads do."""
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
+
+
+class LoopModels:
+    """A `BackgroundModels`: one loop, one pool of keep-alive connections, one API family. A call is
+    at most one HTTP request, and nothing here sends it again.
+    """
+
+    def __init__(
+        self,
+        *,
+        family: SpokenFamily,
+        address: Address,
+        authorization: Authorization,
+        headers: Mapping[str, str],
+        hook: WireHook | None = None,
+        open_socket: OpenSocket = connect_socket,
+    ) -> None:
+        self._family = family
+        self._target = address.target
+        self._base = address.url.path.rstrip("/")
+        self._headers = {"Host": address.host, **headers}
+        self._unsigned = {"Accept-Encoding": "identity"}
+        if address.target:
+            self._unsigned |= address.proxy_headers
+        self._authorization = authorization
+        self._hook = hook
+        self._connections = Connections(address, open_socket)
+        self._thread = LoopThread("model-calls")
+        self._inbox: deque[BegunCall] = deque()
+        self._is_noticed = False
+
+    # ── from any thread ────────────────────────────────────────────────────────────────────────
+
+    def begin(self, request: ModelRequest, ended: Ended) -> BegunCall:
+        """Call a model. `ended` is called once, on another thread, unless the call is withdrawn."""
+        call = BegunCall(request, ended)
+        self._inbox.append(call)
+        # The loop unsets it before it empties the box, so that what is put in later is seen.
+        if not self._is_noticed:
+            self._is_noticed = True
+            if not self._thread.call(self._empty_inbox):
+                self._empty_unsent()
+        return call
+
+    def converse(self, request: ModelRequest) -> ModelReply:
+        """The same, waited for. Raises `ModelError`."""
+        future: Future[ModelReply | ModelError] = Future()
+        self.begin(request, future.set_result)
+        result = future.result()
+        if isinstance(result, ModelError):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Hang up. Calls under way end as lost."""
+        self._thread.close(self._connections.close)
+
+    def _empty_unsent(self) -> None:
+        """The loop is closed."""
+        while self._inbox:
+            self._no_answer(
+                self._inbox.popleft(), WireFault(kind=ModelErrorKind.NOT_SENT, code="Closed")
+            )
+
+    # ── on the loop ────────────────────────────────────────────────────────────────────────────
+
+    def _empty_inbox(self) -> None:
+        self._is_noticed = False
+        while self._inbox:
+            self._start(self._inbox.popleft())
+
+    def _start(self, call: BegunCall) -> None:
+        try:
+            wire = self._family.encode(call.request)
+            call.wire = replace(wire, path=self._base + wire.path) if self._base else wire
+        except Exception as exc:  # noqa: BLE001 - a defect must not lose a call
+            self._unwritten(call, exc)
+            return
+        self._authorization.prepare(partial(self._connect, call), partial(self._broken, call))
+
+    def _connect(self, call: BegunCall, authorize: Authorize) -> None:
+        call.authorize = authorize
+        self._connections.take(partial(self._write, call), partial(self._no_answer, call))
+
+    def _write(self, call: BegunCall, connection: Connection) -> bool:
+        """Whether the connection is in use now."""
+        if not call.claim():
+            return False
+        try:
+            answer = self._hook and self._hook.before(call.request, call.wire)
+            data = b"" if answer else self._raw(call)
+        except Exception as exc:  # noqa: BLE001 - as above
+            call.ended(self._family.broken(exc, call.request))
+            return False
+        if answer:
+            self._ended(call, answer)
+            return False
+        connection.send(data, partial(self._ended, call), call.request.timeout_seconds)
+        return True
+
+    def _raw(self, call: BegunCall) -> bytes:
+        wire = call.wire
+        headers = call.authorize(wire, {**self._headers, **wire.headers})
+        headers |= self._unsigned
+        lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
+        head = (
+            f"{wire.method} {self._target}{wire.path} HTTP/1.1\r\n{lines}"
+            f"Content-Length: {len(wire.body)}\r\n\r\n"
+        )
+        if head.count("\n") != len(headers) + 3:
+            raise ValueError("a header holds a line break")
+        return head.encode() + wire.body
+
+    # ── how it ends ────────────────────────────────────────────────────────────────────────────
+
+    def _ended(self, call: BegunCall, result: WireReply | WireFault) -> None:
+        try:
+            if self._hook:
+                result = self._hook.after(call.request, call.wire, result)
+            ended = self._read(call, result)
+        except Exception as exc:  # noqa: BLE001 - as above; its message may quote anything
+            ended = ModelError(
+                ModelErrorKind.IN_DOUBT, f"unexpected {type(exc).__name__} in a model call"
+            )
+        call.ended(ended)
+
+    def _read(self, call: BegunCall, result: WireReply | WireFault) -> ModelReply | ModelError:
+        if isinstance(result, WireFault):
+            return self._family.fault(result, call.request)
+        try:
+            return self._family.decode(result, call.request)
+        except ModelError as error:
+            return error
+
+    def _no_answer(self, call: BegunCall, fault: WireFault) -> None:
+        if call.claim():
+            call.ended(self._family.fault(fault, call.request))
+
+    def _broken(self, call: BegunCall, error: Exception) -> None:
+        if call.claim():
+            call.ended(self._family.broken(error, call.request))
+
+    def _unwritten(self, call: BegunCall, error: Exception) -> None:
+        if call.claim():
+            call.ended(
+                ModelError(
+                    ModelErrorKind.REJECTED,
+                    f"unexpected {type(error).__name__} before a model call",
+                )
+            )
