@@ -22,11 +22,12 @@ from runtime.models.transport.signing import Keys, Signer
 def open_bedrock(
     access: sdk.BedrockAccess | None = None,
     *,
-    connect_seconds: float = sdk.WORKER.connect,
+    timeouts: sdk.Timeouts | None = None,
     open_socket: OpenSocket = connect_socket,
 ) -> LoopModels:
     """A client with what the SDK finds. Raises `ConfigurationError`."""
     access = access or sdk.bedrock_access()
+    timeouts = timeouts or sdk.WORKER
     is_plain = urlsplit(access.url).scheme == "http" and not (access.proxy or "").startswith(
         "https"
     )
@@ -36,10 +37,11 @@ def open_bedrock(
             access.url,
             proxy=access.proxy,
             tls=None if is_plain else ssl.create_default_context(cafile=access.authorities),
-            connect_seconds=connect_seconds,
+            connect_seconds=timeouts.connect,
         ),
         authorization=_authorization(access),
         headers={"User-Agent": sdk.USER_AGENT},
+        longest_wait=timeouts.model,
         hook=SessionEvents(access.events),
         open_socket=open_socket,
     )

@@ -57,6 +57,7 @@ class LoopModels:
         address: Address,
         authorization: Authorization,
         headers: Mapping[str, str],
+        longest_wait: float | None = None,
         hook: WireHook | None = None,
         open_socket: OpenSocket = connect_socket,
     ) -> None:
@@ -68,6 +69,7 @@ class LoopModels:
         if address.target:
             self._unsigned |= address.proxy_headers
         self._authorization = authorization
+        self._longest_wait = longest_wait or float("inf")
         self._hook = hook
         self._connections = Connections(address, open_socket)
         self._thread = LoopThread("model-calls")
@@ -140,7 +142,8 @@ class LoopModels:
         if answer:
             self._ended(call, answer)
             return False
-        connection.send(data, partial(self._ended, call), call.request.timeout_seconds)
+        seconds = min(call.request.timeout_seconds, self._longest_wait)
+        connection.send(data, partial(self._ended, call), seconds)
         return True
 
     def _raw(self, call: BegunCall) -> bytes:
