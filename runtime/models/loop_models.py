@@ -121,7 +121,8 @@ class LoopModels:
             wire = self._family.encode(call.request)
             call.wire = replace(wire, path=self._base + wire.path) if self._base else wire
         except Exception as exc:  # noqa: BLE001 - a defect must not lose a call
-            self._unwritten(call, exc)
+            if call.claim():
+                call.ended(_defect(exc))
             return
         self._authorization.prepare(partial(self._connect, call), partial(self._broken, call))
 
@@ -135,12 +136,16 @@ class LoopModels:
             return False
         try:
             answer = self._hook and self._hook.before(call.request, call.wire)
-            data = b"" if answer else self._raw(call)
         except Exception as exc:  # noqa: BLE001 - as above
             call.ended(self._family.broken(exc, call.request))
             return False
         if answer:
             self._ended(call, answer)
+            return False
+        try:
+            data = self._raw(call)
+        except Exception as exc:  # noqa: BLE001 - as above
+            call.ended(_defect(exc))
             return False
         seconds = min(call.request.timeout_seconds, self._longest_wait)
         connection.send(data, partial(self._ended, call), seconds)
@@ -188,11 +193,9 @@ class LoopModels:
         if call.claim():
             call.ended(self._family.broken(error, call.request))
 
-    def _unwritten(self, call: BegunCall, error: Exception) -> None:
-        if call.claim():
-            call.ended(
-                ModelError(
-                    ModelErrorKind.REJECTED,
-                    f"unexpected {type(error).__name__} before a model call",
-                )
-            )
+
+def _defect(error: Exception) -> ModelError:
+    """The error of a call that was never written; its message may quote anything."""
+    return ModelError(
+        ModelErrorKind.REJECTED, f"unexpected {type(error).__name__} before a model call"
+    )

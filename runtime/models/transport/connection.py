@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes]
         self._size: int
         self._until_the_end: bool
-        self._is_more: bool
+        self._keep: bool
         self._reply: WireReply | None
         self._begin_answer()
         self.idle_since = 0.0
@@ -88,11 +88,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError:
-            self._end(_UNREADABLE)
-            return
+            self._keep = False
+            if self._reply is None:
+                self._end(_UNREADABLE)
         if self._reply is not None:
             # Only now, when all that came with it was read: none of it may answer the next request.
-            self._answered(keep=self._parser.should_keep_alive() and not self._is_more)
+            self._answered(keep=self._keep)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._until_the_end and exc is None:
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
     # ── httptools ──────────────────────────────────────────────────────────────────────────────
 
     def on_message_begin(self) -> None:
-        self._is_more = self._reply is not None
+        self._keep = False  # true again at the end of the first answer to a request
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -122,6 +123,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._reply is None and self._parser.get_status_code() >= 200:  # noqa: PLR2004
             self._reply = self._whole()
+            self._keep = self._parser.should_keep_alive()
         elif self._reply is None:
             self._begin_answer()  # that was a word in advance
 
@@ -133,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._until_the_end = False
         self._reply = None
-        self._is_more = False
+        self._keep = False
 
     def _whole(self) -> WireReply:
         return WireReply(
