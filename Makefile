@@ -7,6 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
 LOADERS := .venv-loaders
+PEERS  := .venv-peers
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so pip resolves nothing and runs nothing it was not told to.
 LOCKED := install --no-deps --require-hashes
@@ -19,7 +20,7 @@ PARALLEL := -n 3 --dist worksteal
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage e2e loaders check static fmt bench campaign fuzz mutate synth \
+.PHONY: help demo test test-all coverage e2e loaders check static fmt bench bench-transports campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -80,6 +81,9 @@ bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes
 	$(BIN)/python -m tests.bench.seed_reading --megabytes 1000
 	$(BIN)/python -m tests.bench.handlers
 
+bench-transports: $(PEERS)/.installed ## measure ways of sending a signed request beside each other
+	$(PEERS)/bin/python tests/bench/transports.py
+
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
 
@@ -132,6 +136,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --constraint requirements.txt --group lambda-data --output-file requirements/lambda-data.txt
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 	$(COMPILE) --group loaders --output-file requirements/loaders.txt
+	$(COMPILE) --group peers --output-file requirements/peers.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -167,6 +172,12 @@ $(LOADERS)/.installed: requirements/loaders.txt $(VENV)/.dev
 	@echo "Installing what datasets are loaded with (about 600 MB, once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOADERS)
 	$(BIN)/uv pip $(LOCKED) --quiet --python $(LOADERS)/bin/python --requirement requirements/loaders.txt
+	@touch $@
+
+$(PEERS)/.installed: requirements/peers.txt $(VENV)/.dev
+	@echo "Installing other clients of HTTP (once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	$(BIN)/uv pip $(LOCKED) --quiet --python $(PEERS)/bin/python --requirement requirements/peers.txt
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.

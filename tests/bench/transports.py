@@ -180,7 +180,7 @@ def on_a_loop(reader: type[Reader], run: Callable[[Any], int] = asyncio.run) -> 
         at = urlsplit(url)
         loop = asyncio.get_running_loop()
         for _ in range(IN_FLIGHT):
-            await loop.create_connection(lambda: reader(calls), at.hostname, at.port)
+            await loop.create_connection(lambda: reader(calls), at.hostname or "", at.port or 80)
         await calls.done
         return calls.tokens
 
