@@ -9,11 +9,9 @@ size at which it was refused, slowly past it, and ever faster the longer nothing
 then the quota must be another. CUBIC's curve is in segments; this one is in parts of the window,
 so that it takes as long whatever the quota is.
 
-    parts of the window        ╱
-    1 ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄____──╱┄     refused here before
-                    ╱
-    0.7 ───────────╱                 after a refusal
-        0       1.4 s        4 s: three times as much
+    at a refusal        to 0.7 of the window
+    after 1.4 s         back to the window that was refused, and level there
+    after 4.2 s         three times that window, if nothing is refused
 """
 
 from typing import Final
@@ -25,7 +23,7 @@ QUIET_SECONDS: Final = 0.5
 """Refusals this close to the last decrease belong to the same burst and decrease nothing."""
 
 GROWTH: Final = 0.1
-"""How steep the curve is: with it a window has tripled within 4.2 s of the last refusal."""
+"""How steep the curve is: with it a window has tripled within 4.4 s of the last refusal."""
 
 _LEVEL_SECONDS: Final = ((1.0 - DECREASE) / GROWTH) ** (1.0 / 3.0)
 """After so long the curve is level, at the size that was refused."""
@@ -59,6 +57,8 @@ class AdaptiveLimiter:
     def refused(self, now: float) -> None:
         """Shrink, once a burst."""
         if now - self._last_decrease >= QUIET_SECONDS:
-            self._refused_at = self._window
+            # Refused below the last refusal: the quota is falling, and the curve levels lower.
+            is_falling = self._window < self._refused_at
+            self._refused_at = self._window * ((1.0 + DECREASE) / 2.0 if is_falling else 1.0)
             self._window = max(1.0, self._window * DECREASE)
             self._last_decrease = now
