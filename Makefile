@@ -75,6 +75,7 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 
 bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
+	$(BIN)/python -m tests.bench.limiter
 	$(BIN)/python tests/bench/export_memory.py
 	$(BIN)/python -m tests.bench.rows
 	$(BIN)/python -m tests.bench.seed_memory --megabytes 200

@@ -2,12 +2,12 @@
 
     .venv/bin/python -m tests.bench.limiter
 
-In virtual time, so that it is the same on every machine: 256 calls that want to be in flight, 500 ms
-for a reply, 20 ms for a refusal, and as many records as anybody can call for. The limiter and the
-rules of retrying are the production ones. botocore's adaptive mode is its own classes with this
-clock, its standard mode three attempts with its pauses and its retry quota. Figures are for the 60
-seconds after the first 20; a quota of tokens counts the prompt's and `max_tokens`, which differ from
-call to call. Exits with 1 when a target is missed.
+In virtual time, so that it is the same on every machine: 256 calls that want to be in flight, a
+reply takes 500 ms and a refusal 20, and there are as many records as anybody can call for. The
+limiter and the rules of retrying are the production ones. botocore's adaptive mode is its own
+classes with this clock, its standard mode three attempts with its pauses and its retry quota.
+Figures are for the 60 seconds after the first 20; a quota of tokens counts the prompt's and
+`max_tokens`, which differ from call to call. Exits with 1 when a target is missed.
 """
 
 import heapq

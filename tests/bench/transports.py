@@ -29,7 +29,7 @@ import orjson
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from runtime.models.transport.signing import Keys, Signer
-from tests.bench.plain_boto3 import MAX_TOKENS, MODEL, PROMPT
+from tests.bench.workload import MAX_TOKENS, MODEL, PROMPT
 
 IN_FLIGHT: Final = 64
 LATENCIES_MS: Final = (0, 50)
