@@ -1,10 +1,15 @@
 """An event loop on a thread of its own, started when it is first needed."""
 
 import asyncio
+import resource
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
+_OPEN_FILES: Final = 4096
+"""So many a process may have at least, if its hard limit lets it: a call in flight is a socket, and
+macOS begins with 256."""
 _CLOSING_SECONDS: Final = 2.0
 
 
@@ -65,8 +70,17 @@ class LoopThread:
             return self._loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        _allow_open_files()
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
         finally:
             loop.close()
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # calls that find no socket are tried again
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
