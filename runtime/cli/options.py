@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.inputs.options import PRICED_BACKEND
+from runtime.inputs.options import MAX_CONCURRENCY, PRICED_BACKEND
 
 
 class Backend(StrEnum):
@@ -68,7 +68,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 TemplateIdArgument = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id of the template.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")]
 ConcurrencyOption = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Model calls at a time.")
+    int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
 ]
 EXAMPLE_JOB: Final = "7b0c0f6e-3c1f-4f0e-9d53-0a4f6c1f2b11"
 """The job of the examples in the help."""
