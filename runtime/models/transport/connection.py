@@ -88,7 +88,6 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError:
-            self._keep = False
             if self._reply is None:
                 self._end(_UNREADABLE)
         if self._reply is not None:
