@@ -20,7 +20,9 @@ from runtime.models.transport.signing import Keys, Signer
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=12)
-values = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+values = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30) | st.lists(
+    words, max_size=3
+).map("  ".join)
 paths = st.text("abcXYZ019/-._~%!$&'()*+,;=:@ {}", max_size=40).map("/{}".format)
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - naive bounds
 RESERVED = {"authorization", "date", "host"} | {
