@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 EMULATOR := .venv-emulator
 LOADERS := .venv-loaders
 PRICES := .venv-prices
+PEERS  := .venv-peers
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so nothing is resolved and nothing runs that was not named.
 LOCKED := install --no-deps --require-hashes
@@ -24,7 +25,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
-        tests-compiled fmt bench campaign fuzz mutate synth \
+        tests-compiled fmt bench bench-transports campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -90,11 +91,15 @@ fmt: $(VENV)/.dev ## format the code and fix what can be fixed
 
 bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes)
 	$(BIN)/python tests/bench/engine.py
+	$(BIN)/python -m tests.bench.limiter
 	$(BIN)/python tests/bench/export_memory.py
 	$(BIN)/python -m tests.bench.rows
 	$(BIN)/python -m tests.bench.seed_memory --megabytes 200
 	$(BIN)/python -m tests.bench.seed_reading --megabytes 1000
 	$(BIN)/python -m tests.bench.handlers
+
+bench-transports: $(PEERS)/.installed ## measure ways of sending a signed request beside each other
+	$(PEERS)/bin/python tests/bench/transports.py
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
@@ -150,6 +155,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group emulator --output-file requirements/emulator.txt
 	$(COMPILE) --group loaders --output-file requirements/loaders.txt
 	$(COMPILE) --group prices --output-file requirements/prices.txt
+	$(COMPILE) --group peers --output-file requirements/peers.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -198,6 +204,12 @@ $(PRICES)/.installed: requirements/prices.txt $(VENV)/.dev
 	@echo "Installing another list of prices (once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PRICES)
 	$(INSTALL) requirements/prices.txt $(PRICES)/bin/python
+	@touch $@
+
+$(PEERS)/.installed: requirements/peers.txt $(VENV)/.dev
+	@echo "Installing other clients of HTTP (once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	$(INSTALL) requirements/peers.txt $(PEERS)/bin/python
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.

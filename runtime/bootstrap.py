@@ -160,6 +160,7 @@ def aws_ports(
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
     from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
+    from runtime.models.bedrock_loop import open_bedrock  # noqa: PLC0415
     from runtime.sdk import WORKER  # noqa: PLC0415
 
     storage = AwsStorage(
@@ -176,7 +177,7 @@ def aws_ports(
         costs=storage.costs,
         budgets=storage.budgets,
         objects=storage.objects,
-        models=storage.models,
+        models=open_bedrock(),
         provider=BEDROCK,
         prices=prices_of(environment),
     )

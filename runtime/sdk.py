@@ -5,7 +5,6 @@ Clients are thread safe; make one of a kind per process and share it.
 """
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -140,26 +139,49 @@ def create_bedrock_client(
     return client
 
 
-def sign_for_bedrock(
-    region: str,
-) -> Callable[[str, str, Mapping[str, str], bytes], Mapping[str, str]]:
-    """What makes the headers that sign a request (method, URL, headers, body) to Bedrock, with the
-    credentials that the SDK finds and renews. Raises `ConfigurationError` where there are none.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BedrockAccess:
+    """What the SDK knows of Bedrock's runtime, for who calls it without a client.
+
+    `credentials` are botocore's, None where it found none; `token` is the API key that the
+    environment gives instead. `proxy` is a URL, `authorities` a file of certificates. `events` are
+    those of the session, where calls to AWS are seen.
     """
-    from botocore.auth import SigV4Auth  # noqa: PLC0415 - as in `_create`
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-    from botocore.session import Session  # noqa: PLC0415
 
-    credentials = Session().get_credentials()
-    if credentials is None:
-        raise ConfigurationError("no AWS credentials: check the AWS profile and the environment")
+    url: str
+    region: str
+    signing_name: str
+    credentials: Any
+    token: str | None
+    proxy: str | None
+    authorities: str | None
+    events: Any
 
-    def sign(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
-        request = AWSRequest(method=method, url=url, headers=dict(headers), data=body)
-        SigV4Auth(credentials.get_frozen_credentials(), "bedrock", region).add_auth(request)
-        return dict(request.headers.items())
 
-    return sign
+def bedrock_access() -> BedrockAccess:
+    """Found as for a client of boto3: region, profile, endpoint URL, proxies, certificates. Raises
+    `ConfigurationError`.
+    """
+    from botocore.httpsession import ProxyConfiguration, get_cert_path  # noqa: PLC0415 - as below
+    from botocore.utils import get_environ_proxies, get_token_from_environment  # noqa: PLC0415
+
+    session = _session()
+    client = _create("bedrock-runtime", session=session)
+    url, name = client.meta.endpoint_url, client.meta.service_model.signing_name
+    client.close()
+    authorities: Any = (
+        session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    )
+    return BedrockAccess(
+        url=url,
+        region=client.meta.region_name,
+        signing_name=name,
+        credentials=session.get_credentials(),
+        token=get_token_from_environment(name),
+        proxy=ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url),
+        authorities=get_cert_path(authorities),
+        events=session.get_component("event_emitter"),
+    )
 
 
 def region_here(profile: str | None = None) -> str | None:
@@ -220,21 +242,31 @@ def _service_models() -> Any:
     return create_loader(os.environ.get("AWS_DATA_PATH"))
 
 
-def _create(
-    service: Any, *, region: str | None = None, profile: str | None = None, **settings: Any
-) -> Any:
+def _session(profile: str | None = None) -> Any:
     # Imported here: 0.2 s that a laptop run without AWS never pays. boto3's own session adds
     # resources and transfers, which nobody here uses, for a quarter of that again.
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
 
+    session = Session()
+    if profile is not None:
+        session.set_config_variable("profile", profile)
+    session.register_component("data_loader", _service_models())
+    return session
+
+
+def _create(
+    service: Any,
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    session: Any = None,
+    **settings: Any,
+) -> Any:
+    from botocore.config import Config  # noqa: PLC0415 - as above
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
     try:
-        session = Session()
-        if profile is not None:
-            session.set_config_variable("profile", profile)
-        session.register_component("data_loader", _service_models())
-        return session.create_client(
+        return (session or _session(profile)).create_client(
             service,
             # ECS, Lambda and other SDKs say AWS_REGION; botocore alone reads AWS_DEFAULT_REGION.
             region_name=region or os.environ.get("AWS_REGION") or None,

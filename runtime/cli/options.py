@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.inputs.options import MAX_WORKERS
+from runtime.inputs.options import MAX_CONCURRENCY, MAX_WORKERS
 
 DEFAULT_BACKEND: Final = "local"
 """Of commands that generate: it needs no account and costs nothing."""
@@ -71,7 +71,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 TemplateIdArgument = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id of the template.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Show at most that many.")]
 ConcurrencyOption = Annotated[
-    int | None, typer.Option(min=1, max=512, help="Model calls at a time.")
+    int | None, typer.Option(min=1, max=MAX_CONCURRENCY, help="Model calls at a time.")
 ]
 WorkersOption = Annotated[
     int,

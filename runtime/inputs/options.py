@@ -6,7 +6,7 @@ from typing import Final
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.job import MAX_RECORDS
 
-MAX_CONCURRENCY: Final = 512
+MAX_CONCURRENCY: Final = 1024
 MAX_WORKERS: Final = 64
 DEFAULT_MAX_FAILURES: Final = "10%"
 

@@ -1,4 +1,4 @@
-"""Models on Amazon Bedrock, through the Converse API.
+"""Models on Amazon Bedrock, through the Converse API of boto3: for functions, which make few calls.
 
 One `converse` is at most one HTTP request, as long as the client was built with
 `retries={"total_max_attempts": 1}`: Converse has no idempotency token, so a retry inside the SDK
@@ -7,30 +7,22 @@ would pay twice without anybody knowing. Retrying is the worker's business.
 What a failure means, and how a user reads it, is in `bedrock_errors`.
 """
 
-import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
+from runtime import sdk
 from runtime.domain.errors import ModelError, ModelErrorKind, SeedwrightError
-from runtime.domain.jobs.record import clean_text
 from runtime.domain.models.abilities import Api
-from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest, Usage
+from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
 from runtime.models.bedrock_errors import is_quotation, model_error
-from runtime.models.usage import usage_of
+from runtime.models.converse import converse_arguments, converse_reply
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
-    from mypy_boto3_bedrock_runtime.type_defs import (
-        ContentBlockOutputTypeDef,
-        ConverseRequestTypeDef,
-        ConverseResponseTypeDef,
-        InferenceConfigurationTypeDef,
-        TokenUsageTypeDef,
-    )
-
 
 _OPENAI: Final = frozenset({Api.CHAT, Api.RESPONSES})
 
@@ -49,13 +41,15 @@ class BedrockModels:
         self._open_client = open_client
         self._lock = threading.Lock()
         self._clients = {SHORTEST_SECONDS: open_client(SHORTEST_SECONDS)}
-        self._server: ModelClient | None = None
+        self._loop: ModelClient | None = None
 
     def converse(self, request: ModelRequest) -> ModelReply:
         try:
+            client: Any = self._client(request.timeout_seconds)
             if request.api in _OPENAI:
-                return self._openai().converse(request)
-            return _reply(self._client(request.timeout_seconds).converse(**_arguments(request)))
+                waited = replace(request, timeout_seconds=client.meta.config.read_timeout)
+                return self._other().converse(waited)
+            return converse_reply(client.converse(**converse_arguments(request)))
         except ModelError:
             raise
         except SeedwrightError as exc:  # nothing was sent
@@ -68,8 +62,8 @@ class BedrockModels:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
-        if self._server is not None:
-            self._server.close()
+        if self._loop is not None:
+            self._loop.close()
 
     def _client(self, seconds: float) -> "BedrockRuntimeClient":
         rounded = float(math.ceil(seconds))
@@ -78,80 +72,13 @@ class BedrockModels:
                 self._clients[rounded] = self._open_client(rounded)
             return self._clients[rounded]
 
-    def _openai(self) -> ModelClient:
-        from runtime.models.bedrock_server import (  # noqa: PLC0415 - few models need it
-            open_bedrock_server,
-        )
+    def _other(self) -> ModelClient:
+        """The client for what boto3 has no operation for."""
+        from runtime.models.bedrock_loop import open_bedrock  # noqa: PLC0415 - few models need it
 
         with self._lock:
-            if self._server is None:
-                meta = self._clients[SHORTEST_SECONDS].meta
-                connections: int = meta.config.max_pool_connections  # type: ignore[attr-defined]
-                self._server = open_bedrock_server(meta.endpoint_url, meta.region_name, connections)
-            return self._server
-
-
-# ── request ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _arguments(request: ModelRequest) -> "ConverseRequestTypeDef":
-    inference: InferenceConfigurationTypeDef = {"maxTokens": request.max_tokens}
-    if request.temperature is not None:
-        inference["temperature"] = request.temperature
-    if request.top_p is not None:
-        inference["topP"] = request.top_p
-    if request.stop:
-        inference["stopSequences"] = list(request.stop)
-    arguments: ConverseRequestTypeDef = {
-        "modelId": request.model,
-        "messages": [
-            {"role": message.role.value, "content": [{"text": message.text}]}
-            for message in request.messages
-        ],
-        "inferenceConfig": inference,
-    }
-    if request.system:
-        arguments["system"] = [{"text": request.system}]
-    if request.output_schema is not None:
-        # A YAML template may hold dates in an enum; `default` writes them as the text they were.
-        text = json.dumps(request.output_schema, default=str)
-        arguments["outputConfig"] = {
-            "textFormat": {
-                "type": "json_schema",
-                "structure": {"jsonSchema": {"name": "output", "schema": text}},
-            }
-        }
-    return arguments
-
-
-# ── reply ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _reply(response: "ConverseResponseTypeDef") -> ModelReply:
-    """Raises `KeyError` or `TypeError` when the answer is not a completion."""
-    blocks = response["output"]["message"]["content"]
-    return ModelReply(
-        text=clean_text("".join(block.get("text", "") for block in blocks)),
-        reasoning=clean_text("\n\n".join(_thoughts(blocks))) or None,
-        usage=_usage(response.get("usage")),
-        stop_reason=response.get("stopReason", "end_turn"),
-    )
-
-
-def _thoughts(blocks: "Sequence[ContentBlockOutputTypeDef]") -> Iterator[str]:
-    """The readable blocks of reasoning; a provider may encrypt others."""
-    for block in blocks:
-        text = block.get("reasoningContent", {}).get("reasoningText", {}).get("text")
-        if text:
-            yield text
-
-
-def _usage(usage: "TokenUsageTypeDef | None") -> Usage | None:
-    if not usage:
-        return None
-    return usage_of(
-        input_tokens=usage.get("inputTokens"),
-        output_tokens=usage.get("outputTokens"),
-        cache_read=usage.get("cacheReadInputTokens", 0),
-        cache_write=usage.get("cacheWriteInputTokens", 0),
-    )
+            if self._loop is None:
+                config: Any = self._clients[SHORTEST_SECONDS].meta.config
+                timeouts = replace(sdk.WORKER, connect=config.connect_timeout)
+                self._loop = open_bedrock(timeouts=timeouts)
+            return self._loop

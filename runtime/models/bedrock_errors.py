@@ -27,6 +27,7 @@ import botocore.exceptions as sdk
 from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
 from runtime.domain.models.calls import ModelRequest
 from runtime.models.quoting import DETAIL_LIMIT, quotes_prompt
+from runtime.models.transport.exchange import WireFault
 
 _Kind = ModelErrorKind
 
@@ -186,6 +187,21 @@ _CALL: Final = "Converse"
 _CODE_LIMIT: Final = 100
 
 
+class BedrockFailures:
+    """The `Failures` of all calls of Bedrock's runtime."""
+
+    def fault(self, fault: WireFault, request: ModelRequest) -> ModelError:
+        return _without_answer(fault.kind, fault.code, request, timed_out=fault.timed_out)
+
+    def broken(self, error: Exception, request: ModelRequest) -> ModelError:
+        return bedrock_error(error, request)
+
+
+def bedrock_error(exc: Exception, request: ModelRequest) -> ModelError:
+    """The error for a call of `request` that failed, in words that quote no prompt."""
+    return model_error(exc, request, quoting=is_quotation(exc, request))
+
+
 def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> ModelError:
     """What `exc` means for the call of `request`; `quoting` says that its text may hold a piece of
     a prompt. Then nobody is shown it, and nothing is read out of it.
@@ -193,8 +209,7 @@ def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mode
     if not isinstance(exc, sdk.ClientError):
         kind, code = _kind_of_class(exc), type(exc).__name__
         timed_out = isinstance(exc, sdk.ReadTimeoutError)
-        text = (_TIMED_OUT if timed_out else _MESSAGES[kind]).format(model=request.model)
-        return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
+        return _without_answer(kind, code, request, timed_out=timed_out)
     code = " ".join(str(exc.response.get("Error", {}).get("Code", "")).split())[:_CODE_LIMIT]
     key = code.casefold().removesuffix("exception")
     said = " ".join(str(exc.response.get("Error", {}).get("Message", "")).split())[:DETAIL_LIMIT]
@@ -211,6 +226,14 @@ def model_error(exc: Exception, request: ModelRequest, *, quoting: bool) -> Mode
             return SchemaRefusedError(kind, message, service_code=code)
     message = f"{text.format(model=request.model)} ({detail})"
     return ModelError(kind, message, service_code=code, denied=denied)
+
+
+def _without_answer(
+    kind: ModelErrorKind, code: str, request: ModelRequest, *, timed_out: bool
+) -> ModelError:
+    """The error of a call of `request` that got no answer; `code` is botocore's name for why."""
+    text = (_TIMED_OUT if timed_out else _MESSAGES[kind]).format(model=request.model)
+    return ModelError(kind, f"{text} ({code})", service_code=code, timed_out=timed_out)
 
 
 def _meaning(key: str, kind: ModelErrorKind, said: str) -> tuple[ModelErrorKind, str, bool]:

@@ -20,7 +20,8 @@ SCHEMA_NAME: Final = "output"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """`provider` is the provider's name here, `server` what users read of it.
+    """`provider` is the provider's name here, `server` what users read of it,
+    `base_path` where its endpoints are below the provider's base URL.
 
     `limit_field` is where Chat Completions say how long a reply may be: OpenAI's own models refuse
     `max_tokens`, and Ollama ignores everything else, so that a reply had no end. `extra` are fields
@@ -29,6 +30,7 @@ class Dialect:
 
     provider: str
     server: str
+    base_path: str = ""
     limit_field: str = "max_tokens"
     sends_seed: bool = True
     extra: Mapping[str, object] = field(default_factory=dict)
@@ -38,7 +40,9 @@ def encoded(dialect: Dialect, path: str, body: Mapping[str, object]) -> WireRequ
     """The request with this body, as it goes to the server."""
     # A YAML template may hold dates in an enum; `default` writes them as the text they were.
     data = orjson.dumps({**dialect.extra, **body}, default=str)
-    return WireRequest(method="POST", path=path, headers=_HEADERS, body=data)
+    return WireRequest(
+        method="POST", path=f"{dialect.base_path}{path}", headers=_HEADERS, body=data
+    )
 
 
 def wire_name(dialect: Dialect, request: ModelRequest) -> str:

@@ -26,6 +26,7 @@ from runtime.domain.addresses import is_loopback
 from runtime.domain.errors import ConfigurationError, PriceError
 from runtime.domain.models.abilities import Api
 from runtime.domain.models.names import BEDROCK, LOCAL, PROVIDER_NAME
+from runtime.inputs.options import MAX_CONCURRENCY
 from runtime.models.base_urls import check_base_url
 
 _FIELDS: Final = {
@@ -48,7 +49,6 @@ _OURS: Final = frozenset(
 """Fields of a request that decide what a call costs, or how its reply is read."""
 
 _LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
-_MAX_CONCURRENCY: Final = 512
 _ANY_SIZE: Final = 10**7
 _ROW_DEFAULTS: Final[Mapping[str, object]] = {
     "profiles": {},
@@ -132,8 +132,8 @@ def _settings(name: Any, value: Any, path: Path, modified: date) -> ServerSettin
         raise ConfigurationError(f"{where}: base_url is missing")
     _one_of(value, "api", (Api.CHAT, Api.RESPONSES), where)
     _one_of(value, "limit_field", _LIMIT_FIELDS, where)
-    if not 1 <= value.get("concurrency", 1) <= _MAX_CONCURRENCY:
-        raise ConfigurationError(f"{where}: concurrency must be 1 to {_MAX_CONCURRENCY}")
+    if not 1 <= value.get("concurrency", 1) <= MAX_CONCURRENCY:
+        raise ConfigurationError(f"{where}: concurrency must be 1 to {MAX_CONCURRENCY}")
     if ours := sorted(_OURS & value.get("extra", {}).keys()):
         raise ConfigurationError(f"{where}: extra can't hold {', '.join(ours)}")
     fields = {key: each for key, each in value.items() if key not in {"prices", "api", "headers"}}

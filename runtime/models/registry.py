@@ -17,7 +17,7 @@ from typing import Final
 
 from runtime.domain.errors import InputError
 from runtime.domain.models.abilities import Api
-from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.calls import BackgroundModels
 from runtime.domain.models.names import BEDROCK, LOCAL, OPENAI
 from runtime.domain.models.price_table import PriceTable, load_prices
 from runtime.domain.models.reach import Reach, Reachable
@@ -43,22 +43,20 @@ class Provider:
     """Whether no call is billed, whichever model it serves."""
     server: str | None = None
     """Where it is, for people, if that is not fixed."""
-    open: Callable[[int], ModelClient]
+    open: Callable[[int], BackgroundModels]
 
 
-def _bedrock(concurrency: int) -> ModelClient:
-    from runtime.models.bedrock import BedrockModels  # noqa: PLC0415
-    from runtime.sdk import create_bedrock_client  # noqa: PLC0415
+def _bedrock(_: int) -> BackgroundModels:
+    from runtime.models.bedrock_loop import open_bedrock  # noqa: PLC0415
 
-    return BedrockModels(
-        lambda seconds: create_bedrock_client(concurrency=concurrency, reply_seconds=seconds)
-    )
+    return open_bedrock()
 
 
-def _embedded(concurrency: int) -> ModelClient:
+def _embedded(concurrency: int) -> BackgroundModels:
     from runtime.models.llama import LlamaModels  # noqa: PLC0415
+    from runtime.models.threaded import ThreadedModels  # noqa: PLC0415
 
-    return LlamaModels(slots=concurrency)
+    return ThreadedModels(LlamaModels(slots=concurrency), concurrency)
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
@@ -74,7 +72,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 class OpenedModels:
     """`concurrency` calls go out at a time, of each provider at most as many as `limits` says."""
 
-    client: ModelClient
+    client: BackgroundModels
     concurrency: int
     limits: Mapping[str, int]
 

@@ -4,19 +4,20 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 
 from runtime.domain.errors import ModelError, ModelErrorKind, SeedwrightError
-from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
+from runtime.domain.models.calls import BackgroundModels, BegunCall, ModelReply, ModelRequest
 from runtime.domain.models.names import split_name
+from runtime.models.begun import Begun, Ended
 
 
 class RoutedModels:
-    """A `ModelClient`. The clients of the providers in `opened` are there at once, so that what
-    they lack is known before anything is begun; others are opened by the first call that needs
+    """A `BackgroundModels`. The clients of the providers in `opened` are there at once, so that
+    what they lack is known before anything is begun; others are opened by the first call that needs
     them. `unnamed` is whose models have ids that name no provider.
     """
 
     def __init__(
         self,
-        openers: Mapping[str, Callable[[], ModelClient]],
+        openers: Mapping[str, Callable[[], BackgroundModels]],
         *,
         opened: Collection[str],
         unnamed: str,
@@ -25,7 +26,7 @@ class RoutedModels:
         self._openers = openers
         self._unnamed = unnamed
         self._lock = threading.Lock()
-        self._clients: dict[str, ModelClient] = {}
+        self._clients: dict[str, BackgroundModels] = {}
         try:
             for provider in opened:
                 self._clients[provider] = openers[provider]()
@@ -33,21 +34,33 @@ class RoutedModels:
             self.close()
             raise
 
-    def converse(self, request: ModelRequest) -> ModelReply:
-        provider, _ = split_name(request.model, self._openers.keys())
+    def begin(self, request: ModelRequest, ended: Ended) -> BegunCall:
+        """Begin the call at its provider. One that can't be opened ends it at once."""
         try:
-            client = self._client(provider or self._unnamed)
-        except SeedwrightError as exc:
-            raise ModelError(ModelErrorKind.FATAL, str(exc), service_code=exc.code) from exc
-        return client.converse(request)
+            client = self._client_for(request)
+        except ModelError as error:
+            call = Begun(request, ended)
+            call.claim()
+            call.ended(error)
+            return call
+        return client.begin(request, ended)
+
+    def converse(self, request: ModelRequest) -> ModelReply:
+        return self._client_for(request).converse(request)
 
     def close(self) -> None:
         with self._lock:
             for client in self._clients.values():
                 client.close()
 
-    def _client(self, provider: str) -> ModelClient:
+    def _client_for(self, request: ModelRequest) -> BackgroundModels:
+        """Raises `ModelError` where the provider can't be used here."""
+        named, _ = split_name(request.model, self._openers.keys())
+        provider = named or self._unnamed
         with self._lock:
-            if provider not in self._clients:
-                self._clients[provider] = self._openers[provider]()
+            try:
+                if provider not in self._clients:
+                    self._clients[provider] = self._openers[provider]()
+            except SeedwrightError as exc:
+                raise ModelError(ModelErrorKind.FATAL, str(exc), service_code=exc.code) from exc
             return self._clients[provider]

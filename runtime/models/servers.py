@@ -6,7 +6,7 @@ from typing import Final
 
 from runtime.domain.errors import ConfigurationError, InputError
 from runtime.domain.models.abilities import Api
-from runtime.domain.models.calls import ModelClient
+from runtime.domain.models.calls import BackgroundModels
 from runtime.domain.models.names import OPENAI
 from runtime.models.base_urls import check_base_url, check_secrecy, shown_server
 from runtime.models.provider_file import ServerSettings, providers_path, read_providers
@@ -45,12 +45,13 @@ def known_servers(
 
 def open_server(
     settings: ServerSettings, environment: Mapping[str, str], concurrency: int
-) -> ModelClient:
+) -> BackgroundModels:
     """A client. Raises `ConfigurationError` for a key that is missing, or would be seen."""
     from runtime.models.chat import ChatCompletions  # noqa: PLC0415 - urllib3 is 0.1 s
     from runtime.models.dialect import Dialect  # noqa: PLC0415
     from runtime.models.http_models import Endpoint, HttpModels  # noqa: PLC0415
     from runtime.models.responses import Responses  # noqa: PLC0415
+    from runtime.models.threaded import ThreadedModels  # noqa: PLC0415
 
     server = shown_server(settings.base_url)
     dialect = Dialect(
@@ -60,7 +61,7 @@ def open_server(
         sends_seed=settings.seed,
         extra=settings.extra,
     )
-    return HttpModels(
+    client = HttpModels(
         Endpoint(
             base_url=settings.base_url,
             server=server,
@@ -70,6 +71,7 @@ def open_server(
         usual=settings.api,
         connections=concurrency,
     )
+    return ThreadedModels(client, concurrency)
 
 
 def _key_header(settings: ServerSettings, environment: Mapping[str, str]) -> dict[str, str]:

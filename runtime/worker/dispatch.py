@@ -72,7 +72,7 @@ class Dispatch:
         traffic.in_flight -= 1
         self._schemas.came_back(call, task, result)
         if isinstance(result, ModelReply):
-            traffic.answered()
+            traffic.answered(self._run.clock.monotonic())
         return task
 
     def failed(self, task: RecordTask, error: ModelError, *, jitter: float) -> None:

@@ -41,6 +41,7 @@ from runtime.worker.prompts import Prompts
 from runtime.worker.record_log import log_record
 from runtime.worker.run import Run
 from runtime.worker.settlement import Settlement
+from runtime.worker.switching import quick_switches
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Generation:
         self._ended_uncalled = False
         """Whether records ended in this turn without a call, so that there may be more at once."""
 
+    @quick_switches()
     def run(self) -> StopReason | None:
         """Generate. Raises what ends the job: budget, fatal model errors, storage, a lost lease.
         Whatever it raises but a lost lease, everything paid for has been saved first.

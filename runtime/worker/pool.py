@@ -1,12 +1,20 @@
-"""Threads that do nothing but call the model. All state belongs to the owner thread."""
+"""Model calls elsewhere: on an event loop, or on threads. All state belongs to the owner thread."""
 
 import queue
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from runtime.domain.errors import ModelError, ModelErrorKind
-from runtime.domain.models.calls import ModelClient, ModelReply, ModelRequest
+from runtime.domain.errors import ModelError
+from runtime.domain.models.calls import (
+    BackgroundModels,
+    BegunCall,
+    ModelClient,
+    ModelReply,
+    ModelRequest,
+)
+from runtime.models.threaded import ThreadedModels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +35,7 @@ class CallPool(Protocol):
         ...
 
     def withdraw(self) -> list[int]:
-        """Take back calls that no thread has begun; their numbers."""
+        """Take back calls that have not been begun: no byte of them was written. Their numbers."""
         ...
 
     def wake(self) -> None:
@@ -35,29 +43,34 @@ class CallPool(Protocol):
         ...
 
     def close(self) -> None:
-        """Begin no more calls. Threads in a call end with it, and never hold up the process."""
+        """Begin no more calls. Those under way never hold up the process."""
         ...
 
 
-class ThreadCallPool:
-    """`threads` daemon threads over one `ModelClient`, started as calls need them."""
+def call_pool(models: ModelClient, concurrency: int) -> CallPool:
+    """In the background as the client does it, else on as many threads as calls."""
+    if isinstance(models, BackgroundModels):
+        return BackgroundCallPool(models)
+    threaded = ThreadedModels(models, concurrency)
+    return BackgroundCallPool(threaded, ending=threaded.end_threads)
 
-    def __init__(self, models: ModelClient, threads: int) -> None:
+
+class BackgroundCallPool:
+    """Calls in the background of one client, which outlives the pool with its connections. `ending`
+    is what the pool does last.
+    """
+
+    def __init__(
+        self, models: BackgroundModels, *, ending: Callable[[], None] | None = None
+    ) -> None:
         self._models = models
-        self._maximum = threads
-        self._threads: list[threading.Thread] = []
-        self._outstanding = 0
+        self._ending = ending
+        self._begun: dict[int, BegunCall] = {}
         # SimpleQueue.put may be called again inside itself, so a signal handler may use it.
-        self._calls: queue.SimpleQueue[tuple[int, ModelRequest] | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Completion | None] = queue.SimpleQueue()
 
     def submit(self, call: int, request: ModelRequest) -> None:
-        self._outstanding += 1
-        if len(self._threads) < min(self._maximum, self._outstanding):
-            thread = threading.Thread(target=self._run, name="model-call", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._calls.put((call, request))
+        self._begun[call] = self._models.begin(request, partial(self._put, call))
 
     def wait(self, timeout: float) -> list[Completion]:
         completions: list[Completion] = []
@@ -65,41 +78,25 @@ class ThreadCallPool:
             completion = self._ended.get(timeout=max(timeout, 0.0))
             while True:
                 if completion is not None:
+                    del self._begun[completion.call]
                     completions.append(completion)
                 completion = self._ended.get_nowait()
         except queue.Empty:
-            self._outstanding -= len(completions)
             return completions
 
     def withdraw(self) -> list[int]:
-        calls: list[int] = []
-        while True:
-            try:
-                item = self._calls.get_nowait()
-            except queue.Empty:
-                self._outstanding -= len(calls)
-                return calls
-            if item is not None:
-                calls.append(item[0])
+        calls = [call for call, begun in self._begun.items() if begun.withdraw()]
+        for call in calls:
+            del self._begun[call]
+        return calls
 
     def wake(self) -> None:
         self._ended.put(None)
 
     def close(self) -> None:
         self.withdraw()
-        for _ in self._threads:
-            self._calls.put(None)
+        if self._ending is not None:
+            self._ending()
 
-    def _run(self) -> None:
-        while (item := self._calls.get()) is not None:
-            call, request = item
-            result: ModelReply | ModelError
-            try:
-                result = self._models.converse(request)
-            except ModelError as error:
-                result = error
-            except Exception as error:  # noqa: BLE001 - a defect in an adapter must not lose a call
-                result = ModelError(
-                    ModelErrorKind.IN_DOUBT, f"unexpected {type(error).__name__} in a model call"
-                )
-            self._ended.put(Completion(call=call, result=result))
+    def _put(self, call: int, result: ModelReply | ModelError) -> None:
+        self._ended.put(Completion(call=call, result=result))

@@ -32,10 +32,10 @@ class Traffic:
         """When to ask whether the model is back; None while it is not down, or is being asked."""
         return self.outage.probe_at if self.outage.is_on and not self.in_flight else None
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """A call came back with a reply."""
         self._replies += 1
-        self._limiter.succeeded()
+        self._limiter.succeeded(now)
         self.outage.answered()
 
     def refused(

@@ -41,7 +41,7 @@ from runtime.worker.exporting import JobExport
 from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
-from runtime.worker.pool import CallPool, ThreadCallPool
+from runtime.worker.pool import CallPool, call_pool
 from runtime.worker.run import Run
 from runtime.worker.saver import Saver, Stores
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
@@ -81,9 +81,7 @@ class Worker:
         self._stopped = threading.Event()
         self._rng = rng or random.Random()  # noqa: S311 - jitter only
         self._crash_point = crash_point
-        self._make_pool = make_pool or (
-            lambda: ThreadCallPool(ports.models, self.settings.concurrency)
-        )
+        self._make_pool = make_pool or (lambda: call_pool(ports.models, self.settings.concurrency))
         self._make_heartbeat = make_heartbeat
         self._pause = pause or self._stopped.wait
         self._on_progress = on_progress or (lambda _progress: None)

@@ -24,6 +24,7 @@ _STOPS: Final = "tests/integration/test_worker_stops.py"
 _RECOVERY: Final = "tests/unit/test_worker_checkpoint_recovery.py"
 _BUDGET: Final = "tests/unit/test_worker_budget.py"
 _EXPORT: Final = "tests/unit/test_worker_export.py"
+_LOOP: Final = "tests/unit/test_loop_models.py"
 _SPOT: Final = "tests/unit/test_worker_spot_interruption.py"
 
 
@@ -86,6 +87,20 @@ NAMED: Final = (
         old="            raise self._over_budget()\n\n    def _over_budget",
         new="            return\n\n    def _over_budget",
         tests=(_BUDGET,),
+    ),
+    Named(
+        name="a call whose first byte could not be written is in doubt",
+        path="runtime/models/transport/connection.py",
+        old="            self._end(_UNWRITTEN)",
+        new="            self._end(_LOST)",
+        tests=(_LOOP,),
+    ),
+    Named(
+        name="calls that were written are taken back",
+        path="runtime/models/loop_models.py",
+        old="            return self._unclaimed.pop()",
+        new="            return True",
+        tests=(_LOOP,),
     ),
     *(_exporter(each, "raises", _RAISES.format(each)) for each in ("jsonl", "csv", "parquet")),
     *(

@@ -19,7 +19,7 @@ def test_the_window_stays_between_one_and_its_maximum(
     for step in steps:
         before = limiter.window
         if step is None:
-            limiter.succeeded()
+            limiter.succeeded(now)
             assert before <= limiter.window <= before + 1
         else:
             now += step
@@ -48,13 +48,44 @@ def test_bursts_apart_decrease_each(maximum: int) -> None:
 
 
 @given(maxima)
-def test_it_recovers_to_its_maximum_by_one_a_window(maximum: int) -> None:
+def test_it_recovers_at_once_by_one_a_window(maximum: int) -> None:
+    """Before any time has passed."""
     limiter = AdaptiveLimiter(maximum)
+    now = 39 * QUIET_SECONDS
     for burst in range(40):
         limiter.refused(burst * QUIET_SECONDS)
     for _ in range(maximum):
         window = limiter.window
         for _ in range(window + 2):
-            limiter.succeeded()
+            limiter.succeeded(now)
         assert window <= limiter.window <= window + 2
     assert limiter.window == maximum
+
+
+@given(st.integers(4, 500), st.floats(0.05, 1.0))
+def test_it_triples_within_five_seconds_without_a_refusal(window: int, call_seconds: float) -> None:
+    """Whatever the quota was, for calls that take up to a second."""
+    limiter = AdaptiveLimiter(10 * window)
+    now = 0.0
+    while limiter.window > window:
+        limiter.refused(now)
+        now += QUIET_SECONDS
+    began, was = now, limiter.window
+    while now < began + 5.0 - QUIET_SECONDS:
+        for _ in range(limiter.window):
+            limiter.succeeded(now)
+        now += call_seconds
+    assert limiter.window >= 3 * was
+
+
+@given(st.integers(4, 500))
+def test_calls_that_take_long_double_at_most_before_the_first_is_back(window: int) -> None:
+    limiter = AdaptiveLimiter(100 * window)
+    now = 0.0
+    while limiter.window > window:
+        limiter.refused(now)
+        now += QUIET_SECONDS
+    was = limiter.window
+    for _ in range(was):
+        limiter.succeeded(now + 60.0)
+    assert limiter.window <= 2 * was + 1

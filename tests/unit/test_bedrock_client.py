@@ -1,4 +1,5 @@
-"""The Bedrock adapter through real boto3, against the double of the endpoint (S5.1 to S5.5).
+"""Both clients of Bedrock, boto3's and the one on an event loop, against the double of the endpoint
+(S5.1 to S5.5).
 
 Every row of the error table goes over HTTP, and every attempt has to be one HTTP request.
 """
@@ -11,7 +12,7 @@ import sys
 import threading
 import traceback
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
@@ -21,13 +22,18 @@ import boto3
 import jsonschema_rs
 import pytest
 from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.hooks import HierarchicalEmitter
 
 from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
-from runtime.domain.models.calls import Message, ModelRequest, Usage
+from runtime.domain.models.calls import Message, ModelClient, ModelRequest, Usage
 from runtime.domain.roles import Role
 from runtime.domain.templates.provider_schema import Way
 from runtime.domain.templates.service_schema import for_service
 from runtime.models.bedrock import BedrockModels
+from runtime.models.bedrock_loop import open_bedrock
+from runtime.models.loop_models import LoopModels
+from runtime.sdk import BedrockAccess, Timeouts, create_bedrock_client
 from tests.fixtures import bedrock_double
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.fixtures.certificates import self_signed
@@ -38,13 +44,32 @@ SYSTEM = "You are a patient keeper of lighthouses."
 K = ModelErrorKind
 
 
-def models_for(url: str, *, read_timeout: float = 5, **options: object) -> BedrockModels:
+Client = Callable[..., ModelClient]
+
+
+def on_a_loop(url: str, *, read_timeout: float = 5, proxy: str | None = None) -> LoopModels:
+    access = BedrockAccess(
+        url=url,
+        region="us-east-1",
+        signing_name="bedrock",
+        credentials=Credentials("testing", "testing"),
+        token=None,
+        proxy=proxy,
+        authorities=None,
+        events=HierarchicalEmitter(),
+    )
+    timeouts = Timeouts(connect=0.3, table=1, object=1, attempts=1, model=read_timeout)
+    return open_bedrock(access, timeouts=timeouts)
+
+
+def on_boto3(url: str, *, read_timeout: float = 5, proxy: str | None = None) -> BedrockModels:
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=0.3,
         read_timeout=read_timeout,
         max_pool_connections=16,
-    ).merge(Config(**options))  # type: ignore[arg-type]
+        proxies={"http": proxy} if proxy else None,
+    )
     client = boto3.client(
         "bedrock-runtime",
         endpoint_url=url,
@@ -56,6 +81,13 @@ def models_for(url: str, *, read_timeout: float = 5, **options: object) -> Bedro
     return BedrockModels(lambda _: client)
 
 
+@pytest.fixture(scope="module", params=[on_boto3, on_a_loop])
+def models_for(request: pytest.FixtureRequest) -> Client:
+    """A client that calls this URL."""
+    way: Client = request.param
+    return way
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[BedrockDouble]:
     with BedrockDouble() as double:
@@ -63,7 +95,7 @@ def running() -> Iterator[BedrockDouble]:
 
 
 @pytest.fixture(scope="module")
-def models(running: BedrockDouble) -> Iterator[BedrockModels]:
+def models(running: BedrockDouble, models_for: Client) -> Iterator[ModelClient]:
     models = models_for(running.url)
     yield models
     models.close()
@@ -81,16 +113,24 @@ def request(text: str = PROMPT, **fields: object) -> ModelRequest:
     return ModelRequest(**values | fields)  # type: ignore[arg-type]
 
 
-def failure(models: BedrockModels, wanted: ModelRequest | None = None) -> ModelError:
+def failure(models: ModelClient, wanted: ModelRequest | None = None) -> ModelError:
     with pytest.raises(ModelError) as caught:
         models.converse(wanted or request())
     return caught.value
 
 
+def tried(models: ModelClient) -> ModelError:
+    """The same with a client that nobody needs afterwards."""
+    try:
+        return failure(models)
+    finally:
+        models.close()
+
+
 # ── requests ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_request_becomes_one_converse_call(models: BedrockModels, double: BedrockDouble) -> None:
+def test_a_request_becomes_one_converse_call(models: ModelClient, double: BedrockDouble) -> None:
     conversation = (
         Message(role=Role.USER, text=PROMPT),
         Message(role=Role.ASSISTANT, text="It is white."),
@@ -114,7 +154,7 @@ def test_a_request_becomes_one_converse_call(models: BedrockModels, double: Bedr
     }
 
 
-def test_what_is_not_set_is_not_sent(models: BedrockModels, double: BedrockDouble) -> None:
+def test_what_is_not_set_is_not_sent(models: ModelClient, double: BedrockDouble) -> None:
     models.converse(request(system=""))
 
     (sent,) = double.requests
@@ -122,7 +162,7 @@ def test_what_is_not_set_is_not_sent(models: BedrockModels, double: BedrockDoubl
     assert sent.body["inferenceConfig"] == {"maxTokens": 128}
 
 
-def test_a_profile_arn_survives_the_url(models: BedrockModels, double: BedrockDouble) -> None:
+def test_a_profile_arn_survives_the_url(models: ModelClient, double: BedrockDouble) -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
 
     models.converse(request(model=arn))
@@ -130,7 +170,7 @@ def test_a_profile_arn_survives_the_url(models: BedrockModels, double: BedrockDo
     assert [sent.model for sent in double.requests] == [arn]
 
 
-def test_unicode_goes_both_ways(models: BedrockModels, double: BedrockDouble) -> None:
+def test_unicode_goes_both_ways(models: ModelClient, double: BedrockDouble) -> None:
     text = 'Zürich, 漢字, 🌊 \t \u2028 \\ " e\u0301'
     double.faults([{"text": text}])
 
@@ -138,7 +178,7 @@ def test_unicode_goes_both_ways(models: BedrockModels, double: BedrockDouble) ->
     assert double.requests[0].body["messages"][0]["content"] == [{"text": text}]
 
 
-def test_one_client_serves_many_threads(models: BedrockModels, double: BedrockDouble) -> None:
+def test_one_client_serves_many_threads(models: ModelClient, double: BedrockDouble) -> None:
     prompts = [f"Item {number}" for number in range(60)]
 
     with ThreadPoolExecutor(12) as pool:
@@ -164,14 +204,14 @@ def test_one_client_serves_many_threads(models: BedrockModels, double: BedrockDo
     ],
 )
 def test_the_text_blocks_are_the_reply(
-    models: BedrockModels, double: BedrockDouble, content: list[dict[str, object]], text: str
+    models: ModelClient, double: BedrockDouble, content: list[dict[str, object]], text: str
 ) -> None:
     double.faults([{"content": content}])
 
     assert models.converse(request()).text == text
 
 
-def test_an_empty_reply_is_a_reply(models: BedrockModels, double: BedrockDouble) -> None:
+def test_an_empty_reply_is_a_reply(models: ModelClient, double: BedrockDouble) -> None:
     double.faults([{"effect": "empty_text"}])
 
     reply = models.converse(request())
@@ -181,13 +221,13 @@ def test_an_empty_reply_is_a_reply(models: BedrockModels, double: BedrockDouble)
     assert reply.usage.output_tokens == 0
 
 
-def test_a_huge_reply_arrives_whole(models: BedrockModels, double: BedrockDouble) -> None:
+def test_a_huge_reply_arrives_whole(models: ModelClient, double: BedrockDouble) -> None:
     double.faults([{"effect": "huge"}])
 
     assert len(models.converse(request()).text) == bedrock_double.HUGE_CHARACTERS
 
 
-def test_the_stop_reason_is_handed_on(models: BedrockModels, double: BedrockDouble) -> None:
+def test_the_stop_reason_is_handed_on(models: ModelClient, double: BedrockDouble) -> None:
     double.faults([{"stop_reason": "content_filtered", "times": 1}])
 
     assert models.converse(request()).stop_reason == "content_filtered"
@@ -218,14 +258,14 @@ def test_the_stop_reason_is_handed_on(models: BedrockModels, double: BedrockDoub
     ],
 )
 def test_usage_is_taken_as_billed(
-    models: BedrockModels, double: BedrockDouble, document: dict[str, object], usage: Usage | None
+    models: ModelClient, double: BedrockDouble, document: dict[str, object], usage: Usage | None
 ) -> None:
     double.faults([{"usage": document}])
 
     assert models.converse(request()).usage == usage
 
 
-def test_missing_usage_is_none(models: BedrockModels, double: BedrockDouble) -> None:
+def test_missing_usage_is_none(models: ModelClient, double: BedrockDouble) -> None:
     double.faults([{"effect": "no_usage"}])
 
     assert models.converse(request()).usage is None
@@ -267,7 +307,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("code", "status", "kind"), ANSWERS)
 def test_an_error_answer_is_one_request_and_one_kind(
-    models: BedrockModels, double: BedrockDouble, code: str, status: int | None, kind: K
+    models: ModelClient, double: BedrockDouble, code: str, status: int | None, kind: K
 ) -> None:
     rule: RuleDocument = {"effect": code}
     if status is not None:
@@ -287,7 +327,7 @@ def test_an_error_answer_is_one_request_and_one_kind(
     [(502, K.SERVER_FAULT), (503, K.UNAVAILABLE), (504, K.IN_DOUBT), (403, K.REJECTED)],
 )
 def test_a_proxys_html_page_counts_by_its_status(
-    models: BedrockModels, double: BedrockDouble, status: int, kind: K
+    models: ModelClient, double: BedrockDouble, status: int, kind: K
 ) -> None:
     double.faults([{"effect": "html", "status": status}])
 
@@ -305,7 +345,7 @@ def test_a_proxys_html_page_counts_by_its_status(
     ],
 )
 def test_a_fatal_message_helps(
-    models: BedrockModels, double: BedrockDouble, code: str, hint: str
+    models: ModelClient, double: BedrockDouble, code: str, hint: str
 ) -> None:
     double.faults([{"effect": code}])
 
@@ -355,7 +395,7 @@ DENIALS = [
 
 @pytest.mark.parametrize(("code", "said", "advice"), DENIALS)
 def test_f12_a_denial_says_who_has_to_grant_what(
-    models: BedrockModels, double: BedrockDouble, code: str, said: str, advice: str
+    models: ModelClient, double: BedrockDouble, code: str, said: str, advice: str
 ) -> None:
     """S5.5. Fatal, and in words what an administrator does."""
     double.faults([{"effect": code, "message": said}])
@@ -403,7 +443,7 @@ def test_f12_a_denial_says_who_has_to_grant_what(
     ],
 )
 def test_f12_a_model_that_is_not_there_says_what_to_choose(
-    models: BedrockModels, double: BedrockDouble, code: str, said: str, kind: K, advice: str
+    models: ModelClient, double: BedrockDouble, code: str, said: str, kind: K, advice: str
 ) -> None:
     double.faults([{"effect": code, "message": said}])
 
@@ -413,7 +453,7 @@ def test_f12_a_model_that_is_not_there_says_what_to_choose(
     assert advice in str(error)
 
 
-def test_f12_nothing_is_read_out_of_a_prompt(models: BedrockModels, double: BedrockDouble) -> None:
+def test_f12_nothing_is_read_out_of_a_prompt(models: ModelClient, double: BedrockDouble) -> None:
     quoted = "You don't have access to the model with the specified model ID."
     double.faults([{"effect": "ResourceNotFoundException", "message": f"no: {quoted}"}])
 
@@ -434,7 +474,7 @@ def test_f12_nothing_is_read_out_of_a_prompt(models: BedrockModels, double: Bedr
     ],
 )
 def test_f12_a_schema_that_can_not_be_compiled_is_known(
-    models: BedrockModels, double: BedrockDouble, said: str
+    models: ModelClient, double: BedrockDouble, said: str
 ) -> None:
     double.faults([{"effect": "ValidationException", "message": said}])
     with pytest.raises(SchemaRefusedError) as caught:
@@ -443,7 +483,7 @@ def test_f12_a_schema_that_can_not_be_compiled_is_known(
     assert caught.value.kind is K.REJECTED
 
 
-def test_a_refusal_says_what_the_service_said(models: BedrockModels, double: BedrockDouble) -> None:
+def test_a_refusal_says_what_the_service_said(models: ModelClient, double: BedrockDouble) -> None:
     said = "Retry your request with the ID of an\n inference profile that contains this model."
     double.faults([{"effect": "ValidationException", "message": said}])
 
@@ -453,7 +493,7 @@ def test_a_refusal_says_what_the_service_said(models: BedrockModels, double: Bed
 @pytest.mark.parametrize("quoted", [PROMPT, SYSTEM, "the lighthouse of the island"])
 @pytest.mark.parametrize("code", ["ValidationException", "ModelErrorException"])
 def test_no_error_repeats_a_prompt(
-    models: BedrockModels, double: BedrockDouble, quoted: str, code: str
+    models: ModelClient, double: BedrockDouble, quoted: str, code: str
 ) -> None:
     double.faults([{"effect": code, "message": f"Value '{quoted}' is not allowed"}])
 
@@ -463,9 +503,7 @@ def test_no_error_repeats_a_prompt(
     assert code in str(error)
 
 
-def test_a_short_prompt_is_not_repeated_either(
-    models: BedrockModels, double: BedrockDouble
-) -> None:
+def test_a_short_prompt_is_not_repeated_either(models: ModelClient, double: BedrockDouble) -> None:
     double.faults([{"effect": "ValidationException", "message": "Value 'my PIN 1234' is bad"}])
 
     error = failure(models, request("my PIN 1234"))
@@ -476,12 +514,10 @@ def test_a_short_prompt_is_not_repeated_either(
 # ── requests that never leave ──────────────────────────────────────────────────────────────────
 
 
-def test_a_request_that_botocore_refuses_is_rejected(
-    models: BedrockModels, double: BedrockDouble
-) -> None:
+def test_a_request_that_botocore_refuses_is_rejected(double: BedrockDouble) -> None:
     message = Message(role=Role.USER, text=["secret words"])  # type: ignore[arg-type]
 
-    error = failure(models, request(messages=(message,)))
+    error = failure(on_boto3(double.url), request(messages=(message,)))
 
     assert error.kind is K.REJECTED
     assert "secret words" not in "".join(traceback.format_exception(error))
@@ -489,19 +525,21 @@ def test_a_request_that_botocore_refuses_is_rejected(
 
 
 def test_missing_credentials_are_fatal(
-    double: BedrockDouble, monkeypatch: pytest.MonkeyPatch
+    double: BedrockDouble, monkeypatch: pytest.MonkeyPatch, models_for: Client
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
-    client = boto3.session.Session().client(
-        "bedrock-runtime", endpoint_url=double.url, region_name="us-east-1"
-    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
 
-    error = failure(BedrockModels(lambda _: client))
-    client.close()
+    error = tried(
+        open_bedrock()
+        if models_for is on_a_loop
+        else BedrockModels(lambda _: create_bedrock_client(concurrency=1))
+    )
 
     assert error.kind is K.FATAL
     assert "credentials" in str(error)
@@ -516,13 +554,13 @@ def closed_port() -> int:
         return port
 
 
-def test_a_refused_connection_was_not_sent() -> None:
-    error = failure(models_for(f"http://127.0.0.1:{closed_port()}"))
+def test_a_refused_connection_was_not_sent(models_for: Client) -> None:
+    error = tried(models_for(f"http://127.0.0.1:{closed_port()}"))
 
     assert (error.kind, error.service_code) == (K.NOT_SENT, "EndpointConnectionError")
 
 
-def test_a_connect_timeout_was_not_sent() -> None:
+def test_a_connect_timeout_was_not_sent(models_for: Client) -> None:
     # A listener that accepts nothing: once its queue is full, Linux drops further SYNs.
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -531,17 +569,15 @@ def test_a_connect_timeout_was_not_sent() -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        error = failure(models_for(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        error = tried(models_for(f"http://127.0.0.1:{listener.getsockname()[1]}"))
         for filler in fillers:
             filler.close()
 
     assert (error.kind, error.service_code) == (K.NOT_SENT, "ConnectTimeoutError")
 
 
-def test_a_dead_proxy_was_not_sent(double: BedrockDouble) -> None:
-    proxies = {"http": f"http://127.0.0.1:{closed_port()}"}
-
-    error = failure(models_for(double.url, proxies=proxies))
+def test_a_dead_proxy_was_not_sent(double: BedrockDouble, models_for: Client) -> None:
+    error = tried(models_for(double.url, proxy=f"http://127.0.0.1:{closed_port()}"))
 
     assert (error.kind, error.service_code) == (K.NOT_SENT, "ProxyConnectionError")
     assert double.calls == 0
@@ -566,26 +602,31 @@ def tls_server(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_a_refused_certificate_was_not_sent(tmp_path: Path) -> None:
+def test_a_refused_certificate_was_not_sent(tmp_path: Path, models_for: Client) -> None:
     with tls_server(tmp_path) as url:
-        error = failure(models_for(url))
+        error = tried(models_for(url))
 
     assert (error.kind, error.service_code) == (K.NOT_SENT, "SSLError")
 
 
-def test_any_other_tls_fault_is_in_doubt(double: BedrockDouble) -> None:
-    error = failure(models_for(double.url.replace("http:", "https:")))
+@pytest.mark.parametrize(("way", "kind"), [(on_boto3, K.IN_DOUBT), (on_a_loop, K.NOT_SENT)])
+def test_any_other_tls_fault_is_in_doubt_for_who_can_not_tell_when_it_was(
+    double: BedrockDouble, way: Client, kind: K
+) -> None:
+    error = tried(way(double.url.replace("http:", "https:")))
 
-    assert (error.kind, error.service_code) == (K.IN_DOUBT, "SSLError")
+    assert (error.kind, error.service_code) == (kind, "SSLError")
 
 
 # ── replies that never arrive, or arrive broken ────────────────────────────────────────────────
 
 
-def test_a_read_timeout_is_in_doubt_and_one_request(double: BedrockDouble) -> None:
+def test_a_read_timeout_is_in_doubt_and_one_request(
+    double: BedrockDouble, models_for: Client
+) -> None:
     double.faults([{"effect": "timeout"}])
 
-    error = failure(models_for(double.url, read_timeout=0.2))
+    error = tried(models_for(double.url, read_timeout=0.2))
 
     assert (error.kind, error.service_code) == (K.IN_DOUBT, "ReadTimeoutError")
     assert double.calls == 1
@@ -594,7 +635,7 @@ def test_a_read_timeout_is_in_doubt_and_one_request(double: BedrockDouble) -> No
 
 @pytest.mark.parametrize(("effect", "paid"), [("reset_before_read", 0), ("reset_before_reply", 1)])
 def test_a_reset_is_in_doubt_and_one_request(
-    models: BedrockModels, double: BedrockDouble, effect: str, paid: int
+    models: ModelClient, double: BedrockDouble, effect: str, paid: int
 ) -> None:
     double.faults([{"effect": effect}])
 
@@ -606,7 +647,7 @@ def test_a_reset_is_in_doubt_and_one_request(
 
 
 def test_a_reply_that_ends_too_early_is_in_doubt(
-    models: BedrockModels, double: BedrockDouble
+    models: ModelClient, double: BedrockDouble
 ) -> None:
     double.faults([{"effect": "truncated"}])
 
@@ -630,7 +671,7 @@ def test_a_reply_that_ends_too_early_is_in_doubt(
     ],
 )
 def test_a_200_that_is_no_completion_is_in_doubt(
-    models: BedrockModels, double: BedrockDouble, body: str
+    models: ModelClient, double: BedrockDouble, body: str
 ) -> None:
     double.faults([{"effect": "malformed_json", "text": body}])
 
@@ -659,7 +700,7 @@ REVIEW = {
 
 
 def test_a_schema_is_reduced_to_what_bedrock_takes(
-    models: BedrockModels, double: BedrockDouble
+    models: ModelClient, double: BedrockDouble
 ) -> None:
     form = for_service(REVIEW)
     reply = models.converse(request(output_schema=form.schema))
@@ -713,7 +754,7 @@ def test_a_schema_is_reduced_to_what_bedrock_takes(
     ],
 )
 def test_a_schema_that_bedrock_cannot_express_is_not_sent(
-    models: BedrockModels, double: BedrockDouble, schema: dict[str, object]
+    models: ModelClient, double: BedrockDouble, schema: dict[str, object]
 ) -> None:
     form = for_service(schema)
     assert (form.way, form.schema) == (Way.WORDS, None)
@@ -740,7 +781,7 @@ def test_the_double_runs_as_a_process_with_a_control_plane() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        models = models_for(url)
+        models = on_a_loop(url)
         control(url, "/__faults", [{"effect": "ModelErrorException", "prompt": "Item", "every": 5}])
 
         with ThreadPoolExecutor(8) as pool:
@@ -761,7 +802,7 @@ def test_the_double_runs_as_a_process_with_a_control_plane() -> None:
     assert (after["received"], after["usage"]) == (0, {})
 
 
-def outcome(models: BedrockModels, text: str) -> ModelErrorKind | None:
+def outcome(models: ModelClient, text: str) -> ModelErrorKind | None:
     try:
         models.converse(request(text))
     except ModelError as error:
@@ -770,7 +811,7 @@ def outcome(models: BedrockModels, text: str) -> ModelErrorKind | None:
 
 
 def test_rules_choose_by_model_and_stop_after_their_times(
-    models: BedrockModels, double: BedrockDouble
+    models: ModelClient, double: BedrockDouble
 ) -> None:
     double.faults([{"effect": "ThrottlingException", "model": MODEL, "times": 2}])
 
@@ -785,7 +826,7 @@ def test_rules_choose_by_model_and_stop_after_their_times(
 
 def test_a_client_that_hangs_up_leaves_no_call_in_flight(double: BedrockDouble) -> None:
     double.faults([{"effect": "timeout", "times": 1}])
-    models = models_for(double.url, read_timeout=0.2)
+    models = on_a_loop(double.url, read_timeout=0.2)
 
     failure(models)
 

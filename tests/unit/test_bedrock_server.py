@@ -1,7 +1,7 @@
 """Models of Bedrock that are called by OpenAI's requests: signed, or with a bearer token."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from botocore.credentials import Credentials
 import seedwright
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.abilities import Api
-from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.models.calls import Message, ModelClient, ModelRequest
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.roles import Role
 from runtime.models.bedrock import BedrockModels
+from runtime.models.bedrock_loop import open_bedrock
 from runtime.sdk import create_bedrock_client
 from tests.fixtures.bedrock_double import BedrockDouble, Request
 
@@ -36,12 +37,20 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[BedrockDouble]:
         yield running
 
 
-@pytest.fixture
-def models(double: BedrockDouble) -> Iterator[BedrockModels]:
-    del double
-    client = BedrockModels(
+def on_boto3() -> ModelClient:
+    return BedrockModels(
         lambda seconds: create_bedrock_client(concurrency=4, reply_seconds=seconds)
     )
+
+
+OPENERS = (on_boto3, open_bedrock)
+
+
+@pytest.fixture(params=OPENERS)
+def models(double: BedrockDouble, request: pytest.FixtureRequest) -> Iterator[ModelClient]:
+    """Of functions, whose other calls boto3 makes, and of workers."""
+    del double
+    client: ModelClient = request.param()
     yield client
     client.close()
 
@@ -70,7 +79,7 @@ def signature_of(sent: Request, url: str, raw: bytes) -> str:
     ("api", "path"), [(Api.CHAT, "chat/completions"), (Api.RESPONSES, "responses")]
 )
 def test_a_request_is_signed(
-    models: BedrockModels, double: BedrockDouble, api: Api, path: str
+    models: ModelClient, double: BedrockDouble, api: Api, path: str
 ) -> None:
     reply = models.converse(ask(api))
 
@@ -88,22 +97,23 @@ def test_a_request_is_signed(
     assert authorization.endswith(f"Signature={signature_of(sent, url, raw)}")
 
 
+@pytest.mark.parametrize("opened", OPENERS)
 def test_a_bearer_token_goes_before_a_signature(
-    models: BedrockModels, double: BedrockDouble, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[], ModelClient], double: BedrockDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-x")
+    models = opened()
     models.converse(ask(Api.CHAT))
+    models.close()
     assert double.requests[0].headers["authorization"] == "Bearer bedrock-api-key-x"
 
 
-def test_other_models_go_by_converse_as_before(
-    models: BedrockModels, double: BedrockDouble
-) -> None:
+def test_other_models_go_by_converse_as_before(models: ModelClient, double: BedrockDouble) -> None:
     models.converse(ask(Api.CONVERSE))
     assert "inferenceConfig" in double.requests[0].body
 
 
-def test_its_failures_are_those_of_a_server(models: BedrockModels, double: BedrockDouble) -> None:
+def test_its_failures_are_those_of_a_server(models: ModelClient, double: BedrockDouble) -> None:
     body = {"message": "User is not authorized to perform: bedrock:InvokeModel"}
     double.faults([{"effect": "said", "status": 403, "body": body}])
     with pytest.raises(ModelError) as caught:
@@ -137,13 +147,16 @@ def test_the_models_row_says_by_what_it_is_called(double: BedrockDouble, tmp_pat
     assert all("max_completion_tokens" in each.body for each in double.requests)
 
 
+@pytest.mark.parametrize("opened", OPENERS)
 def test_without_credentials_nothing_is_sent(
-    models: BedrockModels, double: BedrockDouble, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[], ModelClient], double: BedrockDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(ModelError, match="no AWS credentials") as caught:
+    models = opened()
+    with pytest.raises(ModelError, match="refused the credentials") as caught:
         models.converse(ask(Api.CHAT))
+    models.close()
     assert caught.value.kind is ModelErrorKind.FATAL
     assert double.calls == 0

@@ -23,6 +23,7 @@ from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import load_prices
 from runtime.models import registry
+from runtime.models.threaded import ThreadedModels
 from runtime.progress.meter import Meter
 from tests.fixtures.bedrock_double import BedrockDouble
 
@@ -214,7 +215,9 @@ class _SlowModel:
 def test_f2_a_model_that_has_to_be_loaded_is_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = replace(registry.PROVIDERS["local"], open=lambda _calls: _SlowModel())
+    provider = replace(
+        registry.PROVIDERS["local"], open=lambda calls: ThreadedModels(_SlowModel(), calls)
+    )
     monkeypatch.setattr(registry, "PROVIDERS", {"local": provider})
     listener = Listener()
 

@@ -1,11 +1,16 @@
 """The loop that turns prompts into records, with a pool of calls that the test answers."""
 
+import sys
+
+import pytest
+
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
+from runtime.worker.switching import SWITCH_SECONDS
 from runtime.worker.worker import Worker
 from tests.fixtures.worker_world import MODEL, SCHEMA_MODEL, WorkerWorld, make_template, step
 
@@ -93,3 +98,21 @@ def test_a_model_that_is_throttled_holds_up_no_other(
 
     # After the refusal, until the other model replies again: as many as are rendered ahead.
     assert pool.begun_since_slow_reply[1] == CONCURRENCY
+
+
+def test_the_interpreter_is_shared_quickly_while_records_are_generated(
+    world: WorkerWorld, render_engine: TemplateEngine
+) -> None:
+    """And as it was before, afterwards: it belongs to the program that called."""
+    before = sys.getswitchinterval()
+    seen: list[float] = []
+
+    class WatchingPool(PatientPool):
+        def submit(self, call: int, request: ModelRequest) -> None:
+            seen.append(sys.getswitchinterval())
+            super().submit(call, request)
+
+    run(world, WatchingPool(world), render_engine)
+
+    assert max(seen) == pytest.approx(SWITCH_SECONDS)
+    assert sys.getswitchinterval() == pytest.approx(before)

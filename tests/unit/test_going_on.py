@@ -12,17 +12,16 @@ import orjson
 import pytest
 
 import seedwright
-from runtime import sdk
 from runtime.bootstrap import SystemClock
 from runtime.cli.main import run
 from runtime.domain.errors import BudgetExceededError, InputError, StorageError
 from runtime.domain.jobs.job import Job, JobStatus, Progress
-from runtime.domain.models.timeouts import SHORTEST_SECONDS
 from runtime.local.job_store import SqliteJobStore
 from runtime.local.storage import open_storage
 from runtime.service.requeue import has_work_left
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.model_calls import recorded_calls
 from tests.fixtures.storage import new_job
 
 SEEDS = [{"topic": f"topic {letter}"} for letter in "abcdefg"]
@@ -171,22 +170,15 @@ def test_b10_growth_that_was_cut_off_goes_on_by_the_same_call(
 
 
 def test_b3_a_run_may_wait_for_replies_as_long_as_it_likes(
-    double: BedrockDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    double: BedrockDouble, tmp_path: Path
 ) -> None:
     """Also in a folder that was begun with another wait; no other dataset for that."""
-    waits: list[float] = []
-    create = sdk.create_bedrock_client
+    with recorded_calls() as calls:
+        generate(tmp_path / "a", 2, call_timeout=7)
+        generate(tmp_path / "a", 4, call_timeout=9)
+        seedwright.resume(tmp_path / "a", n=5, call_timeout=11)
 
-    def opened(**options: Any) -> Any:
-        waits.append(options["reply_seconds"])
-        return create(**options)
-
-    monkeypatch.setattr(sdk, "create_bedrock_client", opened)
-    generate(tmp_path / "a", 2, call_timeout=7)
-    generate(tmp_path / "a", 4, call_timeout=9)
-    seedwright.resume(tmp_path / "a", n=5, call_timeout=11)
-
-    assert [each for each in waits if each != SHORTEST_SECONDS] == [7, 9, 11]
+    assert [call.timeout_seconds for call in calls] == [7, 7, 9, 9, 11]
     assert len(lines(tmp_path / "a")) == double.calls == 5
 
 

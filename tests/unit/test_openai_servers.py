@@ -188,7 +188,7 @@ def test_openai_itself_gets_the_field_that_its_models_take() -> None:
         client: Any = open_server(
             ServerSettings(name="openai", base_url=url, key="KEY"), {"KEY": "sk"}, 1
         )
-        assert field.encode() in client._families[Api.CHAT].encode(ask()).body
+        assert field.encode() in client._models._families[Api.CHAT].encode(ask()).body
         client.close()
 
 

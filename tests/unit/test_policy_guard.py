@@ -1,16 +1,25 @@
 """The guard that tests of handlers and worker run under: it refuses what IAM would refuse."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.hooks import HierarchicalEmitter
 
+from runtime.domain.errors import ModelError, ModelErrorKind
+from runtime.domain.models.calls import Message, ModelRequest
+from runtime.domain.roles import Role
+from runtime.models.bedrock_loop import open_bedrock
+from runtime.sdk import bedrock_access
 from tests.fixtures.aws import BUCKET, FakeAws
+from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.guard import GUARD, guard_of
 from tests.fixtures.permissions import needs_of
 from tests.fixtures.policy_guard import Permission, PolicyGuard, Record
-from tests.fixtures.role_policies import Deployment, Launch, Role, Statement
+from tests.fixtures.role_policies import Deployment, Launch, Statement
+from tests.fixtures.role_policies import Role as PolicyRole
 
 JOBS = "arn:aws:dynamodb:us-east-1:123456789012:table/Jobs"
 ROLE = "some_function"
@@ -18,7 +27,7 @@ ROLE = "some_function"
 
 def deployment(*statements: Statement) -> Deployment:
     return Deployment(
-        roles={ROLE: Role(arn="arn:aws:iam::123456789012:role/r", statements=statements)},
+        roles={ROLE: PolicyRole(arn="arn:aws:iam::123456789012:role/r", statements=statements)},
         launch=Launch(family="worker", cluster="arn:aws:ecs:us-east-1:1:cluster/c", role_arns=()),
     )
 
@@ -257,3 +266,29 @@ def test_a_role_that_does_not_exist_is_a_mistake() -> None:
 
 def test_a_bound_guard_shares_what_was_seen() -> None:
     assert guard_of("get_job").record is GUARD.record
+
+
+def test_a_model_call_past_the_clients_of_the_sdk_is_guarded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allowed, other = "amazon.nova-micro-v1:0", "amazon.nova-pro-v1:0"
+    statement = allow(
+        "bedrock:InvokeModel", on=f"arn:aws:bedrock:us-east-1::foundation-model/{allowed}"
+    )
+    guard = PolicyGuard(lambda: deployment(statement), role=ROLE, record=Record())
+    events: Any = HierarchicalEmitter()
+    guard.install(events)
+    with BedrockDouble() as double:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", double.url)
+        models = open_bedrock(replace(bedrock_access(), events=events))
+
+        def call(model: str) -> object:
+            messages = (Message(role=Role.USER, text="hi"),)
+            return models.converse(ModelRequest(model=model, messages=messages, max_tokens=1))
+
+        assert call(allowed)
+        with pytest.raises(ModelError) as caught:
+            call(other)
+        models.close()
+        assert (caught.value.kind, double.calls) == (ModelErrorKind.FATAL, 1)
+    assert [need.resource.endswith(other) for _, need in guard.record.refused] == [True]

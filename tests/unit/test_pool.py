@@ -10,7 +10,7 @@ import pytest
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest
 from runtime.domain.roles import Role
-from runtime.worker.pool import Completion, ThreadCallPool
+from runtime.worker.pool import BackgroundCallPool, CallPool, Completion, call_pool
 
 DEADLINE = 20.0
 
@@ -68,7 +68,7 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "model-call"]
 
 
-def collect(pool: ThreadCallPool, count: int) -> list[Completion]:
+def collect(pool: CallPool, count: int) -> list[Completion]:
     completions: list[Completion] = []
     deadline = time.monotonic() + DEADLINE
     while len(completions) < count:
@@ -84,7 +84,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 def test_every_call_ends_once_with_its_own_reply() -> None:
-    pool = ThreadCallPool(Model(reply), 4)
+    pool = call_pool(Model(reply), 4)
     for call in range(50):
         pool.submit(call, request(f"text {call}"))
     completions = collect(pool, 50)
@@ -98,7 +98,7 @@ def test_every_call_ends_once_with_its_own_reply() -> None:
 
 def test_no_more_calls_at_a_time_than_threads() -> None:
     gate = Gate()
-    pool = ThreadCallPool(Model(gate.answer), 3)
+    pool = call_pool(Model(gate.answer), 3)
     for call in range(7):
         pool.submit(call, request())
     until(lambda: gate.inside == 3)
@@ -110,7 +110,7 @@ def test_no_more_calls_at_a_time_than_threads() -> None:
 
 
 def test_threads_are_started_as_calls_need_them() -> None:
-    pool = ThreadCallPool(Model(reply), 64)
+    pool = call_pool(Model(reply), 64)
     assert threads() == []
     for call in range(5):
         pool.submit(call, request())
@@ -123,7 +123,7 @@ def test_threads_are_started_as_calls_need_them() -> None:
 def test_withdrawn_calls_are_those_that_nobody_began() -> None:
     """S4.2: what was not sent is not paid for."""
     gate = Gate()
-    pool = ThreadCallPool(Model(gate.answer), 2)
+    pool = call_pool(Model(gate.answer), 2)
     for call in range(6):
         pool.submit(call, request())
     until(lambda: gate.inside == 2)
@@ -144,7 +144,7 @@ def test_a_model_error_is_handed_on() -> None:
     def refuse(_text: str) -> ModelReply:
         raise error
 
-    pool = ThreadCallPool(Model(refuse), 1)
+    pool = call_pool(Model(refuse), 1)
     pool.submit(1, request())
     [completion] = collect(pool, 1)
     assert completion.result is error
@@ -158,7 +158,7 @@ def test_a_defect_is_a_call_in_doubt(defect: type[Exception]) -> None:
     def break_down(_text: str) -> ModelReply:
         raise defect("the prompt was: secret")
 
-    pool = ThreadCallPool(Model(break_down), 1)
+    pool = call_pool(Model(break_down), 1)
     for call in (1, 2):  # the thread survives
         pool.submit(call, request())
         [completion] = collect(pool, 1)
@@ -170,13 +170,13 @@ def test_a_defect_is_a_call_in_doubt(defect: type[Exception]) -> None:
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0])
 def test_a_wait_that_may_not_wait_returns(timeout: float) -> None:
-    pool = ThreadCallPool(Model(reply), 1)
+    pool = call_pool(Model(reply), 1)
     assert pool.wait(timeout) == []
     pool.close()
 
 
 def test_a_wake_from_another_thread_ends_a_wait() -> None:
-    pool = ThreadCallPool(Model(reply), 1)
+    pool = call_pool(Model(reply), 1)
     started = time.monotonic()
     thread = threading.Thread(target=pool.wake)
     thread.start()
@@ -188,7 +188,7 @@ def test_a_wake_from_another_thread_ends_a_wait() -> None:
 
 def test_a_wake_from_a_signal_handler_ends_a_wait() -> None:
     """S4.1."""
-    pool = ThreadCallPool(Model(reply), 1)
+    pool = call_pool(Model(reply), 1)
     before = signal.signal(signal.SIGALRM, lambda _number, _frame: pool.wake())
     started = time.monotonic()
     try:
@@ -202,9 +202,10 @@ def test_a_wake_from_a_signal_handler_ends_a_wait() -> None:
 
 
 def test_a_wake_hides_no_completion() -> None:
-    pool = ThreadCallPool(Model(reply), 1)
+    pool = call_pool(Model(reply), 1)
     pool.wake()
     pool.submit(1, request())
+    assert isinstance(pool, BackgroundCallPool)
     until(lambda: pool._ended.qsize() == 2)
     pool.wake()
     assert [each.call for each in pool.wait(0)] == [1]
@@ -213,7 +214,7 @@ def test_a_wake_hides_no_completion() -> None:
 
 def test_close_begins_nothing_and_lets_threads_in_a_call_end_with_it() -> None:
     gate = Gate()
-    pool = ThreadCallPool(Model(gate.answer), 2)
+    pool = call_pool(Model(gate.answer), 2)
     for call in range(5):
         pool.submit(call, request())
     until(lambda: gate.inside == 2)

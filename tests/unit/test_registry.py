@@ -22,10 +22,11 @@ from runtime.domain.models.reach import AWS
 from runtime.domain.roles import Role
 from runtime.domain.templates.template import Step
 from runtime.engine.plan import make_plan
-from runtime.models.bedrock import BedrockModels
 from runtime.models.http_models import HttpModels
+from runtime.models.loop_models import LoopModels
 from runtime.models.registry import Backend, OpenedModels
 from runtime.models.routing import RoutedModels
+from runtime.models.threaded import ThreadedModels
 from tests.fixtures.worker_world import make_template, step
 
 ON = date(2026, 11, 28)
@@ -88,7 +89,7 @@ BAD_FILES = {
     "a password": ("a: {base_url: 'http://u:p@x/v1'}", "holds no user and no password"),
     "an api": ("a: {base_url: 'http://x', api: converse}", "api must be chat or responses"),
     "a key": ("a: {base_url: 'http://x', key: 7}", "key must be a text"),
-    "calls": ("a: {base_url: 'http://x', concurrency: 0}", "concurrency must be 1 to 512"),
+    "calls": ("a: {base_url: 'http://x', concurrency: 0}", "concurrency must be 1 to 1024"),
     "ours": ("a: {base_url: 'http://x', extra: {n: 2}}", "extra can't hold n"),
     "yaml": ("a: [", "is not valid YAML"),
     "a list": ("[a]", "must name providers"),
@@ -285,10 +286,7 @@ def test_a_client_is_opened_for_so_many_calls(opened: OpenedModels, calls: int, 
     assert opened.limits["bedrock"] == own
     assert opened.limits["local"] <= 2
     assert isinstance(opened.client, RoutedModels)
-    client = opened.client._clients["bedrock"]
-    assert isinstance(client, BedrockModels)
-    options = vars(client._client(100.0).meta.config)["_user_provided_options"]
-    assert options["max_pool_connections"] >= own
+    assert isinstance(opened.client._clients["bedrock"], LoopModels)
 
 
 def test_what_a_provider_lacks_is_known_before_anything_is_sent(
@@ -315,11 +313,11 @@ def test_a_call_goes_to_the_provider_that_its_model_names() -> None:
     clients = {name: Recorded(name) for name in ("bedrock", "local", "gpu")}
     asked: list[str] = []
 
-    def opener(name: str) -> Recorded:
+    def opener(name: str) -> ThreadedModels:
         asked.append(name)
         if name == "broken":
             raise ConfigurationError("no key")
-        return clients[name]
+        return ThreadedModels(clients[name], 1)
 
     names = [*clients, "broken"]
     openers = {name: (lambda name=name: opener(name)) for name in names}
@@ -346,7 +344,9 @@ def test_a_call_goes_to_the_provider_that_its_model_names() -> None:
 def test_a_server_is_opened_with_what_the_file_says(environment: dict[str, str]) -> None:
     models = backend({**environment, "FAR_KEY": "sk"}, "far").open()
     assert isinstance(models.client, RoutedModels)
-    client = models.client._clients["far"]
+    threaded = models.client._clients["far"]
+    assert isinstance(threaded, ThreadedModels)
+    client = threaded._models
     assert isinstance(client, HttpModels)
     assert client._endpoint.base_url == "https://far.example/api/v1"
     assert client._endpoint.headers == {"authorization": "Bearer sk"}

@@ -3,7 +3,6 @@
 Faults are the double's or below boto3; the second run is another worker on the same stores.
 """
 
-import math
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -221,29 +220,16 @@ def test_b8_a_budget_below_one_call_says_so(world: WorkerWorld) -> None:
     assert "used up" not in message
 
 
-def test_b3_a_long_answer_is_waited_for_longer_and_never_as_long_twice(
-    world: WorkerWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is asked of the SDK, whose clients know how long they wait."""
+def test_b3_a_long_answer_is_waited_for_longer_and_never_as_long_twice(world: WorkerWorld) -> None:
     assert call_timeout(64) == SHORTEST_SECONDS < call_timeout(4096) < LONGEST_SECONDS
     assert call_timeout(10**6) == LONGEST_SECONDS
-    waits: list[float] = []
-    sdk = pytest.importorskip("runtime.sdk")
-    create = sdk.create_bedrock_client
-
-    def opened(**options: Any) -> Any:
-        waits.append(options["reply_seconds"])
-        return create(**{**options, "reply_seconds": 0.3})
-
-    monkeypatch.setattr(sdk, "create_bedrock_client", opened)
-    world.double.faults([{"effect": "timeout", "times": 1}])
+    world.fail("bedrock-runtime", "Converse", times=1, after_write=True)
     job_id = world.create_job(make_template(step(max_tokens=4096)), num_records=1)
 
     assert run(world) is ExitCode.DONE
 
     check_complete(world, job_id)
-    assert waits[-2:] == [
-        math.ceil(wait) for wait in (call_timeout(4096), LONGER * call_timeout(4096))
-    ]
+    waits = [call.patience for call in world.calls if call.operation == "Converse"]
+    assert waits == [call_timeout(4096), LONGER * call_timeout(4096)]
     assert world.double.stats()["received"] == 2
     assert MODEL in world.job(job_id).progress.steps["review"].model

@@ -3,10 +3,11 @@
 Sizes are tokens as the provider bills them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from runtime.domain.errors import ModelError
 from runtime.domain.models.abilities import Api
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
 from runtime.domain.roles import Role
@@ -85,3 +86,24 @@ class ModelClient(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class BegunCall(Protocol):
+    """A call that was begun in the background."""
+
+    def withdraw(self) -> bool:
+        """Take it back, if no byte of it was written: then it never ends and is not billed."""
+        ...
+
+
+@runtime_checkable
+class BackgroundModels(ModelClient, Protocol):
+    """A client that needs no thread for each call."""
+
+    def begin(
+        self, request: ModelRequest, ended: Callable[[ModelReply | ModelError], None]
+    ) -> BegunCall:
+        """Call a model once. `ended` is called once, from another thread, unless the call was
+        withdrawn.
+        """
+        ...

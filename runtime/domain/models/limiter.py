@@ -1,7 +1,17 @@
-"""How many calls of one model may be in flight: additive increase, multiplicative decrease.
+"""How many calls of one model may be in flight: it grows with every reply, and shrinks when the
+service refuses.
 
 One limiter is shared by all calls of a model, so the first refusal slows every dispatch. The SDK's
 own adaptive mode limits per client object and wakes up only after a throttle.
+
+The window comes back as CUBIC, the usual congestion control of TCP, does it: quickly to near the
+size at which it was refused, slowly past it, and ever faster the longer nothing is refused, since
+then the quota must be another. CUBIC's curve is in segments; this one is in parts of the window,
+so that it takes as long whatever the quota is.
+
+    at a refusal        to 0.7 of the window
+    after 1.4 s         back to the window that was refused, and level there
+    after 4.2 s         three times that window, if nothing is refused
 """
 
 from typing import Final
@@ -12,13 +22,22 @@ DECREASE: Final = 0.7
 QUIET_SECONDS: Final = 0.5
 """Refusals this close to the last decrease belong to the same burst and decrease nothing."""
 
+GROWTH: Final = 0.1
+"""How steep the curve is: with it a window has tripled within 4.4 s of the last refusal."""
+
+_LEVEL_SECONDS: Final = ((1.0 - DECREASE) / GROWTH) ** (1.0 / 3.0)
+"""After so long the curve is level, at the size that was refused."""
+
 
 class AdaptiveLimiter:
-    """A window of 1..`maximum` calls. It begins fully open: a quota is found by meeting it."""
+    """A window of 1..`maximum` calls. It begins fully open: a quota is found by meeting it. Times
+    are monotonic seconds.
+    """
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
         self._window = float(maximum)
+        self._refused_at = float(maximum)
         self._last_decrease = float("-inf")
 
     @property
@@ -26,12 +45,20 @@ class AdaptiveLimiter:
         """Calls that may be in flight now."""
         return int(self._window)
 
-    def succeeded(self) -> None:
-        """One more call for every window of successes."""
-        self._window = min(self._maximum, self._window + 1.0 / self._window)
+    def succeeded(self, now: float) -> None:
+        """Grow along the curve: at least by one call for every window of successes, at most by one
+        for each, so that calls that take long are not many more before the first of them is back.
+        """
+        age = now - self._last_decrease
+        curve = self._refused_at * (1.0 + GROWTH * (age - _LEVEL_SECONDS) ** 3)
+        growth = max(1.0 / self._window, min(1.0, curve - self._window))
+        self._window = min(self._maximum, self._window + growth)
 
     def refused(self, now: float) -> None:
-        """Shrink, once a burst. `now` is monotonic seconds."""
+        """Shrink, once a burst."""
         if now - self._last_decrease >= QUIET_SECONDS:
+            # Refused below the last refusal: the quota is falling, and the curve levels lower.
+            is_falling = self._window < self._refused_at
+            self._refused_at = self._window * ((1.0 + DECREASE) / 2.0 if is_falling else 1.0)
             self._window = max(1.0, self._window * DECREASE)
             self._last_decrease = now

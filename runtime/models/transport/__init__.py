@@ -1,0 +1,1 @@
+"""Model calls on an event loop: signing, connections, and the thread that they live in."""
