@@ -77,8 +77,8 @@ NAMED: Final = (
     Named(
         name="the budget is never enforced: an account without room grants",
         path="runtime/worker/budget_guard.py",
-        old="        return Reservation.EXHAUSTED",
-        new="        return Reservation.GRANTED",
+        old="in_flight=in_flight):\n            return Reservation.EXHAUSTED",
+        new="in_flight=in_flight):\n            return Reservation.GRANTED",
         tests=(_BUDGET,),
     ),
     Named(

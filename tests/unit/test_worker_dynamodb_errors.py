@@ -216,7 +216,7 @@ def test_s7_3_a_template_that_is_not_there_is_a_value_error(
 def test_s7_4_progress_that_can_not_be_written_is_logged_and_said_at_the_end(
     world: WorkerWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fault = fail_table(world, JOBS, "UpdateItem", ":generated")
+    fault = fail_table(world, JOBS, "UpdateItem", ":records_generated")
     job_id = world.create_job(num_records=12)
     seen: list[int] = []
 
@@ -232,7 +232,7 @@ def test_s7_4_progress_that_can_not_be_written_is_logged_and_said_at_the_end(
 
 
 def test_s7_4_progress_that_can_never_be_written_does_not_stop_the_job(world: WorkerWorld) -> None:
-    fault = fail_table(world, JOBS, "UpdateItem", ":generated")
+    fault = fail_table(world, JOBS, "UpdateItem", ":records_generated")
     job_id = world.create_job(num_records=7)
 
     assert world.run() is ExitCode.DONE
