@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.domain.errors import ConfigurationError
 from runtime.domain.models.timeouts import SHORTEST_SECONDS
+from runtime.proxies import proxy_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
@@ -162,8 +163,8 @@ def bedrock_access() -> BedrockAccess:
     """Found as for a client of boto3: region, profile, endpoint URL, proxies, certificates. Raises
     `ConfigurationError`.
     """
-    from botocore.httpsession import ProxyConfiguration, get_cert_path  # noqa: PLC0415 - as below
-    from botocore.utils import get_environ_proxies, get_token_from_environment  # noqa: PLC0415
+    from botocore.httpsession import get_cert_path  # noqa: PLC0415 - as below
+    from botocore.utils import get_token_from_environment  # noqa: PLC0415
 
     session = _session()
     client = _create("bedrock-runtime", session=session)
@@ -178,7 +179,7 @@ def bedrock_access() -> BedrockAccess:
         signing_name=name,
         credentials=session.get_credentials(),
         token=get_token_from_environment(name),
-        proxy=ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url),
+        proxy=proxy_of(url),
         authorities=get_cert_path(authorities),
         events=session.get_component("event_emitter"),
     )

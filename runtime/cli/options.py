@@ -5,7 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
-from runtime.inputs.options import MAX_CONCURRENCY, MAX_WORKERS
+from runtime.domain.models.limiter import MAX_CONCURRENCY
+from runtime.inputs.options import MAX_WORKERS
 
 DEFAULT_BACKEND: Final = "local"
 """Of commands that generate: it needs no account and costs nothing."""

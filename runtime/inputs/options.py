@@ -5,8 +5,8 @@ from typing import Final
 
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.job import MAX_RECORDS
+from runtime.domain.models.limiter import MAX_CONCURRENCY
 
-MAX_CONCURRENCY: Final = 1024
 MAX_WORKERS: Final = 64
 DEFAULT_MAX_FAILURES: Final = "10%"
 

@@ -5,10 +5,8 @@ botocore finds credentials, region, endpoint, proxies and certificates; nothing 
 of a call. Credentials that expire are renewed on another thread.
 """
 
-import ssl
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from botocore.exceptions import NoCredentialsError
 
@@ -25,6 +23,7 @@ from runtime.models.transport.authorization import Authorization, FixedHeaders, 
 from runtime.models.transport.hooks import SessionEvents
 from runtime.models.transport.opening import OpenSocket, address_of, connect_socket
 from runtime.models.transport.signing import Keys, Signer
+from runtime.models.transport.trust import trusted
 
 _OPENAI: Final = Dialect(
     provider=BEDROCK,
@@ -44,9 +43,6 @@ def open_bedrock(
     """A client with what the SDK finds. Raises `ConfigurationError`."""
     access = access or sdk.bedrock_access()
     timeouts = timeouts or sdk.WORKER
-    is_plain = urlsplit(access.url).scheme == "http" and not (access.proxy or "").startswith(
-        "https"
-    )
     return LoopModels(
         families={
             Api.CONVERSE: Converse(),
@@ -58,7 +54,7 @@ def open_bedrock(
         address=address_of(
             access.url,
             proxy=access.proxy,
-            tls=None if is_plain else ssl.create_default_context(cafile=access.authorities),
+            trust=lambda: trusted(access.authorities),
             connect_seconds=timeouts.connect,
         ),
         authorization=_authorization(access),

@@ -13,7 +13,7 @@ from runtime.domain.models.names import name_at
 from runtime.models.openai_errors import error_in, failed_inside, refused, unreadable
 from runtime.models.wire import WireReply, WireRequest
 
-_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
+_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 
 SCHEMA_NAME: Final = "output"
 

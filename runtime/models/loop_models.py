@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from typing import Final
+from urllib.parse import quote
 
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.abilities import Api
@@ -14,9 +16,13 @@ from runtime.models.transport.authorization import Authorization, Authorize
 from runtime.models.transport.connection import Connection
 from runtime.models.transport.connections import Connections
 from runtime.models.transport.exchange import Failures, WireFault, WireHook
+from runtime.models.transport.hooks import EVERY_CALL, Hooks
 from runtime.models.transport.loop_thread import LoopThread
 from runtime.models.transport.opening import Address, OpenSocket, connect_socket
 from runtime.models.wire import ApiFamily, WireReply, WireRequest
+
+_AS_WRITTEN: Final = "/%:@!$&'()*+,;=~"
+"""What may stand in a path beside letters and digits, and what is quoted already."""
 
 
 class _Call(Begun):
@@ -34,7 +40,7 @@ class LoopModels:
     HTTP request, and nothing here sends it again.
 
     `families` are the ways in which models can be called there, `usual` that of a request that
-    names none; `failures` says what a call without a reply is.
+    names none; `failures` says what a call without a reply is. `hook` sees what `EVERY_CALL` sees.
     """
 
     def __init__(
@@ -54,14 +60,14 @@ class LoopModels:
         self._usual = usual
         self._failures = failures
         self._target = address.target
-        self._base = address.url.path.rstrip("/")
+        self._base = quote(address.url.path.rstrip("/"), safe=_AS_WRITTEN)
         self._headers = {"Host": address.host, **headers}
         self._unsigned = {"Accept-Encoding": "identity"}
         if address.target:
             self._unsigned |= address.proxy_headers
         self._authorization = authorization
         self._longest_wait = longest_wait or float("inf")
-        self._hook = hook
+        self._hook = Hooks(*(each for each in (EVERY_CALL, hook) if each is not None))
         self._connections = Connections(address, open_socket)
         self._thread = LoopThread("model-calls")
         self._inbox: deque[_Call] = deque()
@@ -128,7 +134,7 @@ class LoopModels:
         if not call.claim():
             return False
         try:
-            answer = self._hook and self._hook.before(call.request, call.wire)
+            answer = self._hook.before(call.request, call.wire)
         except Exception as exc:  # noqa: BLE001 - as above
             call.ended(self._failures.broken(exc, call.request))
             return False
@@ -161,8 +167,7 @@ class LoopModels:
 
     def _ended(self, call: _Call, result: WireReply | WireFault) -> None:
         try:
-            if self._hook:
-                result = self._hook.after(call.request, call.wire, result)
+            result = self._hook.after(call.request, call.wire, result)
             ended = self._read(call, result)
         except Exception as exc:  # noqa: BLE001 - as above; its message may quote anything
             ended = ModelError(

@@ -30,6 +30,7 @@ import orjson
 from runtime.domain.errors import ModelError, ModelErrorKind, SchemaRefusedError
 from runtime.domain.models.calls import ModelRequest
 from runtime.models.quoting import DETAIL_LIMIT, quotes_prompt
+from runtime.models.transport.exchange import WireFault
 from runtime.models.wire import WireReply
 
 _Kind = ModelErrorKind
@@ -88,6 +89,20 @@ _BY_STATUS: Final = {
 _SCHEMA_REFUSED: Final = "{server} can't hold {model} to this output_schema"
 _REDIRECTED: Final = "{server} sends calls elsewhere: give the base URL that it redirects to"
 
+_REFUSED_CERTIFICATE: Final = (
+    "{server} shows a certificate that nobody here trusts: check its URL, or name the bundle of"
+    " authorities in AWS_CA_BUNDLE"
+)
+_NOT_CONNECTED: Final = (
+    "no connection to {server} for {model}: check that it runs, its URL and proxy"
+)
+_STOPPED: Final = "the call of {model} was stopped before it was sent"
+_TIMED_OUT: Final = (
+    "no reply of {model} in time, the call may be billed: wait longer (call_timeout), or lower"
+    " max_tokens"
+)
+_LOST: Final = "the reply of {model} was lost, the call may be billed: check the network"
+
 _CREDIT: Final = re.compile(
     r"insufficient (?:credit|balance|funds)|exceeded your current quota", re.IGNORECASE
 )
@@ -102,6 +117,25 @@ _SCHEMA: Final = re.compile(
 _SCHEMA_STATUSES: Final = frozenset({400, 404, 422, 501})
 """404 is OpenRouter's, which finds no endpoint that takes all parameters."""
 _CODE_LIMIT: Final = 100
+
+
+class ServerFailures:
+    """The `Failures` of a server, under the name that users read."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def fault(self, fault: WireFault, request: ModelRequest) -> ModelError:
+        if fault.kind is _Kind.NOT_SENT:
+            text = _REFUSED_CERTIFICATE if fault.code == "SSLError" else _NOT_CONNECTED
+        else:
+            text = _TIMED_OUT if fault.timed_out else _LOST
+        message = f"{text.format(model=request.model, server=self._server)} ({fault.code})"
+        return ModelError(fault.kind, message, service_code=fault.code, timed_out=fault.timed_out)
+
+    def broken(self, error: Exception, request: ModelRequest) -> ModelError:
+        code = type(error).__name__  # its text may quote anything
+        return _error(_Kind.NOT_SENT, _STOPPED, request, self._server, code)
 
 
 def refused(reply: WireReply, request: ModelRequest, server: str) -> ModelError:

@@ -25,8 +25,8 @@ from runtime.disk import folder_of
 from runtime.domain.addresses import is_loopback
 from runtime.domain.errors import ConfigurationError, PriceError
 from runtime.domain.models.abilities import Api
+from runtime.domain.models.limiter import MAX_CONCURRENCY
 from runtime.domain.models.names import BEDROCK, LOCAL, PROVIDER_NAME
-from runtime.inputs.options import MAX_CONCURRENCY
 from runtime.models.base_urls import check_base_url
 
 _FIELDS: Final = {
@@ -47,6 +47,9 @@ _OURS: Final = frozenset(
     | {"max_completion_tokens", "max_output_tokens", "background"}
 )
 """Fields of a request that decide what a call costs, or how its reply is read."""
+
+_FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that say where a request ends."""
 
 _LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 _ANY_SIZE: Final = 10**7
@@ -136,6 +139,9 @@ def _settings(name: Any, value: Any, path: Path, modified: date) -> ServerSettin
         raise ConfigurationError(f"{where}: concurrency must be 1 to {MAX_CONCURRENCY}")
     if ours := sorted(_OURS & value.get("extra", {}).keys()):
         raise ConfigurationError(f"{where}: extra can't hold {', '.join(ours)}")
+    headers = {str(key): str(each) for key, each in value.get("headers", {}).items()}
+    if framing := sorted(_FRAMING & {name.lower() for name in headers}):
+        raise ConfigurationError(f"{where}: headers can't hold {', '.join(framing)}")
     fields = {key: each for key, each in value.items() if key not in {"prices", "api", "headers"}}
     return ServerSettings(
         **{
@@ -143,7 +149,7 @@ def _settings(name: Any, value: Any, path: Path, modified: date) -> ServerSettin
             "name": name,
             "base_url": check_base_url(value["base_url"], where=f"{where}: base_url"),
             "api": Api(value.get("api", Api.CHAT)),
-            "headers": {str(key): str(each) for key, each in value.get("headers", {}).items()},
+            "headers": headers,
             "prices": _rows(name, value.get("prices", {}), path, modified),
         }
     )

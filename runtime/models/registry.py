@@ -183,5 +183,5 @@ def _server(settings: ServerSettings, environment: Mapping[str, str]) -> Provide
         api=settings.api,
         is_free=settings.is_free,
         server=shown_server(settings.base_url),
-        open=lambda concurrency: open_server(settings, environment, concurrency),
+        open=lambda _: open_server(settings, environment),
     )

@@ -1,5 +1,6 @@
 """OpenAI-compatible servers: which are known, and how a client of one is opened."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -10,6 +11,8 @@ from runtime.domain.models.calls import BackgroundModels
 from runtime.domain.models.names import OPENAI
 from runtime.models.base_urls import check_base_url, check_secrecy, shown_server
 from runtime.models.provider_file import ServerSettings, providers_path, read_providers
+from runtime.proxies import proxy_of
+from runtime.sdk import USER_AGENT, WORKER
 
 BASE_URL: Final = "OPENAI_BASE_URL"
 KEY: Final = "OPENAI_API_KEY"
@@ -43,15 +46,18 @@ def known_servers(
     return {**servers, OPENAI: replace(stored, key=stored.key or KEY)}
 
 
-def open_server(
-    settings: ServerSettings, environment: Mapping[str, str], concurrency: int
-) -> BackgroundModels:
-    """A client. Raises `ConfigurationError` for a key that is missing, or would be seen."""
-    from runtime.models.chat import ChatCompletions  # noqa: PLC0415 - urllib3 is 0.1 s
+def open_server(settings: ServerSettings, environment: Mapping[str, str]) -> BackgroundModels:
+    """A client. Raises `ConfigurationError` for a key that is missing, or would be seen, and for a
+    bundle of authorities that can't be read.
+    """
+    from runtime.models.chat import ChatCompletions  # noqa: PLC0415 - the loop's parts are 0.1 s
     from runtime.models.dialect import Dialect  # noqa: PLC0415
-    from runtime.models.http_models import Endpoint, HttpModels  # noqa: PLC0415
+    from runtime.models.loop_models import LoopModels  # noqa: PLC0415
+    from runtime.models.openai_errors import ServerFailures  # noqa: PLC0415
     from runtime.models.responses import Responses  # noqa: PLC0415
-    from runtime.models.threaded import ThreadedModels  # noqa: PLC0415
+    from runtime.models.transport.authorization import FixedHeaders  # noqa: PLC0415
+    from runtime.models.transport.opening import address_of  # noqa: PLC0415
+    from runtime.models.transport.trust import bundle_in, trusted  # noqa: PLC0415
 
     server = shown_server(settings.base_url)
     dialect = Dialect(
@@ -61,17 +67,21 @@ def open_server(
         sends_seed=settings.seed,
         extra=settings.extra,
     )
-    client = HttpModels(
-        Endpoint(
-            base_url=settings.base_url,
-            server=server,
-            headers={**settings.headers, **_key_header(settings, environment)},
-        ),
+    # Names of headers are the same in capitals, and none goes out twice.
+    own = {name.title(): text for name, text in settings.headers.items()}
+    return LoopModels(
         families={Api.CHAT: ChatCompletions(dialect), Api.RESPONSES: Responses(dialect)},
         usual=settings.api,
-        connections=concurrency,
+        failures=ServerFailures(server),
+        address=address_of(
+            settings.base_url,
+            proxy=proxy_of(settings.base_url),
+            trust=lambda: trusted(bundle_in(os.environ)),
+            connect_seconds=WORKER.connect,
+        ),
+        authorization=FixedHeaders(_key_header(settings, environment)),
+        headers={"User-Agent": USER_AGENT, **own},
     )
-    return ThreadedModels(client, concurrency)
 
 
 def _key_header(settings: ServerSettings, environment: Mapping[str, str]) -> dict[str, str]:
@@ -87,8 +97,8 @@ def _key_header(settings: ServerSettings, environment: Mapping[str, str]) -> dic
         raise ConfigurationError(f"{settings.key} holds no key: it has other characters")
     check_secrecy(settings.base_url, where=settings.name)
     if settings.key_header is not None:
-        return {settings.key_header: key}
-    return {"authorization": f"Bearer {key}"}
+        return {settings.key_header.title(): key}
+    return {"Authorization": f"Bearer {key}"}
 
 
 def _limit_field(base_url: str) -> str:

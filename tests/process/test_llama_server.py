@@ -94,7 +94,7 @@ def test_a_dataset_comes_from_it_and_its_refusals_are_understood(tmp_path: Path)
         assert "not compiled" not in log, "the server takes schemas"
 
         settings = ServerSettings(name="openai", base_url=url, key="KEY")
-        models = open_server(settings, {"KEY": KEY}, 2)
+        models = open_server(settings, {"KEY": KEY})
         reply = models.converse(ask(max_tokens=2))
         assert reply.stop_reason == "max_tokens"
         assert reply.usage is not None
@@ -105,7 +105,7 @@ def test_a_dataset_comes_from_it_and_its_refusals_are_understood(tmp_path: Path)
         with pytest.raises(SchemaRefusedError):
             models.converse(ask(output_schema={"type": "nothing that there is"}))
         models.close()
-        stranger = open_server(settings, {"KEY": "sk-other"}, 1)
+        stranger = open_server(settings, {"KEY": "sk-other"})
         with pytest.raises(ModelError) as caught:
             stranger.converse(ask())
         assert (caught.value.kind, caught.value.denied) == (ModelErrorKind.FATAL, True)

@@ -22,6 +22,7 @@ from runtime.domain.roles import Role
 from runtime.models.provider_file import ServerSettings
 from runtime.models.servers import open_server
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
+from tests.fixtures.model_calls import no_call_past_the_hook
 
 PROMPT = "Describe the lighthouse of the island in two sentences."
 SYSTEM = "You are a patient keeper of lighthouses."
@@ -40,7 +41,7 @@ def settings(url: str, api: Api = Api.CHAT, **fields: Any) -> ServerSettings:
 
 
 def opened(url: str, api: Api = Api.CHAT, **fields: Any) -> ModelClient:
-    return open_server(settings(url, api, **fields), {"KEY": "sk-secret"}, 8)
+    return open_server(settings(url, api, **fields), {"KEY": "sk-secret"})
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,10 @@ def running() -> Iterator[BedrockDouble]:
 
 
 @pytest.fixture
-def double(running: BedrockDouble) -> BedrockDouble:
+def double(running: BedrockDouble) -> Iterator[BedrockDouble]:
     running.reset()
-    return running
+    with no_call_past_the_hook(running):
+        yield running
 
 
 @pytest.fixture(scope="module", params=[Api.CHAT, Api.RESPONSES])
@@ -172,11 +174,11 @@ def test_a_key_has_the_header_that_the_server_wants(double: BedrockDouble) -> No
 def test_a_key_that_is_missing_or_would_be_seen_is_refused() -> None:
     away = ServerSettings(name="far", base_url="https://far.example/v1", key="NONE")
     with pytest.raises(ConfigurationError, match=r"far at far\.example wants a key: set NONE"):
-        open_server(away, {}, 1)
+        open_server(away, {})
     clear = replace(away, base_url="http://far.example/v1", key="KEY")
     with pytest.raises(ConfigurationError, match="would carry the key in the clear"):
-        open_server(clear, {"KEY": "sk"}, 1)
-    open_server(replace(away, free=True), {}, 1).close()
+        open_server(clear, {"KEY": "sk"})
+    open_server(replace(away, free=True), {}).close()
 
 
 def test_openai_itself_gets_the_field_that_its_models_take() -> None:
@@ -186,9 +188,9 @@ def test_openai_itself_gets_the_field_that_its_models_take() -> None:
         ("https://notopenai.example/v1", "max_tokens"),
     ):
         client: Any = open_server(
-            ServerSettings(name="openai", base_url=url, key="KEY"), {"KEY": "sk"}, 1
+            ServerSettings(name="openai", base_url=url, key="KEY"), {"KEY": "sk"}
         )
-        assert field.encode() in client._models._families[Api.CHAT].encode(ask()).body
+        assert field.encode() in client._families[Api.CHAT].encode(ask()).body
         client.close()
 
 

@@ -22,7 +22,6 @@ from runtime.domain.models.reach import AWS
 from runtime.domain.roles import Role
 from runtime.domain.templates.template import Step
 from runtime.engine.plan import make_plan
-from runtime.models.http_models import HttpModels
 from runtime.models.loop_models import LoopModels
 from runtime.models.registry import Backend, OpenedModels
 from runtime.models.routing import RoutedModels
@@ -91,6 +90,7 @@ BAD_FILES = {
     "a key": ("a: {base_url: 'http://x', key: 7}", "key must be a text"),
     "calls": ("a: {base_url: 'http://x', concurrency: 0}", "concurrency must be 1 to 1024"),
     "ours": ("a: {base_url: 'http://x', extra: {n: 2}}", "extra can't hold n"),
+    "framing": ("a: {base_url: 'http://x', headers: {Content-Length: 2}}", "hold content-length"),
     "yaml": ("a: [", "is not valid YAML"),
     "a list": ("[a]", "must name providers"),
 }
@@ -344,10 +344,7 @@ def test_a_call_goes_to_the_provider_that_its_model_names() -> None:
 def test_a_server_is_opened_with_what_the_file_says(environment: dict[str, str]) -> None:
     models = backend({**environment, "FAR_KEY": "sk"}, "far").open()
     assert isinstance(models.client, RoutedModels)
-    threaded = models.client._clients["far"]
-    assert isinstance(threaded, ThreadedModels)
-    client = threaded._models
-    assert isinstance(client, HttpModels)
-    assert client._endpoint.base_url == "https://far.example/api/v1"
-    assert client._endpoint.headers == {"authorization": "Bearer sk"}
+    client = models.client._clients["far"]
+    assert isinstance(client, LoopModels)
+    assert (client._headers["Host"], client._base) == ("far.example", "/api/v1")
     models.client.close()

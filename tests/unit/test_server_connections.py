@@ -52,7 +52,7 @@ def with_tls(file: Path) -> Callable[[socket.socket], None]:
 
 
 def call(url: str) -> str:
-    models = open_server(ServerSettings(name="far", base_url=url, free=True), {}, 1)
+    models = open_server(ServerSettings(name="far", base_url=url, free=True), {})
     messages = (Message(role=Role.USER, text="x"),)
     try:
         wanted = ModelRequest(model="far/m", messages=messages, max_tokens=1, timeout_seconds=5)

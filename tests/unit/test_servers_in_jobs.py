@@ -15,6 +15,7 @@ from runtime.domain.errors import BudgetExceededError, InputError, JobFailedErro
 from seedwright import generate, resume
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.fixtures.command import SERVER_MODEL, billed_nano, server_prices
+from tests.fixtures.model_calls import no_call_past_the_hook
 
 STARS = {"type": "object", "required": ["stars"], "properties": {"stars": {"type": "integer"}}}
 NOVA = "amazon.nova-micro-v1:0"
@@ -29,14 +30,15 @@ def running() -> Iterator[BedrockDouble]:
 @pytest.fixture
 def double(
     running: BedrockDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> BedrockDouble:
+) -> Iterator[BedrockDouble]:
     running.reset()
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", running.url)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    return running
+    with no_call_past_the_hook(running):
+        yield running
 
 
 def template(*steps: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.jobs.sharding import MAX_SHARDS
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
-from runtime.inputs.options import DEFAULT_MAX_FAILURES, MAX_CONCURRENCY
+from runtime.domain.models.limiter import MAX_CONCURRENCY
+from runtime.inputs.options import DEFAULT_MAX_FAILURES
 from runtime.inputs.seed_reading import SeedReading
 
 EXAMPLE: Final = (

@@ -16,6 +16,9 @@ so that it takes as long whatever the quota is.
 
 from typing import Final
 
+MAX_CONCURRENCY: Final = 1024
+"""More calls at a time nobody may ask for."""
+
 DECREASE: Final = 0.7
 """Factor on a refusal. Gentler than TCP's 0.5, since a refused call costs a round trip only."""
 

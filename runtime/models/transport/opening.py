@@ -51,11 +51,14 @@ def address_of(
     url: str,
     *,
     proxy: str | None,
-    tls: ssl.SSLContext | None,
+    trust: Callable[[], ssl.SSLContext],
     connect_seconds: float,
 ) -> Address:
-    """The address behind a URL. Credentials of the proxy stand in its URL, as elsewhere."""
+    """The address behind a URL. `trust` is asked where there is TLS on the way. Credentials of the
+    proxy stand in its URL, as elsewhere.
+    """
     parts = urlsplit(proxy) if proxy else None
+    is_secret = "https" in {urlsplit(url).scheme, parts.scheme if parts else None}
     headers = {}
     if parts is not None and parts.username and parts.password:
         pair = f"{unquote(parts.username)}:{unquote(parts.password)}"
@@ -64,7 +67,7 @@ def address_of(
         url=urlsplit(url),
         proxy=parts,
         proxy_headers=headers,
-        tls=tls,
+        tls=trust() if is_secret else None,
         connect_seconds=connect_seconds,
     )
 
