@@ -156,7 +156,7 @@ class RowFolders:
         # Only rows: the files of the dataset are current.
         delivery = replace(job.config.delivery, output_formats=())
         asked = replace(job, config=replace(job.config, delivery=delivery))
-        made = self._export.export(asked, wanted.template(own), expected=None, choice=choice)
+        made = self._export.write(asked, wanted.template(own), expected=None, choice=choice)
         if not made:
             raise InputError("no records are saved yet")
         return made[0]

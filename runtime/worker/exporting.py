@@ -73,6 +73,29 @@ class JobExport:
         """All of it; what rows there are. Raises `ExportError`, `SeedError`, `TemplateError`, and
         what `progress` raises. `job` carries the counters that card and report show.
         """
+        results = self.write(
+            job,
+            template,
+            expected=expected,
+            progress=progress,
+            may_write=may_write,
+            choice=choice,
+        )
+        if results and may_write():
+            self.describe(job, template, results)
+        return results
+
+    def write(
+        self,
+        job: Job,
+        template: Template,
+        *,
+        expected: int | None,
+        progress: Callable[[int], None] | None = None,
+        may_write: Callable[[], bool] = lambda: True,
+        choice: RowChoice | None = None,
+    ) -> tuple[RowResult, ...]:
+        """Dataset, rows and report, without the card: the rows are to be described with others."""
         with self.row_source(job, template, choice or RowChoice()) as source:
             rows = [] if source is None else [RowExport(self.ports.objects, source)]
             export_with_report(
@@ -84,10 +107,7 @@ class JobExport:
                 may_write=may_write,
                 rows=rows,
             )
-        results = tuple(each.result for each in rows if each.result is not None)
-        if results and may_write():
-            self.describe(job, template, results)
-        return results
+        return tuple(each.result for each in rows if each.result is not None)
 
     @contextmanager
     def row_source(
