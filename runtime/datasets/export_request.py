@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.export.row_request import RowRequest
-from runtime.inputs.templates import TemplateSource, read_template
+from runtime.inputs.templates import TemplateSource, read_for_api, read_template
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +25,14 @@ class ExportRequest:
     """A file of verdicts, or none."""
     licence: str | None = None
 
-    def rows(self) -> RowRequest:
-        """What is said of rows. Raises `TemplateError`."""
+    def rows(self, *, for_api: bool = False) -> RowRequest:
+        """What is said of rows; an API may know what the template includes. Raises
+        `TemplateError`.
+        """
+        read = read_for_api if for_api else read_template
         return RowRequest(
             shape=self.shape,
-            template=None if self.template is None else read_template(self.template),
+            template=None if self.template is None else read(self.template),
             split=self.split,
             split_by=self.split_by,
             formats=self.formats,

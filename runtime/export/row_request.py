@@ -76,7 +76,9 @@ def read_configuration(
         folder=folder,
         output=output,
         split=_split(request, own_document(asked or own)["split"]),
-        formats=None if formats is None else _besides(parse_formats(_texts("formats", formats))),
+        formats=None
+        if formats is None
+        else _besides(parse_formats(read_texts("formats", formats))),
         byte_order_mark=request.byte_order_mark or None,
     )
     found.template(own)  # what is wrong is refused before anything is written
@@ -128,7 +130,7 @@ def _keeping(output: object, keep: Sequence[str] | str) -> object:
     if not isinstance(output, Mapping):
         raise InputError("records keep nothing more: say which rows with --as")
     kept = list(output.get("keep", ()))
-    return {**output, "keep": list(dict.fromkeys([*kept, *_texts("keep", keep)]))}
+    return {**output, "keep": list(dict.fromkeys([*kept, *read_texts("keep", keep)]))}
 
 
 def _split(request: RowRequest, own: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -137,7 +139,7 @@ def _split(request: RowRequest, own: Mapping[str, Any] | None) -> Mapping[str, A
     split = own
     if request.split is not None:
         by = {} if own is None or "by" not in own else {"by": own["by"]}
-        split = {**dict(map(_share, request.split.split(","))), **by}
+        split = {**read_shares(request.split), **by}
     if request.split_by is None:
         return split
     if split is None:
@@ -154,6 +156,11 @@ def split_text(split: object) -> str | None:
     return ",".join(f"{name}={share}" for name, share in split.items())
 
 
+def read_shares(text: str) -> dict[str, float]:
+    """A split as the command takes it, by name. Raises `InputError`."""
+    return dict(map(_share, text.split(",")))
+
+
 def _share(text: str) -> tuple[str, float]:
     name, _, share = text.partition("=")
     try:
@@ -168,7 +175,8 @@ def _besides(formats: Sequence[OutputFormat]) -> tuple[OutputFormat, ...]:
     return tuple(each for each in formats if each is not OutputFormat.PARQUET)
 
 
-def _texts(what: str, values: Sequence[str] | str) -> list[str]:
+def read_texts(what: str, values: Sequence[str] | str) -> list[str]:
+    """Texts that may be separated by commas. Raises `InputError` for what is none."""
     values = [values] if isinstance(values, str) else values
     if not all(isinstance(each, str) for each in values):
         raise InputError(f"{what}: give a text or a list of texts")

@@ -79,7 +79,7 @@ class ExportAgain:
         return replace(
             self.asked,
             status=ExportStatus.COMPLETED,
-            records=made.rows + made.without_row + made.dropped,
+            records=made.records,
             rows=made.rows,
             ended_at=self.clock.now(),
         )

@@ -56,7 +56,7 @@ class RowExports:
             known = replace(known, licence=order.licence or known.licence)
             save_row_configurations(objects, job.job_id, known)
             results = sorted([*others, made], key=_own_first)
-            self.export.describe(job, template, results, licence=known.licence)
+            self.export.describe(_counted(job, made), template, results, licence=known.licence)
         return made
 
     def with_dataset(
@@ -134,6 +134,12 @@ class RowExports:
         for each in row_folders(folder):
             prefix = rows_prefix(job.job_id, each)
             objects.delete([stat.key for stat in objects.list(prefix)])
+
+
+def _counted(job: Job, made: RowResult) -> Job:
+    """With the records that were read: the counters of a job that was cancelled may be behind."""
+    read = max(job.progress.records_generated, made.records)
+    return replace(job, progress=replace(job.progress, records_generated=read))
 
 
 def _own_first(result: RowResult) -> tuple[bool, str]:
