@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from runtime.aws.failures import SDK_ERRORS, error_code
+from runtime.aws.job_changes import UNANNOUNCED
 from runtime.aws.job_items import parse_job
-from runtime.aws.job_store import UNANNOUNCED
 from runtime.aws.table import Item, Refused, Table
 from runtime.contract.events import DEFAULT_BUS, JOB_ENDED, SOURCE
 from runtime.contract.tables import JOBS_UNANNOUNCED

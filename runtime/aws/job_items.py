@@ -5,7 +5,8 @@ changed, or damage, see `Job`), records_generated, failed_records, tokens_used, 
 failures_by_kind and cost_by_model (maps of numbers, USD), service_failures, steps (a map of
 `StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one run (from the
 second on), error_message, error_code, retry_after, launch_error, request_hash, started_at,
-completed_at, fence. The counters of a sharded job are those of the last `refresh_progress`.
+completed_at, fence, export (`RequestedExport`, since rows were asked for after the end). The
+counters of a sharded job are those of the last `refresh_progress`.
 `active_user_id` is the user's id while the job is QUEUED or RUNNING: an index counts by it.
 `unannounced` is there from the job's end until somebody has announced it (`announcer.py`).
 `budget_month`, `budget_reserved` and `budget_base` (nano-USD) are what it has in the accounts of a
@@ -22,6 +23,7 @@ from runtime.aws.table import Item, parse_stamp, stamp, to_attributes
 from runtime.domain.errors import StorageError
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, Progress
+from runtime.domain.jobs.row_export import parse_export
 from runtime.domain.jobs.step_totals import steps_document, steps_of
 from runtime.domain.money.accounts import Share
 from runtime.domain.money.amounts import exact_usd, nano_of
@@ -71,6 +73,7 @@ def parse_job(item: Item) -> Job:
             request_hash=item.get("request_hash"),
             started_at=optional_time(item, "started_at"),
             completed_at=optional_time(item, "completed_at"),
+            export=parse_export(item.get("export")),
             share=share_of(item),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as exc:

@@ -9,9 +9,11 @@ that something is returned twice, or reckoned with a commitment that a worker ha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.aws.job_changes import JobChange
+from runtime.aws.job_exports import is_exported
 from runtime.aws.job_items import SHARE_ATTRIBUTES, share_attributes, share_of
 from runtime.aws.table import Item, Refused, Table, TableNames
 from runtime.aws.transaction import Transaction
@@ -38,33 +40,6 @@ _TRIES: Final = 5
 """Refusals in a row that only a change of the job's commitment, just over, can explain."""
 
 _ONE: Final = {":one": 1}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobChange:
-    """An update of a job's item, in parts that are still to be joined."""
-
-    set_: tuple[str, ...]
-    remove: tuple[str, ...] = ()
-    condition: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    def also(
-        self,
-        *,
-        set_: tuple[str, ...] = (),
-        remove: tuple[str, ...] = (),
-        values: Item,
-        only: str | None = None,
-    ) -> "JobChange":
-        """The change and more, if `only` holds, too."""
-        return replace(
-            self,
-            set_=(*self.set_, *set_),
-            remove=(*self.remove, *remove),
-            condition=f"{self.condition} AND {only}" if only else self.condition,
-            values={**self.values, **values},
-        )
 
 
 class JobShares:
@@ -146,6 +121,8 @@ class JobShares:
         """
         if item["status"] not in ENDED - {JobStatus.DELETING}:
             raise ConflictError(f"job {item['job_id']} is {item['status']}: it has not ended")
+        if is_exported(item):
+            raise ConflictError(f"rows of job {item['job_id']} are being exported")
         stored = item.get("budget_limit")
         limit, _ = parse_budget(stored if budget_limit is None else budget_limit)
         before = share_of(item)

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from runtime.aws.job_changes import FENCE_HOLDS, change_to, existing, no_job, queued_again
+from runtime.aws.job_exports import queue_export, set_export
 from runtime.aws.job_items import job_item, parse_job, progress_attributes
-from runtime.aws.job_shares import JobChange, JobShares
+from runtime.aws.job_shares import JobShares
 from runtime.aws.table import Item, Refused, Table, TableNames, stamp
 from runtime.aws.transaction import Transaction
 from runtime.aws.work_items import set_shard_progress, shards_of, work_items
@@ -13,11 +15,8 @@ from runtime.contract.tables import JOBS, QUEUE
 from runtime.domain.errors import (
     ConflictError,
     InputError,
-    LeaseLostError,
-    NotFoundError,
     StorageBusyError,
 )
-from runtime.domain.jobs.ended import is_end
 from runtime.domain.jobs.job import (
     ACTIVE,
     ENDED,
@@ -28,6 +27,7 @@ from runtime.domain.jobs.job import (
     sources_of,
     work_id_of,
 )
+from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.jobs.shards import sum_of_progress
 from runtime.domain.money.accounts import Admission, active_share
 from runtime.domain.ports import Clock
@@ -35,9 +35,6 @@ from runtime.domain.wording import counted
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-
-UNANNOUNCED: Final = "job"
-"""The one value of the attribute: the partition of an index."""
 
 _TRIES: Final = 5
 """Refusals in a row that only a change of the job, just over, can explain."""
@@ -49,9 +46,6 @@ _WORKER_SOURCES: Final = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),
 }
 """Where a worker's transitions differ from `sources_of`."""
-
-# Excludes a worker that lost its lease: its successor has stored a higher fence.
-_FENCE_HOLDS: Final = "(attribute_not_exists(#fence) OR #fence <= :fence)"
 
 
 class DynamoJobStore:
@@ -98,7 +92,7 @@ class DynamoJobStore:
     def get_job(self, job_id: str) -> Job:
         item = self._table.get({"job_id": job_id})
         if item is None:
-            raise _no_job(job_id)
+            raise no_job(job_id)
         job = parse_job(item)
         return job if job.config.sharding is None else replace(job, progress=self._sums(job))
 
@@ -111,7 +105,7 @@ class DynamoJobStore:
     def get_status(self, job_id: str) -> JobStatus:
         item = self._table.get({"job_id": job_id})
         if item is None:
-            raise _no_job(job_id)
+            raise no_job(job_id)
         return JobStatus(item["status"])
 
     def set_progress(
@@ -125,11 +119,11 @@ class DynamoJobStore:
         outcome = self._store_progress(
             job_id,
             progress,
-            condition=f"#status = :running AND {_FENCE_HOLDS}",
+            condition=f"#status = :running AND {FENCE_HOLDS}",
             values={":running": JobStatus.RUNNING, ":fence": fence},
         )
         if isinstance(outcome, Refused):
-            item = _existing(outcome, job_id, fence)
+            item = existing(outcome, job_id, fence)
             raise ConflictError(f"job {job_id} is {item['status']}: its counters stay as they are")
 
     def refresh_progress(self, job_id: str) -> None:
@@ -177,7 +171,7 @@ class DynamoJobStore:
             },
         )
         if isinstance(outcome, Refused):
-            status = _existing(outcome, job_id, None)["status"]
+            status = existing(outcome, job_id, None)["status"]
             raise ConflictError(f"job {job_id} is {status}: its budget stays")
 
     def set_call_timeout(self, job_id: str, seconds: int) -> None:
@@ -188,13 +182,13 @@ class DynamoJobStore:
             values={":seconds": seconds, ":now": stamp(self._clock.now())},
         )
         if isinstance(outcome, Refused):
-            raise _no_job(job_id)
+            raise no_job(job_id)
 
     def set_num_records(self, job_id: str, num_records: int) -> None:
         item = self._table.get({"job_id": job_id})
         for _ in range(_TRIES):
             if item is None:
-                raise _no_job(job_id)
+                raise no_job(job_id)
             refused = self._grow(parse_job(item), num_records)
             if refused is None:
                 return
@@ -239,12 +233,12 @@ class DynamoJobStore:
         sources = sources_of(status)
         if fence is not None:
             sources = _WORKER_SOURCES.get(status, sources)
-        change = self._change(sources, status, error)
+        change = change_to(sources, status, error, now=self._clock.now())
         if fence is None and status is JobStatus.QUEUED:
-            change = _counted(change)
+            change = queued_again(change)
         if fence is not None:
             change = change.also(
-                set_=("#fence = :fence",), values={":fence": fence}, only=_FENCE_HOLDS
+                set_=("#fence = :fence",), values={":fence": fence}, only=FENCE_HOLDS
             )
         if status in ENDED:
             refused = self._shares.end(job_id, change)
@@ -258,14 +252,19 @@ class DynamoJobStore:
             )
             refused = outcome if isinstance(outcome, Refused) else None
         if refused is not None:
-            item = _existing(refused, job_id, fence)
+            item = existing(refused, job_id, fence)
             raise ConflictError(f"job {job_id} is {item['status']}: it can't become {status}")
 
     def queue_again(
         self, job_id: str, admission: Admission, *, budget_limit: str | None = None
     ) -> None:
-        change = _counted(
-            self._change(sources_of(JobStatus.QUEUED) - ACTIVE, JobStatus.QUEUED, None)
+        change = queued_again(
+            change_to(
+                sources_of(JobStatus.QUEUED) - ACTIVE,
+                JobStatus.QUEUED,
+                None,
+                now=self._clock.now(),
+            )
         )
         if budget_limit is not None:
             change = change.also(
@@ -274,75 +273,18 @@ class DynamoJobStore:
         item = self._table.get({"job_id": job_id})
         for _ in range(_TRIES):
             if item is None:
-                raise _no_job(job_id)
+                raise no_job(job_id)
             refused = self._shares.queue_again(item, change, admission, budget_limit=budget_limit)
             if refused is None:
                 return
             item = refused.item
         raise StorageBusyError(f"job {job_id} keeps changing: try again")
 
+    def queue_export(self, job_id: str, export: RequestedExport) -> None:
+        queue_export(self._client, self._names, job_id, export, now=self._clock.now())
+
+    def set_export(self, job_id: str, export: RequestedExport, *, fence: int | None) -> None:
+        set_export(self._table, job_id, export, fence=fence, now=self._clock.now())
+
     def return_rest(self, job_id: str) -> None:
         self._shares.return_rest(job_id)
-
-    def _change(
-        self, sources: frozenset[JobStatus], status: JobStatus, error: JobError | None
-    ) -> JobChange:
-        """The next status, where the present one is of `sources`. What an earlier end left goes: it
-        would be wrong beside the new one.
-        """
-        set_ = ["#status = :status", "#updated_at = :now"]
-        remove = []
-        allowed = {f":from{number}": source for number, source in enumerate(sorted(sources))}
-        values: dict[str, Any] = {":status": status, ":now": stamp(self._clock.now()), **allowed}
-        if status is JobStatus.RUNNING:
-            set_.append("#started_at = if_not_exists(#started_at, :now)")
-        if status in ACTIVE:
-            set_.append("#active_user_id = #user_id")
-            remove.append("#completed_at")
-        else:
-            set_.append("#completed_at = :now")
-            remove.append("#active_user_id")
-        if is_end(status):  # the same write: no crash loses an end that is to be announced
-            set_.append("#unannounced = :unannounced")
-            values[":unannounced"] = UNANNOUNCED
-        else:
-            remove.append("#unannounced")
-        told: dict[str, str | None] = dict.fromkeys(("error_message", "error_code", "retry_after"))
-        if error is not None:
-            told |= {"error_message": error.message, "error_code": error.code}
-            told["retry_after"] = stamp(error.retry_after) if error.retry_after else None
-        for name, text in told.items():
-            if text is None:
-                remove.append(f"#{name}")
-            else:
-                set_.append(f"#{name} = :{name}")
-                values[f":{name}"] = text
-        return JobChange(
-            set_=tuple(set_),
-            remove=tuple(remove),
-            # Excludes a transition decided on a status that has changed since: a user's
-            # cancellation and a worker's end can't overwrite each other.
-            condition=f"#status IN ({', '.join(allowed)})",
-            values=values,
-        )
-
-
-def _counted(change: JobChange) -> JobChange:
-    """With one more run."""
-    return change.also(
-        set_=("#run = if_not_exists(#run, :one) + :one",),
-        values={":one": 1},
-    )
-
-
-def _existing(refused: Refused, job_id: str, fence: int | None) -> Item:
-    """The item behind a refusal, unless it is missing or a successor's."""
-    if refused.item is None:
-        raise _no_job(job_id)
-    if fence is not None and refused.item.get("fence", 0) > fence:
-        raise LeaseLostError(f"job {job_id} has another owner: fence {fence} is out of date")
-    return refused.item
-
-
-def _no_job(job_id: str) -> NotFoundError:
-    return NotFoundError(f"no job {job_id}: check the id")

@@ -30,7 +30,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "export": (
         "runtime.cli.commands.export",
-        "Make rows again from what a dataset has, without a call.",
+        "Make rows again from what a dataset or an ended job has, without a call.",
     ),
     "review": (
         "runtime.cli.commands.review",

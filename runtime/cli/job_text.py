@@ -1,6 +1,8 @@
 """Jobs as people read them: one in some lines, many in a table."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from runtime.cli.figures import print_figures
 from runtime.cli.output import print_json, print_line
@@ -41,9 +43,17 @@ def describe(job: Job) -> list[str]:
         lines.append(f"error: {job.error_message}")
     if job.retry_after:
         lines.append(f"try again from {local_time(job.retry_after)} on")
+    if job.export is not None:
+        lines.append(_export_line(job.export))
     if job.launch_error:
         lines.append(f"not started yet: {job.launch_error}")
     return lines
+
+
+def _export_line(export: Mapping[str, Any]) -> str:
+    done = f"{export['rows']} rows" if export["rows"] else counted(export["records"], "record")
+    why = f": {export['message']}" if export["message"] else ""
+    return f"export to {export['folder']}/ {export['status']}, {done}{why}"
 
 
 def print_next(job: Job) -> None:
@@ -53,6 +63,8 @@ def print_next(job: Job) -> None:
 
 def next_command(job: Job) -> str:
     """What goes on from a job's status."""
+    if job.exporting:
+        return f"seedwright watch {job.job_id}"
     match job.status:
         case JobStatus.QUEUED | JobStatus.RUNNING:
             return f"seedwright watch {job.job_id}"

@@ -1,13 +1,14 @@
 """`Client`: the API for Python programs, over the same functions that the commands call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from runtime.client.connection import Connection, connect, connect_to
 from runtime.client.downloads import download_job
+from runtime.client.exports import export_job
 from runtime.client.jobs import Job, cancel_job, delete_job, get_job, list_jobs, resume_job
 from runtime.client.month import Month, get_month
 from runtime.client.observer import Observer, SilentObserver
@@ -26,8 +27,10 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
 from runtime.domain.money.estimate import Acceptance
 from runtime.domain.options import options_given
+from runtime.export.row_request import RowRequest, split_text
 from runtime.inputs.options import check_count
 from runtime.inputs.seed_reading import ReadingOptions, read_as
+from runtime.inputs.templates import read_for_api
 
 Usd = str | int | float | Decimal
 """An amount in USD. A float means the number that it prints as."""
@@ -200,6 +203,38 @@ class Client:
             calls=options_given(CallOptions(), call_timeout=call_timeout),
             retry_failed=retry_failed,
         )
+
+    def export(
+        self,
+        job: Job | str,
+        as_: str | None = None,
+        *,
+        template: str | Path | Mapping[str, Any] | None = None,
+        split: str | Mapping[str, float] | None = None,
+        split_by: str | None = None,
+        formats: str | Sequence[str] | None = None,
+        keep: str | Sequence[str] = (),
+        licence: str | None = None,
+        byte_order_mark: bool | None = None,
+    ) -> Job:
+        """Let rows of an ended job be made in another shape, beside those that there are, as
+        `Dataset.export` makes them; no model is called and nothing is paid. `watch` waits for it,
+        `job.export` says how it went, `download` gets the rows.
+
+        Raises `InputError` also for a shape whose fields are not certain, `NotFoundError`,
+        `ConflictError` for a job that has not ended, has no records or is being exported.
+        """
+        request = RowRequest(
+            shape=as_,
+            template=None if template is None else read_for_api(template),
+            split=split_text(split),
+            split_by=split_by,
+            formats=formats,
+            byte_order_mark=byte_order_mark,
+            keep=keep,
+            licence=licence,
+        )
+        return export_job(self._api, _id(job), request)
 
     def delete(self, job: Job | str) -> None:
         """Delete a job that has ended, with its dataset. This can't be undone. A large one is

@@ -12,6 +12,7 @@ from runtime.client.http import ApiClient, segment, understood
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
+from runtime.domain.jobs.row_export import PENDING
 from runtime.domain.jobs.step_totals import StepTotals, step_totals_of
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.money.amounts import from_usd, usd_decimal
@@ -87,6 +88,18 @@ class Job:
     def ended(self) -> bool:
         """Whether no worker will go on with it by itself."""
         return self.status not in ACTIVE
+
+    @property
+    def export(self) -> Mapping[str, Any] | None:
+        """Rows that it was asked for last, as the API shows them: `status`, `folder`, `records`,
+        `rows`, `message`; None: it was not.
+        """
+        return self.document.get("export")
+
+    @property
+    def exporting(self) -> bool:
+        """Whether rows of it are being exported, or going to be."""
+        return (self.export or {}).get("status") in PENDING
 
     @property
     def records_generated(self) -> int:

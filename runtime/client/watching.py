@@ -21,7 +21,7 @@ little.
 
 
 def watch_job(api: ApiClient, job: Job, observer: Observer) -> Job:
-    """Read a job again and again until it has ended; what it is then.
+    """Read a job again and again until it has ended, and so has what it exports; what it is then.
 
     Raises `NotFoundError` when it is deleted meanwhile, `StorageUnavailableError` when the API is
     away for more than `OUTAGE_TIMEOUT_SECONDS`.
@@ -30,7 +30,7 @@ def watch_job(api: ApiClient, job: Job, observer: Observer) -> Job:
     lost = False
     while True:
         observer.progress(job)
-        if job.ended:
+        if job.ended and not job.exporting:
             return job
         passed = time.monotonic() - began
         time.sleep(min(max(passed * _GROWTH, FIRST_INTERVAL_SECONDS), LONGEST_INTERVAL_SECONDS))

@@ -7,12 +7,14 @@ from runtime.contract.functions import PARQUET_DISK, Function, Route
 from runtime.contract.grants import (
     BATCHES,
     CARD,
+    EXPORT_REQUESTS,
     EXPORTS,
     FAILURE_PARTS,
     FAILURES,
     JOB_DATA,
     REPORT,
     RETRIES,
+    ROW_CONFIGURATIONS,
     ROWS_RESULT,
     ExecutionGrant,
     LaunchGrant,
@@ -37,6 +39,7 @@ from runtime.contract.tables import (
     JOBS_ACTIVE,
     JOBS_BY_USER,
     QUEUE,
+    TEMPLATES,
 )
 
 JOB_ROUTES: Final = (
@@ -148,6 +151,25 @@ JOB_ROUTES: Final = (
                 *START_WORKER,
                 # An execution that goes on finds by itself what was queued again.
                 ExecutionGrant(actions=("states:StartExecution", "states:DescribeExecution")),
+            ),
+            extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/jobs/{job_id}/export",
+        function=Function(
+            name="export_job",
+            module="jobs.export_job",
+            grants=(
+                TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
+                TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),
+                TableGrant(table=TEMPLATES, actions=("dynamodb:GetItem",)),
+                ObjectGrant(keys=(EXPORT_REQUESTS,), actions=("s3:PutObject",)),
+                ObjectGrant(keys=(ROW_CONFIGURATIONS,), actions=("s3:GetObject",)),
+                # S3 says 403 instead of 404 for a missing key to whoever may not list.
+                ListGrant(prefixes=(JOB_DATA,)),
+                *START_WORKER,
             ),
             extra_variables=(names.MAX_ACTIVE_JOBS, names.USER_WORKERS, names.MAX_WORKERS),
         ),

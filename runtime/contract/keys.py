@@ -8,6 +8,9 @@
     jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again; by shard
     jobs/{job_id}/failures.jsonl                  written with the export
     jobs/{job_id}/report.html                     written with it, too
+    jobs/{job_id}/rows.json                       what rows there are, README.md their card
+    jobs/{job_id}/export-requests/{digest}.json   rows that were asked for when it had ended
+    jobs/{job_id}/row-configurations.json         those that were made: again with more records
     jobs/{job_id}/exports/dataset.{jsonl,parquet,csv}
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
     jobs/{job_id}/exports/data/train-00000-of-00001.parquet   rows
@@ -166,6 +169,16 @@ def split_of_rows(name: str) -> str | None:
 def rows_result_key(job_id: str) -> str:
     """What rows the last export wrote: shapes, columns, counts, and what gave none."""
     return f"jobs/{job_id}/rows.json"
+
+
+def export_request_key(job_id: str, name: str) -> str:
+    """Rows that an ended job was asked for; `name` is a digest of them."""
+    return f"jobs/{job_id}/export-requests/{name}.json"
+
+
+def row_configurations_key(job_id: str) -> str:
+    """What rows were asked for and made: they are made again when there are more records."""
+    return f"jobs/{job_id}/row-configurations.json"
 
 
 def card_key(job_id: str) -> str:

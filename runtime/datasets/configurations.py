@@ -1,153 +1,23 @@
-"""What rows a dataset's folder was asked for, beyond its template: `.seedwright/exports.json`.
+"""What rows a dataset's folder was asked for: `.seedwright/exports.json`, and copies of reviews."""
 
-    {"licence": …, "own": {"output": …, "split": …},
-     "rows": [{"folder": "messages", "output": …, "split": …, "formats": […], "review": …}]}
-
-So a later run makes them again, with the verdicts of their review, when there are more records.
-"""
-
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final
 
 import orjson
 
-from runtime.contract.keys import ROWS_FOLDER
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import ConfigurationError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
-from runtime.domain.outputs.document import output_document
-from runtime.domain.outputs.shape import Shape
-from runtime.domain.outputs.split import split_document
-from runtime.domain.templates.reshaping import with_output
-from runtime.domain.templates.template import Template
-from runtime.export.review import read_review
-from runtime.worker.exporting import RowChoice
+from runtime.export.configurations import Configuration, Configurations, RowChoice, review_names
 
 _NAME: Final = "exports.json"
-_REVIEW: Final = "review-{}{}"
-FOLDERS: Final = frozenset({ROWS_FOLDER, *(each.value for each in Shape)} - {Shape.RECORDS.value})
-"""Where rows may be: those of the template's own shape, and one folder for each other shape."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Configuration:
-    """The rows in one folder. `output` None is the template's own; a `split` of None is none."""
-
-    folder: str = ROWS_FOLDER
-    output: object | None = None
-    split: Mapping[str, Any] | None = None
-    formats: tuple[OutputFormat, ...] | None = None
-    """Besides Parquet. None: those of the dataset, and in another shape none."""
-    byte_order_mark: bool | None = None
-    """None: as the dataset has it."""
-    review: str | None = None
-    """The name of its review's copy in the state."""
-
-    def template(self, own: Template) -> Template:
-        """The template with the output and the split of these rows. Raises `TemplateError`."""
-        return with_output(own, self.output, split=self.split)
-
-    def choice(self, state: Path, *, formats: frozenset[OutputFormat] | None = None) -> RowChoice:
-        """How the rows are written. `formats` are those of the dataset. Raises `StorageError`."""
-        name = self.review
-        verdicts = b"" if name is None else _read(state / name)
-        mark = ""
-        if self.byte_order_mark is not None or name is not None or self.formats is not None:
-            told = [self.byte_order_mark, sorted(self.formats or ()), name is not None]
-            mark = hashlib.sha256(orjson.dumps(told) + verdicts).hexdigest()
-        return RowChoice(
-            folder=self.folder,
-            formats=formats if self.formats is None else frozenset(self.formats),
-            byte_order_mark=self.byte_order_mark,
-            review_of=None
-            if name is None
-            else lambda columns: read_review(name, verdicts, columns),
-            mark=mark,
-        )
-
-    def document(self) -> dict[str, Any]:
-        """Inverse of `parse`."""
-        return {
-            "folder": self.folder,
-            "output": self.output,
-            "split": self.split,
-            "formats": None if self.formats is None else list(self.formats),
-            "byte_order_mark": self.byte_order_mark,
-            "review": self.review,
-        }
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> Self:
-        """Raises `ValueError` for what this project didn't write: a folder may come from anybody,
-        and neither of its names may lead elsewhere.
-        """
-        folder, review, formats = document["folder"], document["review"], document["formats"]
-        if folder not in FOLDERS or (review is not None and review not in review_names(folder)):
-            raise ValueError("a name that no export gives")
-        return cls(
-            folder=folder,
-            output=document["output"],
-            split=document["split"],
-            formats=None if formats is None else tuple(map(OutputFormat, formats)),
-            byte_order_mark=document["byte_order_mark"],
-            review=review,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Configurations:
-    """Everything that is remembered. `own` is what the template said last, of which `rows` that
-    have no output of their own are made.
-    """
-
-    licence: str | None = None
-    own: Mapping[str, Any] | None = None
-    rows: tuple[Configuration, ...] = field(default=())
-
-    def of(self, folder: str) -> Configuration | None:
-        """What is remembered of a folder."""
-        return next((each for each in self.rows if each.folder == folder), None)
-
-    def with_rows(self, new: Configuration) -> "Configurations":
-        """With `new` in the place of what its folder had."""
-        others = [each for each in self.rows if each.folder != new.folder]
-        rows = sorted([*others, new], key=lambda each: (each.folder != ROWS_FOLDER, each.folder))
-        return replace(self, rows=tuple(rows))
-
-    def without(self, folder: str) -> "Configurations":
-        """Without what is remembered of a folder."""
-        return replace(self, rows=tuple(each for each in self.rows if each.folder != folder))
-
-    def own_template(self, stored: Template) -> Template:
-        """The job's template with the output and the split that were asked for last. Raises
-        `TemplateError`.
-        """
-        if self.own is None or self.own == own_document(stored):
-            return stored
-        return with_output(stored, self.own["output"], split=self.own["split"])
-
-
-def own_document(template: Template) -> dict[str, Any]:
-    """What a template says of its rows."""
-    return {
-        "output": output_document(template.output),
-        "split": None if template.split is None else split_document(template.split),
-    }
 
 
 def load_configurations(state: Path) -> Configurations:
     """What is remembered in a folder's state. Raises `ConfigurationError` if it is damaged."""
     path = state / _NAME
     try:
-        document = orjson.loads(path.read_bytes())
-        return Configurations(
-            licence=document["licence"],
-            own=document["own"],
-            rows=tuple(map(Configuration.parse, document["rows"])),
-        )
+        return Configurations.parse(orjson.loads(path.read_bytes()))
     except FileNotFoundError:
         return Configurations()
     except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -156,13 +26,18 @@ def load_configurations(state: Path) -> Configurations:
 
 def save_configurations(state: Path, found: Configurations) -> None:
     """Remember. Raises `StorageError`."""
-    document = {
-        "licence": found.licence,
-        "own": found.own,
-        "rows": [each.document() for each in found.rows],
-    }
     with disk_errors(f"write {state / _NAME}"), replacing(state / _NAME) as file:
-        file.write(orjson.dumps(document))
+        file.write(orjson.dumps(found.document()))
+
+
+def choice_of(
+    state: Path, wanted: Configuration, *, formats: frozenset[OutputFormat] | None = None
+) -> RowChoice:
+    """How these rows are written, with the verdicts of their review; `formats` are those of the
+    dataset. Raises `StorageError`.
+    """
+    verdicts = b"" if wanted.review is None else _read(state / wanted.review)
+    return wanted.choice(verdicts, formats=formats)
 
 
 def keep_review(state: Path, folder: str, name: str, body: bytes) -> str:
@@ -172,11 +47,6 @@ def keep_review(state: Path, folder: str, name: str, body: bytes) -> str:
     with disk_errors(f"write {state / kept}"), replacing(state / kept) as file:
         file.write(body)
     return kept
-
-
-def review_names(folder: str) -> Sequence[str]:
-    """What the copy of a review may be called: as CSV, and as JSON lines."""
-    return _REVIEW.format(folder, ".csv"), _REVIEW.format(folder, ".jsonl")
 
 
 def _read(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runtime.contract.keys import ROWS_FOLDER
-from runtime.datasets.export_request import ExportRequest, split_text
+from runtime.datasets.export_request import ExportRequest
 from runtime.datasets.exporting import Exported, export_dataset
 from runtime.datasets.folder import FAILURES, PARTIAL, DatasetFolder
 from runtime.datasets.outcome import Outcome
@@ -17,6 +17,7 @@ from runtime.datasets.reviewing import write_review
 from runtime.datasets.row_reading import read_rows
 from runtime.datasets.statistics import read_statistics
 from runtime.domain.errors import ConfigurationError, NotFoundError
+from runtime.export.row_request import split_text
 from runtime.hub.observer import CalledPush, Pushed, SilentPush
 from runtime.inputs.templates import TemplateSource
 

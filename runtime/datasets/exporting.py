@@ -10,20 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.bootstrap import SystemClock
-from runtime.datasets.configurations import (
-    Configuration,
-    Configurations,
-    keep_review,
-    load_configurations,
-)
+from runtime.datasets.configurations import choice_of, keep_review, load_configurations
 from runtime.datasets.engine_parts import log_to
-from runtime.datasets.export_request import (
-    NONE,
-    ExportRequest,
-    read_configuration,
-    read_licence,
-    remembered,
-)
+from runtime.datasets.export_request import ExportRequest
 from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.outcome import rows_document
 from runtime.datasets.row_folders import Renewed, RowFolders, stale_notices
@@ -35,9 +24,11 @@ from runtime.domain.templates.template import Template
 from runtime.domain.wording import counted
 from runtime.engine.plan import Templates
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.export.configurations import Configuration, Configurations
 from runtime.export.exporter import Exporter
 from runtime.export.review import MAX_REVIEW_BYTES, read_review
 from runtime.export.row_export import RowResult
+from runtime.export.row_request import NONE, read_configuration, read_licence, remembered
 from runtime.inputs.files import read_file
 from runtime.local.storage import open_storage
 from runtime.worker.exporting import JobExport
@@ -98,8 +89,9 @@ def export_dataset(path: Path, request: ExportRequest) -> Exported:
         known = load_configurations(dataset.folder.state)
         own = known.own_template(dataset.stored)
         new = before = remembered(request.shape, own, known)
-        if new is None or not request.leaves_rows:
-            new = read_configuration(request, own, dataset.stored, before=before)
+        asked, judged = request.rows(), request.review is not None or licence is not None
+        if new is None or not (judged and asked.says_nothing):
+            new = read_configuration(asked, own, dataset.stored, before=before)
         if (foreign := dataset.folder.rows.foreign(new.folder)) is not None:
             raise InputError(f"{foreign} exists and was not made here: move it away")
         new = replace(new, review=_review(dataset, known, own, new, request.review))
@@ -125,7 +117,9 @@ def _review(
         return None
     name, state = Path(review).name, dataset.folder.state
     body = read_file(Path(review), MAX_REVIEW_BYTES, InputError)
-    choice = replace(new.choice(state), review_of=lambda columns: read_review(name, body, columns))
+    choice = replace(
+        choice_of(state, new), review_of=lambda columns: read_review(name, body, columns)
+    )
     with dataset.export.row_source(dataset.job, new.template(own), choice):
         return keep_review(state, new.folder, name, body)
 

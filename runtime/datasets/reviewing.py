@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from runtime.datasets.configurations import load_configurations
-from runtime.datasets.export_request import ExportRequest, read_configuration, remembered
+from runtime.datasets.configurations import choice_of, load_configurations
 from runtime.datasets.exporting import opened
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import InputError
 from runtime.export.review_form import write_form
+from runtime.export.row_request import RowRequest, read_configuration, remembered
 
 FORMATS: Final = ("csv", "jsonl")
 
@@ -46,9 +46,9 @@ def write_review(
         known = load_configurations(dataset.folder.state)
         own = known.own_template(dataset.stored)
         before = remembered(shape, own, known)
-        new = before or read_configuration(ExportRequest(shape=shape), own, dataset.stored)
+        new = before or read_configuration(RowRequest(shape=shape), own, dataset.stored)
         new = replace(new, review=None)
-        choice = new.choice(dataset.folder.state)
+        choice = choice_of(dataset.folder.state, new)
         records = dataset.export.exporter.records(dataset.job)
         with (
             dataset.export.row_source(dataset.job, new.template(own), choice) as source,

@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.contract.keys import ROWS_FOLDER
-from runtime.datasets.configurations import (
-    Configuration,
-    Configurations,
-    load_configurations,
-    own_document,
-    save_configurations,
-)
+from runtime.datasets.configurations import choice_of, load_configurations, save_configurations
 from runtime.datasets.rows import Files, PublishedRows, row_notices
 from runtime.disk import exclusive
 from runtime.domain.errors import InputError, SeedwrightError
@@ -29,6 +23,7 @@ from runtime.domain.outputs.shape import Shape
 from runtime.domain.outputs.split import split_document
 from runtime.domain.templates.template import Template
 from runtime.domain.wording import counted
+from runtime.export.configurations import Configuration, Configurations, own_document
 from runtime.export.row_export import RowResult, load_results
 from runtime.worker.exporting import JobExport, rows_digest
 
@@ -129,10 +124,10 @@ class RowFolders:
     ) -> RowResult | None:
         """The rows of the template's own shape, which come with the dataset's files."""
         wanted = known.of(ROWS_FOLDER)
-        template, choice = own, Configuration().choice(self._state, formats=frozenset(formats))
+        template, choice = own, Configuration().choice(formats=frozenset(formats))
         if wanted is not None and own.output.shape is not Shape.RECORDS:
             template = wanted.template(own)
-            choice = wanted.choice(self._state, formats=frozenset(formats))
+            choice = choice_of(self._state, wanted, formats=frozenset(formats))
         found = there.get(ROWS_FOLDER)
         current = (
             found is None
@@ -148,7 +143,7 @@ class RowFolders:
     def _current(
         self, job: Job, wanted: Configuration, own: Template, there: dict[str, RowResult]
     ) -> RowResult:
-        template, choice = wanted.template(own), wanted.choice(self._state)
+        template, choice = wanted.template(own), choice_of(self._state, wanted)
         found = there.get(wanted.folder)
         if found is not None and _is_current(found, rows_digest(template, mark=choice.mark), job):
             return found
@@ -157,11 +152,11 @@ class RowFolders:
     def _make(self, job: Job, wanted: Configuration, own: Template) -> RowResult:
         is_own = wanted.folder == ROWS_FOLDER
         formats = job.config.delivery.output_formats if is_own else ()
-        choice = wanted.choice(self._state, formats=frozenset(formats))
+        choice = choice_of(self._state, wanted, formats=frozenset(formats))
         # Only rows: the files of the dataset are current.
         delivery = replace(job.config.delivery, output_formats=())
         asked = replace(job, config=replace(job.config, delivery=delivery))
-        made = self._export.export(asked, wanted.template(own), expected=None, choice=choice)
+        made = self._export.write(asked, wanted.template(own), expected=None, choice=choice)
         if not made:
             raise InputError("no records are saved yet")
         return made[0]

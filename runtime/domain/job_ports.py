@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress
+from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.jobs.shards import ShardState
 from runtime.domain.money.accounts import Admission
 
@@ -180,7 +181,8 @@ class JobStore(Protocol):
 
         With a fence, a newer stored fence raises `LeaseLostError` and the fence is stored; RUNNING
         → RUNNING is then allowed (a successor takes over), and QUEUED only from RUNNING (a worker
-        that hands work back brings no ended job back). A job keeps no older error_message,
+        that hands work back brings no ended job back); without one, a pending export keeps a job
+        from being QUEUED. A job keeps no older error_message,
         error_code or retry_after: without a new one it has none. QUEUED without a fence is one more
         run of it. Raises `ConflictError` when the transition isn't allowed, `NotFoundError`.
 
@@ -195,7 +197,23 @@ class JobStore(Protocol):
         """An ended job → QUEUED, with a new budget if one is given. The same transaction takes out
         of the accounts of the month what they are lacking for its limit, and counts it as active.
         Raises `LimitError` or `MonthlyBudgetError`, and the job stays as it was; `ConflictError`
-        for one that hasn't ended, or is DELETING, `NotFoundError`.
+        for one that hasn't ended, is DELETING or has a pending export, `NotFoundError`.
+        """
+        ...
+
+    def queue_export(self, job_id: str, export: RequestedExport) -> None:
+        """Store a new export of an ended job, and queue its own work for it, in one transaction.
+
+        Raises `ConflictError` for a job that hasn't ended, is DELETING, or has a pending export or
+        one of this number, `StorageBusyError` where somebody still has its own work, and
+        `NotFoundError`.
+        """
+        ...
+
+    def set_export(self, job_id: str, export: RequestedExport, *, fence: int | None) -> None:
+        """Replace the pending export of the same number, and store the fence. The job's status
+        stays. Raises `LeaseLostError` on a newer fence, `ConflictError` where that export is not
+        pending any more, `NotFoundError`.
         """
         ...
 

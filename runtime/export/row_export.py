@@ -116,9 +116,14 @@ class RowResult:
         return sum(self.counts.values())
 
     @property
+    def records(self) -> int:
+        """That were read: each has a row, gives none or was left out."""
+        return self.rows + self.without_row + self.dropped
+
+    @property
     def lost(self) -> int:
         """Records that the job counts and that could not be read when the rows were made."""
-        return max(0, self.generated - self.rows - self.without_row - self.dropped)
+        return max(0, self.generated - self.records)
 
     def notes(self) -> Iterator[str]:
         """What a reader of the dataset should know, a sentence each."""

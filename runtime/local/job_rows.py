@@ -2,13 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from runtime.contract.statuses import parse_work_status
+from runtime.contract.statuses import WorkStatus, parse_work_status
+from runtime.domain.errors import ConflictError, NotFoundError
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress, work_id_of
+from runtime.domain.jobs.row_export import RequestedExport, parse_export
 from runtime.domain.jobs.sharding import Sharding
 from runtime.domain.jobs.shards import ShardState, new_work
 from runtime.domain.jobs.step_totals import steps_document, steps_of
@@ -84,7 +86,40 @@ def parse_job(row: sqlite3.Row) -> Job:
         request_hash=row["request_hash"],
         started_at=parse_time(row["started_at"]),
         completed_at=parse_time(row["completed_at"]),
+        export=export_of(row),
         share=share_of(row),
+    )
+
+
+def export_of(row: sqlite3.Row) -> RequestedExport | None:
+    """The export that a row of the jobs table has, pending or ended."""
+    return parse_export(json.loads(row["export"])) if row["export"] else None
+
+
+def is_exported(row: sqlite3.Row) -> bool:
+    """Whether a job's rows are being exported, or going to be."""
+    export = export_of(row)
+    return export is not None and export.is_pending
+
+
+def begin_again(
+    connection: sqlite3.Connection,
+    work_id: str,
+    status: WorkStatus,
+    sources: Collection[WorkStatus],
+) -> None:
+    """Put a work item at the end of the queue, or let it wait. Raises `NotFoundError`,
+    `ConflictError` for one whose status is not of `sources`.
+    """
+    row = connection.execute("SELECT status FROM work WHERE work_id = ?", (work_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"no work item {work_id}")
+    if row["status"] not in sources:
+        raise ConflictError(f"{work_id} is {row['status']}: only ended work is queued again")
+    connection.execute(
+        "UPDATE work SET status = ?, position = (SELECT max(position) + 1 FROM work)"
+        " WHERE work_id = ?",
+        (status, work_id),
     )
 
 

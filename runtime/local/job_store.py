@@ -7,7 +7,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
+from runtime.domain.errors import (
+    ConflictError,
+    InputError,
+    LeaseLostError,
+    NotFoundError,
+    StorageBusyError,
+)
 from runtime.domain.jobs.job import (
     ACTIVE,
     ENDED,
@@ -18,6 +24,7 @@ from runtime.domain.jobs.job import (
     may_become,
     work_id_of,
 )
+from runtime.domain.jobs.row_export import RequestedExport, export_document
 from runtime.domain.jobs.sharding import parse_sharding
 from runtime.domain.jobs.shards import sum_of_progress
 from runtime.domain.money.accounts import Admission, active_share
@@ -26,10 +33,13 @@ from runtime.domain.ports import Clock
 from runtime.domain.wording import counted
 from runtime.local.database import Database
 from runtime.local.job_rows import (
+    begin_again,
     counters,
     error_columns,
+    export_of,
     insert_job,
     insert_work,
+    is_exported,
     parse_job,
     parse_shard,
 )
@@ -182,7 +192,9 @@ class SqliteJobStore:
             row = _row(connection, job_id)
             _check_fence(job_id, row["fence"], fence)
             old = JobStatus(row["status"])
-            if not _is_allowed(old, status, fence):
+            if not _is_allowed(old, status, fence) or (
+                status is JobStatus.QUEUED and fence is None and is_exported(row)
+            ):
                 raise ConflictError(f"job {job_id} is {old} and can't become {status}")
             self._write_status(connection, job_id, status, fence=fence, error=error)
             if status in ENDED:
@@ -192,13 +204,55 @@ class SqliteJobStore:
         self, job_id: str, admission: Admission, *, budget_limit: str | None = None
     ) -> None:
         with self._database.write() as connection:
-            status = JobStatus(_row(connection, job_id)["status"])
+            row = _row(connection, job_id)
+            status = JobStatus(row["status"])
+            if is_exported(row):
+                raise ConflictError(f"rows of job {job_id} are being exported")
             if status in ACTIVE or not may_become(status, JobStatus.QUEUED):
                 raise ConflictError(f"job {job_id} is {status}: it has not ended")
             if budget_limit is not None:
                 self._set_limit(connection, job_id, budget_limit)
             self._write_status(connection, job_id, JobStatus.QUEUED)
             self._admit(connection, job_id, admission)
+
+    def queue_export(self, job_id: str, export: RequestedExport) -> None:
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            before = export_of(row)
+            if row["status"] not in ENDED - {JobStatus.DELETING}:
+                raise ConflictError(f"job {job_id} is {row['status']}: it has not ended")
+            if before is not None and (before.is_pending or before.number >= export.number):
+                raise ConflictError(f"job {job_id} has another export")
+            try:
+                begin_again(connection, work_id_of(job_id), JobStatus.QUEUED, ENDED)
+            except ConflictError as exc:
+                raise StorageBusyError(
+                    f"the worker of job {job_id} is about to end: try again in a moment"
+                ) from exc
+            self._store_export(connection, job_id, export)
+
+    def set_export(self, job_id: str, export: RequestedExport, *, fence: int | None) -> None:
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            before = export_of(row)
+            if before is None or not before.is_pending or before.number != export.number:
+                raise ConflictError(f"export {export.number} of job {job_id} has ended")
+            self._store_export(connection, job_id, export, fence=fence)
+
+    def _store_export(
+        self,
+        connection: sqlite3.Connection,
+        job_id: str,
+        export: RequestedExport,
+        *,
+        fence: int | None = None,
+    ) -> None:
+        connection.execute(
+            "UPDATE jobs SET export = ?, updated_at = ?, fence = coalesce(?, fence)"
+            " WHERE job_id = ?",
+            (json.dumps(export_document(export)), self._now(), fence, job_id),
+        )
 
     def return_rest(self, job_id: str) -> None:
         with self._database.write() as connection, suppress(NotFoundError):

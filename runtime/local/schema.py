@@ -175,6 +175,10 @@ _SLICES: Final = """CREATE TABLE slices (
 _SLICES_BY_JOB: Final = "CREATE INDEX slices_by_job ON slices (job_id)"
 
 
+# A JSON object of `RequestedExport`; NULL: no rows were asked for since the job ended.
+_EXPORTS: Final = "ALTER TABLE jobs ADD COLUMN export TEXT"
+
+
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
     is newer stays as it is. Raises `sqlite3.Error`.
@@ -233,6 +237,10 @@ def _add_slices(connection: sqlite3.Connection) -> None:
     connection.execute(_SLICES_BY_JOB)
 
 
+def _add_exports(connection: sqlite3.Connection) -> None:
+    connection.execute(_EXPORTS)
+
+
 def _describe_templates(connection: sqlite3.Connection) -> None:
     """Give every template its head and every version its name. A template is as old as the first
     job that uses it.
@@ -287,6 +295,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _add_upload_ledgers,
     _add_shards,
     _add_slices,
+    _add_exports,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

@@ -13,7 +13,7 @@ from runtime.domain.jobs.job import ENDED, JobError, JobStatus, work_id_of
 from runtime.domain.jobs.shards import ShardState
 from runtime.domain.ports import Claim, Lease
 from runtime.local.database import Database
-from runtime.local.job_rows import note_end, parse_shard
+from runtime.local.job_rows import begin_again, note_end, parse_shard
 from runtime.local.liveness import Owner, WorkLocks
 
 
@@ -115,20 +115,7 @@ class SqliteWorkQueue:
         self, work_id: str, status: WorkStatus, sources: Collection[WorkStatus]
     ) -> None:
         with self._database.write() as connection:
-            row = connection.execute(
-                "SELECT status FROM work WHERE work_id = ?", (work_id,)
-            ).fetchone()
-            if row is None:
-                raise NotFoundError(f"no work item {work_id}")
-            if row["status"] not in sources:
-                raise ConflictError(
-                    f"{work_id} is {row['status']}: only ended work is queued again"
-                )
-            connection.execute(
-                "UPDATE work SET status = ?, position = (SELECT max(position) + 1 FROM work)"
-                " WHERE work_id = ?",
-                (status, work_id),
-            )
+            begin_again(connection, work_id, status, sources)
 
     def shards_of(self, job_id: str, count: int) -> list[ShardState]:
         rows = self._database.rows(

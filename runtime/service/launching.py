@@ -5,7 +5,8 @@
 
 Whatever fails here leaves a queued job, which the sweeper starts later: the user's request has
 succeeded by then. What is launched for a sharded job is its execution, which starts workers for the
-shards, and that is numbered on the job's own work item.
+shards, and that is numbered on the job's own work item. An ended job that is asked for an export
+has one worker, also where it has shards.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Final
 from runtime.contract.log_lines import WORKER_AT_QUOTA, WORKER_NOT_STARTED
 from runtime.contract.statuses import WaitingStatus
 from runtime.domain.errors import LaunchError, LaunchQuotaError, SeedwrightError, StorageError
-from runtime.domain.jobs.job import Job, JobStatus, work_id_of
+from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.fairness import shares
 from runtime.service.observability import count, logger
@@ -123,7 +124,7 @@ def _launch(ports: ApiPorts, job: Job, item: WorkItem, number: int) -> Launch:
     tries = number - item.quota_refusals
     on_demand = job.config.machines.allow_on_demand and tries > ports.settings.on_demand_after
     try:
-        if job.config.sharding is not None:
+        if job.config.sharding is not None and job.status not in ENDED:
             ports.executions.begin_execution(item, number=number, created_at=job.created_at)
         else:
             ports.launcher.launch(

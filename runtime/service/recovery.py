@@ -3,7 +3,8 @@ work: it becomes claimable, is started, or is withdrawn.
 
     RUNNING, its worker is dead or silent ──▶ QUEUED ──▶ a new worker
                                       │  └──▶ job FAILED, where worker after worker has died
-                                      └─ its job has ended ──▶ withdrawn
+                                      └─ its job has ended ──▶ withdrawn, unless rows of it are
+                                                               to be exported
 """
 
 from datetime import timedelta
@@ -17,6 +18,7 @@ from runtime.domain.errors import (
     WorkersLostError,
 )
 from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus, Progress
+from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.money.slices import take_back
 from runtime.domain.ports import Lease
 from runtime.domain.service_ports import ApiPorts, WorkItem
@@ -46,7 +48,7 @@ def recover(ports: ApiPorts, item: WorkItem, *, silent: bool = False) -> Counts:
     if silent and item.owner is not None:  # before the next one is started, which needs its quota
         _stop(ports, item.work_id, item.owner)
     job = _job(ports, item)
-    if job is not None and job.status not in ENDED and _is_hopeless(ports, item, job):
+    if job is not None and has_work(item, job) and _is_hopeless(ports, item, job):
         _give_up(ports, item, job)
     return {"recovered": 1, **start_or_withdraw(ports, ports.work.get_work(item.work_id))}
 
@@ -56,9 +58,9 @@ def start_or_withdraw(ports: ApiPorts, item: WorkItem, *, patient: bool = False)
     was started not long ago is waited for.
     """
     job = _job(ports, item)
-    if job is None or job.status in ENDED:
+    if job is None or not has_work(item, job):
         return {"withdrawn": int(_withdraw(ports, item, job))}
-    if job.config.sharding is not None:
+    if job.config.sharding is not None and job.status not in ENDED:
         return {}  # its execution starts its workers, and the sweeper looks after that
     if item.status is not JobStatus.QUEUED or (patient and has_worker_on_its_way(ports, item)):
         return {}
@@ -74,10 +76,17 @@ def start(ports: ApiPorts, job: Job, item: WorkItem) -> Counts:
 def note_start_failure(ports: ApiPorts, item: WorkItem) -> Counts:
     """Note for the user of QUEUED work that the worker which was started for it ended at once."""
     job = _job(ports, item)
-    if job is None or job.status in ENDED:
+    if job is None or not has_work(item, job):
         return start_or_withdraw(ports, item)
     ports.job_catalog.set_launch_error(item.job_id, STOPPED_EARLY)
     return {"start_failed": 1}
+
+
+def has_work(item: WorkItem, job: Job) -> bool:
+    """Whether a worker that claims this would have anything to do: the job has not ended, or this
+    is its own work and it is asked for an export.
+    """
+    return job.status not in ENDED or (item.shard is None and job.asked_export is not None)
 
 
 def has_worker_on_its_way(ports: ApiPorts, item: WorkItem) -> bool:
@@ -102,8 +111,9 @@ def _withdraw(ports: ApiPorts, item: WorkItem, job: Job | None) -> bool:
     except NotFoundError:
         return False  # deleted meanwhile
     now = _job(ports, item)
-    if withdrawn and now is not None and now.status is JobStatus.QUEUED:
-        # Queued again since the job was read, while this item was still there to be withdrawn.
+    if withdrawn and now is not None and has_work(item, now):
+        # Queued again since the job was read, while this item was still there to be withdrawn, or
+        # asked for an export.
         queue_work(ports.queue, now)
         return False
     return withdrawn
@@ -152,6 +162,9 @@ def _progress(ports: ApiPorts, item: WorkItem, job: Job) -> Progress:
 
 def _give_up(ports: ApiPorts, item: WorkItem, job: Job) -> None:
     times = ports.settings.max_losses
+    if job.asked_export is not None:
+        _give_up_export(ports, job, job.asked_export)
+        return
     error = WorkersLostError(
         f"the worker died {times} times in a row without saving a record: out of memory, perhaps."
         " Use smaller seeds or prompts, and resume the job to try again"
@@ -166,3 +179,17 @@ def _give_up(ports: ApiPorts, item: WorkItem, job: Job) -> None:
         ports.jobs.set_status(job.job_id, JobStatus.FAILED, fence=None, error=told)
     except ConflictError:
         logger.info("job has ended by itself", extra={"job_id": job.job_id})
+
+
+def _give_up_export(ports: ApiPorts, job: Job, asked: RequestedExport) -> None:
+    """End an export whose workers die. The job stays as it is."""
+    error = WorkersLostError(
+        f"the worker died {ports.settings.max_losses} times in a row while it exported: out of"
+        " memory, perhaps. Ask for fewer formats, or download the records"
+    )
+    logger.error(JOB_GIVEN_UP, extra={"job_id": job.job_id, "losses": ports.settings.max_losses})
+    failed = asked.failed(message=str(error), code=error.code, now=ports.clock.now())
+    try:
+        ports.jobs.set_export(job.job_id, failed, fence=None)
+    except ConflictError:
+        logger.info("export has ended by itself", extra={"job_id": job.job_id})

@@ -35,10 +35,11 @@ def advance(queue: WorkQueue, job: Job) -> Verdict:
 
 
 def queue_work(queue: WorkQueue, job: Job) -> None:
-    """Make the work of a QUEUED job claimable, what has not ended aside: that is claimable, or
-    becomes so when its owner's lease runs out. Raises `NotFoundError`.
+    """Make the work of a QUEUED job claimable, or that of an ended one which is asked for an
+    export; what has not ended aside: that is claimable, or becomes so when its owner's lease runs
+    out. Raises `NotFoundError`.
     """
-    if job.config.sharding is None:
+    if job.config.sharding is None or job.asked_export is not None:
         with suppress(ConflictError):
             queue.enqueue(work_id_of(job.job_id))
         return

@@ -3,7 +3,7 @@
 own work, in one piece   ──▶ a worker, unless one was started not long ago
 own work of a sharded job ─▶ an execution, unless one goes on
 a shard                  ──▶ nothing: its job's execution starts its workers, and nobody else
-of a job that has ended  ──▶ withdrawn
+of a job that has ended  ──▶ withdrawn, or a worker where it is the own work and rows are asked for
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,13 @@ from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.service_ports import ApiPorts, WorkItem
 from runtime.service.fairness import in_turn
 from runtime.service.observability import log_failure
-from runtime.service.recovery import Counts, has_worker_on_its_way, start, start_or_withdraw
+from runtime.service.recovery import (
+    Counts,
+    has_work,
+    has_worker_on_its_way,
+    start,
+    start_or_withdraw,
+)
 from runtime.service.shards import advance
 
 
@@ -46,7 +52,7 @@ def tend(ports: ApiPorts, items: list[WorkItem], *, enough: Callable[[], bool]) 
             return
         try:
             job = _job(ports, item.job_id, jobs)
-            if job is None or job.status in ENDED:
+            if job is None or not has_work(item, job):
                 yield start_or_withdraw(ports, item)
             elif item.shard is None:
                 startable.append(Waiting(item=item, job=job))
@@ -75,7 +81,7 @@ def oldest_wait(ports: ApiPorts, items: list[WorkItem]) -> int:
 
 def _start(ports: ApiPorts, waiting: Waiting) -> Counts:
     item, job = waiting.item, waiting.job
-    if job.config.sharding is None:
+    if job.config.sharding is None or job.status in ENDED:
         return start_or_withdraw(ports, item, patient=True)
     ports.jobs.refresh_progress(job.job_id)  # lists read what is stored with the job
     released = {}

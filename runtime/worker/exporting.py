@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import ROWS_FOLDER, card_key
+from runtime.contract.keys import card_key
 from runtime.domain.errors import SeedError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import ENDED, Job
@@ -35,9 +35,9 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.rows import RowMaker, RowProblem
 from runtime.engine.seeds import DrawnSeeds, Seeds
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
+from runtime.export.configurations import RowChoice
 from runtime.export.exporter import Exporter
 from runtime.export.report.writing import export_with_report
-from runtime.export.review import Review
 from runtime.export.row_export import RowExport, RowResult, RowSource, save_results
 
 MARKDOWN: Final = "text/markdown; charset=utf-8"
@@ -50,22 +50,6 @@ class ExportPorts(Protocol):
     def clock(self) -> Clock: ...
     @property
     def objects(self) -> ObjectStore: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowChoice:
-    """How rows are written beyond what the template says. `mark` tells one choice from another:
-    rows that were made by another one are not current.
-    """
-
-    folder: str = ROWS_FOLDER
-    formats: frozenset[OutputFormat] | None = None
-    """None: those of the job. Parquet is always written."""
-    byte_order_mark: bool | None = None
-    """None: as the job has it."""
-    review_of: Callable[[Mapping[str, Type]], Review] | None = None
-    """Makes the review, which is checked against the columns."""
-    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +73,29 @@ class JobExport:
         """All of it; what rows there are. Raises `ExportError`, `SeedError`, `TemplateError`, and
         what `progress` raises. `job` carries the counters that card and report show.
         """
+        results = self.write(
+            job,
+            template,
+            expected=expected,
+            progress=progress,
+            may_write=may_write,
+            choice=choice,
+        )
+        if results and may_write():
+            self.describe(job, template, results)
+        return results
+
+    def write(
+        self,
+        job: Job,
+        template: Template,
+        *,
+        expected: int | None,
+        progress: Callable[[int], None] | None = None,
+        may_write: Callable[[], bool] = lambda: True,
+        choice: RowChoice | None = None,
+    ) -> tuple[RowResult, ...]:
+        """Dataset, rows and report, without the card: the rows are to be described with others."""
         with self.row_source(job, template, choice or RowChoice()) as source:
             rows = [] if source is None else [RowExport(self.ports.objects, source)]
             export_with_report(
@@ -100,10 +107,7 @@ class JobExport:
                 may_write=may_write,
                 rows=rows,
             )
-        results = tuple(each.result for each in rows if each.result is not None)
-        if results and may_write():
-            self.describe(job, template, results)
-        return results
+        return tuple(each.result for each in rows if each.result is not None)
 
     @contextmanager
     def row_source(

@@ -20,6 +20,7 @@ from runtime.domain.errors import (
     TooLargeError,
 )
 from runtime.domain.jobs.job import ENDED, Job, JobError, JobStatus, Progress
+from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.ports import Claim, JobStore, WorkQueue
 from runtime.logs import event
 from runtime.service.shards import advance, queue_work
@@ -145,6 +146,27 @@ class Jobs:
         event(_log, logging.INFO, JOB_ENDED, job_id=claim.job_id, status=str(status), **fault)
         self._crash_point("between_status_writes")
         finish(claim, status)
+
+    def tell_export(self, claim: Claim, export: RequestedExport) -> None:
+        """How far the export of an ended job has come."""
+        self._store.set_export(claim.job_id, export, fence=claim.fence)
+
+    def end_export(self, claim: Claim, export: RequestedExport) -> None:
+        """The export of an ended job is there, or its user reads why not."""
+        event(
+            _log,
+            logging.INFO,
+            "rows exported",
+            job_id=claim.job_id,
+            status=str(export.status),
+            rows=export.rows,
+        )
+        try:
+            self.tell_export(claim, export)
+        except ConflictError:  # somebody has ended it before
+            event(_log, logging.WARNING, "export has ended already", job_id=claim.job_id)
+        self._crash_point("between_status_writes")
+        self._finish(claim, self._store.get_status(claim.job_id))
 
     def end_shard(
         self, claim: Claim, status: JobStatus, error: JobError | None, *, run: int

@@ -3,6 +3,7 @@
     a job's own work, without shards   generate, export, say how the job ended
     a shard                            generate its ranges, say how the shard ended
     the own work of a sharded job      export, say how the job ended: its shards have ended
+    the own work of an ended job       export rows in one more shape: see `export_again.py`
 
 Nothing is written here about the end: that is data (`ending.py`).
 """
@@ -29,7 +30,7 @@ from runtime.engine.plan import Templates
 from runtime.worker.control import Control, StopReason
 from runtime.worker.crash_points import CrashPoint
 from runtime.worker.ending import Ending, ended_by, how_far
-from runtime.worker.exporting import JobExport
+from runtime.worker.row_exports import RowExports, Watch
 from runtime.worker.status_writer import Jobs
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Verbs:
     generate: Generate
     templates: Templates
     jobs: Jobs
-    job_export: JobExport
+    row_exports: RowExports
     clock: Clock
     crash_point: CrashPoint
 
@@ -125,13 +126,12 @@ class Verbs:
 
     def _export(self, job: Job, *, expected: int | None) -> None:
         self.crash_point("before_export")
-        self.job_export.export(
-            job,
-            self.templates.load_template(job),
-            expected=expected,
+        watch = Watch(
             progress=self._during_export,
             may_write=lambda: self.control.reason is not StopReason.LEASE_LOST,
         )
+        template = self.templates.load_template(job)
+        self.row_exports.with_dataset(job, template, watch, expected=expected)
 
     def _during_export(self, _records: int) -> None:
         """Asked as the export goes, at last when all records are written and none is published."""

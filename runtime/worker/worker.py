@@ -19,6 +19,7 @@ from runtime.contract.keys import FAILURE_PARTS, RETRIES
 from runtime.domain.errors import LeaseLostError, NotFoundError
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
+from runtime.domain.jobs.row_export import ExportStatus, RequestedExport
 from runtime.domain.jobs.sharding import ranges_of
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.money.amounts import parse_budget
@@ -37,11 +38,13 @@ from runtime.worker.control import Control, StopReason
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import write_ending
+from runtime.worker.export_again import ExportAgain
 from runtime.worker.exporting import JobExport
 from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, call_pool
+from runtime.worker.row_exports import RowExports
 from runtime.worker.run import Run
 from runtime.worker.saver import Saver, Stores
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
@@ -98,6 +101,7 @@ class Worker:
         self.exporter = Exporter(ports.objects)
         self.template_engine = template_engine or TemplateEngine()
         self.job_export = JobExport(self.exporter, ports, self.template_engine)
+        self.row_exports = RowExports(self.job_export)
 
     def handle_shutdown(self, signum: int, _frame: FrameType | None) -> None:
         """Signal handler of SIGTERM and SIGINT: stop dispatching, keep what is paid for.
@@ -158,6 +162,8 @@ class Worker:
             self._control.stop(StopReason.SHUTDOWN)
         try:
             job = self._ports.jobs.get_job(claim.job_id)
+            if claim.shard is None and job.asked_export is not None:
+                return self._export_again(job, claim, job.asked_export)
             if job.status in ENDED:
                 return_slices(self._ports.budgets, job, claim)
                 self.jobs.finish_ended(claim, job.status)
@@ -167,14 +173,7 @@ class Worker:
                 self.jobs.put_off(claim, job)
                 return ExitCode.DONE
             self.jobs.mark_job_running(claim)
-            with self._make_heartbeat(
-                claim,
-                queue=self.queue,
-                jobs=self._ports.jobs,
-                clock=self._ports.clock,
-                control=self._control,
-                settings=self.settings,
-            ):
+            with self._heartbeat(claim):
                 ending = self._verbs().work(job, claim, verdict)
             if verdict is not None:
                 return_slices(self._ports.budgets, job, claim)
@@ -189,6 +188,39 @@ class Worker:
             return ExitCode.INTERRUPTED
         return ending.code
 
+    def _heartbeat(self, claim: Claim) -> Heartbeat:
+        return self._make_heartbeat(
+            claim,
+            queue=self.queue,
+            jobs=self._ports.jobs,
+            clock=self._ports.clock,
+            control=self._control,
+            settings=self.settings,
+        )
+
+    def _export_again(self, job: Job, claim: Claim, asked: RequestedExport) -> ExitCode:
+        """Export what the ended job is asked for, or hand it back."""
+        export = ExportAgain(
+            job=job,
+            claim=claim,
+            asked=asked,
+            control=self._control,
+            is_stopping=lambda: self.shutdown_requested,
+            templates=self.templates,
+            jobs=self.jobs,
+            row_exports=self.row_exports,
+            clock=self._ports.clock,
+            crash_point=self._crash_point,
+        )
+        with self._heartbeat(claim):
+            ended = export.work()
+        self._crash_point("before_status")
+        if ended is None:
+            self.queue.release(claim)
+            return ExitCode.INTERRUPTED
+        self.jobs.end_export(claim, ended)
+        return ExitCode.DONE if ended.status is ExportStatus.COMPLETED else ExitCode.JOB_FAILED
+
     def _verdict(self, job: Job, claim: Claim) -> Verdict | None:
         """What the shards of a job say, where this is its own work."""
         if job.config.sharding is None or claim.shard is not None:
@@ -201,7 +233,7 @@ class Worker:
             generate=self.generate_data,
             templates=self.templates,
             jobs=self.jobs,
-            job_export=self.job_export,
+            row_exports=self.row_exports,
             clock=self._ports.clock,
             crash_point=self._crash_point,
         )

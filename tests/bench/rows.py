@@ -40,11 +40,12 @@ from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.template import Template, TemplateRef
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.export import row_files
+from runtime.export.configurations import RowChoice
 from runtime.export.exporter import Exporter
 from runtime.export.report.writing import Report
 from runtime.export.row_export import RowExport
 from runtime.local.objects import DirectoryObjects
-from runtime.worker.exporting import JobExport, RowChoice
+from runtime.worker.exporting import JobExport
 from tests.bench.row_batches import GAPS, START, TIDY, make_batches
 from tests.fixtures.job_configs import job_config
 

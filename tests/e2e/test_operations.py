@@ -89,6 +89,8 @@ def _stop_and_go_on(call: Operations, user: User, job_id: str, deployment: Deplo
     user.wait_until_ended(job_id)
     assert len(user.dataset(job_id)) == FEW_RECORDS
     call("GET /jobs/{job_id}/download", job_id=job_id)
+    call("POST /jobs/{job_id}/export", {"keep": ["record.id"]}, job_id=job_id, expect=202)
+    assert user.wait_until_exported(job_id)["export"]["rows"] == FEW_RECORDS
     no_capacity = deployment.emulator.folder / NO_CAPACITY
     no_capacity.touch()
     waiting = user.submit()["job_id"]

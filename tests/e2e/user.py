@@ -65,6 +65,15 @@ class User:
 
         return wait_for("the end of the job", look, seconds=END_SECONDS)
 
+    def wait_until_exported(self, job_id: str) -> Any:
+        """The job with the export that it was asked for, as that has ended."""
+
+        def look() -> Any:
+            job = self.call("GET", f"/jobs/{job_id}")
+            return None if job["export"]["status"] in {"QUEUED", "RUNNING"} else job
+
+        return wait_for("the end of the export", look, seconds=END_SECONDS)
+
     def dataset(self, job_id: str) -> list[Any]:
         """The records of the JSONL file."""
         files = self.call("GET", f"/jobs/{job_id}/download")["files"]

@@ -12,6 +12,7 @@ from runtime.contract.keys import seed_prefix
 from runtime.contract.routes import ROUTES
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price_table import load_prices
+from runtime.domain.outputs.shape import Shape
 from runtime.lambdas.answers import MAX_DETAILS
 from runtime.lambdas.router import endpoint_of, match
 from tests.fixtures.api import captured_logs
@@ -270,6 +271,20 @@ def _preview(rng: Random) -> Any:
     return {"data": data, "run_model": rng.random() < 0.2} if rng.random() < 0.8 else {}
 
 
+def _export(rng: Random) -> Any:
+    fields: dict[str, Callable[[], Any]] = {
+        "shape": lambda: rng.choice((*Shape, words.text(rng))),
+        "template": lambda: templates.document(rng),
+        "template_id": lambda: "<template_id>",
+        "split": lambda: {words.name(rng): rng.choice((0.1, words.number(rng)))},
+        "split_by": lambda: words.text(rng),
+        "formats": lambda: [rng.choice(("CSV", "JSONL", "x"))],
+        "keep": lambda: [words.text(rng)],
+        "licence": lambda: rng.choice(("mit", words.text(rng))),
+    }
+    return {name: make() for name, make in fields.items() if rng.random() < 0.3}
+
+
 _BODIES: Final[Mapping[str, Callable[[Random], Any]]] = {
     "POST /jobs": _order,
     "POST /jobs/estimate": _order,
@@ -283,6 +298,7 @@ _BODIES: Final[Mapping[str, Callable[[Random], Any]]] = {
     "POST /templates/{template_id}/fork": lambda rng: {"name": words.text(rng)},
     "POST /templates/{template_id}/preview": _preview,
     "POST /jobs/{job_id}/resume": lambda rng: {"budget_limit": words.number(rng)},
+    "POST /jobs/{job_id}/export": _export,
     "POST /seed-data/upload-url": lambda rng: {
         "filename": rng.choice(("a.csv", words.text(rng), f"{words.text(rng)}.jsonl")),
     },

@@ -200,7 +200,14 @@ def test_roles_are_passed_to_tasks_only_and_only_the_workers(app: Synthesized) -
     }
 
     (machine,) = (name for name in passing if name.startswith("ShardsRole"))
-    assert set(passing) == {"create_job", "resume_job", "task_stopped", "sweep_queue", machine}
+    assert set(passing) == {
+        "create_job",
+        "export_job",
+        "resume_job",
+        "task_stopped",
+        "sweep_queue",
+        machine,
+    }
     for statement in passing.values():
         assert set(statement.resources) == set(app.deployment.launch.role_arns)
         assert statement.conditions == {

@@ -97,7 +97,7 @@ NAMED: Final = (
     ),
     Named(
         name="calls that were written are taken back",
-        path="runtime/models/loop_models.py",
+        path="runtime/models/begun.py",
         old="            return self._unclaimed.pop()",
         new="            return True",
         tests=(_LOOP,),

@@ -102,6 +102,9 @@ def test_work_begins_at_once_and_jobs_wait_for_each_other(ada: User, api: Served
     assert waited.total_seconds() < 1
     listed = ada.json("jobs", "--status", "completed")["jobs"]
     assert [job["job_id"] for job in listed] == jobs[::-1]
+    ada.run("export", jobs[0], "--keep", "record.id", "--watch")
+    exported = ada.status(jobs[0])
+    assert (exported["status"], exported["export"]["rows"]) == ("COMPLETED", 20)
     assert api.process.poll() is None
 
 

@@ -26,6 +26,7 @@ JOB_OPERATIONS = [
     ("DELETE", "/jobs/{id}"),
     ("GET", "/jobs/{id}/download"),
     ("POST", "/jobs/{id}/resume"),
+    ("POST", "/jobs/{id}/export"),
     ("GET", "/dashboard/jobs/{id}"),
 ]
 

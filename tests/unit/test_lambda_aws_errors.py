@@ -23,6 +23,7 @@ JOB_OPERATIONS: list[tuple[str, str, Any]] = [
     ("DELETE", "/jobs/{id}", None),
     ("GET", "/jobs/{id}/download", None),
     ("POST", "/jobs/{id}/resume", {}),
+    ("POST", "/jobs/{id}/export", {}),
     ("GET", "/dashboard/jobs/{id}", None),
 ]
 

@@ -1,22 +1,27 @@
-"""`seedwright export`: rows again from what a dataset's folder holds."""
+"""`seedwright export`: rows again from what a dataset's folder holds, or a job of an API."""
 
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from runtime.cli.options import DatasetArgument, JsonOption, ShapeOption
+from runtime.cli.commands.watch import follow
+from runtime.cli.job_text import print_job
+from runtime.cli.options import JsonOption, ProfileOption, ShapeOption
 from runtime.cli.output import print_json, print_line, print_text, say
 from runtime.cli.rows import print_rows
+from runtime.cli.targets import TargetArgument, is_folder
+from runtime.cli.terminal import connect
+from runtime.client.exports import export_job
 from runtime.datasets.export_request import ExportRequest
 from runtime.datasets.exporting import export_dataset
-from runtime.domain.errors import UnclearOutputError
+from runtime.domain.errors import InputError, UnclearOutputError
 
 EXAMPLE: Final = "Example: seedwright export datasets/reviews --as messages --split test=0.1"
 
 
 def export(
-    folder: DatasetArgument,
+    target: TargetArgument,
     *,
     shape: ShapeOption = None,
     template: Annotated[
@@ -48,9 +53,13 @@ def export(
     licence: Annotated[
         str | None, typer.Option(help="Licence for the card, such as cc-by-4.0.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay until the rows are there (a job at an API).")
+    ] = False,
+    profile: ProfileOption = None,
     json: JsonOption = False,
-) -> None:
-    """Make rows again from what a dataset has, without a call.
+) -> int:
+    """Make rows again from what a dataset or an ended job has, without a call.
 
     No model is opened and nothing is paid. A review or a licence alone leaves the rows as they
     were asked for before.
@@ -66,8 +75,12 @@ def export(
         review=review,
         licence=licence,
     )
+    if not is_folder(target):
+        return _export_job(target, request, profile=profile, watch=watch, json=json)
+    if watch:
+        raise InputError(f"--watch is for a job at an API, and {target} is a folder")
     try:
-        done = export_dataset(folder, request)
+        done = export_dataset(Path(target), request)
     except UnclearOutputError as error:
         print_text(error.block)
         raise
@@ -75,8 +88,22 @@ def export(
         say(f"note: {notice}")
     if json:
         print_json(done.document())
-        return
+        return 0
     for path in done.files:
         print_line(path)
     print_line(f"made of {done.records_text}")
     print_rows([done.rows], done.folder, named=bool(done.others) or done.rows.folder != "data")
+    return 0
+
+
+def _export_job(
+    target: str, request: ExportRequest, *, profile: str | None, watch: bool, json: bool
+) -> int:
+    if request.review is not None:
+        raise InputError(f"--review is for a folder, and {target} is a job at an API")
+    api = connect(profile).api
+    job = export_job(api, target, request.rows(for_api=True))
+    if watch:
+        return follow(api, job, json=json, of_export=True)
+    print_job(job, json=json)
+    return 0

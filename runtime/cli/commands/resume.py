@@ -1,7 +1,5 @@
 """`seedwright resume`: goes on with a dataset of this machine, or with a job of an API."""
 
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,9 +20,9 @@ from runtime.cli.options import (
     RetryFailedOption,
     WorkersOption,
 )
+from runtime.cli.targets import TargetArgument, is_folder
 from runtime.cli.terminal import connect
 from runtime.client.jobs import resume_job
-from runtime.datasets.folder import DatasetFolder
 from runtime.datasets.resuming import read_resumption
 from runtime.domain.errors import InputError
 from runtime.domain.models.call_options import CallOptions
@@ -32,12 +30,11 @@ from runtime.domain.money.amounts import parse_usd
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, check_count, read_share
 
 EXAMPLE: Final = f"Example: seedwright resume {EXAMPLE_JOB} --budget 5"
-_JOB: Final = re.compile(r"[0-9a-f]{1,8}(-[0-9a-f-]{0,28})?", re.IGNORECASE)
 
 
 @takes(CallOptions)
 def resume(
-    target: Annotated[str, typer.Argument(metavar="DIR|JOB", help="A folder, or a job's id.")],
+    target: TargetArgument,
     calls: CallOptions,
     *,
     budget: Annotated[
@@ -58,7 +55,7 @@ def resume(
     json: JsonOption = False,
 ) -> int:
     """Go on with a dataset or a job: after a stop, with a larger budget, with more records."""
-    if _is_folder(target):
+    if is_folder(target):
         if watch:
             raise InputError(f"--watch is for a job at an API, and {target} is a folder")
         request, prices = read_resumption(
@@ -102,14 +99,3 @@ def resume(
         return follow(api, resumed, json=json, max_failures=allowed)
     print_job(resumed, json=json)
     return 0
-
-
-def _is_folder(target: str) -> bool:
-    """Whether `target` names a folder of this machine. `./x` always does; what looks like an id
-    is a job, unless there is a dataset of that name. Raises `InputError` for what is neither.
-    """
-    if os.sep in target or target in {".", ".."} or DatasetFolder(Path(target)).state.is_dir():
-        return True
-    if not _JOB.fullmatch(target):
-        raise InputError(f"{target} is not a folder with a dataset, and not the id of a job")
-    return False

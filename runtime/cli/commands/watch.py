@@ -18,6 +18,7 @@ from runtime.client.http import ApiClient
 from runtime.client.jobs import Job, get_job
 from runtime.client.watching import watch_job
 from runtime.contract.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
+from runtime.domain.jobs.row_export import ExportStatus
 from runtime.inputs.options import DEFAULT_MAX_FAILURES, read_share
 
 EXAMPLE: Final = f"Example: seedwright watch {EXAMPLE_JOB}"
@@ -36,13 +37,21 @@ def watch(
     return follow(api, get_job(api, job), json=json, max_failures=allowed)
 
 
-def follow(api: ApiClient, job: Job, *, json: bool, max_failures: Decimal | None = None) -> int:
+def follow(
+    api: ApiClient,
+    job: Job,
+    *,
+    json: bool,
+    max_failures: Decimal | None = None,
+    of_export: bool = False,
+) -> int:
     """Follow a job that was just read; the exit code says how it ended, with `max_failures` as the
-    share of failed records that still is success; None: the default.
+    share of failed records that still is success; None: the default. `of_export`: how its export
+    ended.
     """
     allowed = read_share(DEFAULT_MAX_FAILURES) if max_failures is None else max_failures
     observer = TerminalObserver(json=json)
-    if not job.ended:
+    if not job.ended or job.exporting:
         try:
             with observer.watching(job):
                 job = watch_job(api, job, observer)
@@ -51,6 +60,8 @@ def follow(api: ApiClient, job: Job, *, json: bool, max_failures: Decimal | None
             say(f"The job goes on. next: seedwright watch {job.job_id}")
             return EXIT_INTERRUPTED
     print_job(job, json=json)
+    if of_export:
+        return EXIT_FAILED if (job.export or {}).get("status") == ExportStatus.FAILED else 0
     counted = {"failed": job.failed_records, "requested": job.num_records}
     code = exit_code(job.status, allowed=allowed, otherwise=EXIT_FAILED, **counted)
     if code == EXIT_TOO_MANY_FAILURES:

@@ -18,6 +18,7 @@ from datetime import datetime
 
 from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
 from runtime.domain.jobs.config import JobConfig
+from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.accounts import Share
 from runtime.domain.money.amounts import parse_budget
@@ -125,6 +126,8 @@ class Job:
     """Hash of the request that made the job, where the client named one (`Idempotency-Key`)."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    export: RequestedExport | None = None
+    """Rows in another shape that it was asked for last, since it has ended."""
     share: Share | None = None
     """What it has in the accounts of a month; a store sets it. None: it was queued without one."""
 
@@ -132,6 +135,13 @@ class Job:
     def budget_nano(self) -> int:
         """The budget that a worker enforces, also where what is stored is damaged."""
         return parse_budget(self.budget_limit)[0]
+
+    @property
+    def asked_export(self) -> RequestedExport | None:
+        """The export that its own work is queued for, if it has ended and is asked for one."""
+        if self.export is None or not self.export.is_pending:
+            return None
+        return self.export if self.status in ENDED - {JobStatus.DELETING} else None
 
 
 def work_id_of(job_id: str, shard: int | None = None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from runtime.domain.jobs.config import OPTIONS
 from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.jobs.row_export import ExportStatus, RequestedExport
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.ports import WorkQueue
 from runtime.lambdas.fields import Timestamp
@@ -36,6 +37,25 @@ class JobConfigView(ApiModel):
     price_table_version: str | None
 
 
+class ExportView(ApiModel):
+    """Rows that the job was asked for last, since it has ended."""
+
+    status: ExportStatus
+    """QUEUED, RUNNING, COMPLETED or FAILED: of this export, and not of the job."""
+    folder: str
+    """Their Parquet files are in `exports/` below it."""
+    records: int
+    """Records that were read so far."""
+    rows: int
+    """Rows that there are, once it is COMPLETED."""
+    message: str | None
+    """Why it failed."""
+    code: str | None
+    """What kind of error that was, for programs."""
+    requested_at: Timestamp
+    ended_at: Timestamp | None
+
+
 class JobView(ApiModel):
     """A job. Amounts are USD."""
 
@@ -60,6 +80,8 @@ class JobView(ApiModel):
     """When it makes sense to resume it, at the earliest."""
     launch_error: str | None
     """Why no worker could be started the last time; it is tried again by itself."""
+    export: ExportView | None
+    """null: none was asked for. The rows of the job itself come with its end."""
     created_at: Timestamp
     updated_at: Timestamp
     started_at: Timestamp | None
@@ -104,6 +126,7 @@ def job_view(job: Job) -> JobView:
         error_code=job.error_code,
         retry_after=job.retry_after,
         launch_error=job.launch_error,
+        export=None if job.export is None else _export_view(job.export),
         created_at=job.created_at,
         updated_at=job.updated_at,
         started_at=job.started_at,
@@ -114,3 +137,16 @@ def job_view(job: Job) -> JobView:
 def job_in_shards_view(job: Job, queue: WorkQueue) -> JobInShardsView:
     """The same with what each shard has done."""
     return JobInShardsView(**dict(job_view(job)), shards=shard_views(queue, job))
+
+
+def _export_view(export: RequestedExport) -> ExportView:
+    return ExportView(
+        status=export.status,
+        folder=export.folder,
+        records=export.records,
+        rows=export.rows,
+        message=export.message,
+        code=export.code,
+        requested_at=export.requested_at,
+        ended_at=export.ended_at,
+    )
