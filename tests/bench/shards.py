@@ -239,10 +239,14 @@ def measure(records: int, workers: int, tokens_per_minute: float) -> None:
         print(
             f"  {table}: {counts.written(table)} write units, at most {counts.most(table)} a second"
         )
+    holds = counts.calls["budgets.change_slice_hold"] / quota.asked
+    print(f"  {holds:.3f} writes of a hold a call")
     print(f"  the account of the job: at most {counts.most('account')} writes a second")
     print(f"  S3: {puts} writes")
     print("  dollars: " + ", ".join(f"{name} {each:.4f}" for name, each in price.items()))
-    by_that = sum(price.values()) * 1_000_000 / records
+    # There are as many tasks for a million records, which start once.
+    start = job.machine.start_seconds / 3600 * scale.TASK_HOUR + price["Step Functions"]
+    by_that = start + (sum(price.values()) - start) * 1_000_000 / records
     print(f"  a million records by that: {by_that:.2f} dollars besides tokens")
     print(f"  counted in {time.monotonic() - began:.0f} s", flush=True)
 

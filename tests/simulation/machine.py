@@ -117,6 +117,8 @@ class Machine:
         self.launched = self.rounds = 0
         self.task_seconds = 0.0
         """For which tasks are paid."""
+        self.start_seconds = 0.0
+        """Those of them before a worker was there."""
         self._scheduler = scheduler
         self._rng = rng
         self._new_process = new_process
@@ -309,6 +311,7 @@ class Machine:
         starts = self._rng.random() >= self.rates.never_starts
         try:
             self._scheduler.pause(15 + 60 * self._rng.random())
+            self.start_seconds += self._scheduler.clock.monotonic() - task.began
             if starts:
                 task.process.run(task.work_id)
                 task.code = task.process.code or ExitCode.DONE
