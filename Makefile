@@ -25,7 +25,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
-        tests-compiled fmt bench bench-transports campaign fuzz mutate synth \
+        tests-compiled fmt bench bench-shards bench-transports campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -101,8 +101,13 @@ bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes
 bench-transports: $(PEERS)/.installed ## measure ways of sending a signed request beside each other
 	$(PEERS)/bin/python tests/bench/transports.py
 
-campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker (minutes)
+bench-shards: $(VENV)/.dev ## count what 100000 records on 40 workers ask of AWS, in virtual time (minutes)
+	$(BIN)/python -m tests.bench.shards
+
+campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker, and 10000 of jobs in shards (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
+	$(BIN)/python -m tests.simulation.campaign --shards 4 --schedules 5000
+	$(BIN)/python -m tests.simulation.executions --schedules 5000
 
 FUZZ_SECONDS ?= 600
 FUZZ_JOBS ?= 1

@@ -29,6 +29,10 @@ OBJECTS_A_FLUSH: Final = 2
 """Batch and checkpoint."""
 WRITES_A_FLUSH: Final = 5
 """Version of the checkpoint, hold, counters and their index, cost."""
+WRITES_A_BEAT: Final = 2
+"""The item and its index."""
+HOLDS_A_CALL: Final = 0.06
+"""Writes by which a hold grows, as `make bench-shards` counts them."""
 STATES_A_TASK: Final = 5
 """Transitions of a child of the Map, with one retry."""
 
@@ -45,6 +49,7 @@ class Plan:
     """`RECORDS` on so many workers. Rates are those of all workers together, a second."""
 
     workers: int
+    calls_at_a_time: int = CALLS_AT_A_TIME
 
     @property
     def jobs(self) -> int:
@@ -54,7 +59,7 @@ class Plan:
     @property
     def calls(self) -> float:
         seconds = FIRST_TOKEN_SECONDS + TOKENS_OUT / TOKENS_PER_SECOND
-        return self.workers * CALLS_AT_A_TIME / seconds
+        return self.workers * self.calls_at_a_time / seconds
 
     @property
     def tokens_a_minute(self) -> float:
@@ -75,7 +80,8 @@ class Plan:
 
     @property
     def table_writes(self) -> float:
-        return self.flushes * WRITES_A_FLUSH + self.workers / HEARTBEAT_SECONDS
+        beats = self.workers * WRITES_A_BEAT / HEARTBEAT_SECONDS
+        return self.flushes * WRITES_A_FLUSH + self.calls * HOLDS_A_CALL + beats
 
     @property
     def table_reads(self) -> float:

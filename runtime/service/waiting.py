@@ -87,7 +87,7 @@ def _start(ports: ApiPorts, waiting: Waiting) -> Counts:
     released = {}
     if item.status is WaitingStatus.WAITING and advance(ports.queue, job).ended:
         # Whoever ended the last shard has died before it could.
-        released, item = {"released": 1}, ports.work.get_work(item.work_id)
+        released = {"released": 1}
     if has_worker_on_its_way(ports, item):
         return released
     return {**released, **start(ports, job, item)}

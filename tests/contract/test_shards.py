@@ -27,20 +27,22 @@ FIRST = Progress(
 )
 SECOND = Progress(
     records_generated=1,
+    failed_records=2,
     tokens_used=2**53,
     cost_nano=2**53,
     failures_by_kind={"refused": 2},
     cost_by_model={"m": 2**53},
+    service_failures=2,
     steps={"review": StepTotals(model="m", calls=1), "answer": StepTotals(model="m", calls=2)},
 )
 BOTH = Progress(
     records_generated=31,
-    failed_records=2,
+    failed_records=4,
     tokens_used=2**53 + 500,
     cost_nano=2**53 + 70,
     failures_by_kind={"refused": 3, "throttled": 1},
     cost_by_model={"m": 2**53 + 60, 'a "model"': 9},
-    service_failures=1,
+    service_failures=3,
     steps={
         "review": StepTotals(model="m", calls=33, cost_nano=69),
         "answer": StepTotals(model="m", calls=2),

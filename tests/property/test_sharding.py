@@ -47,6 +47,9 @@ def test_growth_moves_no_index(sharding: Sharding, more: int) -> None:
         before = ranges_of(sharding, shard)
         assert ranges_of(grown, shard)[: len(before)] == before
     assert grown.ends[-1] == max(more, sharding.ends[-1])
+    assert sharding.grown_to(sharding.ends[-1]) == sharding
+    with pytest.raises(ValueError, match="no shard"):
+        ranges_of(sharding, sharding.count)
 
 
 @given(shardings())
@@ -76,7 +79,7 @@ def test_damaged_shards_are_noticed(document: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("num_records", "shards", "count"),
-    [(10, None, None), (10, 1, None), (1, 5, None), (10, 2, 2), (3, 9, 3), (1000, 90, 90)],
+    [(10, None, None), (10, 1, None), (1, 5, None), (10, 2, 2), (3, 9, 3), (1000, 91, 90)],
 )
 def test_no_shard_is_without_a_record(
     num_records: int, shards: int | None, count: int | None

@@ -31,7 +31,7 @@ import orjson
 from runtime.contract.keys import export_key, failures_key
 from runtime.domain.jobs.job import ENDED, Job, JobStatus
 from runtime.domain.jobs.record import is_skipped, kind_of
-from runtime.domain.jobs.sharding import sharding_for
+from runtime.domain.jobs.sharding import Sharding, sharding_for
 from runtime.domain.jobs.step_totals import sum_of
 from runtime.domain.models.price_table import load_prices
 from runtime.domain.models.retry import is_service_failure
@@ -151,7 +151,7 @@ class Schedule:
         self.objects = MemoryObjects()
         prices = load_prices()
         self.price = prices.price(model, ON)
-        self.records = rng.randint(1, 40)
+        self.records = self._draw_records()
         self.ports = Ports(
             clock=self.scheduler.clock,
             queue=self.queue,
@@ -168,7 +168,7 @@ class Schedule:
             prices=prices,
         )
         self.skips = skips
-        self.sharding = sharding_for(self.records, rng.randint(2, shards)) if shards > 1 else None
+        self.sharding = self._draw_sharding(shards)
         self.truth = Truth(JOB_ID, self.budgets)
         self.settings = WorkerSettings(
             checkpoint_interval=rng.choice((1, 3, 5, 10)),
@@ -181,6 +181,12 @@ class Schedule:
         self.left: Counter[str] = Counter()
         """What is in the accounts of a month and not in the job's share of it any more."""
         self._create_job()
+
+    def _draw_records(self) -> int:
+        return self.rng.randint(1, 40)
+
+    def _draw_sharding(self, shards: int) -> Sharding | None:
+        return sharding_for(self.records, self.rng.randint(2, shards)) if shards > 1 else None
 
     def _draw_rates(self) -> Rates:
         """Three to six kinds of faults at once, each at its own strength."""

@@ -178,6 +178,7 @@ class MachineSchedule(Schedule):
             process.rates = self._rates_now
         if self.jobs.get_job(JOB_ID).status not in ENDED:
             return  # which is what will be told
+        self.machine.end_abandoned()
         self.scheduler.run_for(END_SECONDS)
         self.over = True
         at_rest = self.scheduler.run_for(END_SECONDS)

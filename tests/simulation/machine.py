@@ -115,6 +115,10 @@ class Machine:
         self.tasks: list[Task] = []
         self.executions: list[Execution] = []
         self.launched = self.rounds = 0
+        self.task_seconds = 0.0
+        """For which tasks are paid."""
+        self.start_seconds = 0.0
+        """Those of them before a worker was there."""
         self._scheduler = scheduler
         self._rng = rng
         self._new_process = new_process
@@ -173,6 +177,12 @@ class Machine:
         for execution in running:
             self._abort(execution)
         return len(running)
+
+    def end_abandoned(self) -> None:
+        """What ECS would not stop an operator has to, as an alarm tells them."""
+        for task in self._live():
+            if task.abandoned:
+                self._kill(task)
 
     # ── executions ─────────────────────────────────────────────────────────────────────────────
 
@@ -301,12 +311,14 @@ class Machine:
         starts = self._rng.random() >= self.rates.never_starts
         try:
             self._scheduler.pause(15 + 60 * self._rng.random())
+            self.start_seconds += self._scheduler.clock.monotonic() - task.began
             if starts:
                 task.process.run(task.work_id)
                 task.code = task.process.code or ExitCode.DONE
         except SeedwrightError:
             task.code = ExitCode.INTERRUPTED  # as `runtime.worker.__main__` has it
         finally:
+            self.task_seconds += self._scheduler.clock.monotonic() - task.began
             if self._rng.random() >= self.rates.event_lost:
                 self._scheduler.spawn("event", lambda: self._report(task))
 

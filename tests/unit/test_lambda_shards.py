@@ -168,6 +168,16 @@ def test_a_shard_that_kills_its_workers_is_given_up(api_world: ApiWorld, job_id:
     assert sweep(api_world)["released"] == 1
 
 
+def test_the_last_shard_that_is_given_up_releases_the_end(api_world: ApiWorld, job_id: str) -> None:
+    for shard in (0, 2):
+        end(api_world, take(api_world, job_id, shard), DONE)
+    for _ in range(5):
+        claim = take(api_world, job_id, 1)
+        event = {"detail": {"startedBy": claim.owner, "lastStatus": "STOPPED"}}
+        api_world.handle(TASK_STOPPED, event)
+    assert statuses(api_world, job_id) == ["QUEUED", "COMPLETED", "FAILED", "COMPLETED"]
+
+
 def test_a_cancelled_job_has_no_work_left(api_world: ApiWorld, job_id: str) -> None:
     claim = take(api_world, job_id, 2)
     reply = api_world.delete(f"/jobs/{job_id}")

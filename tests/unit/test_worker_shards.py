@@ -19,6 +19,7 @@ from runtime.domain.ports import Ports
 from runtime.inputs.templates import read_template
 from runtime.service.requeue import queue_again
 from runtime.service.retry import retry_failed
+from runtime.service.shards import advance
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -254,6 +255,30 @@ def test_an_end_that_is_claimed_too_early_is_put_off() -> None:
     assert world.job.status is JobStatus.QUEUED
     world.work()
     assert world.ended() is JobStatus.COMPLETED
+
+
+def test_a_shard_that_ends_while_the_end_is_put_off_releases_it() -> None:
+    """It has found nobody waiting for it."""
+    world = World(40, 2)
+    world.queue.release_own("j")
+    early = world.queue.claim("j", "early")
+    assert early is not None
+    for shard in range(2):
+        world.work_on(f"j#{shard}")
+    assert world.queue.status("j") is JobStatus.RUNNING
+    world.worker().jobs.put_off(early, world.job)
+    assert world.queue.status("j") is JobStatus.QUEUED
+
+
+def test_a_job_that_has_ended_releases_nothing() -> None:
+    world = World(40, 2)
+    for shard in range(2):
+        claim = world.queue.claim(f"j#{shard}", "me")
+        assert claim is not None
+        world.queue.finish(claim, JobStatus.COMPLETED, run=1)
+    world.jobs.set_status("j", JobStatus.CANCELLED, fence=None)
+    advance(world.queue, world.job)
+    assert world.queue.status("j") is WaitingStatus.WAITING
 
 
 def test_a_late_owner_of_a_shard_writes_nothing_of_its_end() -> None:
