@@ -21,6 +21,9 @@ from runtime.domain.models.calls import Message, ModelClient, ModelRequest, Usag
 from runtime.domain.roles import Role
 from runtime.models.provider_file import ServerSettings
 from runtime.models.servers import open_server
+from runtime.models.transport.exchange import WireFault
+from runtime.models.transport.hooks import EVERY_CALL
+from runtime.models.wire import WireReply, WireRequest
 from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
 from tests.fixtures.model_calls import no_call_past_the_hook
 
@@ -603,3 +606,36 @@ def test_a_kept_connection_that_the_server_has_closed_is_not_used_again() -> Non
             assert len(calls) == number
             assert closed.acquire(timeout=10)
         models.close()
+
+
+# ── who looks on ───────────────────────────────────────────────────────────────────────────────
+
+
+class Act:
+    """A `WireHook` that does to a call what a test says."""
+
+    def __init__(self, act: WireReply | Exception) -> None:
+        self._act = act
+
+    def before(self, request: ModelRequest, wire: WireRequest) -> WireReply:
+        del request, wire
+        if isinstance(self._act, Exception):
+            raise self._act
+        return self._act
+
+    def after(
+        self, request: ModelRequest, wire: WireRequest, result: WireReply | WireFault
+    ) -> WireReply | WireFault:
+        del request, wire
+        return result
+
+
+def test_who_looks_on_may_answer_or_stop_a_call(chat: ModelClient, double: BedrockDouble) -> None:
+    with EVERY_CALL.watched_by(Act(WireReply(status=429))):
+        assert failure(chat).kind is K.THROTTLED
+    with EVERY_CALL.watched_by(Act(ValueError(PROMPT))):
+        error = failure(chat)
+    assert (error.kind, error.service_code) == (K.NOT_SENT, "ValueError")
+    assert PROMPT not in str(error)
+    assert double.calls == 0
+    assert chat.converse(ask()).text

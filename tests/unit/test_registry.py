@@ -26,6 +26,7 @@ from runtime.models.loop_models import LoopModels
 from runtime.models.registry import Backend, OpenedModels
 from runtime.models.routing import RoutedModels
 from runtime.models.threaded import ThreadedModels
+from runtime.worker.pool import call_pool
 from tests.fixtures.worker_world import make_template, step
 
 ON = date(2026, 11, 28)
@@ -348,3 +349,35 @@ def test_a_server_is_opened_with_what_the_file_says(environment: dict[str, str])
     assert isinstance(client, LoopModels)
     assert (client._headers["Host"], client._base) == ("far.example", "/api/v1")
     models.client.close()
+
+
+def test_one_pool_begins_calls_of_all_providers_and_what_can_not_be_opened_ends_at_once() -> None:
+    def opener(name: str) -> ThreadedModels:
+        if name == "broken":
+            raise ConfigurationError("no key")
+        return ThreadedModels(Recorded(name), 1)
+
+    names = ["bedrock", "gpu", "broken"]
+    openers = {name: (lambda name=name: opener(name)) for name in names}
+    models = RoutedModels(openers, opened=["bedrock"], unnamed="bedrock")
+    pool = call_pool(models, 4)
+    for call, model in enumerate(("gpu/x", "y", "broken/x")):
+        messages = (Message(role=Role.USER, text="x"),)
+        pool.submit(call, ModelRequest(model=model, messages=messages, max_tokens=1))
+    ended: dict[int, ModelReply | ModelError] = {}
+    while len(ended) < 3:
+        found = pool.wait(20)
+        assert found
+        ended |= {each.call: each.result for each in found}
+    assert [each.text for each in (ended[0], ended[1]) if isinstance(each, ModelReply)] == [
+        "gpu: gpu/x",
+        "bedrock: y",
+    ]
+    assert isinstance(ended[2], ModelError)
+    assert ended[2].kind is ModelErrorKind.FATAL
+    assert pool.withdraw() == []
+    models.close()
+    pool.submit(3, ModelRequest(model="y", messages=(), max_tokens=1))
+    (late,) = pool.wait(20)
+    assert isinstance(late.result, ModelError)
+    assert late.result.kind is ModelErrorKind.NOT_SENT

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,8 @@ def with_tls(file: Path) -> Callable[[socket.socket], None]:
     return serve
 
 
-def call(url: str) -> str:
-    models = open_server(ServerSettings(name="far", base_url=url, free=True), {})
+def call(url: str, **fields: Any) -> str:
+    models = open_server(ServerSettings(name="far", base_url=url, free=True, **fields), {})
     messages = (Message(role=Role.USER, text="x"),)
     try:
         wanted = ModelRequest(model="far/m", messages=messages, max_tokens=1, timeout_seconds=5)
@@ -118,3 +119,20 @@ def test_this_machine_and_what_is_named_are_reached_directly(
     assert proxy_of("http://inside.example/v1") is None
     assert proxy_of("http://127.0.0.1:8000/v1") is None
     assert proxy_of("https://far.example/v1") is None
+
+
+def test_a_header_of_the_user_takes_the_place_of_ours() -> None:
+    asked: list[bytes] = []
+
+    def answer(peer: socket.socket) -> None:
+        asked.append(peer.recv(65536))
+        peer.sendall(ANSWER)
+
+    own = {"user-agent": "mine", "HOST": "inner.example", "content-type": "application/json"}
+    with listening(answer) as port:
+        assert call(f"http://127.0.0.1:{port}/v1", headers=own) == "hi"
+    head = asked[0].split(b"\r\n\r\n")[0].lower()
+    names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
+    assert len(names) == len({*names})
+    assert b"\r\nuser-agent: mine\r\n" in head
+    assert b"\r\nhost: inner.example\r\n" in head
