@@ -157,8 +157,8 @@ def _tell(ports: ApiPorts, job: Job, *, no_worker: bool) -> None:
 
 
 def _give_up(ports: ApiPorts, job: Job, items: Sequence[WorkItem]) -> None:
-    """End shards that worker after worker has left as they were. The job's own work exports what
-    the others have, and ends the job with this error.
+    """End shards that worker after worker has left as they were. The job's own work ends the job
+    with this error when the others have ended; what they have made is kept.
     """
     error = WorkersLostError(
         f"no worker could finish a record of {len(items)} shards, in {IDLE_ROUNDS} rounds with many"
