@@ -15,7 +15,7 @@ from runtime.service.recovery import Counts
 from tests.simulation.campaign import Outcome
 from tests.simulation.executions import MachineSchedule, run_schedule
 
-QUICK = range(20)
+QUICK = range(14)
 MANY = range(200)
 """More than a broken promise has ever taken to show."""
 
