@@ -161,6 +161,7 @@ JOB_ROUTES: Final = (
         function=Function(
             name="export_job",
             module="jobs.export_job",
+            bundle="templates",
             grants=(
                 TableGrant(table=JOBS, actions=("dynamodb:GetItem", "dynamodb:UpdateItem")),
                 TableGrant(table=JOBS, actions=QUERY, index=JOBS_ACTIVE),

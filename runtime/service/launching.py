@@ -107,8 +107,8 @@ def start_worker(ports: ApiPorts, job: Job, item: WorkItem) -> Launch:
 def _has_execution(ports: ApiPorts, job: Job, item: WorkItem) -> bool:
     """Whether an execution of a sharded job goes on: two at a time would start each shard twice."""
     number = item.launches
-    if job.config.sharding is None or number == 0:
-        return False
+    if job.config.sharding is None or number == 0 or job.status in ENDED:
+        return False  # rows of an ended job are a single task's
     return ports.executions.is_running(job.job_id, number=number, created_at=job.created_at)
 
 

@@ -21,12 +21,6 @@ from tests.simulation.truth import InvariantError
 
 QUICK = range(150)
 
-OPEN = (59,)
-"""Schedules of `QUICK` that break a promise, until it is mended: an outage of minutes that begins
-when fewer records are left than make the model count as down. Each of them has one attempt in the
-last pass, while the model is still out, and the job ends as completed. Seed 348 does the same.
-"""
-
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -46,8 +40,7 @@ def violations() -> Iterator[str]:
 def test_no_schedule_breaks_a_promise() -> None:
     """N1, N2, N3: nothing lost, nothing twice, the ledger between true spend and limit."""
     outcomes = [run_schedule(seed) for seed in QUICK]
-    broken = [seed for seed in QUICK if isinstance(outcomes[seed], str)]
-    assert broken == list(OPEN), [outcomes[seed] for seed in broken]
+    assert [each for each in outcomes if isinstance(each, str)] == []
     done = [each for each in outcomes if isinstance(each, Outcome)]
     assert sum(each.records for each in done) > 1000
     assert sum(each.processes for each in done) > 2 * len(done)

@@ -178,8 +178,8 @@ def test_a_template_from_memory_has_its_fragments_with_it_or_leaves_them_to_the_
         (lambda: read_template(7), "a template is a path or a mapping"),  # type: ignore[arg-type]
         (lambda: check_count(2.0), "-n is 2.0"),
         (lambda: check_count(True), "-n is True"),
-        (lambda: check_concurrency(513), "1 to 512 calls"),
-        (lambda: check_concurrency("4"), "1 to 512 calls"),
+        (lambda: check_concurrency(1025), "1 to 1024 calls"),
+        (lambda: check_concurrency("4"), "1 to 1024 calls"),
         (
             lambda: options_given(Draws(), seed_strategy="shuffled"),
             "use shuffle, ordered, random, sequential",

@@ -90,6 +90,7 @@ def test_a_job_is_stored_and_its_worker_started(api_world: ApiWorld) -> None:
         "updated_at": now,
         "started_at": None,
         "completed_at": None,
+        "export": None,
     }
     assert api_world.get(f"/jobs/{job_id}").body == {**reply.body, "shards": None}
     [launch] = api_world.aws.tasks.launches
