@@ -221,7 +221,8 @@ class Client:
         `Dataset.export` makes them; no model is called and nothing is paid. `watch` waits for it,
         `job.export` says how it went, `download` gets the rows.
 
-        Raises `InputError` also for a shape whose fields are not certain, `NotFoundError`,
+        Raises `InputError`, for a shape whose fields are not certain with the `block` of `output:`
+        to fill in, `NotFoundError`,
         `ConflictError` for a job that has not ended, has no records or is being exported.
         """
         request = RowRequest(

@@ -26,6 +26,7 @@ from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import MAX_RECORDS, JobStatus
 from runtime.domain.jobs.record import index_of
 from runtime.export.card import is_unchanged
+from runtime.export.configurations import FOLDERS
 from runtime.inputs.files import check_folder
 
 PARTIAL: Final = "dataset.partial.jsonl"
@@ -41,6 +42,8 @@ _DATASET_FILE: Final = re.compile(
     r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
 )
 """A dataset, or its part of a day, in one of the formats."""
+_FOLDER_OF: Final = {each: folder for folder in FOLDERS for each in row_folders(folder)}
+"""The shape's folder of each folder that rows or copies of them may be in."""
 _OTHER_FILE: Final = re.compile(
     r"failures\.jsonl|(?:outputs|failures)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
 )
@@ -135,11 +138,14 @@ def _save_dataset(
 
 def _remove_older_rows(folder: Path, new: set[Path], observer: Observer) -> None:
     """Loaders would read the parts of an earlier export, too: there were others when the dataset
-    was smaller. They are ours where the card is; else they stay, and that is said.
+    was smaller. Other shapes that this one doesn't bring stay as they are. Older parts are ours where the card is; else they stay, and that is said.
     """
+    places = {str(path.relative_to(folder).parent) for path in new}
+    brought = {_FOLDER_OF[each] for each in places & _FOLDER_OF.keys()}
     older = [
         path
-        for each in row_folders(ROWS_FOLDER)
+        for folder_of in sorted({ROWS_FOLDER, *brought})
+        for each in row_folders(folder_of)
         for path in sorted((folder / each).glob("*"))
         if path not in new and _is_of_rows(f"{each}/{path.name}")
     ]
@@ -294,7 +300,7 @@ def _renew(connection: Connection, path: str, cursor: str | None, name: str) -> 
 
 
 def _is_of_rows(path: str) -> bool:
-    return path.partition("/")[0] in row_folders(ROWS_FOLDER) and bool(split_of_rows(path))
+    return path.partition("/")[0] in _FOLDER_OF and bool(split_of_rows(path))
 
 
 def _place(kind: str, name: str) -> Path:

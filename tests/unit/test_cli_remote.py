@@ -573,10 +573,37 @@ def test_rows_of_an_earlier_export_do_not_stay_beside_the_new_ones(
     assert rows() == {new, *own}
 
 
+def test_rows_of_every_shape_come_and_replace_those_of_before(api: FakeApi, tmp_path: Path) -> None:
+    """A shape that this download does not bring stays, and so do files of the user's own; the name
+    of the folder itself says nothing.
+    """
+    folders = ("data", "messages", "prompt-completion", "unpaired-preference", "verl")
+    new = {f"{each}/train-00000-of-00002.parquet" for each in folders}
+    new |= {"messages-jsonl/train.jsonl", "unpaired-preference-csv/train.csv"}
+    names = ["dataset.jsonl", *sorted(new)]
+    listed = files(api, {f"exports/{each}": b"PAR1" for each in names}, kind="dataset")
+    api.usual[DOWNLOAD] = page(listed, status="COMPLETED", complete=True)
+    old = {"messages/train-00000-of-00001.parquet", "messages-csv/train.csv"}
+    own = {"messages/mine.parquet", "alpaca/train-00000-of-00001.parquet"}
+    out = tmp_path / "alpaca"
+    for name in (*old, *own):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"PAR1")
+    (out / "README.md").write_bytes(card_of_ours())
+
+    assert run(["download", JOB, "--out", "alpaca"]) == 0
+    assert {path.relative_to(out).as_posix() for path in out.glob("*/*")} == new | own
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "data/../../victim.parquet",
+        "messages/../../victim.parquet",
+        "messages/.hidden.parquet",
+        "messages-csv/train.jsonl",
+        "messages-xml/train.jsonl",
+        "records/train-00000-of-00001.parquet",
         "data/.hidden.jsonl",
         "data/train-1-of-2.parquet",
         "other/train-00000-of-00001.parquet",

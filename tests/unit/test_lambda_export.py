@@ -62,6 +62,14 @@ def test_what_can_not_be_made_is_refused_before_anything_is_stored(
     assert not api_world.object_keys(f"jobs/{job_id}/export-requests/")
 
 
+def test_the_block_to_fill_in_is_the_one_detail(api_world: ApiWorld) -> None:
+    """Commands and Python know it by its field and its lines."""
+    reply = export(api_world, api_world.job_id(JobStatus.COMPLETED), {"shape": "messages"})
+    (detail,) = reply.body["error"]["details"]
+    assert detail["field"] == "output"
+    assert "\noutput:\n" in detail["message"]
+
+
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DELETING])
 def test_a_job_that_has_not_ended_is_not_exported(api_world: ApiWorld, status: JobStatus) -> None:
     job_id = api_world.job_id(status)

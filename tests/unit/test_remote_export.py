@@ -10,7 +10,7 @@ import pytest
 from runtime.cli.main import run
 from runtime.client import watching
 from runtime.client.api_client import Client
-from runtime.domain.errors import InputError
+from runtime.domain.errors import InputError, UnclearOutputError
 from tests.fixtures.fake_api import JOB, TIME, FakeApi, job_document
 from tests.fixtures.scripted_server import Script, scripted_server
 
@@ -94,6 +94,41 @@ def test_what_is_for_the_other_of_folder_and_job_is_refused(
     assert run(["export", str(tmp_path), "--watch"]) == 2
     assert "--watch is for a job" in capsys.readouterr().err
     assert not api.asked(EXPORT)
+
+
+def unclear(*details: tuple[str, str]) -> Script:
+    listed = [{"field": place, "message": told} for place, told in details]
+    error = {"code": "invalid_input", "message": "fill in the block", "details": listed}
+    return Script(status=400, body={"error": error})
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--watch"]])
+def test_a_shape_that_is_not_certain_prints_the_block_to_fill_in(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """As a folder does; a terminal gets none of a server's control characters."""
+    block = "# seed fields: seed.topic\noutput:\n  messages: FILL IN"
+    api.usual[EXPORT] = unclear(("output", f"{block}\x1b[2J"))
+    assert run(["export", JOB, "--as", "messages", *more]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith(block)
+    assert "\x1b" not in said.out
+    assert "fill in the block" in said.err
+    client = Client(url=api.server.url, token="token")  # noqa: S106
+    with pytest.raises(UnclearOutputError) as raised:
+        client.export(JOB, "messages")
+    assert raised.value.block.startswith(block)
+
+
+@pytest.mark.parametrize(
+    "details", [[("output", "is no mapping")], [("shape", "a\nb")], [("output", "a\nb")] * 2, []]
+)
+def test_what_is_no_block_is_not_printed(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], details: list[tuple[str, str]]
+) -> None:
+    api.usual[EXPORT] = unclear(*details)
+    assert run(["export", JOB, "--as", "messages"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_python_asks_for_the_same(api: FakeApi) -> None:

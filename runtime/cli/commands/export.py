@@ -75,11 +75,11 @@ def export(
         review=review,
         licence=licence,
     )
-    if not is_folder(target):
-        return _export_job(target, request, profile=profile, watch=watch, json=json)
-    if watch:
-        raise InputError(f"--watch is for a job at an API, and {target} is a folder")
     try:
+        if not is_folder(target):
+            return _export_job(target, request, profile=profile, watch=watch, json=json)
+        if watch:
+            raise InputError(f"--watch is for a job at an API, and {target} is a folder")
         done = export_dataset(Path(target), request)
     except UnclearOutputError as error:
         print_text(error.block)
