@@ -222,8 +222,8 @@ class Client:
         `job.export` says how it went, `download` gets the rows.
 
         Raises `InputError`, for a shape whose fields are not certain with the `block` of `output:`
-        to fill in, `NotFoundError`,
-        `ConflictError` for a job that has not ended, has no records or is being exported.
+        to fill in, `NotFoundError`, `ConflictError` for a job that has not ended, has no records or
+        is being exported.
         """
         request = RowRequest(
             shape=as_,
