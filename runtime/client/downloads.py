@@ -138,8 +138,8 @@ def _save_dataset(
 
 def _remove_older_rows(folder: Path, new: set[Path], observer: Observer) -> None:
     """Loaders would read the parts of an earlier export, too: there were others when the dataset
-    was smaller. They are ours where the card is; else they stay, and that is said. So do shapes that
-    this download doesn't bring.
+    was smaller. They are ours where the card is; else they stay, and that is said. Shapes that this
+    download doesn't bring stay, too.
     """
     places = {str(path.relative_to(folder).parent) for path in new}
     brought = {_FOLDER_OF[each] for each in places & _FOLDER_OF.keys()}
