@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import orjson
 
 from runtime.bootstrap import local_engine, process_owner
 from runtime.contract.exit_codes import ExitCode
-from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
+from runtime.datasets.engine_parts import log_to, process_settings
 from runtime.domain.errors import SeedwrightError
 from runtime.domain.jobs.job import ACTIVE, JobStatus, work_id_of
 from runtime.domain.ports import Claim, Ports
@@ -32,11 +32,6 @@ from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
 STAND_BY_SECONDS: Final = 0.5
-FLUSH_SECONDS: Final = 2.0
-"""How old the progress that users see may be. The journal keeps every record at once anyway."""
-
-HEARTBEAT_SECONDS: Final = 2.0
-
 _log = logging.getLogger("runtime.datasets.shard_worker")
 
 
@@ -83,25 +78,19 @@ def main(arguments: list[str]) -> int:
             return ExitCode.BAD_CONFIGURATION
         with closing(engine):
             try:
-                return _work(engine.ports, order, models.limits)
+                return _work(engine.ports, order, process_settings(models))
             except SeedwrightError as error:
                 # The end of the process gives the work back at once, and another one starts clean.
                 event(_log, logging.ERROR, "worker stopped", error=error.code, detail=str(error))
                 return ExitCode.INTERRUPTED
 
 
-def _work(ports: Ports, order: ShardOrder, limits: Mapping[str, int]) -> int:
+def _work(ports: Ports, order: ShardOrder, settings: WorkerSettings) -> int:
     stopped = threading.Event()
     worker = Worker(
         ports,
         owner=process_owner(),
-        settings=WorkerSettings(
-            checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
-            flush_seconds=FLUSH_SECONDS,
-            heartbeat_seconds=HEARTBEAT_SECONDS,
-            concurrency=order.concurrency,
-            limits=limits,
-        ),
+        settings=settings,
     )
 
     def on_signal(signum: int, frame: object) -> None:

@@ -28,7 +28,7 @@ from runtime.bootstrap import (
     process_owner,
 )
 from runtime.contract.exit_codes import ExitCode
-from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
+from runtime.datasets.engine_parts import log_to, process_settings
 from runtime.domain.errors import SeedwrightError
 from runtime.logs import event
 from runtime.models.registry import Backend
@@ -38,12 +38,6 @@ from runtime.worker.worker import Worker
 READY: Final = "ready"
 POLL_SECONDS: Final = 5.0
 """How soon work is seen without a notice. Of a new job it is notified at once."""
-
-HEARTBEAT_SECONDS: Final = 2.0
-"""How soon a cancelled job stops; in SQLite a heartbeat costs next to nothing."""
-
-FLUSH_SECONDS: Final = 2.0
-"""How old the progress that users see may be. The journal keeps every record at once anyway."""
 
 _log = logging.getLogger("runtime.server.worker")
 
@@ -92,14 +86,7 @@ def _open(order: WorkerOrder) -> tuple[LocalEngine, WorkerSettings]:
     engine = local_engine(
         Path(order.storage), models=models.client, provider=backend.name, prices=prices
     )
-    settings = WorkerSettings(
-        checkpoint_interval=LOCAL_CHECKPOINT_INTERVAL,
-        flush_seconds=FLUSH_SECONDS,
-        heartbeat_seconds=HEARTBEAT_SECONDS,
-        concurrency=models.concurrency,
-        limits=models.limits,
-    )
-    return engine, settings
+    return engine, process_settings(models)
 
 
 class LocalWorker:
