@@ -129,7 +129,7 @@ wheel: $(VENV)/.dev ## build the wheel in dist and try it in an empty environmen
 	.venv-wheel/bin/pip --disable-pip-version-check --quiet install dist/*.whl
 	cd dist && $(WHEEL_BIN)/seedwright --version && \
 	    example=$$($(WHEEL_BIN)/python -P -c \
-	        "from runtime.cli.commands.demo import examples_folder; print(examples_folder())")/product-reviews && \
+	        "from runtime.guide.shipped import shipped; print(shipped('examples'))")/product-reviews && \
 	    $(WHEEL_BIN)/seedwright validate $$example/template.yaml --seeds $$example/seeds.csv && \
 	    $(WHEEL_BIN)/seedwright estimate $$example/template.yaml --seeds $$example/seeds.csv -n 100
 

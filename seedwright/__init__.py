@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         TooLargeError,
         UnauthenticatedError,
     )
+    from runtime.guide.guide import guide
     from runtime.progress.meter import Snapshot
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "doctor",
     "estimate",
     "generate",
+    "guide",
     "preview",
     "resume",
     "validate",
@@ -103,6 +105,7 @@ _MODULES: Final = {
     "doctor": "runtime.doctor.examination",
     "estimate": "runtime.datasets.library",
     "generate": "runtime.datasets.library",
+    "guide": "runtime.guide.guide",
     "preview": "runtime.datasets.library",
     "resume": "runtime.datasets.library",
     "validate": "runtime.datasets.library",

@@ -19,6 +19,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "runtime.cli.commands.demo",
         "Generate product reviews with the embedded model.",
     ),
+    "guide": (
+        "runtime.cli.commands.guide",
+        "Print how templates are written: fields, models, examples, as Markdown.",
+    ),
     "validate": ("runtime.cli.commands.validate", "Check a template."),
     "estimate": (
         "runtime.cli.commands.estimate",

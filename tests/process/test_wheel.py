@@ -121,7 +121,7 @@ def test_the_command_generates_from_an_example_that_it_brings(
             double_url=double.url,
         )
 
-    find = "from runtime.cli.commands.demo import examples_folder; print(examples_folder())"
+    find = "from runtime.guide.shipped import shipped; print(shipped('examples'))"
     example = Path(python(["-c", find], installed=installed, cwd=tmp_path).strip())
     assert example == installed / "runtime" / "examples"
     template = str(example / "museum-labels" / "template.yaml")

@@ -10,6 +10,7 @@ from runtime.cli.options import DEFAULT_BACKEND
 from runtime.datasets.request import read_request
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.price_table import load_prices
+from runtime.guide.shipped import shipped
 
 _SHOWN_RECORDS: Final = 20
 
@@ -22,7 +23,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("datasets/demo"),
 ) -> int:
     """Generate product reviews with the embedded model. No account, no key, no cost."""
-    example = examples_folder() / "product-reviews"
+    example = shipped("examples") / "product-reviews"
     request = read_request(
         example / "template.yaml",
         example / "seeds.csv",
@@ -32,10 +33,3 @@ def demo(
     )
     options = RunOptions(out=out, show=min(num_records, _SHOWN_RECORDS), estimate=False)
     return generate_and_report(request, load_prices(), options)
-
-
-def examples_folder() -> Path:
-    """The examples: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[2]
-    installed = package / "examples"
-    return installed if installed.is_dir() else package.parent / "examples"

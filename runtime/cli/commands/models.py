@@ -23,18 +23,13 @@ def models(prices: PricesOption = None, *, json: JsonOption = False) -> None:
 
 def model_rows(prices: PriceTable, today: date) -> list[dict[str, object]]:
     """Every model as a plain row: USD per million tokens, tiers, last day, and its abilities."""
-    tiers: dict[str, list[str]] = {}
-    for tier, providers in prices.tiers.items():
-        for candidates in providers.values():
-            for model_id in candidates:
-                tiers.setdefault(model_id, []).append(tier)
     return [
         {
             "model": model_id,
             "provider": price.provider,
             "input": usd(price.input * 1_000_000),
             "output": usd(price.output * 1_000_000),
-            "tiers": tiers.get(model_id, []),
+            "tiers": prices.tiers_of(model_id),
             "schema": price.structured_output,
             "valid_until": price.valid_until.isoformat() if price.valid_until else None,
             "usable": price.is_valid(today),

@@ -51,6 +51,14 @@ class PriceTable:
         prices = {model_id: price.seen_from(region) for model_id, price in self.prices.items()}
         return replace(self, region=region, prices=prices)
 
+    def tiers_of(self, model_id: str) -> list[str]:
+        """The tiers that have a model among their candidates, in the order of the table."""
+        return [
+            tier
+            for tier, providers in self.tiers.items()
+            if any(model_id in candidates for candidates in providers.values())
+        ]
+
     @staticmethod
     def decode(body: bytes, *, reach: Reach = WITHOUT_SERVERS) -> "PriceTable":
         """Inverse of `encode`, for a process with that reach. Raises `PriceError`."""
