@@ -31,7 +31,6 @@ class Topic:
 
 
 _CHECKS: Final = ("Checks",)
-_PRICES: Final = ("How a cost is computed", "A row", "Regions", "Your own prices")
 _LOOKS: Final = ("A review", "The report")
 
 TEMPLATES: Final = Topic(
@@ -119,8 +118,8 @@ MODELS: Final = Topic(
         ),
         Part(
             page="prices.md",
-            only=_PRICES,
-            more=_PRICES,
+            without=("Where the figures come from", "Checking them again"),
+            more=(HEAD, "How a cost is computed", "A row", "Regions", "Your own prices"),
         ),
     ),
 )

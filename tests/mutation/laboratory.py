@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
-COPIED: Final = ("runtime", "tests", "examples", "docs", "pyproject.toml", "README.md")
+COPIED: Final = ("runtime", "tests", "examples", "docs", "skills", "pyproject.toml", "README.md")
 LIBRARIES: Final = (
     *("pytest", "hypothesis", "hypothesis.stateful", "psutil", "typer", "rich"),
     *("botocore.session", "botocore.client", "moto.core.models", "moto.dynamodb.models"),

@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 import pytest
 
+import seedwright
 from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.command import REPOSITORY, environment
 
 PACKAGES = [name for name in ("runtime", "seedwright") if (REPOSITORY / name).is_dir()]
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+BROUGHT = list(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +72,23 @@ def python(
     return done.stdout
 
 
-def test_it_holds_every_file_of_the_packages_and_of_the_examples(wheel: Path) -> None:
+def test_it_holds_every_file_of_the_packages_and_of_what_they_bring(wheel: Path) -> None:
     listed = subprocess.run(
-        ["git", "ls-files", *PACKAGES, "examples"],  # noqa: S607 - whichever git there is
+        ["git", "ls-files", *PACKAGES, *BROUGHT],  # noqa: S607 - whichever git there is
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
     wanted = {
-        name.replace("examples/", "runtime/examples/", 1) if name.startswith("examples/") else name
+        name if name.split("/")[0] in PACKAGES else f"runtime/{name}"
         for name in listed
         if (REPOSITORY / name).exists()
     }
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert "runtime/domain/models/prices.json" in wanted
+    assert "runtime/skills/seedwright/SKILL.md" in wanted
     assert wanted <= found
     assert {name.split("/")[0] for name in found} == set(PACKAGES)
 
@@ -129,6 +132,8 @@ def test_the_command_generates_from_an_example_that_it_brings(
 
     assert command("--version") == f"seedwright {PROJECT['project']['version']}\n"
     assert "amazon.nova-micro-v1:0" in command("models")
+    for topic in ((), ("skill",)):
+        assert command("guide", *topic).strip() == seedwright.guide(*topic).strip()
     command("validate", template, *seeds)
     command("estimate", template, *seeds, "-n", "3", "--backend", "bedrock")
     assert double.calls == 0

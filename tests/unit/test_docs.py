@@ -31,7 +31,7 @@ from tests.fixtures.bedrock_double import BedrockDouble
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "skills/**/*.md")
     for path in ROOT.glob(pattern)
 )
 TEMPLATES: Final = "docs/templates.md"
