@@ -95,4 +95,7 @@ def _by_problem(value: object, samples: Collection[str]) -> str | None:
             if sample in samples:
                 return None
             return f'by: there is no sampler "{sample[:64]}"{hint_for(sample, samples)}'
-    return "by must be a path into the seed, such as seed.source"
+    if not samples:
+        return "by must be a path into the seed, such as seed.source"
+    hint = hint_for(str(value), samples, within="samples.")
+    return f"by must be a path, such as seed.source or samples.{min(samples)}{hint}"
