@@ -117,8 +117,8 @@ def test_checks_of_templates_are_a_topic_once_the_page_has_them(
 ) -> None:
     for page in (ROOT / "docs").glob("*.md"):
         (tmp_path / page.name).write_text(page.read_text("utf-8"), encoding="utf-8")
-    with (tmp_path / "templates.md").open("a", encoding="utf-8") as page:
-        page.write("\n## Checks\n\nKeep what is true.\n\n## Another\n\nMore.\n")
+    with (tmp_path / "templates.md").open("a", encoding="utf-8") as file:
+        file.write("\n## Checks\n\nKeep what is true.\n\n## Another\n\nMore.\n")
     monkeypatch.setattr(
         guide_module, "shipped", lambda name: tmp_path if name == "docs" else ROOT / name
     )

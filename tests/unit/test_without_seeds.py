@@ -1,5 +1,6 @@
 """Datasets without seeds: a template that reads none needs none, everywhere."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +217,25 @@ def test_a_seed_field_that_is_called_samples_goes_on() -> None:
     prompt = seedwright.validate(new, seeds).steps[0].prompt or ""
     assert prompt.split()[0] in LABELS
     assert prompt.split()[1] == "odd"
+
+
+@pytest.mark.parametrize(
+    ("by", "hint"), [("label", ', did you mean "samples.label"?'), ("seed", ""), (3, "")]
+)
+def test_a_split_by_a_bare_name_is_told_both_ways_to_say_it(by: object, hint: str) -> None:
+    document = {
+        "name": "t",
+        "samplers": SAMPLERS,
+        "steps": [{"id": "a", "prompt": "{{ samples.label }}"}],
+        "split": {"test": 0.1, "by": by},
+    }
+    with pytest.raises(TemplateError) as caught:
+        parse_template(document)
+    said = re.search(
+        r"by must be a path, such as seed.source or samples\.\w+(.*)", str(caught.value)
+    )
+    assert said is not None
+    assert said[1] == hint
 
 
 @pytest.mark.parametrize(
