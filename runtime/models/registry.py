@@ -25,8 +25,6 @@ from runtime.models.base_urls import shown_server
 from runtime.models.provider_file import ServerSettings, price_document, providers_path
 from runtime.models.servers import BASE_URL, PUBLIC_URL, known_servers, open_server
 
-_SERVER_CONCURRENCY: Final = 32
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provider:
@@ -179,7 +177,7 @@ def models_text(backend: str) -> str:
 
 def _server(settings: ServerSettings, environment: Mapping[str, str]) -> Provider:
     return Provider(
-        concurrency=settings.concurrency or _SERVER_CONCURRENCY,
+        concurrency=settings.calls_at_a_time,
         api=settings.api,
         is_free=settings.is_free,
         server=shown_server(settings.base_url),
