@@ -72,6 +72,7 @@ class LoopModels:
         self._thread = LoopThread("model-calls")
         self._inbox: deque[_Call] = deque()
         self._is_noticed = False
+        self._was_answered = False
 
     # ── from any thread ────────────────────────────────────────────────────────────────────────
 
@@ -177,7 +178,8 @@ class LoopModels:
 
     def _read(self, call: _Call, result: WireReply | WireFault) -> ModelReply | ModelError:
         if isinstance(result, WireFault):
-            return self._failures.fault(result, call.request)
+            return self._fault(call, result)
+        self._was_answered = True
         try:
             return call.family.decode(result, call.request)
         except ModelError as error:
@@ -185,7 +187,10 @@ class LoopModels:
 
     def _no_answer(self, call: _Call, fault: WireFault) -> None:
         if call.claim():
-            call.ended(self._failures.fault(fault, call.request))
+            call.ended(self._fault(call, fault))
+
+    def _fault(self, call: _Call, fault: WireFault) -> ModelError:
+        return self._failures.fault(replace(fault, first=not self._was_answered), call.request)
 
     def _broken(self, call: _Call, error: Exception) -> None:
         if call.claim():

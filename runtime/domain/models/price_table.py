@@ -119,6 +119,14 @@ class PriceTable:
             f"model_tier {name!r} has no {provider} model {when}; add one in an override file"
         )
 
+    def is_open(self, step: Step, provider: str) -> bool:
+        """Whether a job has to say which model of the provider the step runs on: neither the step
+        does, nor a tier.
+        """
+        tier = step.model_tier or DEFAULT_TIER
+        candidates = self.tiers.get(self.tier_aliases.get(tier, tier), {provider: ("unknown",)})
+        return step.model is None and provider not in _OF_THE_TABLE and not candidates.get(provider)
+
     def warnings(self, model_ids: Iterable[str]) -> tuple[str, ...]:
         """For each of the models whose rates are not known in the table's region, that others are
         used, each in one line.
@@ -222,10 +230,11 @@ class PriceTable:
                 f"{provider} has no price for {_shown(name)}{known}: whoever deploys this stage"
                 " gives it, in the setting `servers` or a price file (docs/deploy.md)"
             )
+        advice = "" if here is None or not here.advice else f"; {here.advice}"
         return (
             f"{provider} has no price for {_shown(name)}{known}: give one in a file for --prices,"
             " or under `prices` of that provider in providers.yaml, or say there `free: true` if"
-            " no call is billed (docs/models.md)"
+            f" no call is billed (docs/models.md){advice}"
         )
 
 
