@@ -239,6 +239,17 @@ def test_a_reason_is_short_and_damaged_lines_are_no_reason() -> None:
     assert common_reason(BytesIO()) == ""
 
 
+def test_workers_and_shards_without_effect_are_said(ran: Ran) -> None:
+    ran(3)
+    says = "the dataset has 1 part, as it was begun"
+    _, _, error = ran(3, "--workers", "4")
+    assert f"4 workers were asked for and at most 1 could work: {says}" in error
+    _, _, error = ran(3, "--shards", "2")
+    assert f"2 shards were asked for without effect: {says}" in error
+    _, _, error = ran(3)
+    assert says not in error
+
+
 # ── a template that names no model ─────────────────────────────────────────────────────────────
 
 
