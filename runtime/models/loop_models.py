@@ -14,7 +14,7 @@ from runtime.domain.models.calls import BegunCall, ModelReply, ModelRequest
 from runtime.models.begun import Begun, Ended
 from runtime.models.transport.authorization import Authorization, Authorize
 from runtime.models.transport.connection import Connection
-from runtime.models.transport.connections import Connections
+from runtime.models.transport.connections import CLOSED, Connections
 from runtime.models.transport.exchange import Failures, WireFault, WireHook
 from runtime.models.transport.hooks import EVERY_CALL, Hooks
 from runtime.models.transport.loop_thread import LoopThread
@@ -103,9 +103,7 @@ class LoopModels:
     def _empty_unsent(self) -> None:
         """The loop is closed."""
         while self._inbox:
-            self._no_answer(
-                self._inbox.popleft(), WireFault(kind=ModelErrorKind.NOT_SENT, code="Closed")
-            )
+            self._no_answer(self._inbox.popleft(), CLOSED)
 
     # ── on the loop ────────────────────────────────────────────────────────────────────────────
 
