@@ -6,8 +6,9 @@ import sys
 from cdk_app.assembly import add_stacks
 from cdk_app.config import check_keys, stage_from
 from cdk_app.nag import check_with_nag
-from runtime.domain.errors import PriceError
-from runtime.domain.models.price_table import load_prices
+from cdk_app.servers import document_of
+from runtime.domain.errors import ConfigurationError, PriceError
+from runtime.models.stage_servers import check_stage
 
 from aws_cdk import App
 
@@ -19,9 +20,8 @@ def main() -> None:
     try:
         check_keys(app.node.get_all_context())
         stage = stage_from(app.node.try_get_context)
-        if stage.price_file is not None:
-            load_prices(stage.price_file)  # else the first job would find what is wrong with it
-    except (ValueError, PriceError) as error:
+        check_stage(document_of(stage.servers), stage.price_file)
+    except (ValueError, ConfigurationError, PriceError) as error:
         sys.exit(str(error))
     add_stacks(app, stage)
     check_with_nag(app)

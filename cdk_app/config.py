@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from cdk_app.servers import ModelServer, servers_from
 from runtime.contract.executions import MAX_SHARDS
 
 Network = Literal["public", "private"]
@@ -85,6 +86,9 @@ class StageConfig:
     """Prices of one's own, over the packaged ones (docs/prices.md): uploaded with the stacks, read
     by functions and workers; what it names may be called."""
 
+    servers: tuple[ModelServer, ...] = ()
+    """OpenAI-compatible servers that workers may call besides Bedrock (docs/models.md)."""
+
     alarm_email: str | None = None
     """Gets every alarm, once the address has confirmed the subscription."""
     oldest_queued_minutes: int = 15
@@ -143,6 +147,7 @@ KEYS: Final = frozenset(
         "cors_origins",
         "python_image",
         "prices",
+        "servers",
     }
 )
 """Every context key that `stage_from` reads."""
@@ -190,8 +195,17 @@ def stage_from(context: Callable[[str], object]) -> StageConfig:
         changes["python_image"] = str(image)
     if (prices := context("prices")) is not None:
         changes["price_file"] = _price_file(str(prices))
+    if (servers := context("servers")) is not None:
+        changes["servers"] = servers_from(servers)
     given = {key: value for key, value in changes.items() if value is not None}
-    return replace(STAGES[name], **given)
+    stage = replace(STAGES[name], **given)
+    if stage.servers and stage.network == "private":
+        raise ValueError(
+            "servers: workers of a private network have no way to the internet, so none of"
+            f" {', '.join(each.name for each in stage.servers)} could be called: leave them out, or"
+            " deploy with network=public"
+        )
+    return stage
 
 
 def check_keys(keys: Iterable[str]) -> None:

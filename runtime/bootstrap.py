@@ -152,7 +152,7 @@ def local_api(
 def aws_ports(
     environment: Mapping[str, str], *, concurrency: int, clock: Clock | None = None
 ) -> Ports:
-    """DynamoDB, S3 and Bedrock under the names the environment gives.
+    """DynamoDB, S3, Bedrock and the stage's servers under the names the environment gives.
 
     Raises `ConfigurationError` that names every missing variable, before any call.
     """
@@ -160,7 +160,7 @@ def aws_ports(
     if missing:
         raise ConfigurationError(f"missing environment variables: {', '.join(missing)}")
     from runtime.aws.storage import AwsStorage, OwnClients  # noqa: PLC0415
-    from runtime.models.bedrock_loop import open_bedrock  # noqa: PLC0415
+    from runtime.models.stage_servers import open_models, servers_in  # noqa: PLC0415
     from runtime.sdk import WORKER  # noqa: PLC0415
 
     storage = AwsStorage(
@@ -177,7 +177,7 @@ def aws_ports(
         costs=storage.costs,
         budgets=storage.budgets,
         objects=storage.objects,
-        models=open_bedrock(),
+        models=open_models(servers_in(environment), environment),
         provider=BEDROCK,
         prices=prices_of(environment),
     )
@@ -203,9 +203,19 @@ def aws_api(
 
 
 def prices_of(environment: Mapping[str, str]) -> PriceTable:
-    """The packaged price table, with the override file that the environment names, as seen from the
-    environment's region.
+    """The packaged price table, with the prices of the stage's servers and the override file that
+    the environment names, as seen from the environment's region.
     """
+    reach, files = AWS, list[tuple[str, bytes]]()
+    if environment.get(names.SERVERS):
+        from runtime.models.stage_servers import (  # noqa: PLC0415 - few stages have any
+            price_files,
+            reach_over,
+            servers_in,
+        )
+
+        servers = servers_in(environment)
+        reach, files = reach_over(servers), price_files(servers)
     override = environment.get(names.PRICES_FILE)
     if override and override.startswith("s3://"):
         from runtime.aws.objects import S3Objects  # noqa: PLC0415
@@ -213,7 +223,7 @@ def prices_of(environment: Mapping[str, str]) -> PriceTable:
 
         bucket, _, key = override.removeprefix("s3://").partition("/")
         objects = S3Objects(client=create_s3_client(), bucket_name=bucket)
-        prices = load_prices_over([(override, objects.get(key))], reach=AWS)
+        prices = load_prices_over([*files, (override, objects.get(key))], reach=reach)
     else:
-        prices = load_prices(Path(override) if override else None, reach=AWS)
+        prices = load_prices(Path(override) if override else None, reach=reach, more=files)
     return prices.seen_from(environment.get(names.REGION) or None)

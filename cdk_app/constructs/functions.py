@@ -8,6 +8,7 @@ from cdk_app.constructs.network import WorkerNetwork
 from cdk_app.grants import Resources, acknowledge_grants, statements_of
 from cdk_app.logs import log_group
 from cdk_app.nag import acknowledge
+from cdk_app.servers import document_of
 from runtime.contract import environment as names
 from runtime.contract.functions import Function
 from runtime.contract.tables import TABLES
@@ -131,4 +132,5 @@ def _values(
         names.MONTHLY_BUDGET_USD: str(stage.monthly_budget_usd),
         names.USER_MONTHLY_BUDGET_USD: None if per_user is None else str(per_user),
         names.METRICS_NAMESPACE: stage.metrics_namespace,
+        names.SERVERS: document_of(stage.servers) or None,
     }

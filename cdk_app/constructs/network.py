@@ -10,12 +10,12 @@ from typing import Final
 from cdk_app.config import StageConfig
 from cdk_app.logs import log_group
 from cdk_app.nag import acknowledge
+from cdk_app.servers import HTTPS
 from cdk_app.zones import first_zones, pin_zones
 
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-HTTPS: Final = 443
 _ENDPOINT_ZONES: Final = 2
 """Zones that have interface endpoints, which are paid for by the hour and reached from all zones.
 An endpoint takes one subnet a zone, and every region has two."""
@@ -69,6 +69,10 @@ class WorkerNetwork(Construct):
         self.security_group.add_egress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(HTTPS), "AWS service endpoints"
         )
+        for port in sorted({each.port for each in stage.servers} - {HTTPS}):
+            self.security_group.add_egress_rule(
+                ec2.Peer.any_ipv4(), ec2.Port.tcp(port), "servers of models"
+            )
         if not self.assign_public_ip:
             self._add_interfaces()
         self._log_flows(stage)

@@ -8,6 +8,7 @@ from cdk_app.grants import acknowledge_models, worker_statements
 from cdk_app.logs import log_group
 from cdk_app.models import PricedModels
 from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
+from cdk_app.servers import document_of, keys_of
 from cdk_app.source import ROOT, WORKER_SOURCES
 from runtime.contract import environment
 from runtime.contract.grants import FAILURES, JOB_DATA, ROWS, SEEDS
@@ -65,6 +66,7 @@ class WorkerTask(Construct):
     def _add_container(
         self, stage: StageConfig, tables: Tables, bucket: s3.IBucket
     ) -> ecs.ContainerDefinition:
+        servers = document_of(stage.servers)
         linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)
         linux.drop_capabilities(ecs.Capability.ALL)
         container = self.definition.add_container(
@@ -81,7 +83,9 @@ class WorkerTask(Construct):
                 **{table.variable: tables[table.name].table_name for table in TABLES},
                 environment.BUCKET_NAME: bucket.bucket_name,
                 environment.WORKER_CONCURRENCY: str(stage.worker_concurrency),
+                **({environment.SERVERS: servers} if servers else {}),
             },
+            secrets=keys_of(stage.servers, self) or None,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix=environment.WORKER_CONTAINER,
                 log_group=self.log_group,
@@ -100,7 +104,8 @@ class WorkerTask(Construct):
         acknowledge(
             self.definition,
             "AwsSolutions-ECS2",
-            "The variables are names of tables and the bucket; the worker reads no secret.",
+            "The variables are names of tables and the bucket, and what servers of models there"
+            " are; keys of these come from Secrets Manager.",
         )
         role = self.definition.task_role
         why = "One role works on the jobs of all users; prefixes keep it to seeds and jobs."

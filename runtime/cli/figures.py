@@ -42,10 +42,15 @@ def count_lines(progress: Progress) -> list[str]:
         lines.append(f"skipped: {steps} (records that did not take a step, by its when)")
     if total.retried:
         lines.append(f"retried: {counted(total.retried, 'call')} after failures of the service")
-    if total.presumed:
+    free = sum(each.presumed for each in progress.steps.values() if not each.presumed_nano)
+    if total.presumed > free:
         lines.append(
-            f"presumed: {counted(total.presumed, 'call')} that may have been billed,"
+            f"presumed: {counted(total.presumed - free, 'call')} that may have been billed,"
             f" counted with {usd(total.presumed_nano)}"
+        )
+    if free:
+        lines.append(
+            f"tokens unknown: {counted(free, 'call')} of which the server gave no usage, at no cost"
         )
     return lines
 

@@ -107,6 +107,8 @@ def _about_failures(outcome: Outcome, *, too_many: bool) -> list[str]:
     lines = []
     if outcome.progress.failed_records and outcome.failures_file is not None:
         lines.append(f"why records failed: {outcome.failures_file}")
+        if outcome.failures_told:
+            lines.append(f"most often: {outcome.failures_told}")
     if service:
         lines.append(
             f"{service} failed because of the service: run the same command to try them again."

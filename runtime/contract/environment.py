@@ -19,6 +19,11 @@ LEASE_SECONDS: Final = "LEASE_SECONDS"
 PRICES_FILE: Final = "SEEDWRIGHT_PRICES"
 """A price file that overrides rows of the packaged table: a path, or s3://bucket/key on AWS."""
 
+SERVERS: Final = "SEEDWRIGHT_SERVERS"
+"""Servers of models that the stage names, as JSON: what providers.yaml says of each, by its name. A
+worker has their keys in variables of their own (`server_key`), which their documents name.
+"""
+
 REGION: Final = "AWS_REGION"
 """The region that a function or a task runs in, and calls models from; AWS sets it."""
 
@@ -34,6 +39,7 @@ WORKER_OPTIONAL: Final = (
     HEARTBEAT_SECONDS,
     LEASE_SECONDS,
     PRICES_FILE,
+    SERVERS,
     WORKER_OWNER,
 )
 
@@ -99,5 +105,15 @@ SEED_QUOTA_GIB: Final = "SEED_QUOTA_GIB"
 METRICS_NAMESPACE: Final = "METRICS_NAMESPACE"
 """Where the metrics of handlers go in CloudWatch: each stage has a namespace of its own."""
 
-FUNCTION_OPTIONAL: Final = (MONTHLY_BUDGET_USD, USER_MONTHLY_BUDGET_USD, METRICS_NAMESPACE)
+FUNCTION_OPTIONAL: Final = (
+    MONTHLY_BUDGET_USD,
+    USER_MONTHLY_BUDGET_USD,
+    METRICS_NAMESPACE,
+    SERVERS,
+)
 """What every function is given where its stage has it, and starts without."""
+
+
+def server_key(server: str) -> str:
+    """The variable of a worker that holds the key of that server."""
+    return f"SEEDWRIGHT_KEY_{server.upper().replace('-', '_')}"

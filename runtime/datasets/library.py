@@ -38,6 +38,7 @@ from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.options import options_given
+from runtime.domain.wording import sentence
 from runtime.inputs.options import PRICED_BACKEND, check_concurrency, check_workers
 from runtime.inputs.seed_reading import ReadingOptions, read_as
 from runtime.inputs.seeds import SeedSource
@@ -334,9 +335,9 @@ def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> No
             )
         case JobStatus.FAILED if outcome.all_failed:
             raise JobFailedError(
-                f"every record failed: look at the `dataset.failures` of this error, correct the "
-                f"cause and choose another out, or make the same call with retry_failed=True. "
-                f"{kept}",
+                f"{sentence(outcome.message)} Look at the `dataset.failures` of this error, correct"
+                f" the cause and choose another out, or make the same call with retry_failed=True."
+                f" {kept}",
                 dataset=found,
             )
         case JobStatus.FAILED:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 from runtime.datasets.folder import FAILURES
@@ -11,6 +12,7 @@ from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.outputs.types import type_text
 from runtime.domain.wording import counted
+from runtime.export.reasons import common_reason
 from runtime.export.row_export import RowResult
 
 
@@ -58,6 +60,15 @@ class Outcome:
     def failures_file(self) -> Path | None:
         """The list of failures, if there is one."""
         return next((path for path in self.files if path.name == FAILURES), None)
+
+    @property
+    def failures_told(self) -> str:
+        """What most failures of the list say, in one line; empty without a list."""
+        try:
+            with self.failures_file.open("rb") if self.failures_file else BytesIO() as failures:
+                return common_reason(failures)
+        except OSError:
+            return ""
 
     @property
     def message(self) -> str:

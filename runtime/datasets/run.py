@@ -36,6 +36,7 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.template import Template
+from runtime.domain.wording import counted
 from runtime.engine.dry_run import estimate_cost, render_record
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -131,6 +132,9 @@ def _estimate(
         on_estimate(estimate_cost(templates, plan, rows, records=records, draws=request.draws))
 
 
+_LOADING: Final = Activity(reason=WaitReason.LOADING)
+
+
 class _Run:
     """A run in a folder that is checked, locked and open."""
 
@@ -202,7 +206,7 @@ class _Run:
             files=tuple(files),
             report=report,
             rows=self._rows,
-            notices=(*self._row_notices, *notices),
+            notices=(*self._idle_notices(job), *self._row_notices, *notices),
             free=tuple(self._free),
             sample=tuple(self._first_records(job, sample)) if job.status in _EXPORTED else (),
             was_complete=was_complete,
@@ -226,7 +230,7 @@ class _Run:
         try:
             stop.connect(self._worker.request_shutdown)
             if self._loads:
-                self._on_activity(Activity())
+                self._on_activity(_LOADING)
             if self._generate_shards(job, stop):
                 self._worker.run(work_id_of(job.job_id))
         finally:
@@ -251,17 +255,33 @@ class _Run:
         )
         team = ShardTeam(order, self._workers, self._engine.ports)
         stop.connect(team.stop)
-        if team.run(self._on_progress):
+        if team.run(self._on_progress, self._say):
             stop.connect(self._worker.request_shutdown)
             return True
         with suppress(ConflictError):  # it has ended at the last moment
             self._engine.ports.jobs.set_status(job.job_id, JobStatus.QUEUED, fence=None)
         return False
 
+    def _idle_notices(self, job: Job) -> Iterator[str]:
+        """What was asked for and has no effect on a dataset of so many parts."""
+        parts = 1 if job.config.sharding is None else job.config.sharding.count
+        has = f"the dataset has {counted(parts, 'part')}, as it was begun"
+        asked = self._request.shards or parts
+        if self._workers > parts:
+            yield f"{self._workers} workers were asked for and at most {parts} could work: {has}"
+        elif asked not in {parts, self._workers}:
+            yield f"{asked} shards were asked for without effect: {has}"
+
     def _on_progress(self, progress: Progress) -> None:
         self._meter.update(progress)
+        if self._meter.has_answers and self._meter.activity == _LOADING:
+            self._meter.activity = Activity()
         if self._observer is not None:
             self._observer.progress(progress)
+
+    def _say(self, text: str) -> None:
+        if self._observer is not None:
+            self._observer.notice(text)
 
     def _on_activity(self, activity: Activity) -> None:
         if self._loads and not self._meter.has_answers and activity.bytes_read is None:

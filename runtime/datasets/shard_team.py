@@ -5,6 +5,7 @@ when they die, and stopped; what they have done is read from the queue, never fr
 """
 
 import logging
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -38,15 +39,20 @@ class ShardTeam:
         self._workers = workers
         self._processes: list[subprocess.Popen[str]] = []
         self._stopping = threading.Event()
+        self._say: Callable[[str], None] = lambda _: None
 
     def stop(self) -> None:
         """Begin nothing new: the workers finish the calls on their way, save, and end."""
         self._stopping.set()
 
-    def run(self, on_progress: Callable[[Progress], None]) -> bool:
-        """Work until all shards have ended; False if it was stopped before. Raises
-        `ConfigurationError` with a worker's reason, `WorkersLostError`, `StorageError`.
+    def run(
+        self, on_progress: Callable[[Progress], None], say: Callable[[str], None] = lambda _: None
+    ) -> bool:
+        """Work until all shards have ended; False if it was stopped before. `say` is told of each
+        worker that has died, in one line. Raises `ConfigurationError` with a worker's reason,
+        `WorkersLostError`, `StorageError`.
         """
+        self._say = say
         try:
             return self._run(on_progress)
         finally:
@@ -83,6 +89,7 @@ class ShardTeam:
                 raise ConfigurationError(reason or "a worker could not be started: see the log")
             if process.returncode != ExitCode.DONE:
                 event(_log, logging.ERROR, "worker died", exit_code=process.returncode)
+                self._say(f"a worker {_end_of(process.returncode)}: another one goes on")
                 lost += 1
         sharding = job.config.sharding
         states = self._ports.queue.shards_of(job.job_id, sharding.count if sharding else 0)
@@ -110,6 +117,16 @@ class ShardTeam:
                 process.kill()
                 process.wait()
             _said(process)
+
+
+def _end_of(code: int) -> str:
+    """How a process ended that should not have, for people; a negative code is a signal's."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 def _saved(progress: Progress) -> int:

@@ -356,9 +356,15 @@ class ModelAccessError(SeedwrightError):
 
 
 class QuotaUsedUpError(SeedwrightError):
-    """The account's quota of the day is used up: nothing is answered until the next one."""
+    """The account's quota is used up: nothing is answered for `retry_after` seconds, where the
+    provider says how long, else until the next day.
+    """
 
     code = "quota_used_up"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NoCreditError(SeedwrightError):

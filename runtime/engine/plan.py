@@ -190,6 +190,16 @@ def make_plan(
     return Plan(template=template, steps=steps, warnings=warnings)
 
 
+def check_steps(template: Template, prices: PriceTable, *, provider: str, on: date) -> None:
+    """Raises what `make_plan` does, for a template whose model a job may still name: a step that
+    the provider has no model for by itself passes.
+    """
+    template.samplers.check()
+    for step in template.steps:
+        if not prices.is_open(step, provider):
+            _plan_step(step, prices, provider=provider, model=None, on=on)
+
+
 def _plan_step(
     step: Step, prices: PriceTable, *, provider: str, model: str | None, on: date
 ) -> StepPlan:

@@ -38,13 +38,13 @@ def converse_arguments(request: ModelRequest) -> "ConverseRequestTypeDef":
     arguments: ConverseRequestTypeDef = {
         "modelId": request.model,
         "messages": [
-            {"role": message.role.value, "content": [{"text": message.text}]}
+            {"role": message.role.value, "content": [{"text": clean_text(message.text)}]}
             for message in request.messages
         ],
         "inferenceConfig": inference,
     }
     if request.system:
-        arguments["system"] = [{"text": request.system}]
+        arguments["system"] = [{"text": clean_text(request.system)}]
     if request.output_schema is not None:
         # A YAML template may hold dates in an enum; `default` writes them as the text they were.
         text = json.dumps(request.output_schema, default=str)

@@ -25,7 +25,7 @@ class Dialect:
 
     `limit_field` is where Chat Completions say how long a reply may be: OpenAI's own models refuse
     `max_tokens`, and Ollama ignores everything else, so that a reply had no end. `extra` are fields
-    of every request.
+    of every request. `about_key` is what to do where the server wants another key.
     """
 
     provider: str
@@ -34,6 +34,7 @@ class Dialect:
     limit_field: str = "max_tokens"
     sends_seed: bool = True
     extra: Mapping[str, object] = field(default_factory=dict)
+    about_key: str = ""
 
 
 def encoded(dialect: Dialect, path: str, body: Mapping[str, object]) -> WireRequest:
@@ -61,7 +62,7 @@ def turns_of(request: ModelRequest) -> list[dict[str, object]]:
 def completion_in(dialect: Dialect, reply: WireReply, request: ModelRequest) -> Mapping[str, Any]:
     """The document of a success. Raises `ModelError` for everything else."""
     if not 200 <= reply.status < 300:  # noqa: PLR2004 - HTTP's own classes
-        raise refused(reply, request, dialect.server)
+        raise refused(reply, request, dialect.server, about_key=dialect.about_key)
     try:
         document = orjson.loads(reply.body)
     except orjson.JSONDecodeError:

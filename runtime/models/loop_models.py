@@ -14,7 +14,7 @@ from runtime.domain.models.calls import BegunCall, ModelReply, ModelRequest
 from runtime.models.begun import Begun, Ended
 from runtime.models.transport.authorization import Authorization, Authorize
 from runtime.models.transport.connection import Connection
-from runtime.models.transport.connections import Connections
+from runtime.models.transport.connections import CLOSED, Connections
 from runtime.models.transport.exchange import Failures, WireFault, WireHook
 from runtime.models.transport.hooks import EVERY_CALL, Hooks
 from runtime.models.transport.loop_thread import LoopThread
@@ -72,6 +72,7 @@ class LoopModels:
         self._thread = LoopThread("model-calls")
         self._inbox: deque[_Call] = deque()
         self._is_noticed = False
+        self._was_answered = False
 
     # ── from any thread ────────────────────────────────────────────────────────────────────────
 
@@ -102,9 +103,7 @@ class LoopModels:
     def _empty_unsent(self) -> None:
         """The loop is closed."""
         while self._inbox:
-            self._no_answer(
-                self._inbox.popleft(), WireFault(kind=ModelErrorKind.NOT_SENT, code="Closed")
-            )
+            self._no_answer(self._inbox.popleft(), CLOSED)
 
     # ── on the loop ────────────────────────────────────────────────────────────────────────────
 
@@ -177,7 +176,8 @@ class LoopModels:
 
     def _read(self, call: _Call, result: WireReply | WireFault) -> ModelReply | ModelError:
         if isinstance(result, WireFault):
-            return self._failures.fault(result, call.request)
+            return self._fault(call, result)
+        self._was_answered = True
         try:
             return call.family.decode(result, call.request)
         except ModelError as error:
@@ -185,7 +185,10 @@ class LoopModels:
 
     def _no_answer(self, call: _Call, fault: WireFault) -> None:
         if call.claim():
-            call.ended(self._failures.fault(fault, call.request))
+            call.ended(self._fault(call, fault))
+
+    def _fault(self, call: _Call, fault: WireFault) -> ModelError:
+        return self._failures.fault(replace(fault, first=not self._was_answered), call.request)
 
     def _broken(self, call: _Call, error: Exception) -> None:
         if call.claim():

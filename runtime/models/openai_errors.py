@@ -38,6 +38,12 @@ _Kind = ModelErrorKind
 LONGEST_PAUSE_SECONDS: Final = 600.0
 """Who asks to wait longer than that speaks of a quota that is used up."""
 
+_LONGEST_QUOTA: Final = 31 * 86_400.0
+"""Seconds. Who asks for more is not believed."""
+
+_NO_KEY: Final = 401
+_ABOUT_KEY: Final = "check the variable that holds it"
+
 _KIND_BY_STATUS: Final = {
     401: _Kind.FATAL,
     402: _Kind.NO_CREDIT,
@@ -83,7 +89,7 @@ _MESSAGES: Final = {
     " base URL, which mostly ends with /v1",
 }
 _BY_STATUS: Final = {
-    401: "{server} does not accept the key: check the variable that holds it",
+    401: "{server} does not accept the key",
     403: "{server} does not let this key call {model}: grant it access, or use another key",
 }
 _SCHEMA_REFUSED: Final = "{server} can't hold {model} to this output_schema"
@@ -95,6 +101,10 @@ _REFUSED_CERTIFICATE: Final = (
 )
 _NOT_CONNECTED: Final = (
     "no connection to {server} for {model}: check that it runs, its URL and proxy"
+)
+_NOBODY_THERE: Final = (
+    "nothing listens at {server}: start the server of {model}, or correct the port of its base URL;"
+    " then run the job again"
 )
 _STOPPED: Final = "the call of {model} was stopped before it was sent"
 _TIMED_OUT: Final = (
@@ -120,12 +130,17 @@ _CODE_LIMIT: Final = 100
 
 
 class ServerFailures:
-    """The `Failures` of a server, under the name that users read."""
+    """The `Failures` of a server, under the name that users read. One that `is_here`, on this
+    machine, and was never there, is no outage: its port is wrong, or nobody has started it.
+    """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, *, is_here: bool = False) -> None:
         self._server = server
+        self._is_here = is_here
 
     def fault(self, fault: WireFault, request: ModelRequest) -> ModelError:
+        if self._is_here and fault.refused and fault.first:
+            return _error(_Kind.FATAL, _NOBODY_THERE, request, self._server, fault.code)
         if fault.kind is _Kind.NOT_SENT:
             text = _REFUSED_CERTIFICATE if fault.code == "SSLError" else _NOT_CONNECTED
         else:
@@ -138,12 +153,18 @@ class ServerFailures:
         return _error(_Kind.NOT_SENT, _STOPPED, request, self._server, code)
 
 
-def refused(reply: WireReply, request: ModelRequest, server: str) -> ModelError:
-    """What a reply that is not a success means for the call of `request`."""
+def refused(
+    reply: WireReply, request: ModelRequest, server: str, *, about_key: str = ""
+) -> ModelError:
+    """What a reply that is not a success means for the call of `request`. `about_key` is what to do
+    where it is about the key.
+    """
     error = error_in(_parsed(reply.body))
     if 300 <= reply.status < 400:  # noqa: PLR2004 - never followed: the key is for this host only
         return _error(_Kind.FATAL, _REDIRECTED, request, server, code=str(reply.status))
-    return _understood(error, reply.status, request, server, headers=reply.headers)
+    return _understood(
+        error, reply.status, request, server, headers=reply.headers, about_key=about_key
+    )
 
 
 def failed_inside(error: Mapping[str, Any], request: ModelRequest, server: str) -> ModelError:
@@ -183,6 +204,7 @@ def _understood(
     server: str,
     *,
     headers: Mapping[str, str],
+    about_key: str,
 ) -> ModelError:
     code, kinds, said = _words(error)
     said = "" if quotes_prompt(said, request) else said
@@ -192,8 +214,10 @@ def _understood(
         kind = _Kind.QUOTA_USED_UP
     code = code or str(status)
     by_status = _BY_STATUS.get(status) if kind is _Kind.FATAL else None
+    if status == _NO_KEY and by_status is not None:
+        by_status = f"{by_status}: {about_key or _ABOUT_KEY}"
     # Of a refused key nothing is repeated: some servers quote it.
-    shows = kind in {_Kind.REJECTED, _Kind.FATAL, _Kind.TOO_LONG} and said and status != 401  # noqa: PLR2004
+    shows = kind in {_Kind.REJECTED, _Kind.FATAL, _Kind.TOO_LONG} and said and status != _NO_KEY
     detail = f"{code}: {said}" if shows else code
     if _is_about_schema(kind, status, request, f"{error.get('param')} {said}"):
         text = f"{_SCHEMA_REFUSED.format(server=server, model=request.model)} ({detail})"
@@ -206,7 +230,7 @@ def _understood(
         code,
         detail,
         denied=by_status is not None,
-        retry_after=None if pause is None else min(pause, LONGEST_PAUSE_SECONDS),
+        retry_after=_within(pause, _LONGEST_QUOTA if kind is _Kind.QUOTA_USED_UP else None),
     )
 
 
@@ -262,6 +286,10 @@ def _pause(headers: Mapping[str, str]) -> float | None:
         return max((until - parsedate_to_datetime(headers["date"])).total_seconds(), 0.0)
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def _within(pause: float | None, most: float | None) -> float | None:
+    return None if pause is None else min(pause, most or LONGEST_PAUSE_SECONDS)
 
 
 def _parsed(body: bytes) -> object:

@@ -52,6 +52,7 @@ _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"
 """Headers that say where a request ends."""
 
 _LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
+_USUAL_CALLS: Final = 32
 _ANY_SIZE: Final = 10**7
 _ROW_DEFAULTS: Final[Mapping[str, object]] = {
     "profiles": {},
@@ -88,6 +89,11 @@ class ServerSettings:
         """Whether no call is billed: it runs on this machine, or its user says so."""
         return self.free or is_loopback(self.base_url)
 
+    @property
+    def calls_at_a_time(self) -> int:
+        """The most of one process."""
+        return self.concurrency or _USUAL_CALLS
+
 
 def providers_path(environment: Mapping[str, str]) -> Path:
     """Where the file is."""
@@ -109,15 +115,20 @@ def read_providers(path: Path) -> dict[str, ServerSettings]:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as exc:
         raise ConfigurationError(f"{path} is not valid YAML") from exc
-    if document is None:
-        return {}
+    return {} if document is None else parse_providers(document, file=str(path), dated=modified)
+
+
+def parse_providers(document: object, *, file: str, dated: date) -> dict[str, ServerSettings]:
+    """What a document says, which complaints call `file`; its prices are as of that day. Raises
+    `ConfigurationError`, `PriceError`.
+    """
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: must name providers, each with its base_url")
-    return {name: _settings(name, each, path, modified) for name, each in document.items()}
+        raise ConfigurationError(f"{file}: must name providers, each with its base_url")
+    return {name: _settings(name, each, file, dated) for name, each in document.items()}
 
 
-def _settings(name: Any, value: Any, path: Path, modified: date) -> ServerSettings:
-    where = f"{path}: {name!r}"
+def _settings(name: Any, value: Any, file: str, dated: date) -> ServerSettings:
+    where = f"{file}: {name!r}"
     if not isinstance(name, str) or not PROVIDER_NAME.fullmatch(name) or name in {BEDROCK, LOCAL}:
         raise ConfigurationError(
             f"{where}: a provider's name has small letters, digits, - and _, and is not bedrock or"
@@ -150,7 +161,7 @@ def _settings(name: Any, value: Any, path: Path, modified: date) -> ServerSettin
             "base_url": check_base_url(value["base_url"], where=f"{where}: base_url"),
             "api": Api(value.get("api", Api.CHAT)),
             "headers": headers,
-            "prices": _rows(name, value.get("prices", {}), path, modified),
+            "prices": _rows(name, value.get("prices", {}), file, dated),
         }
     )
 
@@ -161,7 +172,7 @@ def _one_of(value: Mapping[str, Any], name: str, known: tuple[str, ...], where: 
 
 
 def _rows(
-    provider: str, prices: Mapping[Any, Any], path: Path, modified: date
+    provider: str, prices: Mapping[Any, Any], file: str, dated: date
 ) -> tuple[Mapping[str, object], ...]:
     """Rows of a price file. A cached token costs no more than another one, so who gives no rate for
     it pays the full one.
@@ -169,14 +180,14 @@ def _rows(
     rows = []
     for model, price in prices.items():
         if not isinstance(price, dict):
-            raise PriceError(f"{path}: {provider!r}: the price of {model} must be its rates")
+            raise PriceError(f"{file}: {provider!r}: the price of {model} must be its rates")
         rows.append(
             {
                 **_ROW_DEFAULTS,
                 "cache_read": price.get("input"),
                 "name": str(model),
-                "source": str(path),
-                "checked": modified.isoformat(),
+                "source": file,
+                "checked": dated.isoformat(),
                 **price,
                 "id": str(model),
                 "provider": provider,

@@ -25,7 +25,10 @@ from runtime.models.base_urls import shown_server
 from runtime.models.provider_file import ServerSettings, price_document, providers_path
 from runtime.models.servers import BASE_URL, PUBLIC_URL, known_servers, open_server
 
-_SERVER_CONCURRENCY: Final = 32
+_ANOTHER_SERVER: Final = (
+    f"if a server of your own is meant, say where it is: --backend {OPENAI} --base-url URL, or"
+    f" {BASE_URL} (now it is {shown_server(PUBLIC_URL)})"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +46,8 @@ class Provider:
     """Whether no call is billed, whichever model it serves."""
     server: str | None = None
     """Where it is, for people, if that is not fixed."""
+    advice: str = ""
+    """What may help who asks it for a model without a price."""
     open: Callable[[int], BackgroundModels]
 
 
@@ -117,7 +122,7 @@ class Backend:
         """What the price table has to know of them."""
         return Reach(
             providers=tuple(
-                Reachable(name=name, api=each.api, is_free=each.is_free)
+                Reachable(name=name, api=each.api, is_free=each.is_free, advice=each.advice)
                 for name, each in self.providers.items()
             )
         )
@@ -179,9 +184,10 @@ def models_text(backend: str) -> str:
 
 def _server(settings: ServerSettings, environment: Mapping[str, str]) -> Provider:
     return Provider(
-        concurrency=settings.concurrency or _SERVER_CONCURRENCY,
+        concurrency=settings.calls_at_a_time,
         api=settings.api,
         is_free=settings.is_free,
         server=shown_server(settings.base_url),
+        advice=_ANOTHER_SERVER if settings.base_url == PUBLIC_URL else "",
         open=lambda _: open_server(settings, environment),
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from runtime.domain.addresses import is_loopback
 from runtime.domain.errors import ConfigurationError, InputError
 from runtime.domain.models.abilities import Api
 from runtime.domain.models.calls import BackgroundModels
@@ -66,13 +67,14 @@ def open_server(settings: ServerSettings, environment: Mapping[str, str]) -> Bac
         limit_field=settings.limit_field or _limit_field(settings.base_url),
         sends_seed=settings.seed,
         extra=settings.extra,
+        about_key=_about_key(settings, environment),
     )
     # Names of headers are the same in capitals, and none goes out twice.
     own = {name.title(): text for name, text in settings.headers.items()}
     return LoopModels(
         families={Api.CHAT: ChatCompletions(dialect), Api.RESPONSES: Responses(dialect)},
         usual=settings.api,
-        failures=ServerFailures(server),
+        failures=ServerFailures(server, is_here=is_loopback(settings.base_url)),
         address=address_of(
             settings.base_url,
             proxy=proxy_of(settings.base_url),
@@ -99,6 +101,14 @@ def _key_header(settings: ServerSettings, environment: Mapping[str, str]) -> dic
     if settings.key_header is not None:
         return {settings.key_header.title(): key}
     return {"Authorization": f"Bearer {key}"}
+
+
+def _about_key(settings: ServerSettings, environment: Mapping[str, str]) -> str:
+    """What to do where the server refuses a call for its key, or for the lack of one."""
+    if settings.key is None:
+        return f"none was sent, so name the variable that holds it as `key` of {settings.name}"
+    is_set = bool(environment.get(settings.key, "").strip())
+    return f"check {settings.key}" if is_set else f"none was sent, so set {settings.key}"
 
 
 def _limit_field(base_url: str) -> str:

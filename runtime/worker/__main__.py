@@ -17,6 +17,7 @@ from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ConfigurationError, InputError, SeedwrightError
 from runtime.domain.jobs.job import work_id_of
 from runtime.logs import configure, event
+from runtime.models.stage_servers import calls_at_a_time
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 
@@ -26,13 +27,16 @@ _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def settings_of(environment: Mapping[str, str]) -> WorkerSettings:
-    """Tuning from the environment. Raises `ConfigurationError` that names the variable."""
+    """Tuning from the environment. Raises `ConfigurationError` that names the variable, and
+    `PriceError` for prices of the stage's servers.
+    """
     defaults = WorkerSettings()
     settings = WorkerSettings(
         checkpoint_interval=_number(
             environment, names.CHECKPOINT_INTERVAL, defaults.checkpoint_interval
         ),
         concurrency=_number(environment, names.WORKER_CONCURRENCY, defaults.concurrency),
+        limits=calls_at_a_time(environment),
         heartbeat_seconds=_number(
             environment, names.HEARTBEAT_SECONDS, int(defaults.heartbeat_seconds)
         ),

@@ -63,10 +63,12 @@ def ended_by(
 
 
 def _retry_after(error: SeedwrightError, now: datetime) -> datetime | None:
-    """When going on makes sense, where time alone mends it. A quota of the day is counted from
-    midnight UTC; AWS documents no other hour.
+    """When going on makes sense, where time alone mends it. A quota that the provider gives no time
+    for is one of the day, counted from midnight UTC; AWS documents no other hour.
     """
     if isinstance(error, QuotaUsedUpError):
+        if error.retry_after is not None:
+            return now + timedelta(seconds=error.retry_after)
         tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
         return datetime.combine(tomorrow, time(), UTC)
     return now + _SERVICE_PAUSE if isinstance(error, ModelsFailingError) else None

@@ -301,7 +301,7 @@ class Generation:
             fatal = ModelAccessError(str(error)) if error.denied else error
             self._error = self._error or fatal
         elif error.kind is ModelErrorKind.QUOTA_USED_UP:
-            self._error = self._error or QuotaUsedUpError(str(error))
+            self._error = self._error or QuotaUsedUpError(str(error), retry_after=error.retry_after)
         elif error.kind is ModelErrorKind.NO_CREDIT:
             self._error = self._error or NoCreditError(str(error))
         elif delay is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runtime.contract.keys import failures_key
 from runtime.domain.errors import (
     BudgetExceededError,
     ExportError,
@@ -27,6 +28,7 @@ from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.ports import Claim, Clock
 from runtime.engine.plan import Templates
+from runtime.export.reasons import common_reason
 from runtime.worker.control import Control, StopReason
 from runtime.worker.crash_points import CrashPoint
 from runtime.worker.ending import Ending, ended_by, how_far
@@ -109,8 +111,22 @@ class Verbs:
                 ModelsFailingError("every record failed by the service: run the job again later")
             )
         if progress.records_generated == 0:
-            return self._ended_by(RecordsFailingError("every record failed: see failures.jsonl"))
+            reason = self._common_reason(job)
+            often = f"; {reason}" if reason else ""
+            return self._ended_by(
+                RecordsFailingError(f"every record failed: see failures.jsonl{often}")
+            )
         return Ending(status=JobStatus.COMPLETED)
+
+    def _common_reason(self, job: Job) -> str:
+        """What most of its failures say; nothing where the list can't be read."""
+        try:
+            with self.row_exports.export.ports.objects.open_reader(
+                failures_key(job.job_id)
+            ) as failures:
+                return common_reason(failures)
+        except SeedwrightError:
+            return ""
 
     def _export_in_part(self, job: Job, ending: Ending) -> Ending:
         """What was generated is exported: a budget that ran out is no reason to lose it."""

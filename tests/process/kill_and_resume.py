@@ -3,6 +3,7 @@
     python tests/process/kill_and_resume.py                        the embedded model
     python tests/process/kill_and_resume.py --backend bedrock      a double of Bedrock on loopback
     python tests/process/kill_and_resume.py --backend openai       the same as OpenAI's server
+    python tests/process/kill_and_resume.py --backend llama        a server of llama.cpp
 
 It prints every kill and, at the end, whether the promises hold: each record exactly once, nothing
 that was saved ever changes, no call paid twice but those in flight at a kill, and a ledger that is
@@ -13,6 +14,7 @@ import argparse
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +35,9 @@ from runtime.domain.money.amounts import usd
 from runtime.local.storage import open_storage
 from tests.fixtures import command
 from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.llama_server import KEY, llama_server
 
+BACKENDS = ("local", "llama", "bedrock", "openai")
 DEADLINE_SECONDS = 600
 START_SHARE = 0.25
 """How many kills come at a moment of the clock, which may be before the first record."""
@@ -52,6 +56,13 @@ class Plan:
     concurrency: int = 2
     latency_ms: float = 25
     budget: str = "1.00"
+    max_tokens: int | None = None
+    """Of every step; None: what the template says."""
+
+    @property
+    def limit(self) -> str:
+        """What takes the place of each limit in the template."""
+        return r"\g<0>" if self.max_tokens is None else f"max_tokens: {self.max_tokens}"
 
 
 @dataclass(kw_only=True)
@@ -132,22 +143,26 @@ def _hash(data: bytes) -> str:
 def kill_and_resume(plan: Plan, work: Path) -> Result:
     """Run the plan inside `work`, which is empty."""
     with ExitStack() as stack:
-        double = None
-        if plan.backend != "local":
+        double, variables = None, {}
+        if plan.backend in {"bedrock", "openai"}:
             double = stack.enter_context(BedrockDouble(latency_ms=plan.latency_ms))
             # Later steps take longest, so most kills find records whose first step is paid for.
             double.faults([{"prompt": "from this plan", "delay_ms": 2 * plan.latency_ms}])
-        command.write_inputs(work, command.ONE_STEP if plan.steps == 1 else command.TWO_STEPS)
+        template = command.ONE_STEP if plan.steps == 1 else command.TWO_STEPS
+        command.write_inputs(work, re.sub(r"max_tokens: \d+", plan.limit, template))
         arguments = command.generate_arguments(
             plan.records,
             *("--concurrency", str(plan.concurrency), "--budget", plan.budget),
             *("--format", "jsonl", "--json"),
         )
         if plan.backend == "openai" and double is not None:
-            arguments += command.server_arguments(double.url, work)
+            arguments += command.server_arguments(f"{double.url}/v1", work)
+        elif plan.backend == "llama":
+            arguments += command.server_arguments(stack.enter_context(llama_server()), work)
+            variables["OPENAI_API_KEY"] = KEY
         elif plan.backend == "local":
             arguments[arguments.index("bedrock")] = plan.backend
-        environment = command.environment(double.url if double else None)
+        environment = command.environment(double.url if double else None, **variables)
         result, folder = Result(), Folder(work / "out")
         document = _runs(plan, arguments, work, environment, folder, result)
         _check_dataset(plan, folder, document, result)
@@ -289,7 +304,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--latency-ms", type=float, default=25)
-    parser.add_argument("--backend", choices=("local", "bedrock", "openai"), default="local")
+    parser.add_argument("--backend", choices=BACKENDS, default="local")
+    parser.add_argument("--max-tokens", type=int)
     parser.add_argument("--budget", default="1.00")
     plan = Plan(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory() as work:

@@ -60,6 +60,22 @@ def test_killed_again_and_again_it_keeps_every_promise(
     assert 0 < result.billed_nano <= result.spent_nano
 
 
+@pytest.mark.parametrize("backend", ["local", "llama"])
+def test_killed_with_a_real_model_it_keeps_the_same_promises(backend: str, tmp_path: Path) -> None:
+    """The embedded model, and a server of llama.cpp, which counts no calls for us."""
+    module = script()
+    plan = module.Plan(
+        records=6, kills=1, seed=2, backend=backend, steps=2, concurrency=2, max_tokens=5
+    )
+
+    result: Any = module.kill_and_resume(plan, tmp_path)
+
+    assert result.problems == []
+    assert result.kills == 1
+    assert result.distinct == 6
+    assert (result.spent_nano > 0) == (backend == "llama")
+
+
 SAMPLED = """\
 name: sampled
 keep_prompts: true

@@ -2,10 +2,6 @@
 is what the double says of servers.
 """
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +14,8 @@ from runtime.domain.roles import Role
 from runtime.models.provider_file import ServerSettings
 from runtime.models.servers import open_server
 from tests.fixtures.command import environment, run
+from tests.fixtures.llama_server import KEY, llama_server
 
-KEY = "sk-of-the-test"
-SERVER = """
-import sys
-import xllamacpp
-from runtime.models.llama import _find_weights
-
-params = xllamacpp.CommonParams()
-params.model.path = str(_find_weights())
-params.n_ctx = 1024
-params.n_parallel = 2
-params.cpuparams.n_threads = 1
-params.verbosity = -1
-params.warmup = False
-params.fit_params = False
-params.ui = False
-params.api_keys = [sys.argv[1]]
-server = xllamacpp.Server(params)
-print(server.listening_address, flush=True)
-sys.stdin.read()
-"""
 TEMPLATE = """\
 name: served
 output: records
@@ -54,23 +31,6 @@ steps:
 """
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Its base URL. It ends when its standard input does."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, KEY],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        yield f"{process.stdout.readline().strip()}/v1"
-        process.communicate(timeout=20)
-
-
 def ask(text: str = "Say hello.", **fields: Any) -> ModelRequest:
     values: dict[str, Any] = {"model": "openai/any", "max_tokens": 8, "temperature": 0.0}
     return ModelRequest(messages=(Message(role=Role.USER, text=text),), **{**values, **fields})
@@ -79,7 +39,7 @@ def ask(text: str = "Say hello.", **fields: Any) -> ModelRequest:
 def test_a_dataset_comes_from_it_and_its_refusals_are_understood(tmp_path: Path) -> None:
     (tmp_path / "template.yaml").write_text(TEMPLATE, encoding="utf-8")
     (tmp_path / "seeds.jsonl").write_text('{"name": "Ada"}\n{"name": "Bob"}\n{"name": "Cleo"}\n')
-    with server() as url:
+    with llama_server() as url:
         arguments = ["generate", "template.yaml", "--seeds", "seeds.jsonl", "-n", "3"]
         arguments += ["--backend", "openai", "--base-url", url, "--model", "any", "--out", "out"]
         done = run(arguments, cwd=tmp_path, env=environment(OPENAI_API_KEY=KEY))

@@ -83,10 +83,21 @@ def starts(folder: Path) -> int:
 
 def test_workers_that_die_again_and_again_end_the_run(tmp_path: Path, ports: Any) -> None:
     team = ShardTeam(order(tmp_path, f"echo >> {tmp_path}/starts; exit 137"), SHARDS, ports)
+    said: list[str] = []
     with pytest.raises(WorkersLostError, match=r"workers died \d+ times in a row .* is kept"):
-        team.run(lambda _progress: None)
+        team.run(lambda _progress: None, said.append)
+    assert {*said} == {"a worker ended with exit code 137: another one goes on"}
+    assert len(said) > MAX_LOSSES
     # Two at a time, and none after the last death that counts.
     assert MAX_LOSSES < starts(tmp_path) <= MAX_LOSSES + 2 * SHARDS
+
+
+def test_a_worker_that_is_killed_is_spoken_of(tmp_path: Path, ports: Any) -> None:
+    said: list[str] = []
+    team = ShardTeam(order(tmp_path, "kill -9 $$"), 1, ports)
+    with pytest.raises(WorkersLostError):
+        team.run(lambda _progress: None, said.append)
+    assert said[0] == "a worker was ended by SIGKILL: another one goes on"
 
 
 def test_a_record_that_was_saved_gives_as_many_tries_again(tmp_path: Path, ports: Any) -> None:

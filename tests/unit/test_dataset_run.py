@@ -228,6 +228,42 @@ def test_f2_a_model_that_has_to_be_loaded_is_announced(
     assert last.reason is None
 
 
+class _Shown(Listener):
+    """Sees what a display would show with each record."""
+
+    def started(self, meter: Meter) -> None:
+        self.meter = meter
+        self.reasons = [meter.activity and meter.activity.reason]
+
+    def progress(self, progress: Progress) -> None:
+        del progress
+        self.reasons.append(self.meter.activity and self.meter.activity.reason)
+
+
+@pytest.mark.usefixtures("double")
+def test_f2_with_worker_processes_the_model_is_loaded_once_there_is_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes of their own tell the parent their counters alone."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    loading = replace(registry.PROVIDERS["bedrock"], loads=True)
+    monkeypatch.setattr(registry, "PROVIDERS", {**registry.PROVIDERS, "bedrock": loading})
+    shown = _Shown()
+    run_dataset(
+        request(shards=2),
+        tmp_path / "out",
+        prices=load_prices(),
+        concurrency=1,
+        observer=shown,
+        stop=StopRequest(),
+        workers=2,
+    )
+    assert WaitReason.LOADING in shown.reasons
+    assert shown.reasons[-1] is None
+
+
 @pytest.mark.usefixtures("_every_turn")
 def test_f2_what_is_waited_for_reaches_the_thread_that_shows_it(
     double: BedrockDouble, tmp_path: Path

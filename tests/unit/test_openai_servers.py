@@ -547,6 +547,14 @@ def test_nobody_there_is_not_sent() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
     models = opened(url)
     error = failure(models)
+    assert error.kind is K.FATAL, "tests/unit/test_server_advice.py has the rest"
+    assert "nothing listens at 127.0.0.1" in str(error)
+    models.close()
+
+
+def test_a_name_that_leads_nowhere_is_not_sent() -> None:
+    models = opened("http://a..b:1")
+    error = failure(models)
     assert error.kind is K.NOT_SENT
     assert "check that it runs" in str(error)
     models.close()

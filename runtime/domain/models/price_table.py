@@ -14,7 +14,15 @@ from typing import Final
 
 from runtime.domain.errors import PriceError
 from runtime.domain.models.abilities import Api
-from runtime.domain.models.names import BEDROCK, BUILT_IN, LOCAL, model_id_of, name_at, split_name
+from runtime.domain.models.names import (
+    BEDROCK,
+    BUILT_IN,
+    LOCAL,
+    PROVIDER_NAME,
+    model_id_of,
+    name_at,
+    split_name,
+)
 from runtime.domain.models.price import FRAMING_TOKENS, Price
 from runtime.domain.models.price_file import PriceDocument, Tiers, parse_document, render_document
 from runtime.domain.models.reach import WITHOUT_SERVERS, Reach
@@ -119,6 +127,14 @@ class PriceTable:
             f"model_tier {name!r} has no {provider} model {when}; add one in an override file"
         )
 
+    def is_open(self, step: Step, provider: str) -> bool:
+        """Whether a job has to say which model of the provider the step runs on: neither the step
+        does, nor a tier.
+        """
+        tier = step.model_tier or DEFAULT_TIER
+        candidates = self.tiers.get(self.tier_aliases.get(tier, tier), {provider: ("unknown",)})
+        return step.model is None and provider not in _OF_THE_TABLE and not candidates.get(provider)
+
     def warnings(self, model_ids: Iterable[str]) -> tuple[str, ...]:
         """For each of the models whose rates are not known in the table's region, that others are
         used, each in one line.
@@ -159,11 +175,23 @@ class PriceTable:
             if text is None:
                 return self.resolve_tier(step.model_tier or DEFAULT_TIER, provider, on)
             named, name = split_name(text, self.reach.names)
+            self._check_prefix(named or provider, name)
             model_id = model_id_of(named or provider, name)
             self._check_callable(named or provider, model_id, text, on)
         except PriceError as exc:
             raise PriceError(f"step {step.id!r}: {exc}") from exc
         return model_id
+
+    def _check_prefix(self, provider: str, name: str) -> None:
+        """Raises `PriceError` for a name that begins with what is no provider here, where the
+        provider that is meant then has no models of such names.
+        """
+        prefix, slash, _ = name.partition("/")
+        if slash and provider == BEDROCK and PROVIDER_NAME.fullmatch(prefix):
+            raise PriceError(
+                f"there is no provider {prefix!r} here for {_shown(name)}: models are called at"
+                f" {', '.join(self.reach.names)}"
+            )
 
     def _check_callable(self, provider: str, model_id: str, text: str, on: date) -> None:
         """Raises `PriceError` for a model that the provider doesn't have, with the one that has."""
@@ -204,10 +232,17 @@ class PriceTable:
             return f"unknown model {_shown(model_id)}{_similar(model_id, self.prices)}"
         others = [each for each in self.prices.values() if each.provider == provider]
         known = f"; it has {', '.join(each.model_id for each in others)}" if others else ""
+        here = self.reach.find(provider)
+        if here is not None and here.by_workers_only:
+            return (
+                f"{provider} has no price for {_shown(name)}{known}: whoever deploys this stage"
+                " gives it, in the setting `servers` or a price file (docs/deploy.md)"
+            )
+        advice = "" if here is None or not here.advice else f"; {here.advice}"
         return (
             f"{provider} has no price for {_shown(name)}{known}: give one in a file for --prices,"
             " or under `prices` of that provider in providers.yaml, or say there `free: true` if"
-            " no call is billed (docs/models.md)"
+            f" no call is billed (docs/models.md){advice}"
         )
 
 

@@ -15,12 +15,15 @@ _ANY_SIZE: Final = 10**7
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reachable:
     """A provider that can be called. `is_free` says that no call of it is billed, whichever model
-    it serves.
+    it serves; `by_workers_only` that who takes jobs has no key for it. `advice` is what else may
+    help who asks it for a model without a price.
     """
 
     name: str
     api: Api
     is_free: bool = False
+    by_workers_only: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -62,7 +62,7 @@ def output_as(template: Template, shape: Shape) -> object:
     if not certain:
         raise UnclearOutputError(
             f"what goes where in {shape} is not certain: fill in the block, put it into the"
-            " template, and give that with --template",
+            " template, and give that with --template in the place of --as",
             block=_block(document, template, places),
         )
     return _keeping(document, document, template)

@@ -16,6 +16,7 @@ from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.money.amounts import usd, usd_decimal
 from runtime.domain.service_ports import ApiPorts
+from runtime.domain.wording import counted
 from runtime.lambdas.fields import BudgetNano, RecordCount
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.jobs.job_view import JobView, job_view
@@ -102,14 +103,15 @@ def _check(ports: ApiPorts, job: Job, body: Resumption) -> None:
     wanted = has if body.num_records is None else body.num_records
     if wanted < has:
         raise InputError(
-            f"num_records: the job has {has} already; a number of records is only raised"
+            f"num_records (-n): the job has {has} already; a number of records is only raised"
         )
     failed = job.progress.failed_records
     retried = body.retry_failed and failed > 0
     if job.status is JobStatus.COMPLETED and not (wanted > has or retried or has_work_left(job)):
         raise ConflictError(
             "the job is COMPLETED and there is nothing left to generate: give a larger num_records"
-            + (f", or retry_failed for its {failed} failed records" if failed else "")
+            " (-n)"
+            + (f", or retry_failed for its {counted(failed, 'failed record')}" if failed else "")
         )
 
 

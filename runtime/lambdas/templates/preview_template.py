@@ -14,6 +14,7 @@ import orjson
 from runtime.domain.errors import InputError, TemplateError, TooLargeError
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.calls import Message
+from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.outputs.types import type_text
 from runtime.domain.seeds.readers import Row
@@ -148,6 +149,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
     with TemplateEngine() as engine:
         engine.load(plan.template)
         if body.run_model:
+            _check_keys(plan, ports.prices)
             trial = try_record(
                 engine,
                 plan,
@@ -178,6 +180,17 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         stopped=stopped,
         cost_usd=to_usd(cost),
     )
+
+
+def _check_keys(plan: Plan, prices: PriceTable) -> None:
+    """Raises `InputError` for a model that this process has no key for."""
+    for step in plan.steps:
+        provider = prices.reach.find(step.price.provider)
+        if provider is not None and provider.by_workers_only:
+            raise InputError(
+                f"run_model: step {step.step.id!r} runs on {step.model}, and only workers have the"
+                f" key of {provider.name}: preview it without run_model, or run a job of one record"
+            )
 
 
 def _seed(data: Row | None, requirements: Sequence[str]) -> Row:

@@ -7,7 +7,7 @@ from runtime.domain.service_ports import ApiPorts
 from runtime.domain.template_ports import TemplateHead
 from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.template import Pin, Template
-from runtime.engine.plan import make_plan
+from runtime.engine.plan import check_steps
 from runtime.lambdas.http import Answer
 from runtime.lambdas.templates.template_view import created
 from runtime.service import includes
@@ -38,11 +38,10 @@ def checked(
         template_id=None if head is None else head.template_id,
         before=before,
     )
-    make_plan(
+    check_steps(
         resolved.template,
         ports.prices,
         provider=ports.provider,
-        model=None,
         on=ports.clock.now().date(),
     )
     # Without the sources of its includes: a job pins versions of its own.

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from runtime.domain.errors import ModelErrorKind
 from runtime.models.transport.connection import Connection
 from runtime.models.transport.exchange import WireFault
 from runtime.models.transport.opening import (
@@ -22,6 +23,9 @@ forgotten it, and a request that is lost there may have been paid."""
 
 MAX_OPENING: Final = 128
 """Connections that are being opened at a time."""
+
+CLOSED: Final = WireFault(kind=ModelErrorKind.NOT_SENT, code="Closed")
+"""For a request that a client no longer makes."""
 
 Taker = Callable[[Connection], bool]
 """Takes a connection; False: it has no use for one any more."""
@@ -42,6 +46,9 @@ class Connections:
 
     def take(self, taker: Taker, failed: Callable[[WireFault], None]) -> None:
         """Give `taker` a connection, now or as soon as there is one, or say why there is none."""
+        if self._is_closed:
+            failed(CLOSED)
+            return
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()  # the youngest: the others may get too old
@@ -55,8 +62,10 @@ class Connections:
         self._open_more()
 
     async def close(self) -> None:
-        """Hang up everywhere."""
+        """Hang up everywhere, and give up what waits for a connection."""
         self._is_closed = True
+        while self._waiting:
+            self._waiting.popleft()[1](CLOSED)
         for task in self._opening:
             task.cancel()
         for connection in list(self._open):

@@ -11,12 +11,15 @@ from runtime.models.wire import WireReply, WireRequest
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WireFault:
     """No reply. `kind` is NOT_SENT where no byte of the request was written, else IN_DOUBT; `code`
-    is botocore's name for what happened.
+    is botocore's name for what happened. `refused` says that nobody listens at the address, and
+    `first` that no call of this client was ever answered.
     """
 
     kind: ModelErrorKind
     code: str
     timed_out: bool = False
+    refused: bool = False
+    first: bool = False
 
 
 class Failures(Protocol):

@@ -93,11 +93,12 @@ async def open_connection(
         raise _failed("SSLError") from exc
     except (OSError, ValueError, _ProxyRefusedError) as exc:  # no name, such as "a..b", is a value
         name = "EndpointConnectionError" if address.proxy is None else "ProxyConnectionError"
-        raise _failed(name) from exc
+        refused = address.proxy is None and isinstance(exc, ConnectionRefusedError)
+        raise _failed(name, refused=refused) from exc
 
 
-def _failed(code: str) -> OpeningError:
-    return OpeningError(WireFault(kind=ModelErrorKind.NOT_SENT, code=code))
+def _failed(code: str, *, refused: bool = False) -> OpeningError:
+    return OpeningError(WireFault(kind=ModelErrorKind.NOT_SENT, code=code, refused=refused))
 
 
 async def _open(
