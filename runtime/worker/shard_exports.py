@@ -6,7 +6,6 @@ exports as if there were none.
 import hashlib
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -108,14 +107,19 @@ class ShardExports:
             error = str(exc)
         event(_log, logging.WARNING, "pieces not joined", job_id=job.job_id, error=error)
         if may_write():  # where the disk is full they take the room of what comes now
-            with suppress(StorageError):
-                self.clear(job)
+            self.clear(job)
         return None
 
     def clear(self, job: Job) -> None:
-        """Remove all pieces of a job, which is exported now. Raises `StorageError`."""
-        if job.config.sharding is not None:
+        """Remove all pieces of a job, which is exported now. What can't be removed goes with the
+        job, and counts no more once there are other records.
+        """
+        if job.config.sharding is None:
+            return
+        try:
             self._pieces.clear(job.job_id)
+        except StorageError as error:
+            event(_log, logging.WARNING, "pieces not removed", job_id=job.job_id, error=error.code)
 
     def _write(
         self,
