@@ -170,7 +170,7 @@ class _Texts:
         self._objects = joining.pieces_of.objects
         self._delivery = joining.job.config.delivery
         self._streams: dict[str, BinaryIO] = {}
-        self._table: Callable[[BinaryIO], None] | None = None
+        self._table: Callable[[Any], None] | None = None
 
     @property
     def rows(self) -> list[str]:

@@ -39,14 +39,6 @@ after the last one it stops. A call rarely takes longer than all of them.
 """
 
 
-LEAST_CALLS: Final = 4
-STEP_PART: Final = 8
-"""By how many calls at their worst a hold grows: in one piece by this part of the calls that may be
-in flight; in a shard by all of them, since a job in shards has so many calls that this is little of
-its budget and its writes are what costs.
-"""
-
-
 class Reservation(Enum):
     """Whether a call may start."""
 
@@ -83,7 +75,6 @@ class BudgetGuard:
         self._clock = clock
         self._limit_nano = limit_nano
         self._concurrency = concurrency
-        self._step_calls = concurrency // STEP_PART if shards is None else concurrency
         self._retry_at = float("-inf")
         self._until_then = Reservation.UNREACHABLE
         self._returns_awaited = 0
@@ -182,7 +173,7 @@ class BudgetGuard:
         """Whether the hold has room for `nano` now."""
         # What is asked for is worth many typical calls, and no more than what is in flight anyway:
         # it is what a killed worker leaves in doubt. Near the limit it shrinks to the one call.
-        for room in (max(LEAST_CALLS, self._step_calls) * nano, nano):
+        for room in (self._funds.step_nano(nano, self._concurrency), nano):
             with suppress(BudgetExceededError):
                 self._resolve_doubt()
                 self._apply(self._ledger.change(room), wanted_nano=self._concurrency * nano)
