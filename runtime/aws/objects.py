@@ -101,6 +101,12 @@ class S3Objects:
             else:
                 return
 
+    def copy(self, source: str, target: str) -> None:
+        with s3_errors(source):
+            self._client.copy_object(
+                Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
+            )
+
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         pages = self._client.get_paginator("list_objects_v2")
         with s3_errors(prefix):

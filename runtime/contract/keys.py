@@ -15,6 +15,7 @@
     jobs/{job_id}/exports/date=YYYY-MM-DD/records.jsonl
     jobs/{job_id}/exports/data/train-00000-of-00001.parquet   rows
     jobs/{job_id}/exports/data-jsonl/train.jsonl  copies of them as text; data-csv/train.csv
+    jobs/{job_id}/pieces/shard-0003/0000000007/…  what shard 3 has exported, until it is joined
 
 Numbers have at least four digits. Past 9999 they grow, so whoever lists must order by number
 (`serial_number`), not by key.
@@ -104,7 +105,18 @@ def exports_prefix(job_id: str) -> str:
 
 def export_key(job_id: str, extension: str) -> str:
     """The dataset in one format; `extension` is jsonl, parquet or csv."""
-    return f"{exports_prefix(job_id)}dataset.{extension}"
+    return exports_prefix(job_id) + export_name(extension)
+
+
+def export_name(extension: str) -> str:
+    """Of the dataset in one format, below the exports."""
+    return f"dataset.{extension}"
+
+
+def pieces_prefix(job_id: str, shard: int | None = None) -> str:
+    """The folder of what shards have exported, or of what one has."""
+    below = "" if shard is None else f"shard-{shard:04d}/"
+    return f"jobs/{job_id}/pieces/{below}"
 
 
 def partition_key(job_id: str, day: date) -> str:

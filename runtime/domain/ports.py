@@ -63,6 +63,12 @@ class ObjectStore(Protocol):
         """Create. Raises `ObjectExistsError` and changes nothing when the key is taken."""
         ...
 
+    def copy(self, source: str, target: str) -> None:
+        """Create or replace `target` with the bytes of `source`, 5 GB at most, which don't pass
+        through here. Raises `NotFoundError`, `StorageFullError`.
+        """
+        ...
+
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         """Every object whose key starts with `prefix`, in key order; `version` may be None."""
         ...

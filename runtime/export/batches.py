@@ -5,10 +5,13 @@ so neither a late owner nor a retried request can overwrite paid work. Failures 
 way, in numbered parts: every kind of lines that `runtime.contract.keys` names can be.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 from runtime.contract.keys import JSON_LINES, RECORDS, NumberedObjects, serial_number
 from runtime.domain.errors import ObjectExistsError, StorageError
@@ -46,9 +49,9 @@ class Lines(NamedTuple):
 class StoredBatches:
     """Batches by shard and number, read one at a time; each iteration reads anew.
 
-    `size` are the bytes of all, as they were listed. `error` is set, and there are no batches, when
-    they could not be listed. Who needs all of them has to look at it. Iterating raises
-    `StorageError` when a listed object can't be read.
+    `size` are the bytes of all, as they were listed, `sizes` those of each. `error` is set, and
+    there are no batches, when they could not be listed. Who needs all of them has to look at it.
+    Iterating raises `StorageError` when a listed object can't be read.
     """
 
     def __init__(
@@ -57,17 +60,29 @@ class StoredBatches:
         numbered: Sequence[tuple[int, str]],
         error: StorageError | None = None,
         *,
-        size: int = 0,
+        sizes: Sequence[int] = (),
     ) -> None:
         self._read = read
         self._numbered = numbered
         self.error = error
-        self.size = size
+        self.sizes = sizes
+        self.size = sum(sizes)
 
     @property
     def last_number(self) -> int:
         """The highest number there is; 0 if there is none."""
         return max((number for number, _ in self._numbered), default=0)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Their keys, in their order."""
+        return [key for _, key in self._numbered]
+
+    @property
+    def digest(self) -> str:
+        """Another one where there is another batch, since none is ever changed."""
+        listed = orjson.dumps([self.keys, self.sizes])
+        return hashlib.sha256(listed).hexdigest()
 
     def __iter__(self) -> Iterator[Batch]:
         for number, key in self._numbered:
@@ -134,7 +149,7 @@ class Batches:
         # Shard after shard, which is the order of their indices, but for what a job has grown by.
         found.sort(key=lambda each: (each[1].key.rpartition("/")[0], each[0]))
         numbered = [(number, stat.key) for number, stat in found]
-        return StoredBatches(self._read, numbered, size=sum(stat.size for _, stat in found))
+        return StoredBatches(self._read, numbered, sizes=[stat.size for _, stat in found])
 
     def _read(self, key: str) -> Iterator[Lines]:
         return self._lines(key, self._objects.get(key))

@@ -12,15 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Final
 
-from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
+from runtime.contract.keys import (
+    FAILURE_PARTS,
+    JSON_LINES,
+    export_name,
+    exports_prefix,
+    failures_key,
+)
 from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job
 from runtime.domain.ports import ObjectStore
-from runtime.export.batches import LINES_AT_ONCE, Batches, Lines, StoredBatches
+from runtime.export.batches import LINES_AT_ONCE, Batches, StoredBatches
+from runtime.export.distinct import DistinctRecords, absent_indices
 from runtime.export.formats import (
     Days,
     ExportRecord,
@@ -31,8 +38,6 @@ from runtime.export.formats import (
 )
 from runtime.export.row_export import RowExport, WriteSome
 from runtime.logs import event
-
-PROGRESS_RECORDS: Final = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -54,83 +59,6 @@ class ExportResult:
     records: int
     failures: int
     duplicates_dropped: int
-
-
-class DistinctRecords:
-    """The first record of each index, in batch order; each iteration reads the batches anew.
-
-    An iteration that ends has seen `expected` records (unless None), or raises `ExportError`.
-    """
-
-    def __init__(
-        self,
-        batches: StoredBatches,
-        size: int,
-        *,
-        expected: int | None,
-        logger: logging.Logger,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        self._batches = batches
-        self._expected = expected
-        self._logger = logger
-        self._progress = progress
-        self.seen = IndexSet(size)
-        self.duplicates = 0
-
-    def __iter__(self) -> Iterator[ExportRecord]:
-        return chain.from_iterable(self.some())
-
-    def some(self) -> Iterator[Sequence[ExportRecord]]:
-        """Some of them at a time."""
-        self.seen = IndexSet(self.seen.size)
-        self.duplicates = 0
-        told = 0
-        for key, lines in self._batches.lines():
-            yield self._distinct(key, lines)
-            while told + PROGRESS_RECORDS <= len(self.seen):
-                told += PROGRESS_RECORDS
-                self._report(told)
-        self._report(len(self.seen))
-        if self._expected is not None and len(self.seen) != self._expected:
-            raise ExportError(
-                f"the batches hold {len(self.seen)} distinct records but {self._expected} were "
-                "counted: nothing was exported; run the job again"
-            )
-
-    def _distinct(self, key: str, lines: Lines) -> Sequence[ExportRecord]:
-        found: Sequence[ExportRecord | None]
-        try:
-            records = found = ExportRecord.of(lines.lines, lines.documents)
-            if self.seen.add_all(lines.indices):
-                return records
-        except ValueError:  # one of them is not a whole record: None stands for it
-            found = list(map(_record, lines.lines, lines.documents))
-        some = []
-        for index, record in zip(lines.indices, found, strict=True):
-            if index >= self.seen.size:
-                self._warn("index out of range", key, index)
-            elif record is None:
-                self._warn("damaged record skipped", key, index)
-            elif not self.seen.add(index):
-                self.duplicates += 1
-            else:
-                some.append(record)
-        return some
-
-    def _warn(self, what: str, key: str, index: int) -> None:
-        event(self._logger, logging.WARNING, what, key=key, index=index)
-
-    def _report(self, records: int) -> None:
-        if self._progress is not None:
-            self._progress(records)
-
-
-def _record(line: bytes, document: dict[str, Any]) -> ExportRecord | None:
-    try:
-        return ExportRecord.of((line,), (document,))[0]
-    except ValueError:
-        return None
 
 
 class Exporter:
@@ -170,15 +98,15 @@ class Exporter:
             progress=progress,
         )
         try:
-            absent = _absent(parts, records, expected) if rows else None
-            keys = self._write(
+            absent = absent_indices(parts, records.seen.size, expected) if rows else None
+            keys = self.write(
                 job,
                 records,
                 job.config.delivery.output_formats,
                 rows=[each.opened(stored_bytes=stored.size, absent=absent) for each in rows],
                 observe=observe,
             )
-            failures = self._write_failures(job, parts, records.seen)
+            failures = self.write_failures(job, parts, records.seen)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
         return ExportResult(
@@ -211,7 +139,7 @@ class Exporter:
                 for index in batch.indices:
                     if index < records.size:
                         records.add(index)
-            return self._write_failures(job, parts, records)
+            return self.write_failures(job, parts, records)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the failures could not be listed: {exc}") from exc
 
@@ -220,25 +148,30 @@ class Exporter:
 
         More than MAX_OPEN_DAYS days need `records` that can be iterated again.
         """
-        return self._write(job, records, (OutputFormat.JSONL,)).get(OutputFormat.JSONL, ())
+        return self.write(job, records, (OutputFormat.JSONL,)).get(OutputFormat.JSONL, ())
 
     def export_parquet(self, job: Job, records: Iterable[ExportRecord]) -> tuple[str, ...]:
         """Write only Parquet. Raises `StorageError`, `ExportError`."""
-        return self._write(job, records, (OutputFormat.PARQUET,)).get(OutputFormat.PARQUET, ())
+        return self.write(job, records, (OutputFormat.PARQUET,)).get(OutputFormat.PARQUET, ())
 
     def export_csv(self, job: Job, records: Iterable[ExportRecord]) -> tuple[str, ...]:
         """Write only CSV. Raises `StorageError`, `ExportError`."""
-        return self._write(job, records, (OutputFormat.CSV,)).get(OutputFormat.CSV, ())
+        return self.write(job, records, (OutputFormat.CSV,)).get(OutputFormat.CSV, ())
 
-    def _write(
+    def write(
         self,
         job: Job,
         records: Iterable[ExportRecord],
         formats: Iterable[OutputFormat],
         *,
+        exports: str | None = None,
         rows: Iterable[AbstractContextManager[WriteSome]] = (),
         observe: Write | None = None,
     ) -> dict[OutputFormat, tuple[str, ...]]:
+        """Write `records` in `formats` below `exports`, by default those of the job, with `rows`;
+        the keys. Raises `StorageError`, `ExportError`.
+        """
+        exports = exports or exports_prefix(job.job_id)
         chunks = filter(None, _some(records))
         first = next(chunks, None)
         if first is None:
@@ -253,7 +186,7 @@ class Exporter:
                 if self._by_day(job, output_format):
                     writes.append(publishing.enter_context(days.one_pass()))
                     continue
-                key = export_key(job.job_id, output_format.lower())
+                key = exports + export_name(output_format.lower())
                 keys[output_format] = (key,)
                 opened = self._opened(job, output_format, key)
                 writes.append(publishing.enter_context(opened))
@@ -289,7 +222,10 @@ class Exporter:
         )
         return False
 
-    def _write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
+    def write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
+        """List the failures of `parts` that have no record; how many there are. Raises
+        `StorageError`.
+        """
         key = failures_key(job.job_id)
         lines = _last_failures(parts, records)
         first = next(lines, None)
@@ -310,20 +246,6 @@ def _some(records: Iterable[ExportRecord]) -> Iterator[Sequence[ExportRecord]]:
         return records.some()
     iterator = iter(records)
     return iter(lambda: list(islice(iterator, LINES_AT_ONCE)), [])
-
-
-def _absent(
-    parts: StoredBatches, records: DistinctRecords, expected: int | None
-) -> IndexSet | None:
-    """The indices that have no record, where that is certain: every index has a record or failed.
-    One that failed and was tried again may have both, and then the numbers don't add up.
-    """
-    failed = IndexSet(records.seen.size)
-    for part in parts:
-        for index in part.indices:
-            if index < failed.size:
-                failed.add(index)
-    return failed if expected is not None and len(failed) + expected == failed.size else None
 
 
 def _last_failures(parts: StoredBatches, records: IndexSet) -> Iterator[bytes]:

@@ -116,11 +116,16 @@ def open_csv(objects: ObjectStore, key: str, *, byte_order_mark: bool = False) -
             if buffer.tell() >= CSV_BUFFER_CHARACTERS:
                 flush()
 
-        if byte_order_mark:
-            stream.write(codecs.BOM_UTF8)
-        rows.writerow(RECORD_FIELDS)
+        stream.write(csv_head(RECORD_FIELDS, byte_order_mark=byte_order_mark))
         yield write
         flush()
+
+
+def csv_head(names: Iterable[str], *, byte_order_mark: bool) -> bytes:
+    """What a CSV file begins with: the header, and the mark before it."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(map(inert, names))
+    return (codecs.BOM_UTF8 if byte_order_mark else b"") + line.getvalue().encode()
 
 
 def inert(cell: str) -> str:

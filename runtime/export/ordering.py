@@ -34,8 +34,8 @@ class IndexOrder(Generic[ItemT]):
     time, each with its index.
 
     `line_of` gives the bytes of an item, as which it waits on the disk, and `read` the item again.
-    `absent` are indices that won't come: nobody waits for those. Without them everything after the
-    first gap waits until `finish`, on the disk if it has to.
+    `absent` are indices that won't come: nobody waits for those, nor for any below `first`. Without
+    them everything after the first gap waits until `finish`, on the disk if it has to.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class IndexOrder(Generic[ItemT]):
         line_of: Callable[[ItemT], bytes],
         read: Callable[[bytes], ItemT],
         absent: IndexSet | None = None,
+        first: int = 0,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self._emit = emit
@@ -56,7 +57,7 @@ class IndexOrder(Generic[ItemT]):
         self._waiting_bytes = 0
         self._runs: list[Iterator[tuple[int, bytes]]] = []
         self._heads: list[tuple[int, int, bytes]] = []
-        self._next = 0
+        self._next = first
         """What is waited for: it neither waits itself nor is it absent."""
         self._advance()
 

@@ -9,8 +9,8 @@ ones are named.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
 
@@ -23,31 +23,18 @@ from runtime.domain.outputs.types import Type, parse_type, type_document
 from runtime.domain.ports import ObjectStore
 from runtime.domain.wording import counted, plural
 from runtime.export.formats import ExportRecord
+from runtime.export.missing import Missing, Problem
 from runtime.export.ordering import IndexOrder
 from runtime.export.review import Review
 from runtime.export.row_files import RowFiles, RowPlan, Values, file_count, open_rows
 from runtime.export.splits import chooser
 
 WRITTEN_AT_ONCE: Final = 64
-SHOWN_PROBLEMS: Final = 10
-_MANY_PROBLEMS: Final = 1000
-"""Different ones that are kept until the first of them are known."""
 
 Made = tuple[int, Values]
 """The index of a record, and its row."""
 WriteSome = Callable[[Sequence[ExportRecord]], None]
 """Takes some of the records, as they come."""
-
-
-class Problem(Protocol):
-    """Why a record gives no row; the message holds no value of the record."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def column(self) -> str: ...
-    @property
-    def message(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +51,10 @@ class RowSource:
     columns: Mapping[str, Type]
     make: Callable[[Sequence[Mapping[str, Any]], Callable[[Problem], None]], Iterator[Made]]
     records: int
-    """Indices that the job has."""
+    """Indices that the job has, or a piece of it from `first` on."""
+    first: int = 0
+    exports: str = ""
+    """The prefix below which the rows go: by default the job's exports."""
     generated: int = 0
     """Records that the job counts."""
     random_seed: int = 0
@@ -184,32 +174,6 @@ def parse_result(document: Mapping[str, Any]) -> RowResult:
     )
 
 
-@dataclass(kw_only=True, slots=True)
-class _Missing:
-    """Records that give no row, in whatever order they come."""
-
-    count: int = 0
-    found: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By what is said of it: the first index, and how many there are."""
-
-    def add(self, problem: Problem) -> None:
-        self.count += 1
-        text = f"{problem.column}: {problem.message}"
-        first, count = self.found.get(text, (problem.index, 0))
-        self.found[text] = min(first, problem.index), count + 1
-        if len(self.found) > _MANY_PROBLEMS:
-            self.found = dict(self._ordered()[:SHOWN_PROBLEMS])
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple(
-            text if count == 1 else f"{text} ({count} times)"
-            for text, (_, count) in self._ordered()[:SHOWN_PROBLEMS]
-        )
-
-    def _ordered(self) -> list[tuple[str, tuple[int, int]]]:
-        return sorted(self.found.items(), key=lambda item: item[1])
-
-
 class RowExport:
     """Writes the rows of one shape. `opened` is one of the writers of an export, and `result` what
     it wrote once the block has ended well.
@@ -221,7 +185,8 @@ class RowExport:
         self._names = tuple(source.columns)
         self._choose = chooser(source.split, random_seed=source.random_seed)
         self._by_value = source.split is not None and source.split.by is not None
-        self._missing = _Missing()
+        self._exports = source.exports or exports_prefix(source.job_id)
+        self.missing = Missing()
         self.result: RowResult | None = None
 
     @contextmanager
@@ -240,7 +205,11 @@ class RowExport:
                     waiting.clear()
 
             order: IndexOrder[Values | None] = IndexOrder(
-                take, line_of=orjson.dumps, read=orjson.loads, absent=absent
+                take,
+                line_of=orjson.dumps,
+                read=orjson.loads,
+                absent=absent,
+                first=self._source.first,
             )
             yield lambda records: self._make(records, order)
             order.finish()
@@ -251,7 +220,7 @@ class RowExport:
         """The rows of some records go into their order, where nobody waits for what has none."""
 
         def missing(problem: Problem) -> None:
-            self._missing.add(problem)
+            self.missing.add(problem)
             order.add([(problem.index, None, 0)])
 
         made = list(self._source.make([record.document for record in records], missing))
@@ -267,11 +236,12 @@ class RowExport:
         files = {TRAIN: file_count(stored_bytes, 1 - sum(shares.values()))}
         files |= {name: file_count(stored_bytes, share) for name, share in shares.items()}
         return RowPlan(
-            job_id=source.job_id,
+            exports=self._exports,
             folder=source.folder,
             columns=source.columns,
             files=files,
             records=source.records,
+            first=source.first,
             formats=source.formats,
             byte_order_mark=source.byte_order_mark,
         )
@@ -298,7 +268,6 @@ class RowExport:
     def _result(self, files: RowFiles) -> RowResult:
         source = self._source
         applied = None if source.review is None else source.review.applied
-        prefix = exports_prefix(source.job_id)
         return RowResult(
             folder=source.folder,
             shape=source.shape,
@@ -306,9 +275,9 @@ class RowExport:
             columns=source.columns,
             counts={name: count for name, count in files.counts.items() if count},
             empty=tuple(name for name, count in files.counts.items() if not count),
-            files=tuple(sorted(key.removeprefix(prefix) for key in files.keys)),
-            without_row=self._missing.count,
-            problems=self._missing.texts(),
+            files=tuple(sorted(key.removeprefix(self._exports) for key in files.keys)),
+            without_row=self.missing.count,
+            problems=self.missing.texts(),
             dropped=0 if applied is None else applied.dropped,
             edited=0 if applied is None else applied.edited,
             unknown=0 if applied is None else applied.unknown,

@@ -1,7 +1,7 @@
 """Rows as files: Parquet in parts that loaders know, and JSONL and CSV for each split.
 
-    data/train-00000-of-00002.parquet    a range of indices each, so that shards can write side by
-    data/train-00001-of-00002.parquet    side what one worker writes alone
+    data/train-00000-of-00002.parquet    a range of indices each, so that the files of shards follow
+    data/train-00001-of-00002.parquet    each other (`joining.py`)
     data/test-00000-of-00001.parquet
     data-jsonl/train.jsonl, data-csv/train.csv    where asked for
 
@@ -11,7 +11,7 @@ each open file and what the object store buffers, never by the number of rows.
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby, repeat
@@ -21,11 +21,9 @@ import orjson
 
 from runtime.contract.keys import (
     JSON_LINES,
-    exports_prefix,
     row_file_name,
     row_folders,
     row_text_name,
-    rows_prefix,
 )
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.delivery import OutputFormat
@@ -33,12 +31,17 @@ from runtime.domain.outputs.fitting import encoder
 from runtime.domain.outputs.types import Scalar, Type
 from runtime.domain.ports import ObjectStore
 from runtime.export.columns import arrow_schema, arrow_type
-from runtime.export.formats import CSV_BUFFER_CHARACTERS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, inert
+from runtime.export.formats import (
+    CSV_BUFFER_CHARACTERS,
+    ROW_GROUP_BYTES,
+    ROW_GROUP_ROWS,
+    csv_head,
+    inert,
+)
 
 FILE_BYTES: Final = 256 * 1024 * 1024
 """Bytes of stored records that one Parquet file is made of: about what the Hub's viewer likes."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 _TEXT: Final = frozenset({str})
 
 Values = Sequence[Any]
@@ -58,14 +61,16 @@ def file_count(stored_bytes: int, share: float) -> int:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowPlan:
     """What is written: `files` says how many Parquet files each split gets, `records` how many
-    indices there are. `folder` is below the job's exports.
+    indices there are, from `first` on. `folder` is below `exports`, the prefix of what a job
+    exports, or of a piece of it.
     """
 
-    job_id: str
+    exports: str
     folder: str
     columns: Mapping[str, Type]
     files: Mapping[str, int]
     records: int
+    first: int = 0
     formats: frozenset[OutputFormat] = frozenset()
     """Besides Parquet."""
     byte_order_mark: bool = False
@@ -97,13 +102,13 @@ class RowFiles:
         self.counts[split] += len(rows)
 
     def _open(self, split: str) -> Iterator[Put]:
-        prefix = rows_prefix(self._plan.job_id, self._plan.folder)
+        prefix = f"{self._plan.exports}{self._plan.folder}/"
         yield self._entered(_parquet(self._objects, self._plan, prefix, split, self.keys))
         texts = {OutputFormat.JSONL: _jsonl, OutputFormat.CSV: _csv}
         for output_format, opened in texts.items():
             if output_format in self._plan.formats:
                 name = row_text_name(self._plan.folder, split, output_format.lower())
-                key = exports_prefix(self._plan.job_id) + name
+                key = self._plan.exports + name
                 self.keys.append(key)
                 yield self._entered(opened(self._objects, self._plan, key))
 
@@ -120,10 +125,15 @@ def open_rows(objects: ObjectStore, plan: RowPlan) -> Iterator[RowFiles]:
     with ExitStack() as publishing:
         files = RowFiles(objects, plan, publishing)
         yield files
-    kept = set(files.keys)
-    for folder in row_folders(plan.folder):
-        prefix = rows_prefix(plan.job_id, folder)
-        objects.delete([stat.key for stat in objects.list(prefix) if stat.key not in kept])
+    remove_others(objects, plan.exports, plan.folder, files.keys)
+
+
+def remove_others(objects: ObjectStore, exports: str, folder: str, keys: Iterable[str]) -> None:
+    """Remove all files of rows in `folder` but those of `keys`. Raises `StorageError`."""
+    kept = set(keys)
+    for each in row_folders(folder):
+        found = objects.list(f"{exports}{each}/")
+        objects.delete([stat.key for stat in found if stat.key not in kept])
 
 
 # ── Parquet ────────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +147,7 @@ def _parquet(
     # Imported here: it costs some 0.3 s and 60 MiB that text need not pay.
     import pyarrow as pa  # noqa: PLC0415
 
-    count = plan.files[split]
+    count, first = plan.files[split], plan.first
     try:
         with ExitStack() as publishing:
             part: _Part | None = None
@@ -145,7 +155,9 @@ def _parquet(
 
             def put(rows: Sequence[tuple[int, Values]]) -> None:
                 nonlocal part, number
-                for due, some in groupby(rows, lambda row: row[0] * count // plan.records):
+                for due, some in groupby(
+                    rows, lambda row: (row[0] - first) * count // plan.records
+                ):
                     while number < due:  # one without rows is a file, too: names hold their number
                         if part is not None:
                             part.finish()
@@ -270,6 +282,7 @@ def _csv(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
     with objects.open_writer(key, content_type="text/csv; charset=utf-8") as stream:
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)
+        stream.write(csv_head(plan.columns, byte_order_mark=plan.byte_order_mark))
         cells = [_cell(kind) for kind in plan.columns.values()]
 
         def flush() -> None:
@@ -283,9 +296,6 @@ def _csv(objects: ObjectStore, plan: RowPlan, key: str) -> Iterator[Put]:
                 if buffer.tell() >= CSV_BUFFER_CHARACTERS:
                     flush()
 
-        if plan.byte_order_mark:
-            stream.write(_BOM)
-        writer.writerow(map(inert, plan.columns))
         yield put
         flush()
 

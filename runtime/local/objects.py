@@ -83,6 +83,23 @@ class DirectoryObjects:
         with self._writing(key, _link) as writer:
             writer.write(body)
 
+    def copy(self, source: str, target: str) -> None:
+        """See the port. It is one more name of the same file, which is never changed."""
+        with self.open_reader(source):  # or it is not found
+            pass
+        if not _is_key(target):
+            raise StorageError(f"{target!r} can't be an object's key: use relative parts")
+        temporary, path = self._session / str(next(_numbers)), self._root / target
+        try:
+            with disk_errors(f"write {target}"):
+                temporary.hardlink_to(self._root / source)
+                make_folder(path.parent)
+                _replace(temporary, path)
+                sync_folder(path.parent)
+        finally:
+            with suppress(OSError):  # what stays is removed with the session
+                temporary.unlink(missing_ok=True)
+
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         return self._list(prefix, b"")
 

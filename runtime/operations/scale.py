@@ -31,7 +31,7 @@ WRITES_A_FLUSH: Final = 5
 """Version of the checkpoint, hold, counters and their index, cost."""
 WRITES_A_BEAT: Final = 2
 """The item and its index."""
-HOLDS_A_CALL: Final = 0.06
+HOLDS_A_CALL: Final = 0.01
 """Writes by which a hold grows, as `make bench-shards` counts them."""
 STATES_A_TASK: Final = 5
 """Transitions of a child of the Map, with one retry."""

@@ -33,9 +33,11 @@ def shard_count(estimate: Estimate, settings: ApiSettings) -> int:
     allowed = _records_a_second(estimate, settings.model_tokens_per_minute)
     alone_seconds = estimate.records / min(own, allowed)
     worthwhile = int(alone_seconds // LEAST_SHARD_SECONDS)
-    by_quota = math.ceil(min(allowed / own, worthwhile, settings.max_workers))
-    by_time = math.ceil(alone_seconds / (settings.worker_hours * 3600))
-    return max(1, min(max(by_quota, by_time), MAX_SHARDS))
+    by_quota = min(allowed / own, worthwhile, settings.max_workers)
+    by_time = alone_seconds / (settings.worker_hours * 3600)
+    # Beyond the quota shards only wait for each other: more of them end no sooner.
+    shards = min(max(by_quota, by_time), allowed / own, MAX_SHARDS)
+    return max(1, math.ceil(shards))
 
 
 def is_worth_a_look(records: int, settings: ApiSettings) -> bool:

@@ -171,9 +171,9 @@ class BudgetGuard:
 
     def _enlarge(self, nano: int) -> bool:
         """Whether the hold has room for `nano` now."""
-        # What is asked for is worth many typical calls, and small beside what is in flight anyway:
+        # What is asked for is worth many typical calls, and no more than what is in flight anyway:
         # it is what a killed worker leaves in doubt. Near the limit it shrinks to the one call.
-        for room in (max(4 * nano, self._concurrency * nano // 8), nano):
+        for room in (self._funds.step_nano(nano, self._concurrency), nano):
             with suppress(BudgetExceededError):
                 self._resolve_doubt()
                 self._apply(self._ledger.change(room), wanted_nano=self._concurrency * nano)

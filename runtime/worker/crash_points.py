@@ -20,6 +20,12 @@ CRASH_POINTS: Final = (
 )
 """In the order in which a job first comes by; a failure list is saved before its batch."""
 
+SHARD_CRASH_POINTS: Final = (
+    "mid_piece",  # as `mid_export`, while a shard exports by itself
+    "after_piece",  # that is there, and the shard has not ended
+)
+"""More of those of a shard, before its status."""
+
 CrashPoint = Callable[[str], None]
 
 

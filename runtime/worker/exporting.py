@@ -190,7 +190,7 @@ class JobExport:
             description=template.description,
             configurations=[_configuration(job, each) for each in results],
             template=render_yaml(document_of(template)),
-            version=_version(),
+            version=code_version(),
             finished_at=(job.status in ENDED and job.completed_at) or self.ports.clock.now(),
             requested=job.config.num_records,
             records=job.progress.records_generated,
@@ -248,7 +248,7 @@ def _value_of(split: Split | None, drawn: DrawnSeeds | None) -> Callable[[int], 
 
 def _configuration(job: Job, each: RowResult) -> Configuration:
     # Of one job the records that there are only become more, and none changes.
-    state = [job.job_id, job.created_at, each.made_of, each.generated, each.counts, _version()]
+    state = [job.job_id, job.created_at, each.made_of, each.generated, each.counts, code_version()]
     return Configuration(
         name=each.configuration,
         folder=each.folder,
@@ -259,10 +259,11 @@ def _configuration(job: Job, each: RowResult) -> Configuration:
 
 
 @cache
-def _version() -> str:
+def code_version() -> str:
+    """Of this package; empty where only its code is, as in the worker's image."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - rarely needed
 
     try:
         return version("seedwright")
-    except PackageNotFoundError:  # in the worker's image there is the code alone
+    except PackageNotFoundError:
         return ""

@@ -14,6 +14,11 @@ _TRIES: Final = 5
 """Refusals in a row that only another shard, which was quicker, can explain."""
 
 
+_LEAST_CALLS: Final = 4
+_PART_OF_CALLS: Final = 8
+"""A hold of a job in one piece grows by one such part of the calls that may be in flight."""
+
+
 class Funds(Protocol):
     """One claim's way to its job's money. All methods raise what `BudgetStore` does."""
 
@@ -29,6 +34,12 @@ class Funds(Protocol):
 
     def read_spent_by_job(self) -> int:
         """Booked by the whole job, as far as it can be read."""
+        ...
+
+    def step_nano(self, nano: int, calls: int) -> int:
+        """By how much a hold grows at a time, where a call costs `nano` at worst and `calls` may be
+        in flight.
+        """
         ...
 
     def open(self) -> Hold | None:
@@ -75,6 +86,10 @@ class JobFunds:
 
     def read_spent_by_job(self) -> int:
         return self._account.spent_nano
+
+    def step_nano(self, nano: int, calls: int) -> int:
+        # All calls in flight may be much of the budget of a job in one piece.
+        return max(_LEAST_CALLS, calls // _PART_OF_CALLS) * nano
 
     def open(self) -> Hold | None:
         self._account = self._store.open_account(self._claim.job_id, self._limit_nano)
@@ -139,6 +154,12 @@ class SliceFunds:
         with suppress(SeedwrightError):
             self._note(self._store.get_slices(self._claim.job_id, range(self._shards)))
         return spent_of(self._slice.spent_nano, self._others.values())
+
+    def step_nano(self, nano: int, calls: int) -> int:
+        # They are little of the budget of a job in shards, whose writes are what costs. Of a slice
+        # that is small half of what is free stays so: another shard may need it.
+        step, free = max(2 * _LEAST_CALLS, calls) * nano, self._slice.free_nano
+        return min(step, max(free // 2, nano)) if free >= nano else step // 2
 
     def open(self) -> Hold | None:
         account = self._store.open_account(self._claim.job_id, self._limit_nano)

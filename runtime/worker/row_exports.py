@@ -7,18 +7,20 @@ again with the dataset, when there are more records.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from runtime.contract.keys import ROWS_FOLDER, row_folders, rows_prefix
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus
+from runtime.domain.ports import Claim
 from runtime.domain.templates.template import Template
 from runtime.export.configurations import Configuration
 from runtime.export.row_export import RowResult, load_results
 from runtime.export.row_orders import RowOrder, load_row_configurations, save_row_configurations
 from runtime.logs import event
 from runtime.worker.exporting import JobExport
+from runtime.worker.shard_exports import ShardExports
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +38,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class RowExports:
-    """Exports jobs with all their rows."""
+    """Exports jobs with all their rows, in shards or in one piece."""
 
     export: JobExport
+    shards: ShardExports
 
     def make(self, job: Job, template: Template, order: RowOrder, watch: Watch) -> RowResult:
         """The rows of one request, beside the others. The files of the dataset are as they were,
@@ -60,17 +63,27 @@ class RowExports:
         return made
 
     def with_dataset(
-        self, job: Job, template: Template, watch: Watch, *, expected: int | None
+        self, job: Job, template: Template, claim: Claim, watch: Watch, *, expected: int | None
     ) -> None:
         """The dataset, and its rows in every shape that is remembered. Raises what an export
         raises.
         """
-        objects = self.export.ports.objects
         if job.export is None:  # nothing was ever asked for
-            self.export.export(
-                job, template, expected=expected, progress=watch.progress, may_write=watch.may_write
-            )
-            return
+            looking_on: Any = {"progress": watch.progress, "may_write": watch.may_write}
+            joined = self.shards.join(job, template, claim, expected=expected, **looking_on)
+            if joined is None:
+                self.export.export(job, template, expected=expected, **looking_on)
+            elif joined and watch.may_write():
+                self.export.describe(job, template, joined)
+        else:
+            self._with_all_rows(job, template, watch, expected=expected)
+        if watch.may_write():
+            self.shards.clear(job)
+
+    def _with_all_rows(
+        self, job: Job, template: Template, watch: Watch, *, expected: int | None
+    ) -> None:
+        objects = self.export.ports.objects
         known = load_row_configurations(objects, job.job_id)
         own = known.of(ROWS_FOLDER)
         results = list(

@@ -19,5 +19,9 @@ class WorkerSettings:
     """Most calls at a time of a provider's models, where that is less than `concurrency`."""
     heartbeat_seconds: float = 15.0
     lease_seconds: float = 60.0
+    piece_bytes: int = 8 * 1024 * 1024
+    """Of stored records that a shard exports by itself: a dataset of less is written faster by one
+    task than it is joined, and has fewer files.
+    """
     drain_seconds: float = 90.0
     """How long calls in flight may finish after a stop; `ALARM_SECONDS` comes after it."""

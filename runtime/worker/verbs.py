@@ -1,7 +1,7 @@
 """What is done under a claim.
 
     a job's own work, without shards   generate, export, say how the job ended
-    a shard                            generate its ranges, say how the shard ended
+    a shard                            generate its ranges, export its piece, say how it ended
     the own work of a sharded job      export, say how the job ended: its shards have ended
     the own work of an ended job       export rows in one more shape: see `export_again.py`
 
@@ -29,6 +29,7 @@ from runtime.domain.jobs.shards import Verdict
 from runtime.domain.ports import Claim, Clock
 from runtime.engine.plan import Templates
 from runtime.export.reasons import common_reason
+from runtime.logs import event
 from runtime.worker.control import Control, StopReason
 from runtime.worker.crash_points import CrashPoint
 from runtime.worker.ending import Ending, ended_by, how_far
@@ -72,40 +73,75 @@ class Verbs:
 
     def _do(self, job: Job, claim: Claim, verdict: Verdict | None) -> Ending:
         if verdict is not None:
-            return self._end(job, verdict)
+            return self._end(job, claim, verdict)
         if claim.shard is not None:
             return self._generate_shard(job, claim)
         return self._generate_and_end(job, claim)
 
     def _generate_shard(self, job: Job, claim: Claim) -> Ending:
         try:
-            reason, _ = self.generate(job, claim)
+            reason, progress = self.generate(job, claim)
         except BudgetExceededError as error:
             return self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
-        return _stopped(reason) or Ending(status=JobStatus.COMPLETED)
+        if (stopped := _stopped(reason)) is not None:
+            return stopped
+        self._export_piece(job, claim, progress)
+        return Ending(status=JobStatus.COMPLETED)
+
+    def _export_piece(self, job: Job, claim: Claim, progress: Progress) -> None:
+        """What the shard can export by itself. It has generated everything: whatever keeps it from
+        that, or stops it, is left to the job's own work, which makes what is missing.
+        """
+        try:
+            made = self.row_exports.shards.make(
+                job,
+                self.templates.load_template(job),
+                claim,
+                expected=progress.records_generated,
+                progress=self._during_piece,
+            )
+        except LeaseLostError:
+            raise
+        except _StoppedError:
+            made = None
+        except SeedwrightError as error:
+            event(
+                _log,
+                logging.WARNING,
+                "shard not exported by itself",
+                job_id=job.job_id,
+                shard=claim.shard,
+                error=error.code,
+            )
+            made = None
+        except Exception:  # noqa: BLE001 - its records are saved: no defect here may fail it
+            _log.exception("shard not exported by a defect")
+            made = None
+        if made is not None:
+            self.crash_point("after_piece")
 
     def _generate_and_end(self, job: Job, claim: Claim) -> Ending:
         try:
             reason, progress = self.generate(job, claim)
         except BudgetExceededError as error:
             ending = self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
-            return self._export_in_part(self.jobs.latest(job), ending)
-        return _stopped(reason) or self._export_all(replace(job, progress=progress))
+            return self._export_in_part(self.jobs.latest(job), claim, ending)
+        return _stopped(reason) or self._export_all(replace(job, progress=progress), claim)
 
-    def _end(self, job: Job, verdict: Verdict) -> Ending:
+    def _end(self, job: Job, claim: Claim, verdict: Verdict) -> Ending:
         ending = Ending(status=verdict.status, error=verdict.error)
         if verdict.status is JobStatus.COMPLETED:
-            return self._export_all(job)
+            return self._export_all(job, claim)
         if verdict.status is JobStatus.BUDGET_EXCEEDED and verdict.error is not None:
             asked = job.config.num_records
             message = f"{verdict.error.message}, {how_far(job.progress, asked)}"
             error = replace(verdict.error, message=message)
-            return self._export_in_part(job, replace(ending, error=error))
+            return self._export_in_part(job, claim, replace(ending, error=error))
         return ending
 
-    def _export_all(self, job: Job) -> Ending:
+    def _export_all(self, job: Job, claim: Claim) -> Ending:
         progress = job.progress
-        self._export(job, expected=progress.records_generated)
+        self._export(job, claim, expected=progress.records_generated)
         if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
             return self._ended_by(
                 ModelsFailingError("every record failed by the service: run the job again later")
@@ -128,10 +164,10 @@ class Verbs:
         except SeedwrightError:
             return ""
 
-    def _export_in_part(self, job: Job, ending: Ending) -> Ending:
+    def _export_in_part(self, job: Job, claim: Claim, ending: Ending) -> Ending:
         """What was generated is exported: a budget that ran out is no reason to lose it."""
         try:
-            self._export(job, expected=None)
+            self._export(job, claim, expected=None)
         except ExportError as error:
             why = "" if ending.error is None else f"{ending.error.message}; "
             return self._ended_by(error, message=f"{why}{error}")
@@ -140,14 +176,14 @@ class Verbs:
     def _ended_by(self, error: SeedwrightError, **more: Any) -> Ending:
         return ended_by(error, now=self.clock.now(), **more)
 
-    def _export(self, job: Job, *, expected: int | None) -> None:
+    def _export(self, job: Job, claim: Claim, *, expected: int | None) -> None:
         self.crash_point("before_export")
         watch = Watch(
             progress=self._during_export,
             may_write=lambda: self.control.reason is not StopReason.LEASE_LOST,
         )
         template = self.templates.load_template(job)
-        self.row_exports.with_dataset(job, template, watch, expected=expected)
+        self.row_exports.with_dataset(job, template, claim, watch, expected=expected)
 
     def _during_export(self, _records: int) -> None:
         """Asked as the export goes, at last when all records are written and none is published."""
@@ -155,6 +191,17 @@ class Verbs:
         if self.control.reason is StopReason.LEASE_LOST:
             # A late owner may know fewer records than its successor has published.
             raise LeaseLostError("another worker owns this work now")
+
+    def _during_piece(self, _records: int) -> None:
+        self.crash_point("mid_piece")
+        if self.control.reason is StopReason.LEASE_LOST:
+            raise LeaseLostError("another worker owns this work now")
+        if self.control.reason is not None:
+            raise _StoppedError
+
+
+class _StoppedError(Exception):
+    """The machine goes, or the job was cancelled."""
 
 
 def _stopped(reason: StopReason | None) -> Ending | None:

@@ -49,6 +49,7 @@ from runtime.worker.run import Run
 from runtime.worker.saver import Saver, Stores
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
 from runtime.worker.settings import WorkerSettings
+from runtime.worker.shard_exports import ShardExports
 from runtime.worker.status_writer import Jobs
 from runtime.worker.verbs import Verbs
 
@@ -101,7 +102,8 @@ class Worker:
         self.exporter = Exporter(ports.objects)
         self.template_engine = template_engine or TemplateEngine()
         self.job_export = JobExport(self.exporter, ports, self.template_engine)
-        self.row_exports = RowExports(self.job_export)
+        shard_exports = ShardExports(self.job_export, least_bytes=self.settings.piece_bytes)
+        self.row_exports = RowExports(self.job_export, shard_exports)
 
     def handle_shutdown(self, signum: int, _frame: FrameType | None) -> None:
         """Signal handler of SIGTERM and SIGINT: stop dispatching, keep what is paid for.

@@ -123,6 +123,31 @@ def test_of_racing_creators_one_wins_with_its_whole_body(
             assert stores[0].get(key) == bodies[wins.index(True)]
 
 
+def test_a_copy_replaces_and_is_an_object_of_its_own(objects: ObjectStore) -> None:
+    source, target = "jobs/1/pieces/é 1.parquet", "jobs/1/exports/data/a.parquet"
+    objects.put(source, b"new", content_type=TYPE)
+    for old in (None, b"old and longer"):
+        if old is not None:
+            objects.put(target, old, content_type=TYPE)
+        objects.copy(source, target)
+        assert objects.get(target) == b"new"
+    assert keys(objects, "") == [target, source]
+
+    objects.put(source, b"another", content_type=TYPE)
+    assert objects.get(target) == b"new"
+    objects.delete([source])
+    assert objects.get(target) == b"new"
+
+
+def test_what_is_missing_is_not_copied(objects: ObjectStore) -> None:
+    objects.put("there", b"old", content_type=TYPE)
+
+    with pytest.raises(NotFoundError):
+        objects.copy("missing", "there")
+
+    assert objects.get("there") == b"old"
+
+
 def test_list_gives_keys_in_order_below_the_prefix(objects: ObjectStore) -> None:
     stored = [
         "jobs/1/checkpoint.json",

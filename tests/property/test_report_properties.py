@@ -5,12 +5,16 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+import orjson
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from runtime.export.report.columns import MAX_COLUMNS, MAX_REPEAT_COLUMNS
 from runtime.export.report.counters import OPENINGS_KEPT, OpeningCounter, SizeCounter
 from runtime.export.report.near_repeats import THRESHOLD, compared_text, find_near_repeats
-from tests.fixtures.reports import statistics_for
+from runtime.export.report.statistics import StatisticsCollector
+from tests.fixtures.reports import JOB_ID, a_job, a_line, statistics_for
 
 words = st.sampled_from(["tea", "Tea", "green", "is", "a", "cup", "of", "日本", "\u202e", "x\n y"])
 texts = st.lists(words, max_size=6).map(" ".join)
@@ -27,6 +31,68 @@ outputs = st.fixed_dictionaries(
         ),
     }
 )
+
+
+shapes = st.dictionaries(
+    st.sampled_from(["ask", "judge", "rate"]),
+    texts
+    | st.none()
+    | st.integers(-9, 9)
+    | st.booleans()
+    | st.lists(texts, max_size=2)
+    | st.fixed_dictionaries({"label": texts, "score": st.none() | st.integers(-5, 5)}),
+    min_size=1,
+)
+
+
+@given(st.lists(shapes, max_size=30), st.lists(st.integers(0, 30), max_size=4))
+def test_n20_what_parts_have_counted_adds_up_to_the_whole(
+    records: list[dict[str, Any]], cuts: list[int]
+) -> None:
+    lines = [a_line(index, each) for index, each in enumerate(records)]
+    whole, sum_of_parts = StatisticsCollector(JOB_ID), StatisticsCollector(JOB_ID)
+    whole.add_lines(lines)
+    for start, stop in pairwise(sorted([0, *cuts, len(lines)])):
+        part = StatisticsCollector(JOB_ID)
+        part.add_lines(lines[start:stop])
+        sum_of_parts.merge(orjson.loads(orjson.dumps(part.document())))
+
+    job = a_job(len(lines))
+    assert sum_of_parts.result(job, ()) == whole.result(job, ())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "adds_up"),
+    [
+        ({f"c{number}": 1 for number in range(MAX_COLUMNS)}, True),
+        ({f"c{number}": 1 for number in range(MAX_COLUMNS + 1)}, False),
+        ({f"c{number}": "a text" for number in range(MAX_REPEAT_COLUMNS)}, True),
+        ({f"c{number}": "a text" for number in range(MAX_REPEAT_COLUMNS + 1)}, False),
+    ],
+)
+def test_n12_what_would_not_add_up_says_so(outputs: dict[str, Any], *, adds_up: bool) -> None:
+    """A column beyond the bound is not counted here, and may be one of the first of another."""
+    part = StatisticsCollector(JOB_ID)
+    part.add_lines([a_line(0, outputs)])
+
+    assert (part.document() is not None) is adds_up
+
+
+def test_openings_that_add_up_are_as_near_as_their_error_says() -> None:
+    rng = random.Random(1)  # noqa: S311
+    texts_of = [[f"w{int(rng.paretovariate(0.4)) % 10**6}"] for _ in range(3 * OPENINGS_KEPT)]
+    counters = []
+    for part in range(3):
+        counters.append(OpeningCounter())
+        for words_of in texts_of[part::3]:
+            counters[-1].add(words_of)
+    for other in counters[1:]:
+        counters[0].merge(orjson.loads(orjson.dumps(other.document())))
+
+    found, true = counters[0].result(), Counter(text[0] for text in texts_of)
+    assert found.texts == len(texts_of)
+    for share in found.most_frequent:
+        assert true[share.value] - found.error <= share.count <= true[share.value]
 
 
 def rank(values: list[int], part: float) -> int:

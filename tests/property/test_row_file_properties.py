@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.contract.keys import exports_prefix
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.record import clean_text
 from runtime.domain.outputs.fitting import fitter
@@ -79,7 +80,7 @@ def written(
 ) -> tuple[MemoryObjects, dict[str, int]]:
     objects = MemoryObjects()
     plan = RowPlan(
-        job_id="j",
+        exports=exports_prefix("j"),
         folder="data",
         columns=columns,
         files={"train": files, "test": 1},
@@ -133,7 +134,9 @@ def test_what_an_earlier_export_left_goes() -> None:
     columns: Columns = {"a": Scalar.INT64}
     rows = [(index, "test" if index % 2 else "train", [index]) for index in range(4)]
     objects, _ = written(columns, rows, size=4, files=3)
-    plan = RowPlan(job_id="j", folder="data", columns=columns, files={"train": 1}, records=4)
+    plan = RowPlan(
+        exports=exports_prefix("j"), folder="data", columns=columns, files={"train": 1}, records=4
+    )
     with open_rows(objects, plan) as into:
         into.write("train", [(0, [0])])
     assert [stat.key for stat in objects.list("jobs/j/exports/data/")] == [

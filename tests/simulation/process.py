@@ -278,6 +278,10 @@ class _GuardedObjects:
                     if not is_service_failure(kind_of(line))
                 }
 
+    def copy(self, source: str, target: str) -> None:
+        with self._process.touching_store():
+            self._target.copy(source, target)
+
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         with self._process.touching_store():
             return self._target.list(prefix)

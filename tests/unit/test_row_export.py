@@ -13,7 +13,8 @@ from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.outputs.types import Scalar
 from runtime.export import row_files
 from runtime.export.formats import ExportRecord
-from runtime.export.row_export import Problem, RowExport, RowSource
+from runtime.export.missing import Problem
+from runtime.export.row_export import RowExport, RowSource
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.reports import a_line
 

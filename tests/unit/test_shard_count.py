@@ -55,10 +55,21 @@ LONG = ("m", 1000, 2000)
         # A larger quota feeds more workers.
         (1_000_000, SHORT, {"model_tokens_per_minute": 20_000_000}, 33),
         (1_000_000, SHORT, {"model_tokens_per_minute": 200_000_000}, 40),
-        # One worker uses the quota up with long outputs, so that only the hours count.
+        # One worker uses the quota up with long outputs: more of them end no sooner, however long
+        # it takes (42 hours here).
         (100_000, LONG, {"worker_calls": 512}, 1),
-        (1_000_000, LONG, {"worker_calls": 512}, 7),
-        (1_000_000, LONG, {"worker_calls": 512, "worker_hours": 1}, 42),
+        (1_000_000, LONG, {"worker_calls": 512}, 1),
+        (1_000_000, LONG, {"worker_calls": 512, "worker_hours": 1}, 1),
+        # 17 hours for one worker, 5 for the four that the quota feeds: a fifth would be idle.
+        (1_000_000, SHORT, {"worker_hours": 2}, 4),
+        # Where the quota is large the hours count, though shards wait for one of two workers.
+        (1_000_000, SHORT, {"model_tokens_per_minute": 200_000_000, "max_workers": 2}, 3),
+        (
+            1_000_000,
+            SHORT,
+            {"model_tokens_per_minute": 200_000_000, "max_workers": 2, "worker_hours": 1},
+            17,
+        ),
         # A laptop.
         (1_000_000, SHORT, {"max_workers": 1}, 1),
     ],

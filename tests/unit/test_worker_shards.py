@@ -1,7 +1,7 @@
 """Jobs in shards, by the production worker on storage in memory: the same rows as in one piece."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 import pytest
@@ -20,6 +20,7 @@ from runtime.inputs.templates import read_template
 from runtime.service.requeue import queue_again
 from runtime.service.retry import retry_failed
 from runtime.service.shards import advance
+from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
@@ -94,9 +95,20 @@ class Pool:
 
 
 class World:
-    """One job, and workers that take what is queued."""
+    """One job, and workers that take what is queued. A shard of `piece_bytes` exports by itself."""
 
-    def __init__(self, records: int, shards: int | None, *, budget: str = "10") -> None:
+    def __init__(
+        self,
+        records: int,
+        shards: int | None,
+        *,
+        budget: str = "10",
+        formats: tuple[OutputFormat, ...] = (OutputFormat.JSONL,),
+        piece_bytes: int = 10**9,
+        template: Mapping[str, object] = TEMPLATE,
+    ) -> None:
+        self.piece_bytes = piece_bytes
+        self.crash_point: CrashPoint = pass_through
         self.clock, self.rng = ManualClock(), random.Random(shards)  # noqa: S311
         self.fate: Fate = lambda _index: None
         self.called: list[int] = []
@@ -126,12 +138,12 @@ class World:
                 user_id="ada",
                 status=JobStatus.QUEUED,
                 config=job_config(
-                    template=templates.save_template("ada", "t", read_template(TEMPLATE)),
+                    template=templates.save_template("ada", "t", read_template(template)),
                     seed_data_path="seeds.jsonl",
                     seed_version=None,
                     num_records=records,
                     model="amazon.nova-micro-v1:0",
-                    output_formats=(OutputFormat.JSONL,),
+                    output_formats=formats,
                     sharding=sharding_for(records, shards),
                 ),
                 budget_limit=budget,
@@ -152,7 +164,10 @@ class World:
         return Worker(
             self.ports,
             owner="me",
-            settings=WorkerSettings(concurrency=16, checkpoint_interval=100),
+            settings=WorkerSettings(
+                concurrency=16, checkpoint_interval=100, piece_bytes=self.piece_bytes
+            ),
+            crash_point=self.crash_point,
             make_pool=lambda: Pool(self),
             template_engine=PlainEngine(),
         )

@@ -1,6 +1,6 @@
 """What is counted of one column: a step's output, or a property of it where it is an object."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -120,6 +120,42 @@ class _Column:
     def add_object(self) -> None:
         self._values += 1
 
+    def document(self) -> dict[str, Any]:
+        """All that was counted, for `merge`."""
+        return {
+            "has_texts": self.has_texts,
+            "repeats": None if self.repeats is None else self.repeats.document(),
+            "values": self._values,
+            "nulls": self._nulls,
+            **{name: counter.document() for name, counter in self._counters()},
+            "numbers": self._numbers,
+            "minimum": self._minimum,
+            "maximum": self._maximum,
+            "sum": self._sum,
+        }
+
+    def merge(self, document: Mapping[str, Any]) -> None:
+        """Add what another one has counted. Texts are begun by `Columns`."""
+        self._values += document["values"]
+        self._nulls += document["nulls"]
+        for name, counter in self._counters():
+            counter.merge(document[name])
+        if self.repeats is not None and document["repeats"] is not None:
+            self.repeats.merge(document["repeats"])
+        if document["numbers"]:
+            least, most = document["minimum"], document["maximum"]
+            self._minimum = min(self._minimum, least) if self._numbers else least
+            self._maximum = max(self._maximum, most) if self._numbers else most
+            self._numbers += document["numbers"]
+            self._sum += document["sum"]
+
+    def _counters(self) -> Iterator[tuple[str, Any]]:
+        yield "characters", self._characters
+        yield "words", self._words
+        yield "openings", self._openings
+        yield "labels", self._labels
+        yield "items", self._items
+
     def result(self) -> ColumnStatistics:
         numbers = self._numbers
         return ColumnStatistics(
@@ -188,6 +224,24 @@ class Columns:
                 return None
             column = self._columns[name] = _Column(name)
         return column
+
+    def document(self) -> list[tuple[str, dict[str, Any]]] | None:
+        """All that was counted, for `merge`; None where a column was left out, or its repeats: it
+        may be one that others count.
+        """
+        if self.dropped or self._text_columns > MAX_REPEAT_COLUMNS:
+            return None
+        return [(name, column.document()) for name, column in self._columns.items()]
+
+    def merge(self, document: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Add what was counted of records that come after those of here."""
+        for name, counted in document:
+            column = self._column(name)
+            if column is not None:
+                if counted["has_texts"] and not column.has_texts:
+                    self._begin_texts(column)
+                    column.has_texts = True
+                column.merge(counted)
 
     def results(self) -> tuple[ColumnStatistics, ...]:
         """What was counted."""

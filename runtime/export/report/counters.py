@@ -1,14 +1,16 @@
 """Counters of bounded size: what a million records look like, in memory that doesn't grow with
-them. Each says how exact it is.
+them. Each says how exact it is. `document` is all that one has counted, as JSON has it, and `merge`
+adds that to another one: what both have counted is as if one had.
 """
 
 from array import array
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 MAX_LABELS: Final = 50
 """Different values of a column whose values are counted."""
@@ -69,6 +71,22 @@ class SizeCounter:
         self._total += size
         surplus = size.bit_length() - _EXACT_BITS
         self._buckets[size if surplus <= 0 else size >> surplus << surplus] += 1
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "buckets": list(self._buckets.items()),
+            "minimum": self._minimum,
+            "maximum": self._maximum,
+            "total": self._total,
+        }
+
+    def merge(self, document: Mapping[str, Any]) -> None:
+        for size, count in document["buckets"]:
+            self._buckets[size] += count
+        found = [each for each in (self._minimum, document["minimum"]) if each >= 0]
+        self._minimum = min(found, default=-1)
+        self._maximum = max(self._maximum, document["maximum"])
+        self._total += document["total"]
 
     def result(self) -> Sizes | None:
         """All of them; None if there was none."""
@@ -148,6 +166,17 @@ class LabelCounter:
                 return
         self._counts = None
 
+    def document(self) -> dict[str, int] | None:
+        return self._counts
+
+    def merge(self, document: Mapping[str, int] | None) -> None:
+        if self._counts is None or document is None:
+            self._counts = None
+            return
+        self._counts.update(document)
+        if len(self._counts) > MAX_LABELS:
+            self._counts = None
+
     def result(self) -> tuple[Share, ...]:
         """The most frequent first, then by value. Empty where values hardly ever come again, which
         is no balance of anything.
@@ -187,6 +216,16 @@ class OpeningCounter:
             return
         self._texts += 1
         self._counts[opening_of(words)] += 1
+        if len(self._counts) > 2 * OPENINGS_KEPT:
+            self._prune()
+
+    def document(self) -> dict[str, Any]:
+        return {"counts": self._counts, "texts": self._texts, "error": self._error}
+
+    def merge(self, document: Mapping[str, Any]) -> None:
+        self._counts.update(document["counts"])
+        self._texts += document["texts"]
+        self._error += document["error"]
         if len(self._counts) > 2 * OPENINGS_KEPT:
             self._prune()
 
@@ -234,6 +273,12 @@ class RepeatCounter:
         """Count a text that `normal_text` gave."""
         digest = blake2b(normal.encode("utf-8", "replace"), digest_size=8).digest()
         self._hashes.frombytes(digest)
+
+    def document(self) -> str:
+        return b64encode(self._hashes.tobytes()).decode()
+
+    def merge(self, document: str) -> None:
+        self._hashes.frombytes(b64decode(document))
 
     def result(self) -> Repeats:
         """All of them. Two different texts of a million are taken for one with a chance of 1 in 37

@@ -2,10 +2,10 @@
 dataset has the same sample, in whatever order its records were finished.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from heapq import heappush, heapreplace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -40,6 +40,16 @@ class KeyedSample(Generic[Item]):
             heappush(self._heap, entry)
         else:
             heapreplace(self._heap, entry)
+
+    def document(self) -> list[tuple[int, Item]]:
+        """Draws and items, for `merge`."""
+        return [(-draw, item) for draw, _, item in self._heap]
+
+    def merge(self, document: Iterable[tuple[int, Any]], read: Callable[[Any], Item]) -> None:
+        """Add another sample's, whose items are read where they are taken."""
+        for draw, item in document:
+            if self.takes(draw):
+                self.add(draw, read(item))
 
     def __iter__(self) -> Iterator[Item]:
         """By draw, the smallest first."""

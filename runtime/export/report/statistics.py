@@ -195,6 +195,43 @@ class StatisticsCollector:
                 continue
             self.add(record)
 
+    def document(self) -> dict[str, Any] | None:
+        """All that was counted, as JSON has it, for `merge`; None where a bound was reached beyond
+        which parts don't add up to the whole.
+        """
+        columns = self._columns.document()
+        full = any(len(each) >= _STOP_REASONS for each in self._stop_reasons.values())
+        if columns is None or full:
+            return None
+        return {
+            "records": self._records,
+            "times": [each and each.isoformat() for each in (self._first, self._last)],
+            "columns": columns,
+            "repeats": self._repeats.document(),
+            "texts": self._texts.document(),
+            "examples": [(draw, asdict(each)) for draw, each in self._examples.document()],
+            "step_records": self._step_records,
+            "step_skipped": self._step_skipped,
+            "step_models": self._step_models,
+            "stop_reasons": self._stop_reasons,
+        }
+
+    def merge(self, document: Mapping[str, Any]) -> None:
+        """Add what another collector has counted of records that come after those of here."""
+        self._records += document["records"]
+        times = [datetime.fromisoformat(each) for each in document["times"] if each]
+        times += [each for each in (self._first, self._last) if each]
+        self._first, self._last = min(times, default=None), max(times, default=None)
+        self._columns.merge(document["columns"])
+        self._repeats.merge(document["repeats"])
+        self._texts.merge(document["texts"], str)
+        self._examples.merge(document["examples"], _parse_example)
+        self._step_records.update(document["step_records"])
+        self._step_skipped.update(document["step_skipped"])
+        self._step_models.update(document["step_models"])
+        for step, counts in document["stop_reasons"].items():
+            self._stop_reasons.setdefault(step, Counter()).update(counts)
+
     def _count_step(self, step: str, answer: object) -> None:
         if not isinstance(answer, dict):
             return
@@ -272,6 +309,11 @@ def _example(index: int, seed_data_id: str, result: Mapping[str, Any]) -> Exampl
         shown = text[:EXAMPLE_CHARACTERS]
         cells.append(ExampleCell(column=name, text=shown, cut=len(text) - len(shown)))
     return Example(index=index, seed_data_id=seed_data_id, cells=tuple(cells))
+
+
+def _parse_example(document: Mapping[str, Any]) -> Example:
+    cells = tuple(ExampleCell(**cell) for cell in document["cells"])
+    return Example(**{**document, "cells": cells})
 
 
 def _json(value: object) -> str:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+import orjson
+
 from runtime.contract.keys import failures_key, report_key
 from runtime.domain.errors import NotFoundError, SeedwrightError
 from runtime.domain.jobs.job import Job
@@ -69,6 +71,19 @@ class Report:
         export does. Raises nothing.
         """
         self._guarded(lambda: self._collector.add_lines(lines))
+
+    def document(self) -> bytes | None:
+        """What was counted, for `merge`; None where that is not possible. Raises nothing."""
+        counted: list[object] = []
+        self._guarded(lambda: counted.append(self._collector.document()))
+        return None if self._broken or counted == [None] else orjson.dumps(counted[0])
+
+    def merge(self, document: bytes) -> None:
+        """Count what another report has, of records that come after those of this one. Raises
+        nothing.
+        """
+        if not self._broken:
+            self._guarded(lambda: self._collector.merge(orjson.loads(document)))
 
     def write(self, job: Job) -> bool:
         """Write the page with the counters of `job`; whether that succeeded. Raises nothing."""
