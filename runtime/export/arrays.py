@@ -20,7 +20,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def array_of(values: Sequence[Any], kind: Type) -> "pa.Array":
+def array_of(values: Sequence[Any], kind: Type) -> "pa.Array[Any]":
     """Values that fit the type, texts in the place of JSON. Null stands where there is none; a
     struct may lack names, whose values are null.
     """
@@ -28,7 +28,7 @@ def array_of(values: Sequence[Any], kind: Type) -> "pa.Array":
     return stored if stored.type == wanted else stored.cast(wanted)
 
 
-def timestamps(times: Sequence[datetime]) -> "pa.Array":
+def timestamps(times: Sequence[datetime]) -> "pa.Array[Any]":
     """Times in UTC, by the microsecond."""
     import pyarrow as pa  # noqa: PLC0415 - some 0.1 s and 40 MiB that text need not pay
 
@@ -37,11 +37,11 @@ def timestamps(times: Sequence[datetime]) -> "pa.Array":
     return pa.Array.from_buffers(kind, len(times), [None, pa.py_buffer(numbers)])
 
 
-def _stored(values: Sequence[Any], kind: Type) -> "pa.Array":
+def _stored(values: Sequence[Any], kind: Type) -> "pa.Array[Any]":
     import pyarrow as pa  # noqa: PLC0415 - as above
 
     buffers: list[pa.Buffer | None] = [_present(values)]
-    children: list[pa.Array] = []
+    children: list[pa.Array[Any]] = []
     match kind:
         case ListOf(item):
             buffers.append(_offsets(0 if each is None else len(each) for each in values))

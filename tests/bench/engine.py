@@ -241,7 +241,7 @@ def wide() -> tuple[float, float]:
 
 
 def grow(sizes: Sequence[int]) -> None:
-    """What a record costs as a dataset grows, at no latency: CPU of each further one, and memory."""
+    """What a record costs as a dataset grows, at no latency: CPU of each more of them, memory."""
     say(f"{'records':>9}{'calls/s':>10}{'CPU ms/record':>15}{'each further':>14}{'RSS MB':>8}")
     before, spent = 0, 0.0
     with tempfile.TemporaryDirectory() as folder, double_process(0) as double:

@@ -43,7 +43,7 @@ def main() -> None:
     }
     from bespokelabs import curator  # noqa: PLC0415 - reads the variables
 
-    class Reviews(curator.LLM):  # type: ignore[misc,name-defined]
+    class Reviews(curator.LLM):  # type: ignore[misc]
         def prompt(self, row: dict[str, Any]) -> str:
             return PROMPT.format(index=row["number"])
 
