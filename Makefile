@@ -25,7 +25,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
-        tests-compiled fmt bench bench-shards bench-transports campaign fuzz mutate synth \
+        tests-compiled fmt bench bench-peers bench-shards bench-transports campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -101,6 +101,9 @@ bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes
 bench-transports: $(PEERS)/.installed ## measure ways of sending a signed request beside each other
 	$(PEERS)/bin/python tests/bench/transports.py
 
+bench-peers: $(VENV)/.dev .venv-peer-curator/.installed .venv-peer-data-designer/.installed ## measure the engine beside Curator and Data Designer, each in an environment of its own (minutes)
+	$(BIN)/python -m tests.bench.peers.compare
+
 bench-shards: $(VENV)/.dev ## count what 100000 records on 40 workers ask of AWS, in virtual time (minutes)
 	$(BIN)/python -m tests.bench.shards
 
@@ -161,6 +164,8 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group loaders --output-file requirements/loaders.txt
 	$(COMPILE) --group prices --output-file requirements/prices.txt
 	$(COMPILE) --group peers --output-file requirements/peers.txt
+	$(COMPILE) --group peer-curator --output-file requirements/peer-curator.txt
+	$(COMPILE) --group peer-data-designer --output-file requirements/peer-data-designer.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -215,6 +220,12 @@ $(PEERS)/.installed: requirements/peers.txt $(VENV)/.dev
 	@echo "Installing other clients of HTTP (once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	$(INSTALL) requirements/peers.txt $(PEERS)/bin/python
+	@touch $@
+
+.venv-peer-%/.installed: requirements/peer-%.txt $(VENV)/.dev
+	@echo "Installing $* (once, some 600 MB) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-peer-$*
+	$(INSTALL) $< .venv-peer-$*/bin/python
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.

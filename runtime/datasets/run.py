@@ -170,6 +170,7 @@ class _Run:
                 flush_seconds=FLUSH_SECONDS,
                 concurrency=models.concurrency,
                 limits=models.limits,
+                frees_renderer=True,
             ),
             template_engine=templates,
             on_progress=self._on_progress,

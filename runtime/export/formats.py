@@ -22,7 +22,9 @@ import orjson
 from runtime.contract.keys import JSON_LINES, partition_key
 from runtime.domain.errors import ExportError
 from runtime.domain.jobs.record import RECORD_FIELDS
+from runtime.domain.outputs.types import Scalar
 from runtime.domain.ports import ObjectStore
+from runtime.export.arrays import array_of, timestamps
 
 MAX_OPEN_DAYS: Final = 8
 """Daily partitions written at once (each writer buffers a part); more days take another pass."""
@@ -147,11 +149,14 @@ def open_parquet(objects: ObjectStore, key: str) -> Iterator[Write]:
 
     def flush() -> None:
         nonlocal size
-        columns: dict[str, object] = dict(
-            zip(RECORD_FIELDS, zip(*(cells for cells, _ in rows), strict=True), strict=True)
-        )
-        columns["timestamp"] = [timestamp for _, timestamp in rows]
-        file.write_table(pa.table(columns, schema=schema))
+        columns = zip(*(cells for cells, _ in rows), strict=True)
+        arrays = [
+            timestamps([timestamp for _, timestamp in rows])
+            if name == "timestamp"
+            else array_of(column, Scalar.INT64 if name == "index" else Scalar.STRING)
+            for name, column in zip(RECORD_FIELDS, columns, strict=True)
+        ]
+        file.write_table(pa.Table.from_arrays(arrays, schema=schema))
         rows.clear()
         size = 0
 

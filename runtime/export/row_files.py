@@ -30,7 +30,8 @@ from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.outputs.fitting import encoder
 from runtime.domain.outputs.types import Scalar, Type
 from runtime.domain.ports import ObjectStore
-from runtime.export.columns import arrow_schema, arrow_type
+from runtime.export.arrays import array_of
+from runtime.export.columns import arrow_schema
 from runtime.export.formats import (
     CSV_BUFFER_CHARACTERS,
     ROW_GROUP_BYTES,
@@ -227,13 +228,13 @@ class _Part:
     def _flush(self) -> None:
         import pyarrow as pa  # noqa: PLC0415 - as above
 
-        arrays = [
-            _array(column if encode is None else [encode(value) for value in column], kind)
-            for column, encode, kind in zip(self._columns, self._encoders, self._types, strict=True)
-        ]
+        arrays = []
+        for column, encode, kind in zip(self._columns, self._encoders, self._types, strict=True):
+            if encode is not None:
+                column[:] = map(encode, column)
+            arrays.append(array_of(column, kind))
+            column.clear()  # one of them is in memory twice, and not all
         self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-        for column in self._columns:
-            column.clear()
         self._bytes = 0
 
 
@@ -246,15 +247,6 @@ def _size(column: Sequence[Any]) -> int:
         for value in column
         if value is not None
     )
-
-
-def _array(values: list[Any], kind: Type) -> Any:
-    """Python values as an Arrow array, JSON by way of the texts that it is."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
-    wanted, stored = arrow_type(kind), arrow_type(kind, stored=True)
-    array = pa.array(values, stored)
-    return array if stored == wanted else array.cast(wanted)
 
 
 # ── JSONL, CSV ─────────────────────────────────────────────────────────────────────────────────

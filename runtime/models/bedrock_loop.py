@@ -21,6 +21,7 @@ from runtime.models.loop_models import LoopModels
 from runtime.models.responses import Responses
 from runtime.models.transport.authorization import Authorization, FixedHeaders, SignedByKeys
 from runtime.models.transport.hooks import SessionEvents
+from runtime.models.transport.loop_thread import LoopThread
 from runtime.models.transport.opening import OpenSocket, address_of, connect_socket
 from runtime.models.transport.signing import Keys, Signer
 from runtime.models.transport.trust import trusted
@@ -39,8 +40,11 @@ def open_bedrock(
     *,
     timeouts: sdk.Timeouts | None = None,
     open_socket: OpenSocket = connect_socket,
+    thread: LoopThread | None = None,
 ) -> LoopModels:
-    """A client with what the SDK finds. Raises `ConfigurationError`."""
+    """A client with what the SDK finds, on a loop of its own if none is given. Raises
+    `ConfigurationError`.
+    """
     access = access or sdk.bedrock_access()
     timeouts = timeouts or sdk.WORKER
     return LoopModels(
@@ -62,6 +66,7 @@ def open_bedrock(
         longest_wait=timeouts.model,
         hook=SessionEvents(access.events),
         open_socket=open_socket,
+        thread=thread,
     )
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -36,8 +37,8 @@ class _Call(Begun):
 
 
 class LoopModels:
-    """A `BackgroundModels`: one loop, one pool of keep-alive connections. A call is at most one
-    HTTP request, and nothing here sends it again.
+    """A `BackgroundModels`: one pool of keep-alive connections on a loop, which clients of other
+    providers may share. A call is at most one HTTP request, and nothing here sends it again.
 
     `families` are the ways in which models can be called there, `usual` that of a request that
     names none; `failures` says what a call without a reply is. `hook` sees what `EVERY_CALL` sees.
@@ -55,6 +56,7 @@ class LoopModels:
         longest_wait: float | None = None,
         hook: WireHook | None = None,
         open_socket: OpenSocket = connect_socket,
+        thread: LoopThread | None = None,
     ) -> None:
         self._families = families
         self._usual = usual
@@ -69,7 +71,10 @@ class LoopModels:
         self._longest_wait = longest_wait or float("inf")
         self._hook = Hooks(*(each for each in (EVERY_CALL, hook) if each is not None))
         self._connections = Connections(address, open_socket)
-        self._thread = LoopThread("model-calls")
+        self._thread = thread or LoopThread()
+        self._thread.add_client()
+        self._open = [True]
+        self._is_closed = False
         self._inbox: deque[_Call] = deque()
         self._is_noticed = False
         self._was_answered = False
@@ -97,11 +102,18 @@ class LoopModels:
         return result
 
     def close(self) -> None:
-        """Hang up. Calls under way end as lost."""
-        self._thread.close(self._connections.close)
+        """Hang up. Calls under way end as lost. Nothing happens the second time."""
+        with suppress(IndexError):
+            self._open.pop()  # one step, whatever threads do
+            self._thread.close(self._hang_up)
+
+    async def _hang_up(self) -> None:
+        self._is_closed = True
+        self._empty_unsent()
+        await self._connections.close()
 
     def _empty_unsent(self) -> None:
-        """The loop is closed."""
+        """The client is closed."""
         while self._inbox:
             self._no_answer(self._inbox.popleft(), CLOSED)
 
@@ -109,6 +121,8 @@ class LoopModels:
 
     def _empty_inbox(self) -> None:
         self._is_noticed = False
+        if self._is_closed:
+            self._empty_unsent()
         while self._inbox:
             self._start(self._inbox.popleft())
 
@@ -125,6 +139,9 @@ class LoopModels:
         self._authorization.prepare(partial(self._connect, call), partial(self._broken, call))
 
     def _connect(self, call: _Call, authorize: Authorize) -> None:
+        if self._is_closed:
+            self._no_answer(call, CLOSED)
+            return
         call.authorize = authorize
         self._connections.take(partial(self._write, call), partial(self._no_answer, call))
 

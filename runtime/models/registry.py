@@ -24,6 +24,7 @@ from runtime.domain.models.reach import Reach, Reachable
 from runtime.models.base_urls import shown_server
 from runtime.models.provider_file import ServerSettings, price_document, providers_path
 from runtime.models.servers import BASE_URL, PUBLIC_URL, known_servers, open_server
+from runtime.models.transport.loop_thread import LoopThread
 
 _ANOTHER_SERVER: Final = (
     f"if a server of your own is meant, say where it is: --backend {OPENAI} --base-url URL, or"
@@ -33,7 +34,8 @@ _ANOTHER_SERVER: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provider:
-    """A provider: how many calls at a time are usual, and what opens its client for so many.
+    """A provider: how many calls at a time are usual, and what opens its client for so many, on a
+    loop that is shared.
 
     A client's own module is imported when one is opened: SDKs and weights are heavy.
     """
@@ -48,16 +50,16 @@ class Provider:
     """Where it is, for people, if that is not fixed."""
     advice: str = ""
     """What may help who asks it for a model without a price."""
-    open: Callable[[int], BackgroundModels]
+    open: Callable[[int, LoopThread], BackgroundModels]
 
 
-def _bedrock(_: int) -> BackgroundModels:
+def _bedrock(_: int, thread: LoopThread) -> BackgroundModels:
     from runtime.models.bedrock_loop import open_bedrock  # noqa: PLC0415
 
-    return open_bedrock()
+    return open_bedrock(thread=thread)
 
 
-def _embedded(concurrency: int) -> BackgroundModels:
+def _embedded(concurrency: int, _: LoopThread) -> BackgroundModels:
     from runtime.models.llama import LlamaModels  # noqa: PLC0415
     from runtime.models.threaded import ThreadedModels  # noqa: PLC0415
 
@@ -153,7 +155,10 @@ class Backend:
         }
         if self.name != LOCAL and concurrency is not None:
             limits[LOCAL] = min(concurrency, PROVIDERS[LOCAL].concurrency)
-        openers = {name: partial(each.open, limits[name]) for name, each in self.providers.items()}
+        thread = LoopThread()  # one for all, or they would take the interpreter in turns
+        openers = {
+            name: partial(each.open, limits[name], thread) for name, each in self.providers.items()
+        }
         client = RoutedModels(openers, opened=used, unnamed=BEDROCK)
         total = concurrency or sum(limits[name] for name in used)
         return OpenedModels(client=client, concurrency=total, limits=limits)
@@ -189,5 +194,5 @@ def _server(settings: ServerSettings, environment: Mapping[str, str]) -> Provide
         is_free=settings.is_free,
         server=shown_server(settings.base_url),
         advice=_ANOTHER_SERVER if settings.base_url == PUBLIC_URL else "",
-        open=lambda _: open_server(settings, environment),
+        open=lambda _, thread: open_server(settings, environment, thread),
     )

@@ -12,6 +12,7 @@ from runtime.domain.models.calls import BackgroundModels
 from runtime.domain.models.names import OPENAI
 from runtime.models.base_urls import check_base_url, check_secrecy, shown_server
 from runtime.models.provider_file import ServerSettings, providers_path, read_providers
+from runtime.models.transport.loop_thread import LoopThread
 from runtime.proxies import proxy_of
 from runtime.sdk import USER_AGENT, WORKER
 
@@ -47,9 +48,11 @@ def known_servers(
     return {**servers, OPENAI: replace(stored, key=stored.key or KEY)}
 
 
-def open_server(settings: ServerSettings, environment: Mapping[str, str]) -> BackgroundModels:
-    """A client. Raises `ConfigurationError` for a key that is missing, or would be seen, and for a
-    bundle of authorities that can't be read.
+def open_server(
+    settings: ServerSettings, environment: Mapping[str, str], thread: LoopThread | None = None
+) -> BackgroundModels:
+    """A client, on a loop of its own if none is given. Raises `ConfigurationError` for a key that
+    is missing, or would be seen, and for a bundle of authorities that can't be read.
     """
     from runtime.models.chat import ChatCompletions  # noqa: PLC0415 - the loop's parts are 0.1 s
     from runtime.models.dialect import Dialect  # noqa: PLC0415
@@ -83,6 +86,7 @@ def open_server(settings: ServerSettings, environment: Mapping[str, str]) -> Bac
         ),
         authorization=FixedHeaders(_key_header(settings, environment)),
         headers={"User-Agent": USER_AGENT, **own},
+        thread=thread,
     )
 
 

@@ -25,3 +25,6 @@ class WorkerSettings:
     """
     drain_seconds: float = 90.0
     """How long calls in flight may finish after a stop; `ALARM_SECONDS` comes after it."""
+    frees_renderer: bool = False
+    """Whether the render process ends with the generation, where rows need no more of it: for a
+    process that has one job only."""

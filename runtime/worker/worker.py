@@ -305,6 +305,8 @@ class Worker:
             reason = Generation(run, next_index=checkpoint.next_index).run()
         finally:
             pool.close()
+            if self.settings.frees_renderer and not template.output.rendered():
+                self.template_engine.close()
             if seeds is not None:
                 seeds.close()
             close_guard(guard, claim, self._control)

@@ -6,7 +6,8 @@ one on a bare event loop, which is the limit.
 All call the same double of Bedrock, at no latency and at 50 ms, with 64 calls in flight and prompts
 of the same size, in turn: A B C A B C. The engine's side is `seedwright generate`, with rendering,
 budget, journal, batches, checkpoints and export. Then 1000 calls in flight that take 2 s each, the
-engine alone. Figures are medians. Exits with 1 when a target (see `TARGETS`) is missed.
+engine alone; `--grow 1000 10000 100000` shows instead whether a record costs the same in a large
+dataset. Figures are medians. Exits with 1 when a target (see `TARGETS`) is missed.
 """
 
 import argparse
@@ -170,13 +171,17 @@ def measure(command: Sequence[str], double: Double, records: int) -> Figures:
     )
 
 
-def engine_command(folder: Path, records: int, in_flight: int = CONCURRENCY) -> list[str]:
-    """`seedwright generate` into a new folder, with a seed for every record."""
+def engine_command(
+    folder: Path, records: int, in_flight: int = CONCURRENCY, *, server: str | None = None
+) -> list[str]:
+    """`seedwright generate` into a new folder, with a seed for every record; on Bedrock, or on the
+    OpenAI-compatible `server`.
+    """
     inputs = folder / "inputs"
     inputs.mkdir(exist_ok=True)
     step = {
         "id": "review",
-        "model": MODEL,
+        "model": MODEL if server is None else "bench",
         "max_tokens": MAX_TOKENS,
         "prompt": PROMPT.format(index="{{ number }}"),
     }
@@ -185,7 +190,8 @@ def engine_command(folder: Path, records: int, in_flight: int = CONCURRENCY) -> 
     seeds.write_text("number\n" + "\n".join(str(number) for number in range(records)) + "\n")
     command = [str(Path(sys.executable).with_name("seedwright")), "generate", str(template)]
     command += ["--seeds", str(seeds), "--seed-strategy", "sequential", "-n", str(records)]
-    command += ["--backend", "bedrock", "--concurrency", str(in_flight), "--budget", "1000"]
+    provider = ["bedrock"] if server is None else ["openai", "--base-url", server]
+    command += ["--backend", *provider, "--concurrency", str(in_flight), "--budget", "1000"]
     return [*command, "--format", "jsonl", "--json", "--out", tempfile.mkdtemp(dir=folder)]
 
 
@@ -234,6 +240,22 @@ def wide() -> tuple[float, float]:
     return seconds / (latency * WIDE_RECORDS / WIDE), figures.total_rss
 
 
+def grow(sizes: Sequence[int]) -> None:
+    """What a record costs as a dataset grows, at no latency: CPU of each more of them, memory."""
+    say(f"{'records':>9}{'calls/s':>10}{'CPU ms/record':>15}{'each further':>14}{'RSS MB':>8}")
+    before, spent = 0, 0.0
+    with tempfile.TemporaryDirectory() as folder, double_process(0) as double:
+        for records in sizes:
+            figures = measure(engine_command(Path(folder), records), double, records)
+            cpu = figures.cpu_ms_per_record * records
+            further = (cpu - spent) / (records - before)
+            say(
+                f"{records:9}{figures.calls_per_second:10.0f}{figures.cpu_ms_per_record:15.3f}"
+                f"{further:14.3f}{figures.total_rss:8.0f}"
+            )
+            before, spent = records, cpu
+
+
 def say(line: str) -> None:
     """The table is the result."""
     print(line, flush=True)
@@ -272,7 +294,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Seedwright beside boto3 and a bare event loop.")
     parser.add_argument("--records", type=int, default=5000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--grow", type=int, nargs="+", metavar="RECORDS", help="sizes, alone")
     arguments = parser.parse_args()
+    if arguments.grow:
+        grow(arguments.grow)
+        return
     say(f"{arguments.records} records, median of {arguments.repeat}, {CONCURRENCY} in flight")
     met = True
     for latency_ms in LATENCIES_MS:

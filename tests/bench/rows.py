@@ -198,7 +198,6 @@ def measure(name: str, root: Path, records: int) -> None:
     """In a process of its own: print seconds of the clock and of the processors, and the peak."""
     objects = DirectoryObjects(root)
     batches = root / RECORDS.prefix(TIDY)
-    pa.array([""])  # with this it imports pandas, where that is installed: a second, once
     seconds, cpu = time.perf_counter(), time.process_time()
     if name in PLAIN:
         plain_loop(batches, root / f"{name}.jsonl", PLAIN[name])

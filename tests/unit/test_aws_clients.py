@@ -1,10 +1,15 @@
 """The settings of the boto3 clients: time limits, retries, pools."""
 
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import create_loader
 from botocore.validate import ParamValidationDecorator
 
 from runtime import sdk as clients
@@ -85,3 +90,48 @@ def test_a_profile_that_does_not_exist_is_a_configuration_error(
 def test_importing_the_factory_does_not_import_boto3() -> None:
     code = "import sys, runtime.sdk; sys.exit('boto3' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def unread_models() -> Iterator[None]:
+    """The descriptions of services as a new process has them."""
+    clients._service_models.cache_clear()
+    yield
+    clients._service_models.cache_clear()
+
+
+@pytest.mark.usefixtures("unread_models")
+def test_a_service_is_found_without_a_look_at_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_into: list[str] = []
+    listdir = os.listdir
+
+    def watched(path: Any) -> list[str]:
+        looked_into.append(os.path.basename(path))  # noqa: PTH119 - as the SDK gives it
+        return listdir(path)
+
+    monkeypatch.setattr("os.listdir", watched)
+    client = clients._create("bedrock-runtime", session=clients._session())
+    client.close()
+    assert set(looked_into) == {"bedrock-runtime"}
+    monkeypatch.undo()
+    known = create_loader().list_available_services("service-2")
+    assert clients._service_models().list_available_services("service-2") == known
+
+
+@pytest.mark.usefixtures("unread_models")
+def test_services_of_the_user_s_own_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "models" / "own-service" / "2026-11-28"
+    here.mkdir(parents=True)
+    metadata = {"endpointPrefix": "own", "protocol": "json", "signatureVersion": "v4"}
+    (here / "service-2.json").write_text(json.dumps({"metadata": metadata, "operations": {}}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_DATA_PATH", os.pathsep.join(["/nowhere", "~/models"]))
+    found = clients._service_models().load_service_model("own-service", "service-2")
+    assert found["metadata"] == metadata
+
+
+def test_a_service_that_nobody_knows_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="no AWS client for wat"):
+        clients.create_reader("wat", region="us-east-1", profile=None)

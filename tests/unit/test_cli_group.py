@@ -81,3 +81,30 @@ def test_a_terminal_shows_a_transfer_and_nothing_else_does(
     said = capsys.readouterr()
     assert said.out == ""
     assert ("seeds [1].csv" in said.err) == (is_terminal and not json)
+
+
+_SHOW_ALLOCATOR = """
+import os, sys
+from runtime.cli.main import main
+try:
+    main()
+finally:
+    print(os.environ["ARROW_DEFAULT_MEMORY_POOL"], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "there"),
+    [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "jemalloc"}, "jemalloc")],
+)
+def test_an_export_of_a_command_gives_memory_back(own: dict[str, str], there: str) -> None:
+    """Unless the user has chosen Arrow's allocator."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SHOW_ALLOCATOR, "--version"],
+        env={**environment(), **own},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.split() == [there]

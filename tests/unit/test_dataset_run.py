@@ -216,7 +216,7 @@ def test_f2_a_model_that_has_to_be_loaded_is_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = replace(
-        registry.PROVIDERS["local"], open=lambda calls: ThreadedModels(_SlowModel(), calls)
+        registry.PROVIDERS["local"], open=lambda calls, _: ThreadedModels(_SlowModel(), calls)
     )
     monkeypatch.setattr(registry, "PROVIDERS", {"local": provider})
     listener = Listener()

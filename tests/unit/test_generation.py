@@ -2,12 +2,14 @@
 
 import sys
 
+import psutil
 import pytest
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.worker.generation import MAX_AHEAD
 from runtime.worker.pool import Completion
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.switching import SWITCH_SECONDS
@@ -116,3 +118,63 @@ def test_the_interpreter_is_shared_quickly_while_records_are_generated(
 
     assert max(seen) == pytest.approx(SWITCH_SECONDS)
     assert sys.getswitchinterval() == pytest.approx(before)
+
+
+def test_as_many_calls_as_there_may_be_begin_before_any_is_waited_for(
+    world: WorkerWorld, render_engine: TemplateEngine
+) -> None:
+    """However few prompts are rendered at a time."""
+    wide = 3 * MAX_AHEAD
+    waited_with: list[int] = []
+
+    class WatchingPool(PatientPool):
+        def wait(self, timeout: float) -> list[Completion]:
+            if timeout <= 0:
+                return []
+            waited_with.append(len(self.open))
+            return super().wait(timeout)
+
+    pool = WatchingPool(world)
+    job_id = world.create_job(make_template(step()), num_records=wide + 5)
+    worker = Worker(
+        world.ports,
+        owner="worker",
+        settings=WorkerSettings(concurrency=wide),
+        template_engine=render_engine,
+        make_pool=lambda: pool,
+    )
+
+    assert worker.run() is ExitCode.DONE
+    assert len(world.dataset(job_id)) == wide + 5
+    assert waited_with[0] == pool.most_open == wide
+
+
+@pytest.mark.parametrize(("frees", "rendered", "children"), [(1, 0, 0), (0, 0, 1), (1, 1, 1)])
+def test_a_process_of_one_job_has_no_render_process_while_it_exports(
+    world: WorkerWorld,
+    frees: int,
+    rendered: int,
+    children: int,
+) -> None:
+    """Unless rows need it."""
+    text = {"columns": {"text": "{{ seed.product }}!"}}
+    world.create_job(make_template(output=text if rendered else "records"), num_records=2)
+    seen: list[int] = []
+
+    def crash_point(name: str) -> None:
+        if name == "before_export":
+            seen.append(len(psutil.Process().children()))
+
+    before = len(psutil.Process().children())
+    with TemplateEngine() as engine:
+        worker = Worker(
+            world.ports,
+            owner="worker",
+            settings=WorkerSettings(frees_renderer=bool(frees)),
+            template_engine=engine,
+            make_pool=lambda: PatientPool(world),
+            crash_point=crash_point,
+        )
+        assert worker.run() is ExitCode.DONE
+
+    assert [each - before for each in seen] == [children]

@@ -23,6 +23,7 @@ from runtime.models.bedrock_loop import open_bedrock
 from runtime.models.loop_models import LoopModels
 from runtime.models.transport import authorization, connection
 from runtime.models.transport.hooks import AFTER_CALL, BEFORE_CALL
+from runtime.models.transport.loop_thread import LoopThread
 from runtime.models.transport.opening import connect_socket
 from runtime.models.wire import WireReply
 from runtime.sdk import BedrockAccess, Timeouts, bedrock_access
@@ -355,6 +356,55 @@ def test_a_signal_ends_a_wait() -> None:
         assert time.monotonic() - started < DEADLINE
 
 
+def test_clients_share_a_loop_that_ends_with_the_last_of_them() -> None:
+    thread = LoopThread("shared-calls")
+    with raw_server(answering(whole())) as server:
+        one, other = (
+            open_bedrock(access(server.url), timeouts=TIMEOUTS, thread=thread) for _ in range(2)
+        )
+        assert outcome(one) == outcome(other) == "yes"
+        assert running("shared-calls") == 1
+
+        one.close()
+        one.close()
+        assert outcome(one) == K.NOT_SENT
+        assert outcome(other) == "yes"
+        other.close()
+
+        assert outcome(other) == K.NOT_SENT
+        assert len(server.requests) == 3
+    assert not running("shared-calls")
+
+
+def test_a_call_that_waits_for_credentials_is_not_sent_after_its_client_was_closed() -> None:
+    thread, asked, given = LoopThread(), threading.Event(), threading.Event()
+
+    def fetch() -> Any:
+        asked.set()
+        given.wait(DEADLINE)
+        return SimpleNamespace(access_key="testing", secret_key="testing", token=None)  # noqa: S106
+
+    slow = SimpleNamespace(get_frozen_credentials=fetch, refresh_needed=None)
+    with raw_server(answering(whole())) as server:
+        models = open_bedrock(
+            access(server.url, credentials=slow), timeouts=TIMEOUTS, thread=thread
+        )
+        other = open_bedrock(access(server.url), timeouts=TIMEOUTS, thread=thread)
+        ended: list[ModelReply | ModelError] = []
+        models.begin(request(), ended.append)
+        assert asked.wait(DEADLINE)
+        models.close()
+        given.set()
+        until(lambda: ended)
+        assert [str(each.kind) for each in ended if isinstance(each, ModelError)] == [K.NOT_SENT]
+        assert not server.requests
+        other.close()
+
+
+def running(name: str) -> int:
+    return sum(thread.name == name for thread in threading.enumerate())
+
+
 def test_closing_ends_what_is_under_way_as_lost_and_begins_nothing() -> None:
     def silent(peer: socket.socket, server: RawServer) -> None:
         server.read_request(peer)
@@ -369,7 +419,7 @@ def test_closing_ends_what_is_under_way_as_lost_and_begins_nothing() -> None:
         assert [str(each.kind) for each in ended if isinstance(each, ModelError)] == [K.IN_DOUBT]
         assert outcome(models) == K.NOT_SENT
         assert len(server.requests) == 1
-    assert not [thread for thread in threading.enumerate() if thread.name == "model-calls"]
+    assert not running("model-calls")
 
 
 # ── hooks ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 """Providers of models: which there are, what opens one, and which one a model's name means."""
 
+import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -27,6 +28,7 @@ from runtime.models.registry import Backend, OpenedModels
 from runtime.models.routing import RoutedModels
 from runtime.models.threaded import ThreadedModels
 from runtime.worker.pool import call_pool
+from tests.fixtures.raw_server import answering, raw_server, whole
 from tests.fixtures.worker_world import make_template, step
 
 ON = date(2026, 11, 28)
@@ -288,6 +290,26 @@ def test_a_client_is_opened_for_so_many_calls(opened: OpenedModels, calls: int, 
     assert opened.limits["local"] <= 2
     assert isinstance(opened.client, RoutedModels)
     assert isinstance(opened.client._clients["bedrock"], LoopModels)
+
+
+def test_all_providers_of_a_job_are_called_on_one_loop(tmp_path: Path) -> None:
+    folder = tmp_path / "seedwright"
+    folder.mkdir()
+    reply = whole(b'{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}')
+    with raw_server(answering(reply)) as one, raw_server(answering(reply)) as other:
+        lines = [f"{name}: {{base_url: {at.url}}}" for name, at in (("a", one), ("b", other))]
+        (folder / "providers.yaml").write_text("\n".join(lines), encoding="utf-8")
+        models = backend({"XDG_CONFIG_HOME": str(tmp_path)}, "a").open(providers=["b"]).client
+        for name in ("a/m", "b/m"):
+            message = Message(role=Role.USER, text="x")
+            assert (
+                models.converse(ModelRequest(model=name, messages=(message,), max_tokens=1)).text
+                == "yes"
+            )
+        names = [thread.name for thread in threading.enumerate()]
+        models.close()
+    assert names.count("model-calls") == 1
+    assert (len(one.requests), len(other.requests)) == (1, 1)
 
 
 def test_what_a_provider_lacks_is_known_before_anything_is_sent(

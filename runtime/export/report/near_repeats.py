@@ -37,8 +37,7 @@ _KEPT_CHARACTERS: Final = 1200
 _FEWEST_PAIRS: Final = 4
 """Shorter texts are alike by chance."""
 
-_TABLE_BITS: Final = 24
-_TABLE_MASK: Final = 2**_TABLE_BITS - 1
+_MAX_TABLE_BITS: Final = 24
 _MANY: Final = 255
 _SKETCH_BITS: Final = 512
 _LEADERS: Final = 24
@@ -175,20 +174,22 @@ class _Search:
         """Texts that share one of their rarest pairs of words."""
         # How many have a pair, at least: pairs that meet in the table only look more frequent, and
         # any order of rareness will do as long as it is one for all.
-        having = bytearray(2**_TABLE_BITS)
+        size = sum(map(len, self._pairs_of)).bit_length() + 2
+        having = bytearray(2 ** min(size, _MAX_TABLE_BITS))
+        mask = len(having) - 1
         for pairs in self._pairs_of:
             for pair in pairs:
-                place = pair & _TABLE_MASK
+                place = pair & mask
                 if having[place] < _MANY:
                     having[place] += 1
         places = array("Q")
         for text, pairs in enumerate(self._pairs_of):
             rarest = len(pairs) - ceil(THRESHOLD * len(pairs)) + 1
-            by_rareness = sorted(pairs, key=lambda pair: (having[pair & _TABLE_MASK], pair))
+            by_rareness = sorted(pairs, key=lambda pair: (having[pair & mask], pair))
             places.extend(
                 pair << 32 | text
                 for pair in by_rareness[:rarest]
-                if having[pair & _TABLE_MASK] > 1  # nobody shares it otherwise
+                if having[pair & mask] > 1  # nobody shares it otherwise
             )
         for _, group in groupby(sorted(places), key=lambda place: place >> 32):
             sharing = [place & 0xFFFFFFFF for place in group]
