@@ -133,7 +133,8 @@ def test_what_is_joined_is_not_read_again() -> None:
     """By this a million records are joined in seconds."""
     world = side_by_side(300, 3)
     generate(world, 3)
-    first = batch_key("j", 1, 0)
+    first, older = batch_key("j", 1, 0), f"{exports_prefix('j')}data/train-00007-of-00008.parquet"
+    world.objects.put(older, b"of an export before", content_type="")
     # The very bytes are what counts: those that no parser would take pass as they are.
     world.objects.bodies[first] = b"x" * len(world.objects.bodies[first])
 
@@ -141,6 +142,7 @@ def test_what_is_joined_is_not_read_again() -> None:
     assert world.ended() is JobStatus.COMPLETED
     body = world.objects.bodies[export_key("j", "jsonl")]
     assert body.startswith(world.objects.bodies[first])
+    assert older not in world.objects.bodies
 
 
 def _without(world: World, ending: str) -> None:
@@ -157,7 +159,7 @@ def _damaged(world: World) -> None:
 def _of_other_rows(world: World) -> None:
     (key,) = (each for each in manifests(world) if "shard-0001/" in each)
     document = orjson.loads(world.objects.bodies[key])
-    world.objects.bodies[key] = orjson.dumps({**document, "made_of": "other"})
+    world.objects.bodies[key] = orjson.dumps({**document, "made_of": "other", "records": 1})
 
 
 def _of_other_batches(world: World) -> None:
@@ -238,6 +240,27 @@ def test_repeats_across_shards_are_dropped_by_one_task() -> None:
     assert not pieces(world)
 
 
+def test_records_of_another_shard_make_no_piece_where_nothing_counts_them() -> None:
+    """As in a job that its budget ended: how many there are to be is not known."""
+    world = side_by_side(120, 3)
+    generate(world, 3)
+    world.objects.bodies[batch_key("j", 9, 2)] = world.objects.bodies[batch_key("j", 1, 1)]
+    worker, claim = world.worker(), world.queue.claim("j", "me")
+    assert claim is not None
+    with captured_logs() as logs:
+        joined = worker.row_exports.shards.join(
+            world.job,
+            worker.templates.load_template(world.job),
+            claim,
+            expected=None,
+            progress=lambda _records: None,
+            may_write=lambda: True,
+        )
+    assert joined is None
+    assert warnings(logs) == ["pieces not joined"]
+    assert not pieces(world)
+
+
 def generate_last(world: World) -> None:
     assert world.work_on("j#2") is ExitCode.DONE
 
@@ -245,12 +268,14 @@ def generate_last(world: World) -> None:
 def test_a_job_that_has_grown_is_exported_by_one_task() -> None:
     """Its rows are in the order of all indices, and a shard has two ranges of them."""
     one, world = alone(60, 3), side_by_side(60, 3)
-    for each in (one, world):
-        generate(each, 3)
-        assert each.work() is ExitCode.DONE
-        each.jobs.set_num_records("j", 97)
-        each.go_on()
-        assert each.work() is ExitCode.DONE
+    with captured_logs() as logs:
+        for each in (one, world):
+            generate(each, 3)
+            assert each.work() is ExitCode.DONE
+            each.jobs.set_num_records("j", 97)
+            each.go_on()
+            assert each.work() is ExitCode.DONE
+    assert not warnings(logs), "no piece was tried"
     assert exported(world) == exported(one)
     assert files(world, "train") == ["00000-of-00001.parquet"]
     assert not pieces(world)
