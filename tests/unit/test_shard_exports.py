@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -23,6 +25,7 @@ from runtime.contract.keys import (
 from runtime.domain.errors import ModelError, ModelErrorKind, StorageFullError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus
+from runtime.local.objects import DirectoryObjects
 from runtime.service.retry import retry_failed
 from tests.fixtures.memory_ports import captured_logs
 from tests.unit.test_worker_shards import TEMPLATE, World
@@ -107,6 +110,30 @@ def test_n20_what_is_joined_is_what_one_task_writes(shards: int) -> None:
         f"{number:05}-of-{shards:05}.parquet" for number in range(shards)
     ]
     assert not pieces(worlds[1])
+
+
+class DiskObjects(DirectoryObjects):
+    """As a laptop has them."""
+
+    @property
+    def bodies(self) -> dict[str, bytes]:
+        return {stat.key: self.get(stat.key) for stat in self.list("")}
+
+
+def test_n20_so_it_is_on_a_laptop(tmp_path: Path) -> None:
+    one = alone(120, 3, formats=ALL)
+    with closing(DiskObjects(tmp_path)) as objects:
+        world = side_by_side(120, 3, formats=ALL, objects=objects)
+        generate(one, 3)
+        generate(world, 3)
+        made = [tmp_path / key for key in pieces(world) if "/train-" in key]
+        inodes = {path.stat().st_ino for path in made}
+        for each in (one, world):
+            assert each.work() is ExitCode.DONE
+        assert exported(world) == exported(one)
+        rows = tmp_path / exports_prefix("j") / "data"
+        assert {path.stat().st_ino for path in rows.glob("train-*")} == inodes, "no byte is copied"
+        assert not pieces(world)
 
 
 def test_n20_a_dataset_of_records_alone_is_joined_too() -> None:
