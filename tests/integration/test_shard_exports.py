@@ -116,19 +116,6 @@ def test_s6_5_what_can_not_be_joined_is_exported_by_one_task(
     assert_whole(world, job_id, joined=operation == "CopyObject")
 
 
-def test_a_shard_whose_piece_can_not_be_written_ends_all_the_same(world: WorkerWorld) -> None:
-    job_id = a_job(world)
-    fault = world.fail(
-        "s3", "PutObject", "AccessDenied", match=lambda call: "/pieces/" in str(call["Key"])
-    )
-    generate(world, job_id)
-    assert not world.object_keys(keys.pieces_prefix(job_id))
-    fault.clear()
-
-    assert world.run(job_id, piece_bytes=1) is ExitCode.DONE
-    assert_whole(world, job_id, joined=False)
-
-
 def test_a_machine_that_goes_leaves_its_piece_to_the_jobs_own_work(world: WorkerWorld) -> None:
     job_id = a_job(world)
 

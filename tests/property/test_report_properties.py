@@ -11,7 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.export.report.columns import MAX_COLUMNS, MAX_REPEAT_COLUMNS
-from runtime.export.report.counters import OPENINGS_KEPT, OpeningCounter, SizeCounter
+from runtime.export.report.counters import (
+    OPENINGS_KEPT,
+    LabelCounter,
+    OpeningCounter,
+    SizeCounter,
+)
 from runtime.export.report.near_repeats import THRESHOLD, compared_text, find_near_repeats
 from runtime.export.report.statistics import StatisticsCollector
 from tests.fixtures.reports import JOB_ID, a_job, a_line, statistics_for
@@ -78,19 +83,35 @@ def test_n12_what_would_not_add_up_says_so(outputs: dict[str, Any], *, adds_up: 
     assert (part.document() is not None) is adds_up
 
 
+def test_labels_of_a_part_that_had_too_many_are_none_of_the_whole() -> None:
+    few, many = LabelCounter(), LabelCounter()
+    for number in range(200):
+        few.add(str(number % 2))
+        many.add(str(number % 100))
+    for one, other in ((few, many), (many, few)):
+        one.merge(orjson.loads(orjson.dumps(other.document())))
+        assert one.result() == ()
+
+
 def test_openings_that_add_up_are_as_near_as_their_error_says() -> None:
     rng = random.Random(1)  # noqa: S311
-    texts_of = [[f"w{int(rng.paretovariate(0.4)) % 10**6}"] for _ in range(3 * OPENINGS_KEPT)]
+    # More different ones in each part than are counted, among some that come often.
+    texts_of = [
+        [f"often{rng.randrange(5)}" if rng.random() < 0.3 else f"once{number}"]
+        for number in range(12 * OPENINGS_KEPT)
+    ]
     counters = []
     for part in range(3):
         counters.append(OpeningCounter())
         for words_of in texts_of[part::3]:
             counters[-1].add(words_of)
+    errors = [each.result().error for each in counters]
     for other in counters[1:]:
         counters[0].merge(orjson.loads(orjson.dumps(other.document())))
 
     found, true = counters[0].result(), Counter(text[0] for text in texts_of)
     assert found.texts == len(texts_of)
+    assert found.error >= sum(errors) > 0
     for share in found.most_frequent:
         assert true[share.value] - found.error <= share.count <= true[share.value]
 

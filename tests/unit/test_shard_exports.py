@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -23,6 +25,7 @@ from runtime.contract.keys import (
 from runtime.domain.errors import ModelError, ModelErrorKind, StorageFullError
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import JobStatus
+from runtime.local.objects import DirectoryObjects
 from runtime.service.retry import retry_failed
 from tests.fixtures.memory_ports import captured_logs
 from tests.unit.test_worker_shards import TEMPLATE, World
@@ -109,6 +112,30 @@ def test_n20_what_is_joined_is_what_one_task_writes(shards: int) -> None:
     assert not pieces(worlds[1])
 
 
+class DiskObjects(DirectoryObjects):
+    """As a laptop has them."""
+
+    @property
+    def bodies(self) -> dict[str, bytes]:
+        return {stat.key: self.get(stat.key) for stat in self.list("")}
+
+
+def test_n20_so_it_is_on_a_laptop(tmp_path: Path) -> None:
+    one = alone(120, 3, formats=ALL)
+    with closing(DiskObjects(tmp_path)) as objects:
+        world = side_by_side(120, 3, formats=ALL, objects=objects)
+        generate(one, 3)
+        generate(world, 3)
+        made = [tmp_path / key for key in pieces(world) if "/train-" in key]
+        inodes = {path.stat().st_ino for path in made}
+        for each in (one, world):
+            assert each.work() is ExitCode.DONE
+        assert exported(world) == exported(one)
+        rows = tmp_path / exports_prefix("j") / "data"
+        assert {path.stat().st_ino for path in rows.glob("train-*")} == inodes, "no byte is copied"
+        assert not pieces(world)
+
+
 def test_n20_a_dataset_of_records_alone_is_joined_too() -> None:
     template = {key: TEMPLATE[key] for key in ("name", "steps")}
     worlds = [make(90, 3, template=template) for make in (alone, side_by_side)]
@@ -133,7 +160,8 @@ def test_what_is_joined_is_not_read_again() -> None:
     """By this a million records are joined in seconds."""
     world = side_by_side(300, 3)
     generate(world, 3)
-    first = batch_key("j", 1, 0)
+    first, older = batch_key("j", 1, 0), f"{exports_prefix('j')}data/train-00007-of-00008.parquet"
+    world.objects.put(older, b"of an export before", content_type="")
     # The very bytes are what counts: those that no parser would take pass as they are.
     world.objects.bodies[first] = b"x" * len(world.objects.bodies[first])
 
@@ -141,6 +169,7 @@ def test_what_is_joined_is_not_read_again() -> None:
     assert world.ended() is JobStatus.COMPLETED
     body = world.objects.bodies[export_key("j", "jsonl")]
     assert body.startswith(world.objects.bodies[first])
+    assert older not in world.objects.bodies
 
 
 def _without(world: World, ending: str) -> None:
@@ -157,7 +186,7 @@ def _damaged(world: World) -> None:
 def _of_other_rows(world: World) -> None:
     (key,) = (each for each in manifests(world) if "shard-0001/" in each)
     document = orjson.loads(world.objects.bodies[key])
-    world.objects.bodies[key] = orjson.dumps({**document, "made_of": "other"})
+    world.objects.bodies[key] = orjson.dumps({**document, "made_of": "other", "records": 1})
 
 
 def _of_other_batches(world: World) -> None:
@@ -238,6 +267,27 @@ def test_repeats_across_shards_are_dropped_by_one_task() -> None:
     assert not pieces(world)
 
 
+def test_records_of_another_shard_make_no_piece_where_nothing_counts_them() -> None:
+    """As in a job that its budget ended: how many there are to be is not known."""
+    world = side_by_side(120, 3)
+    generate(world, 3)
+    world.objects.bodies[batch_key("j", 9, 2)] = world.objects.bodies[batch_key("j", 1, 1)]
+    worker, claim = world.worker(), world.queue.claim("j", "me")
+    assert claim is not None
+    with captured_logs() as logs:
+        joined = worker.row_exports.shards.join(
+            world.job,
+            worker.templates.load_template(world.job),
+            claim,
+            expected=None,
+            progress=lambda _records: None,
+            may_write=lambda: True,
+        )
+    assert joined is None
+    assert warnings(logs) == ["pieces not joined"]
+    assert not pieces(world)
+
+
 def generate_last(world: World) -> None:
     assert world.work_on("j#2") is ExitCode.DONE
 
@@ -245,12 +295,14 @@ def generate_last(world: World) -> None:
 def test_a_job_that_has_grown_is_exported_by_one_task() -> None:
     """Its rows are in the order of all indices, and a shard has two ranges of them."""
     one, world = alone(60, 3), side_by_side(60, 3)
-    for each in (one, world):
-        generate(each, 3)
-        assert each.work() is ExitCode.DONE
-        each.jobs.set_num_records("j", 97)
-        each.go_on()
-        assert each.work() is ExitCode.DONE
+    with captured_logs() as logs:
+        for each in (one, world):
+            generate(each, 3)
+            assert each.work() is ExitCode.DONE
+            each.jobs.set_num_records("j", 97)
+            each.go_on()
+            assert each.work() is ExitCode.DONE
+    assert not warnings(logs), "no piece was tried"
     assert exported(world) == exported(one)
     assert files(world, "train") == ["00000-of-00001.parquet"]
     assert not pieces(world)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import orjson
 import pytest
@@ -106,6 +107,7 @@ class World:
         formats: tuple[OutputFormat, ...] = (OutputFormat.JSONL,),
         piece_bytes: int = 10**9,
         template: Mapping[str, object] = TEMPLATE,
+        objects: Any = None,
     ) -> None:
         self.piece_bytes = piece_bytes
         self.crash_point: CrashPoint = pass_through
@@ -114,7 +116,8 @@ class World:
         self.called: list[int] = []
         self.queue, budgets = MemoryQueue(), MemoryBudgets()
         self.jobs = MemoryJobs(self.queue, self.clock, budgets=budgets)
-        self.objects, templates = MemoryObjects(), MemoryTemplates()
+        self.objects: MemoryObjects = objects or MemoryObjects()
+        templates = MemoryTemplates()
         self.ports = Ports(
             clock=self.clock,
             queue=self.queue,
