@@ -77,8 +77,7 @@ class RowWriter:
 
     def __init__(self) -> None:
         self._file = temporary_file()
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._waiting = bytearray()  # orjson gives every text 4 KiB, so none of them is kept
         self._end = 0
         self._index = array("Q", [0])
         self._names: tuple[str, ...] | None = None
@@ -91,9 +90,8 @@ class RowWriter:
             self._names = names
         # Names that all rows have are kept once: long ones would fill the disk.
         body = orjson.dumps(list(row.values()) if names == self._names else row)
-        self._waiting.append(body)
-        self._waiting_bytes += len(body)
-        if self._waiting_bytes > _BUFFER_BYTES:
+        self._waiting += body
+        if len(self._waiting) > _BUFFER_BYTES:
             self._write()
         self._ids.add(seed_id(row, len(self._index) - 1))
         self._end += len(body)
@@ -113,9 +111,9 @@ class RowWriter:
 
     def _write(self) -> None:
         with disk_errors("write"):
-            self._file.write(b"".join(self._waiting))
+            self._file.write(self._waiting)
             self._file.flush()
-        self._waiting, self._waiting_bytes = [], 0
+        self._waiting.clear()
 
     def close(self) -> None:
         """Forget what was added."""

@@ -121,8 +121,6 @@ class LoopModels:
 
     def _empty_inbox(self) -> None:
         self._is_noticed = False
-        if self._is_closed:
-            self._empty_unsent()
         while self._inbox:
             self._start(self._inbox.popleft())
 

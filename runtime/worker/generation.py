@@ -83,8 +83,8 @@ class Generation:
         self._activity = ActivityReport(run.clock, run.on_activity)
         self._ended_uncalled = False
         """Whether records ended in this turn without a call, so that there may be more at once."""
-        self._rendered_fresh = False
-        """Whether prompts of fresh records came in this turn, so that there may be more at once."""
+        self._has_fresh = False
+        """Whether there were fresh records at the last look, so that there may be more."""
 
     @quick_switches()
     def run(self) -> StopReason | None:
@@ -162,13 +162,13 @@ class Generation:
 
         Records that are on their way go first: a record ends sooner, and fewer are open at a time.
         """
-        self._ended_uncalled = self._rendered_fresh = False
+        self._ended_uncalled = False
         self._prompts.begin_last_pass()
         for task, error in self._prompts.render_waiting():
             self._take_prompt(task, error, self._calls.ready.appendleft)
         if len(self._calls.ready) < self._ahead:
             fresh = self._prompts.render_fresh(self._ahead)
-            self._rendered_fresh = bool(fresh)
+            self._has_fresh = bool(fresh)
             for task, error in fresh:
                 self._take_prompt(task, error, self._calls.ready.append)
 
@@ -222,8 +222,8 @@ class Generation:
         now = self._run.clock.monotonic()
         if self._prompts.complete or self._ended_uncalled:
             return 0.0
-        if self._rendered_fresh and not self._calls.ready:
-            return 0.0  # all of them went out, and it may not be enough: there may be room for more
+        if self._has_fresh and not self._calls.ready:
+            return 0.0  # all that was rendered went out, and there may be room for more
         waits = [MAX_WAIT_SECONDS]
         if self._waiting:
             waits.append(self._waiting[0][0] - now)

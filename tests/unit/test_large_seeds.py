@@ -4,6 +4,7 @@ there is no room for them.
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import orjson
@@ -117,3 +118,18 @@ def test_a_disk_without_room_is_told_before_anything_is_read(tmp_path: Path) -> 
         os.truncate(file.fileno(), 8 * 2**40)  # sparse: it takes no room itself
     with path.open("rb") as file, pytest.raises(StorageError, match="seeds need 8796093 MB on"):
         load_rows(file, path.name)
+
+
+def test_many_small_rows_are_read_in_the_memory_of_a_few() -> None:
+    """What orjson gives is 4 KiB a row, however small the row is."""
+    rows = 20_000
+    body = b"number\n" + b"\n".join(b"%d" % number for number in range(rows))
+    load_rows(io.BytesIO(b"number\n1"), "warm.csv").close()
+    tracemalloc.start()
+    try:
+        found = load_rows(io.BytesIO(body), "seeds.csv")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(found), found[rows - 1]] == [rows, {"number": str(rows - 1)}]
+    assert most < 8 * 2**20

@@ -410,6 +410,7 @@ def test_closing_ends_what_is_under_way_as_lost_and_begins_nothing() -> None:
         server.read_request(peer)
         peer.recv(1)
 
+    before = running("model-calls")  # of clients that other tests share
     with raw_server(silent) as server, client(server.url) as models:
         ended: list[ModelReply | ModelError] = []
         models.begin(request(), ended.append)
@@ -419,7 +420,7 @@ def test_closing_ends_what_is_under_way_as_lost_and_begins_nothing() -> None:
         assert [str(each.kind) for each in ended if isinstance(each, ModelError)] == [K.IN_DOUBT]
         assert outcome(models) == K.NOT_SENT
         assert len(server.requests) == 1
-    assert not running("model-calls")
+    assert running("model-calls") == before
 
 
 # ── hooks ──────────────────────────────────────────────────────────────────────────────────────

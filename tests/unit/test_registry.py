@@ -292,24 +292,34 @@ def test_a_client_is_opened_for_so_many_calls(opened: OpenedModels, calls: int, 
     assert isinstance(opened.client._clients["bedrock"], LoopModels)
 
 
-def test_all_providers_of_a_job_are_called_on_one_loop(tmp_path: Path) -> None:
+def test_all_providers_of_a_job_are_called_on_one_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "seedwright"
     folder.mkdir()
     reply = whole(b'{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}')
-    with raw_server(answering(reply)) as one, raw_server(answering(reply)) as other:
+    with (
+        raw_server(answering(reply)) as one,
+        raw_server(answering(reply)) as other,
+        raw_server(answering(whole())) as aws,
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", aws.url)
         lines = [f"{name}: {{base_url: {at.url}}}" for name, at in (("a", one), ("b", other))]
         (folder / "providers.yaml").write_text("\n".join(lines), encoding="utf-8")
         models = backend({"XDG_CONFIG_HOME": str(tmp_path)}, "a").open(providers=["b"]).client
-        for name in ("a/m", "b/m"):
+        loops = [each for each in threading.enumerate() if each.name == "model-calls"]
+        for name in ("a/m", "b/m", NOVA):
             message = Message(role=Role.USER, text="x")
-            assert (
-                models.converse(ModelRequest(model=name, messages=(message,), max_tokens=1)).text
-                == "yes"
-            )
-        names = [thread.name for thread in threading.enumerate()]
+            asked = ModelRequest(model=name, messages=(message,), max_tokens=1)
+            assert models.converse(asked).text == "yes"
+        new = [
+            each
+            for each in threading.enumerate()
+            if each.name == "model-calls" and each not in loops
+        ]
         models.close()
-    assert names.count("model-calls") == 1
-    assert (len(one.requests), len(other.requests)) == (1, 1)
+    assert len(new) == 1
+    assert [len(each.requests) for each in (one, other, aws)] == [1, 1, 1]
 
 
 def test_what_a_provider_lacks_is_known_before_anything_is_sent(

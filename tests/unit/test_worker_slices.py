@@ -101,7 +101,7 @@ def test_n3_a_call_dearer_than_its_worst_case_is_booked_in_its_slice(world: Work
 
 
 def test_n3_a_stopped_worker_leaves_nothing_in_its_slice(world: WorkerWorld) -> None:
-    job_id = world.create_job(num_records=12, shards=SHARDS)
+    job_id = world.create_job(num_records=24, shards=SHARDS)
 
     def stop(name: str) -> None:
         if name == "after_call":
