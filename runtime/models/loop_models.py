@@ -71,6 +71,7 @@ class LoopModels:
         self._connections = Connections(address, open_socket)
         self._thread = LoopThread("model-calls")
         self._inbox: deque[_Call] = deque()
+        self._unauthorized: set[_Call] = set()
         self._is_noticed = False
         self._was_answered = False
 
@@ -97,8 +98,14 @@ class LoopModels:
         return result
 
     def close(self) -> None:
-        """Hang up. Calls under way end as lost."""
-        self._thread.close(self._connections.close)
+        """Hang up. Calls under way end as lost, and those that were not written as not sent."""
+        self._thread.close(self._end)
+        self._empty_unsent()
+
+    async def _end(self) -> None:
+        for call in list(self._unauthorized):
+            self._no_answer(call, CLOSED)
+        await self._connections.close()
 
     def _empty_unsent(self) -> None:
         """The loop is closed."""
@@ -122,9 +129,11 @@ class LoopModels:
             if call.claim():
                 call.ended(_defect(exc))
             return
+        self._unauthorized.add(call)
         self._authorization.prepare(partial(self._connect, call), partial(self._broken, call))
 
     def _connect(self, call: _Call, authorize: Authorize) -> None:
+        self._unauthorized.discard(call)
         call.authorize = authorize
         self._connections.take(partial(self._write, call), partial(self._no_answer, call))
 
@@ -191,6 +200,7 @@ class LoopModels:
         return self._failures.fault(replace(fault, first=not self._was_answered), call.request)
 
     def _broken(self, call: _Call, error: Exception) -> None:
+        self._unauthorized.discard(call)
         if call.claim():
             call.ended(self._failures.broken(error, call.request))
 
