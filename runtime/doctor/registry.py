@@ -10,6 +10,7 @@ from runtime.doctor import (
     jobs,
     models,
     quotas,
+    secrets,
     stacks,
     tools,
 )
@@ -73,6 +74,16 @@ CHECKS: Final = (
         name=jobs.OLDEST,
         look=jobs.look_at_oldest_job,
         actions=(FIND_STACKS, FIND_IN_STACKS, "dynamodb:Query"),
+    ),
+    Check(
+        name=secrets.KEYS,
+        look=secrets.look_at_keys,
+        actions=(
+            FIND_STACKS,
+            FIND_IN_STACKS,
+            "ecs:DescribeTaskDefinition",
+            "secretsmanager:DescribeSecret",
+        ),
     ),
     Check(
         name=budgets.BUDGETS,

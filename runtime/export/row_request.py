@@ -61,7 +61,7 @@ def read_configuration(
     asked = request.template
     if asked is not None:
         if request.shape is not None:
-            raise InputError("give a shape (--as) or a template, not both: a template says its own")
+            raise InputError("give a shape (--as) or a template: a template says its shape")
         _check_steps(stored, asked)
     try:
         folder, output = _shape(request.shape, own, asked)

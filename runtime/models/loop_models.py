@@ -76,6 +76,7 @@ class LoopModels:
         self._open = [True]
         self._is_closed = False
         self._inbox: deque[_Call] = deque()
+        self._unauthorized: set[_Call] = set()
         self._is_noticed = False
         self._was_answered = False
 
@@ -102,7 +103,9 @@ class LoopModels:
         return result
 
     def close(self) -> None:
-        """Hang up. Calls under way end as lost. Nothing happens the second time."""
+        """Hang up. Calls under way end as lost, and those that were not written as not sent. Nothing
+        happens the second time.
+        """
         with suppress(IndexError):
             self._open.pop()  # one step, whatever threads do
             self._thread.close(self._hang_up)
@@ -110,6 +113,8 @@ class LoopModels:
     async def _hang_up(self) -> None:
         self._is_closed = True
         self._empty_unsent()
+        for call in list(self._unauthorized):
+            self._no_answer(call, CLOSED)
         await self._connections.close()
 
     def _empty_unsent(self) -> None:
@@ -134,9 +139,11 @@ class LoopModels:
             if call.claim():
                 call.ended(_defect(exc))
             return
+        self._unauthorized.add(call)
         self._authorization.prepare(partial(self._connect, call), partial(self._broken, call))
 
     def _connect(self, call: _Call, authorize: Authorize) -> None:
+        self._unauthorized.discard(call)
         if self._is_closed:
             self._no_answer(call, CLOSED)
             return
@@ -206,6 +213,7 @@ class LoopModels:
         return self._failures.fault(replace(fault, first=not self._was_answered), call.request)
 
     def _broken(self, call: _Call, error: Exception) -> None:
+        self._unauthorized.discard(call)
         if call.claim():
             call.ended(self._failures.broken(error, call.request))
 

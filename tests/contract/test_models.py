@@ -29,7 +29,7 @@ from tests.fixtures.bedrock_double import BedrockDouble
 from tests.fixtures.llama_server import KEY, llama_server
 
 KINDS = ("embedded", "llama server", "chat", "responses", "bedrock")
-STARS: Mapping[str, object] = {
+STARS: dict[str, Any] = {
     "type": "object",
     "properties": {"stars": {"type": "integer", "enum": [1, 2, 3]}},
     "required": ["stars"],

@@ -23,6 +23,7 @@ OF_A_DEPLOYMENT: Final = (
     "alarms now",
     "last sweeps",
     "oldest queued job",
+    "keys of servers",
 )
 
 

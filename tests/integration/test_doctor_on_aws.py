@@ -24,7 +24,8 @@ from tests.fixtures.aws_answers import CHOSEN, HEALTHY, AwsAnswers, answering, s
 WRITTEN_DOWN: Final = {
     key: answer
     for key, answer in HEALTHY.items()
-    if key.partition(".")[0] in {"bedrock", "budgets", "lambda", "service-quotas"}
+    if key.partition(".")[0]
+    in {"bedrock", "budgets", "ecs", "lambda", "secretsmanager", "service-quotas"}
 }
 NOTHING: Final = {"Nothing": {"Type": "AWS::SNS::Topic"}}
 RESOURCES: Final[dict[str, Any]] = {
@@ -49,6 +50,15 @@ RESOURCES: Final[dict[str, Any]] = {
                         "Projection": {"ProjectionType": "ALL"},
                     }
                 ],
+            },
+        }
+    },
+    "worker": {
+        "WorkerDefinition1": {
+            "Type": "AWS::ECS::TaskDefinition",
+            "Properties": {
+                "Family": "worker",
+                "ContainerDefinitions": [{"Name": "worker", "Image": "worker", "Memory": 512}],
             },
         }
     },
@@ -95,6 +105,7 @@ def states(found: dict[str, State], *names: str) -> set[State]:
 
 
 ALARMS, SWEEPS, OLDEST = "alarms reach somebody", "last sweeps", "oldest queued job"
+SECRETS = "keys of servers"
 
 
 @pytest.mark.usefixtures("aws", "docker")
@@ -103,14 +114,16 @@ def test_an_account_before_and_after_a_deployment() -> None:
     stacks = [stack_name("dev", what) for what in STACKS]
     found = look(now)
     assert states(found, "CDK bootstrap", "role of ECS") == {State.WRONG}
-    assert states(found, *stacks, ALARMS, "alarms now", SWEEPS, OLDEST) == {State.NOT_DEPLOYED}
+    assert states(found, *stacks, ALARMS, "alarms now", SWEEPS, OLDEST, SECRETS) == {
+        State.NOT_DEPLOYED
+    }
 
     client("ssm").put_parameter(Name=BOOTSTRAP_PARAMETER, Value="30", Type="String")
     # moto writes the name of the linked role in another way.
     client("iam").create_role(RoleName=ECS_ROLE_NAME, AssumeRolePolicyDocument="{}")
     deploy()
     found = look(now)
-    assert states(found, "CDK bootstrap", "role of ECS", *stacks, OLDEST) == {State.OK}
+    assert states(found, "CDK bootstrap", "role of ECS", *stacks, OLDEST, SECRETS) == {State.OK}
     assert states(found, ALARMS, SWEEPS) == {State.WRONG}
 
     run_for_a_while(now)

@@ -515,9 +515,7 @@ def test_a_short_prompt_is_not_repeated_either(models: ModelClient, double: Bedr
 
 
 def test_a_request_that_botocore_refuses_is_rejected(double: BedrockDouble) -> None:
-    message = Message(role=Role.USER, text=["secret words"])  # type: ignore[arg-type]
-
-    error = failure(on_boto3(double.url), request(messages=(message,)))
+    error = failure(on_boto3(double.url), request(stop=(["secret words"],)))
 
     assert error.kind is K.REJECTED
     assert "secret words" not in "".join(traceback.format_exception(error))

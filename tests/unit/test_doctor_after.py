@@ -5,7 +5,16 @@ from typing import Any, Final
 
 import pytest
 
-from tests.fixtures.aws_answers import NOW, TOPIC, Refusal, alarm, stack, subscription, swept
+from tests.fixtures.aws_answers import (
+    NOW,
+    TOPIC,
+    Refusal,
+    alarm,
+    stack,
+    subscription,
+    swept,
+    task_with,
+)
 from tests.fixtures.doctor import AFTER, LATER, OK, UNKNOWN, WRONG, Row, check_row, row_id
 
 ABSENT: Final = Refusal(code="ValidationError")
@@ -166,6 +175,31 @@ ROWS: Final[tuple[Row, ...]] = (
         "stack seedwright-dev-stateful has no TablesQueue",
         "",
     ),
+    ("keys of servers", {}, (), OK, "the secret seedwright/gpu is there", ""),
+    (
+        "keys of servers",
+        {"ecs.DescribeTaskDefinition": task_with()},
+        (),
+        OK,
+        "no server of models has one",
+        "",
+    ),
+    (
+        "keys of servers",
+        {"secretsmanager.DescribeSecret": Refusal(code="ResourceNotFoundException")},
+        (),
+        WRONG,
+        "there is no secret seedwright/gpu: no worker can start",
+        "secretsmanager create-secret",
+    ),
+    (
+        "keys of servers",
+        {"secretsmanager.DescribeSecret": {"Name": "seedwright/gpu", "DeletedDate": NOW}},
+        (),
+        WRONG,
+        "is being deleted",
+        "secretsmanager restore-secret",
+    ),
     ("AWS Budgets", {}, (), OK, "none; every job has a budget of its own", ""),
     (
         "AWS Budgets",
@@ -190,7 +224,8 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     *(
         (name, {"cloudformation.DescribeStacks": ABSENT}, (), LATER, "not deployed", "npm run dep")
-        for name in ("alarms reach somebody", "alarms now", "last sweeps", "oldest queued job")
+        for name in AFTER
+        if name != "stacks"
     ),
 )
 

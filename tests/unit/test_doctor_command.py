@@ -86,7 +86,7 @@ def test_something_wrong_ends_with_1_and_says_how_to_mend_it(
     assert "\n                → aws iam create-service-linked-role" in shown
     assert "not deployed  seedwright-dev-stateful: not deployed yet\n" in shown
     assert shown.endswith(
-        ", 10 not deployed\nWhat is not deployed yet comes with `npm run deploy`: docs/deploy.md.\n"
+        ", 11 not deployed\nWhat is not deployed yet comes with `npm run deploy`: docs/deploy.md.\n"
     )
 
 
