@@ -1,7 +1,7 @@
 """Which records are chosen, beside loops that compare each with each and count afterwards."""
 
 from collections import Counter
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 from typing import Final
 
 import pytest
@@ -125,7 +125,7 @@ def near(one: str, other: str) -> bool:
     sets = []
     for each in (one, other):
         words = each.split()
-        sets.append({*words, *zip(words, words[1:], strict=False)})
+        sets.append({*words, *pairwise(words)})
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1]) >= 0.7
 
 
