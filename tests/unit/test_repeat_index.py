@@ -135,6 +135,11 @@ def test_the_same_text_is_found_before_a_near_one() -> None:
     index.add(7, second)
     assert index.find(second.upper()) == 7
     assert index.find(first) == 10
+    # Also where words and pairs are those of another text.
+    index.add(5, "What is a cat?")
+    index.add(3, "What is a cat!")
+    assert index.find("what is a  cat!") == 3
+    assert index.find("what is a cat") == 5
 
 
 def test_texts_that_are_the_same_are_one_text_of_the_index() -> None:

@@ -1,1 +1,3 @@
-"""Checks of a template over its records: what a repeat is, and which records a dataset takes."""
+"""Checks over the records of a dataset: what a repeat is, and which records it takes. Imports the
+domain.
+"""
