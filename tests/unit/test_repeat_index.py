@@ -305,6 +305,8 @@ def test_tables_beyond_the_first_find_what_agrees_in_a_band() -> None:
         assert few == {place: bits for place, bits in found.items() if bits <= 30}
         tables.add(keys, sketch)
         kept.append((keys, sketch))
+    # Each lookup asks every table: 4, 8, 16, … 256 texts.
+    assert len(tables._tables) == 7
 
 
 def test_of_a_band_that_all_share_the_newest_are_looked_at() -> None:
