@@ -27,8 +27,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
         tests-compiled fmt bench bench-near bench-peers bench-shards bench-transports campaign fuzz \
-        mutate synth \
-        bundles wheel image-check deploy-tools openapi lock clean
+        mutate synth bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
