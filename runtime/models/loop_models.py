@@ -103,8 +103,8 @@ class LoopModels:
         return result
 
     def close(self) -> None:
-        """Hang up. Calls under way end as lost, and those that were not written as not sent. Nothing
-        happens the second time.
+        """Hang up. Calls under way end as lost, those that were not written as not sent. The second
+        time nothing happens.
         """
         with suppress(IndexError):
             self._open.pop()  # one step, whatever threads do
