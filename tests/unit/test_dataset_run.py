@@ -194,7 +194,8 @@ def test_f2_a_run_says_what_it_waits_for(
 
     run(tmp_path, listener)
 
-    assert {each.in_flight for each in listener.activities} == {0, 1}
+    # Whether there is a turn without a call in flight depends on the jitter of the retry.
+    assert {each.in_flight for each in listener.activities} - {0} == {1}
     waiting = [each for each in listener.activities if each.waiting_until is not None]
     assert {each.reason for each in waiting} == {reason}
     assert {each.reason for each in listener.activities if each not in waiting} == {None}
