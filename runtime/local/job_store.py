@@ -55,6 +55,7 @@ _SET_PROGRESS = """
         cost_by_model = :cost_by_model,
         service_failures = :service_failures,
         steps = :steps,
+        checks = :checks,
         updated_at = :now
     WHERE job_id = :job_id"""
 _SET_STATUS = """

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
+from runtime.domain.checks.totals import CheckTotals, Selection
 from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.jobs.step_totals import StepTotals
@@ -63,6 +64,9 @@ class Progress:
     """Counters of a job. `cost_nano` is nano-USD, calls in flight excluded."""
 
     records_generated: int = 0
+    """Records that are there; of a template with checks those that passed the checks of records,
+    surplus and repeats included.
+    """
     failed_records: int = 0
     tokens_used: int = 0
     cost_nano: int = 0
@@ -80,6 +84,7 @@ class Progress:
     """What the calls of each step did, by step id. Empty for a job of before they were counted;
     what a worker that was killed had counted since its last checkpoint is not in it.
     """
+    checks: CheckTotals = field(default_factory=CheckTotals)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +133,10 @@ class Job:
     completed_at: datetime | None = None
     export: RequestedExport | None = None
     """Rows in another shape that it was asked for last, since it has ended."""
+    selection: Selection | None = None
+    """Which records its dataset has, as they were chosen last; None: it has no checks, or that was
+    never done.
+    """
     share: Share | None = None
     """What it has in the accounts of a month; a store sets it. None: it was queued without one."""
 

@@ -1,9 +1,10 @@
 """A template: one or more prompt steps that turn a seed into a record.
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `samplers[]`,
-`product`, `steps[]`, `output` and `split`, perhaps `batch_of`; a step has `id`, `prompt` (Jinja2)
-and optionally `when`, `messages`, `system`, `model` or `model_tier`, `max_tokens`, `temperature`,
-`top_p`, `stop`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
+`product`, `steps[]`, `checks[]`, `output` and `split`, perhaps `batch_of`; a step has `id`,
+`prompt` (Jinja2) and optionally `when`, `messages`, `system`, `model` or `model_tier`,
+`max_tokens`, `temperature`, `top_p`, `stop`, `output_schema`, `on_truncation`. `document.py` parses
+and checks it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from runtime.domain.checks.check import NO_CHECKS, Checks
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
@@ -122,6 +124,7 @@ class Template:
     split: Split | None = None
     batch_of: int | None = None
     samplers: Samplers = NO_SAMPLERS
+    checks: Checks = NO_CHECKS
 
 
 def paths_of(
