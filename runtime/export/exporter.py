@@ -176,16 +176,16 @@ class Exporter:
         )
         kept = records if chosen is None else ChosenRecords(records, chosen)
         try:
-            absent = None
+            absent, size = None, stored.size
             if chosen is not None:
-                absent = chosen.others
+                absent, size = chosen.others, chosen.share_of(size)
             elif rows:
                 absent = _absent(parts, records, expected)
             keys = self._write(
                 job,
                 kept,
                 job.config.delivery.output_formats,
-                rows=[each.opened(stored_bytes=stored.size, absent=absent) for each in rows],
+                rows=[each.opened(stored_bytes=size, absent=absent) for each in rows],
                 observe=observe,
             )
             failures = self._write_failures(job, parts, records.seen)

@@ -61,6 +61,10 @@ class Chosen:
         """The check that has left out a record; None: none has."""
         return next((check for check, some in self.left_out.items() if index in some), None)
 
+    def share_of(self, size: int) -> int:
+        """About how many bytes the dataset's records have of those of all."""
+        return size * self.selection.accepted // max(self.selection.records, 1)
+
     @property
     def others(self) -> IndexSet:
         """The indices below the last accepted one that are not in the dataset: nobody waits for
