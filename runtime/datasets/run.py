@@ -229,10 +229,10 @@ class _Run:
             if self._loads:
                 self._on_activity(Activity())
             while self._generate_shards(job, stop):
-                code = self._worker.run(work_id_of(job.job_id))
+                code, run = self._worker.run(work_id_of(job.job_id)), job.run
                 job = self._engine.ports.jobs.get_job(job.job_id)
-                # One that goes on has opened a further round for its shards.
-                if code is not ExitCode.DONE or job.status is not JobStatus.RUNNING:
+                opened = job.status is JobStatus.RUNNING and job.run > run
+                if code is not ExitCode.DONE or not opened:  # no further round of its shards
                     break
         finally:
             self._meter.activity = None
