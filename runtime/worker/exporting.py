@@ -7,7 +7,7 @@ Nobody is called and nothing is paid: it may be repeated at will.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -40,9 +40,10 @@ from runtime.engine.seeds import DrawnSeeds, Seeds
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
 from runtime.export.configurations import RowChoice
 from runtime.export.exporter import Exporter
+from runtime.export.formats import ExportRecord
 from runtime.export.report.writing import export_with_report
 from runtime.export.row_export import RowExport, RowResult, RowSource, save_results
-from runtime.export.selection import Chosen
+from runtime.export.selection import Chosen, ChosenRecords
 
 MARKDOWN: Final = "text/markdown; charset=utf-8"
 
@@ -129,6 +130,11 @@ class JobExport:
         if not job.config.has_checks:
             return None
         return self.exporter.choose(job, template.checks, repeat_index, expected=expected)
+
+    def records(self, job: Job, template: Template) -> Iterable[ExportRecord]:
+        """The records of its dataset, each once, as far as they are saved. Raises `ExportError`."""
+        records, chosen = self.exporter.records(job), self.choose(job, template)
+        return records if chosen is None else ChosenRecords(records, chosen)
 
     @contextmanager
     def row_source(
