@@ -15,11 +15,12 @@ several groups. Comparisons are bounded, and the result says whether the bound w
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from math import ceil
 from typing import Final
 from zlib import crc32
 
+from runtime.domain.checks.shingles import is_unspaced, word_pairs
 from runtime.export.report.counters import normal_text
 
 SAMPLE_RECORDS: Final = 20_000
@@ -114,10 +115,10 @@ def find_near_repeats(texts: Iterable[str], *, of: int) -> NearRepeats:
 def _pairs(text: str) -> "array[int]":
     """The different pairs of neighbouring words as numbers, sorted."""
     words = text.split()
-    if len(words) * 16 < len(text):  # no language has words so long: it has no spaces
+    if is_unspaced(words, text):
         whole = text[:COMPARED_WORDS]
         return array("I", sorted({crc32(whole[at : at + 3].encode()) for at in range(len(whole))}))
-    return array("I", sorted({crc32(f"{one} {two}".encode()) for one, two in pairwise(words)}))
+    return array("I", sorted({crc32(pair.encode()) for pair in word_pairs(words)}))
 
 
 def _sketch(pairs: Iterable[int]) -> int:

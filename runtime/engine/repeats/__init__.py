@@ -1,0 +1,1 @@
+"""Indices of texts, exact and near, in a bounded number of bytes a text."""
