@@ -195,6 +195,8 @@ class Saver:
                 self._take_record(index, line.encode())
             elif not self._gave_back:  # else it was written before the mark that gives it back
                 self._take_failure(index, line.encode())
+            if index in self.finished:
+                self.partials.pop(index, None)
 
     # ── finished work ──────────────────────────────────────────────────────────────────────────
 
