@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 from runtime.aws.job_changes import FENCE_HOLDS, change_to, existing, no_job, queued_again
 from runtime.aws.job_exports import queue_export, set_export
 from runtime.aws.job_items import job_item, parse_job, progress_attributes
+from runtime.aws.job_rounds import open_round, set_selection
 from runtime.aws.job_shares import JobShares
 from runtime.aws.table import Item, Refused, Table, TableNames, stamp
 from runtime.aws.transaction import Transaction
 from runtime.aws.work_items import set_shard_progress, shards_of, work_items
 from runtime.contract.tables import JOBS, QUEUE
+from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import (
     ConflictError,
     InputError,
@@ -206,7 +208,8 @@ class DynamoJobStore:
         sharding = job.config.sharding
         if sharding is not None and num_records > job.config.num_records:
             set_ += ["#config.#sharding = :sharding", "#run = :run"]
-            values = {":sharding": sharding.grown_to(num_records).document(), ":run": job.run + 1}
+            grown = sharding.grown_by_request(num_records, checked=job.config.has_checks)
+            values = {":sharding": grown.document(), ":run": job.run + 1}
         outcome = self._table.update(
             {"job_id": job.job_id},
             set_=", ".join(set_),
@@ -285,6 +288,12 @@ class DynamoJobStore:
 
     def set_export(self, job_id: str, export: RequestedExport, *, fence: int | None) -> None:
         set_export(self._table, job_id, export, fence=fence, now=self._clock.now())
+
+    def set_selection(self, job_id: str, selection: Selection, *, fence: int) -> None:
+        set_selection(self._table, job_id, selection, fence=fence, now=self._clock.now())
+
+    def open_round(self, job_id: str, end: int, *, fence: int) -> None:
+        open_round(self._table, job_id, end, fence=fence, now=self._clock.now())
 
     def return_rest(self, job_id: str) -> None:
         self._shares.return_rest(job_id)

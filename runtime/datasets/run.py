@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Final
 
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.keys import export_key, report_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import REPORT, DatasetFolder, check_writable
@@ -227,8 +228,12 @@ class _Run:
             stop.connect(self._worker.request_shutdown)
             if self._loads:
                 self._on_activity(Activity())
-            if self._generate_shards(job, stop):
-                self._worker.run(work_id_of(job.job_id))
+            while self._generate_shards(job, stop):
+                code = self._worker.run(work_id_of(job.job_id))
+                job = self._engine.ports.jobs.get_job(job.job_id)
+                # One that goes on has opened a further round for its shards.
+                if code is not ExitCode.DONE or job.status is not JobStatus.RUNNING:
+                    break
         finally:
             self._meter.activity = None
             observer.ended()

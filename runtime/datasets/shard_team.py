@@ -113,7 +113,7 @@ class ShardTeam:
 
 
 def _saved(progress: Progress) -> int:
-    return progress.records_generated + progress.failed_records
+    return progress.ended + progress.checks.tries
 
 
 def _said(process: "subprocess.Popen[str]") -> str:

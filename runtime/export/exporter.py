@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
-from runtime.contract.keys import FAILURE_PARTS, JSON_LINES, export_key, failures_key
+from runtime.contract.keys import (
+    FAILURE_PARTS,
+    JSON_LINES,
+    REJECTED_PARTS,
+    export_key,
+    failures_key,
+)
+from runtime.domain.checks.check import Checks
 from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
@@ -29,21 +36,14 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
+from runtime.export.rejected import write_rejected
 from runtime.export.row_export import RowExport, WriteSome
+from runtime.export.selection import Chosen, ChosenRecords, MakeIndex, choose
 from runtime.logs import event
 
 PROGRESS_RECORDS: Final = 2000
 
 _log = logging.getLogger(__name__)
-
-
-_WRITERS: Final[
-    Mapping[OutputFormat, Callable[[ObjectStore, str], AbstractContextManager[Write]]]
-] = {
-    OutputFormat.JSONL: open_jsonl,
-    OutputFormat.PARQUET: open_parquet,
-    OutputFormat.CSV: open_csv,
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +54,8 @@ class ExportResult:
     records: int
     failures: int
     duplicates_dropped: int
+    rejected: int = 0
+    """Tries and records that checks have kept out."""
 
 
 class DistinctRecords:
@@ -140,6 +142,7 @@ class Exporter:
         self._objects = objects
         self._batches = Batches(objects, logger=logger)
         self._failure_parts = Batches(objects, FAILURE_PARTS, logger=logger)
+        self._rejected_parts = Batches(objects, REJECTED_PARTS, logger=logger)
         self._logger = logger
 
     def export_data(
@@ -150,8 +153,10 @@ class Exporter:
         progress: Callable[[int], None] | None = None,
         observe: Write | None = None,
         rows: Sequence[RowExport] = (),
+        chosen: Chosen | None = None,
     ) -> ExportResult:
-        """Export every requested format, the rows, and the failures beside them.
+        """Export every requested format, the rows, and the failures beside them. Of a job with
+        checks the records that were `chosen`, and beside them what was rejected.
 
         `expected` is the number of records the checkpoint counted, None if it is unknown.
         `progress` is notified of the number of records written so far; what it raises stops the
@@ -164,31 +169,53 @@ class Exporter:
             raise ExportError(f"the batches could not be listed: {error}") from error
         records = DistinctRecords(
             stored,
-            job.config.num_records,
+            job.config.size,
             expected=expected,
             logger=self._logger,
             progress=progress,
         )
+        kept = records if chosen is None else ChosenRecords(records, chosen)
         try:
-            absent = _absent(parts, records, expected) if rows else None
+            absent, size = None, stored.size
+            if chosen is not None:
+                absent, size = chosen.others, chosen.share_of(size)
+            elif rows:
+                absent = _absent(parts, records, expected)
             keys = self._write(
                 job,
-                records,
+                kept,
                 job.config.delivery.output_formats,
-                rows=[each.opened(stored_bytes=stored.size, absent=absent) for each in rows],
+                rows=[each.opened(stored_bytes=size, absent=absent) for each in rows],
                 observe=observe,
             )
             failures = self._write_failures(job, parts, records.seen)
+            duplicates = records.duplicates
+            rejected = 0
+            if isinstance(kept, ChosenRecords):
+                rejected = self._write_rejected(job, kept.left_out())
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
         return ExportResult(
             keys=keys,
-            records=len(records.seen),
+            records=len(records.seen) if chosen is None else chosen.selection.accepted,
             failures=failures,
-            duplicates_dropped=records.duplicates,
+            duplicates_dropped=duplicates,
+            rejected=rejected,
         )
 
-    def records(self, job: Job) -> DistinctRecords:
+    def choose(
+        self, job: Job, checks: Checks, make_index: MakeIndex, *, expected: int | None = None
+    ) -> Chosen:
+        """Which of the records that are saved are in the dataset. `expected` as of `export_data`.
+        Raises `ExportError`, `ConfigurationError`.
+        """
+        records = self.records(job, expected=expected)
+        try:
+            return choose(records, checks, wanted=job.config.num_records, make_index=make_index)
+        except (StorageError, OSError) as exc:
+            raise ExportError(f"the records could not be chosen: {exc}") from exc
+
+    def records(self, job: Job, *, expected: int | None = None) -> DistinctRecords:
         """The records that are saved, each once, to be read as often as needed. Raises
         `ExportError`.
         """
@@ -196,21 +223,25 @@ class Exporter:
         if stored.error is not None:
             raise ExportError(f"the batches could not be listed: {stored.error}") from stored.error
         return DistinctRecords(
-            stored, job.config.num_records, expected=None, logger=self._logger, progress=None
+            stored, job.config.size, expected=expected, logger=self._logger, progress=None
         )
 
     def export_failures(self, job: Job) -> int:
-        """List the failures of a job whose dataset is not exported; how many there are."""
+        """List the failures of a job whose dataset is not exported, and what was rejected; how many
+        failures there are.
+        """
         stored = self._batches.load_all_batches(job.job_id)
         parts = self._failure_parts.load_all_batches(job.job_id)
         if error := stored.error or parts.error:
             raise ExportError(f"the batches could not be listed: {error}") from error
-        records = IndexSet(job.config.num_records)
+        records = IndexSet(job.config.size)
         try:
             for batch in stored:
                 for index in batch.indices:
                     if index < records.size:
                         records.add(index)
+            if job.config.has_checks:
+                self._write_rejected(job)
             return self._write_failures(job, parts, records)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the failures could not be listed: {exc}") from exc
@@ -271,9 +302,15 @@ class Exporter:
     def _opened(
         self, job: Job, output_format: OutputFormat, key: str
     ) -> AbstractContextManager[Write]:
-        if output_format is OutputFormat.CSV and job.config.delivery.byte_order_mark:
-            return open_csv(self._objects, key, byte_order_mark=True)
-        return _WRITERS[output_format](self._objects, key)
+        checked = job.config.has_checks
+        match output_format:
+            case OutputFormat.JSONL:
+                return open_jsonl(self._objects, key)
+            case OutputFormat.PARQUET:
+                return open_parquet(self._objects, key, checked=checked)
+            case OutputFormat.CSV:
+                mark = job.config.delivery.byte_order_mark
+                return open_csv(self._objects, key, byte_order_mark=mark, checked=checked)
 
     def _by_day(self, job: Job, output_format: OutputFormat) -> bool:
         if job.config.delivery.partition_strategy is not PartitionStrategy.TIMESTAMP:
@@ -288,6 +325,14 @@ class Exporter:
             output_format=output_format,
         )
         return False
+
+    def _write_rejected(self, job: Job, left_out: Iterable[bytes] = ()) -> int:
+        parts = self._rejected_parts.load_all_batches(job.job_id)
+        if parts.error is not None:
+            raise parts.error
+        return write_rejected(
+            self._objects, job.job_id, parts, size=job.config.size, left_out=left_out
+        )
 
     def _write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
         key = failures_key(job.job_id)
@@ -306,7 +351,7 @@ class Exporter:
 
 
 def _some(records: Iterable[ExportRecord]) -> Iterator[Sequence[ExportRecord]]:
-    if isinstance(records, DistinctRecords):
+    if isinstance(records, DistinctRecords | ChosenRecords):
         return records.some()
     iterator = iter(records)
     return iter(lambda: list(islice(iterator, LINES_AT_ONCE)), [])

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import (
     ConflictError,
     InputError,
@@ -32,6 +33,7 @@ from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Clock
 from runtime.domain.wording import counted
 from runtime.local.database import Database
+from runtime.local.job_rounds import store_round, store_selection
 from runtime.local.job_rows import (
     begin_again,
     counters,
@@ -169,7 +171,9 @@ class SqliteJobStore:
             sharding = parse_sharding(config.get("sharding"))
             grown = {**config, "num_records": num_records}
             if sharding is not None and num_records > config["num_records"]:
-                grown["sharding"] = sharding.grown_to(num_records).document()
+                checked = config.get("max_candidates") is not None
+                rounds = sharding.grown_by_request(num_records, checked=checked)
+                grown["sharding"] = rounds.document()
                 connection.execute("UPDATE jobs SET run = run + 1 WHERE job_id = ?", (job_id,))
             self._set_config(connection, job_id, grown)
 
@@ -254,6 +258,18 @@ class SqliteJobStore:
             " WHERE job_id = ?",
             (json.dumps(export_document(export)), self._now(), fence, job_id),
         )
+
+    def set_selection(self, job_id: str, selection: Selection, *, fence: int) -> None:
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            store_selection(connection, row, selection, now=self._now())
+
+    def open_round(self, job_id: str, end: int, *, fence: int) -> None:
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            store_round(connection, row, end, now=self._now())
 
     def return_rest(self, job_id: str) -> None:
         with self._database.write() as connection, suppress(NotFoundError):

@@ -16,7 +16,9 @@ from typing import Any, Final, Protocol
 import orjson
 
 from runtime.contract.keys import card_key
+from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import SeedError
+from runtime.domain.jobs.check_counts import checks_of
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import ENDED, Job
 from runtime.domain.outputs.document import output_document
@@ -32,6 +34,7 @@ from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.repeats.index import repeat_index
 from runtime.engine.rows import RowMaker, RowProblem
 from runtime.engine.seeds import DrawnSeeds, Seeds
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
@@ -39,6 +42,7 @@ from runtime.export.configurations import RowChoice
 from runtime.export.exporter import Exporter
 from runtime.export.report.writing import export_with_report
 from runtime.export.row_export import RowExport, RowResult, RowSource, save_results
+from runtime.export.selection import Chosen
 
 MARKDOWN: Final = "text/markdown; charset=utf-8"
 
@@ -69,9 +73,11 @@ class JobExport:
         progress: Callable[[int], None] | None = None,
         may_write: Callable[[], bool] = lambda: True,
         choice: RowChoice | None = None,
+        chosen: Chosen | None = None,
     ) -> tuple[RowResult, ...]:
         """All of it; what rows there are. Raises `ExportError`, `SeedError`, `TemplateError`, and
-        what `progress` raises. `job` carries the counters that card and report show.
+        what `progress` raises. `job` carries the counters that card and report show. `chosen` are
+        the records of a job with checks, None: they are chosen now.
         """
         results = self.write(
             job,
@@ -80,6 +86,7 @@ class JobExport:
             progress=progress,
             may_write=may_write,
             choice=choice,
+            chosen=chosen,
         )
         if results and may_write():
             self.describe(job, template, results)
@@ -94,9 +101,14 @@ class JobExport:
         progress: Callable[[int], None] | None = None,
         may_write: Callable[[], bool] = lambda: True,
         choice: RowChoice | None = None,
+        chosen: Chosen | None = None,
     ) -> tuple[RowResult, ...]:
         """Dataset, rows and report, without the card: the rows are to be described with others."""
-        with self.row_source(job, template, choice or RowChoice()) as source:
+        if chosen is None:
+            chosen = self.choose(job, template)
+        if chosen is not None:
+            job = with_selection(job, chosen.selection)
+        with self.row_source(job, template, choice or RowChoice(), chosen=chosen) as source:
             rows = [] if source is None else [RowExport(self.ports.objects, source)]
             export_with_report(
                 self.exporter,
@@ -106,12 +118,26 @@ class JobExport:
                 progress=progress,
                 may_write=may_write,
                 rows=rows,
+                chosen=chosen,
             )
         return tuple(each.result for each in rows if each.result is not None)
 
+    def choose(self, job: Job, template: Template, *, expected: int | None = None) -> Chosen | None:
+        """Which of its saved records the dataset has; None for a job without checks, whose are all.
+        `expected` is as of `export`. Raises `ExportError`, `ConfigurationError`.
+        """
+        if not job.config.has_checks:
+            return None
+        return self.exporter.choose(job, template.checks, repeat_index, expected=expected)
+
     @contextmanager
     def row_source(
-        self, job: Job, template: Template, choice: RowChoice
+        self,
+        job: Job,
+        template: Template,
+        choice: RowChoice,
+        *,
+        chosen: Chosen | None = None,
     ) -> Iterator[RowSource | None]:
         """What the template's rows are; None for the shape `records`. Raises `SeedError`,
         `TemplateError`, and what `choice.review_of` raises.
@@ -120,7 +146,7 @@ class JobExport:
             yield None
             return
         if not _reads_draws(template.output, template.split):
-            yield self._row_source(job, template, choice, {}, None)
+            yield self._row_source(job, template, choice, {}, None, chosen)
             return
         paths = row_paths(template)
         types = SeedTypes(paths)
@@ -137,7 +163,7 @@ class JobExport:
                 draws=job.config.draws,
                 batch_of=template.batch_of,
             )
-            source = self._row_source(job, template, choice, types.found(), drawn)
+            source = self._row_source(job, template, choice, types.found(), drawn, chosen)
             yield replace(source, without_value=() if seeds is None else types.empty)
 
     def _row_source(
@@ -147,6 +173,7 @@ class JobExport:
         choice: RowChoice,
         types: Mapping[str, Type],
         drawn: DrawnSeeds | None,
+        chosen: Chosen | None,
     ) -> RowSource:
         maker = RowMaker(template, self.engine, seeds=types)
         delivery, bom = job.config.delivery, choice.byte_order_mark
@@ -164,8 +191,8 @@ class JobExport:
             made_of=rows_digest(template, mark=choice.mark),
             columns=maker.schema,
             make=make,
-            records=job.config.num_records,
-            generated=job.progress.records_generated,
+            records=job.config.size if chosen is None else max(chosen.accepted.end, 1),
+            generated=job.accepted,
             random_seed=job.config.draws.random_seed or 0,
             split=template.split,
             value_of=_value_of(template.split, drawn),
@@ -193,12 +220,16 @@ class JobExport:
             version=_version(),
             finished_at=(job.status in ENDED and job.completed_at) or self.ports.clock.now(),
             requested=job.config.num_records,
-            records=job.progress.records_generated,
+            records=_records(job, results),
             failures=job.progress.failures_by_kind,
             steps=job.progress.steps,
             price_table=job.config.price_table_version,
             random_seed=job.config.draws.random_seed,
-            notes=[*_unfinished(job), *(note for each in results for note in each.notes())],
+            checks=checks_of(job),
+            notes=[
+                *_unfinished(job, results),
+                *(note for each in results for note in each.notes()),
+            ],
             licence=licence,
         )
         body = render_card(card).encode()
@@ -215,9 +246,27 @@ def rows_digest(template: Template, *, mark: str = "") -> str:
     return hashlib.sha256(orjson.dumps(document)).hexdigest()
 
 
-def _unfinished(job: Job) -> Iterator[str]:
-    done = job.progress.records_generated
-    if done + job.progress.failed_records < job.config.num_records:
+def with_selection(job: Job, selection: Selection) -> Job:
+    """The job with what was just chosen of its records; the counters of one that was stopped may be
+    behind what is saved.
+    """
+    progress = replace(job.progress, records_generated=selection.records)
+    return replace(job, selection=selection, progress=progress)
+
+
+def _records(job: Job, results: Sequence[RowResult]) -> int:
+    """Records of the dataset. Where its checks compare records, the rows know better how many they
+    are made of than the counters of a job that was stopped.
+    """
+    if not job.config.has_checks or job.current_selection is not None:
+        return job.accepted
+    return max((each.generated for each in results), default=0)
+
+
+def _unfinished(job: Job, results: Sequence[RowResult]) -> Iterator[str]:
+    done = _records(job, results)
+    failed = 0 if job.config.has_checks else job.progress.failed_records
+    if done + failed < job.config.num_records:
         asked = counted(job.config.num_records, "record")
         yield f"The dataset is not complete: it has {done} of {asked} that were asked for."
 

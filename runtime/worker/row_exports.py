@@ -17,6 +17,7 @@ from runtime.domain.templates.template import Template
 from runtime.export.configurations import Configuration
 from runtime.export.row_export import RowResult, load_results
 from runtime.export.row_orders import RowOrder, load_row_configurations, save_row_configurations
+from runtime.export.selection import Chosen
 from runtime.logs import event
 from runtime.worker.exporting import JobExport
 
@@ -60,15 +61,26 @@ class RowExports:
         return made
 
     def with_dataset(
-        self, job: Job, template: Template, watch: Watch, *, expected: int | None
+        self,
+        job: Job,
+        template: Template,
+        watch: Watch,
+        *,
+        expected: int | None,
+        chosen: Chosen | None = None,
     ) -> None:
         """The dataset, and its rows in every shape that is remembered. Raises what an export
-        raises.
+        raises. `chosen` are the records of a job with checks, None: they are chosen now.
         """
         objects = self.export.ports.objects
         if job.export is None:  # nothing was ever asked for
             self.export.export(
-                job, template, expected=expected, progress=watch.progress, may_write=watch.may_write
+                job,
+                template,
+                expected=expected,
+                progress=watch.progress,
+                may_write=watch.may_write,
+                chosen=chosen,
             )
             return
         known = load_row_configurations(objects, job.job_id)
@@ -81,13 +93,14 @@ class RowExports:
                 progress=watch.progress,
                 may_write=watch.may_write,
                 choice=None if own is None else own.choice(),
+                chosen=chosen,
             )
         )
         for each in known.rows:
             if each.folder == ROWS_FOLDER or not job.progress.records_generated:
                 continue
             try:
-                results.append(self._rows(job, template, each, watch))
+                results.append(self._rows(job, template, each, watch, chosen=chosen))
             except InputError as error:
                 event(
                     _log,
@@ -111,6 +124,7 @@ class RowExports:
         watch: Watch,
         *,
         formats: tuple[OutputFormat, ...] = (),
+        chosen: Chosen | None = None,
     ) -> RowResult:
         delivery = job.config.delivery
         # Beside Parquet: the rows of the template's own shape come in the formats of the dataset.
@@ -124,6 +138,7 @@ class RowExports:
             progress=watch.progress,
             may_write=watch.may_write,
             choice=wanted.choice(formats=frozenset(beside)),
+            chosen=chosen,
         )
         if not made:
             raise InputError("no records are saved: there is nothing to make rows of")
@@ -137,7 +152,11 @@ class RowExports:
 
 
 def _counted(job: Job, made: RowResult) -> Job:
-    """With the records that were read: the counters of a job that was cancelled may be behind."""
+    """With the records that were read: the counters of a job that was cancelled may be behind. Of
+    one with checks there are others besides.
+    """
+    if job.config.has_checks:
+        return job
     read = max(job.progress.records_generated, made.records)
     return replace(job, progress=replace(job.progress, records_generated=read))
 

@@ -2,7 +2,8 @@
 
     a job's own work, without shards   generate, export, say how the job ended
     a shard                            generate its ranges, say how the shard ended
-    the own work of a sharded job      export, say how the job ended: its shards have ended
+    the own work of a sharded job      export, say how the job ended: its shards have ended; or let
+                                       them try more, where checks have accepted too few records
     the own work of an ended job       export rows in one more shape: see `export_again.py`
 
 Nothing is written here about the end: that is data (`ending.py`).
@@ -26,11 +27,15 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.ports import Claim, Clock
+from runtime.domain.templates.template import Template
 from runtime.engine.plan import Templates
+from runtime.export.selection import Chosen
 from runtime.worker.control import Control, StopReason
 from runtime.worker.crash_points import CrashPoint
 from runtime.worker.ending import Ending, ended_by, how_far
+from runtime.worker.exporting import with_selection
 from runtime.worker.row_exports import RowExports, Watch
+from runtime.worker.selecting import Selecting
 from runtime.worker.status_writer import Jobs
 
 _log = logging.getLogger(__name__)
@@ -70,7 +75,7 @@ class Verbs:
 
     def _do(self, job: Job, claim: Claim, verdict: Verdict | None) -> Ending:
         if verdict is not None:
-            return self._end(job, verdict)
+            return self._end(job, claim, verdict)
         if claim.shard is not None:
             return self._generate_shard(job, claim)
         return self._generate_and_end(job, claim)
@@ -87,23 +92,29 @@ class Verbs:
             reason, progress = self.generate(job, claim)
         except BudgetExceededError as error:
             ending = self._ended_by(error, status=JobStatus.BUDGET_EXCEEDED)
-            return self._export_in_part(self.jobs.latest(job), ending)
-        return _stopped(reason) or self._export_all(replace(job, progress=progress))
+            return self._export_in_part(self.jobs.latest(job), claim, ending)
+        return _stopped(reason) or self._export_all(replace(job, progress=progress), claim)
 
-    def _end(self, job: Job, verdict: Verdict) -> Ending:
+    def _end(self, job: Job, claim: Claim, verdict: Verdict) -> Ending:
         ending = Ending(status=verdict.status, error=verdict.error)
         if verdict.status is JobStatus.COMPLETED:
-            return self._export_all(job)
+            return self._export_all(job, claim)
         if verdict.status is JobStatus.BUDGET_EXCEEDED and verdict.error is not None:
             asked = job.config.num_records
             message = f"{verdict.error.message}, {how_far(job.progress, asked)}"
             error = replace(verdict.error, message=message)
-            return self._export_in_part(job, replace(ending, error=error))
+            return self._export_in_part(job, claim, replace(ending, error=error))
         return ending
 
-    def _export_all(self, job: Job) -> Ending:
+    def _export_all(self, job: Job, claim: Claim) -> Ending:
         progress = job.progress
-        self._export(job, expected=progress.records_generated)
+        template = self.templates.load_template(job)
+        chosen = self._selecting.choose(job, claim, template, expected=progress.records_generated)
+        if chosen is not None:
+            instead = self._selecting.instead_of_export(job, claim, chosen)
+            if instead is not None:
+                return instead
+        self._export(job, template, expected=progress.records_generated, chosen=chosen)
         if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
             return self._ended_by(
                 ModelsFailingError("every record failed by the service: run the job again later")
@@ -112,10 +123,12 @@ class Verbs:
             return self._ended_by(RecordsFailingError("every record failed: see failures.jsonl"))
         return Ending(status=JobStatus.COMPLETED)
 
-    def _export_in_part(self, job: Job, ending: Ending) -> Ending:
+    def _export_in_part(self, job: Job, claim: Claim, ending: Ending) -> Ending:
         """What was generated is exported: a budget that ran out is no reason to lose it."""
         try:
-            self._export(job, expected=None)
+            template = self.templates.load_template(job)
+            chosen = self._selecting.choose(job, claim, template, expected=None)
+            self._export(job, template, expected=None, chosen=chosen)
         except ExportError as error:
             why = "" if ending.error is None else f"{ending.error.message}; "
             return self._ended_by(error, message=f"{why}{error}")
@@ -124,14 +137,21 @@ class Verbs:
     def _ended_by(self, error: SeedwrightError, **more: Any) -> Ending:
         return ended_by(error, now=self.clock.now(), **more)
 
-    def _export(self, job: Job, *, expected: int | None) -> None:
+    @property
+    def _selecting(self) -> Selecting:
+        return Selecting(jobs=self.jobs, export=self.row_exports.export, clock=self.clock)
+
+    def _export(
+        self, job: Job, template: Template, *, expected: int | None, chosen: Chosen | None
+    ) -> None:
         self.crash_point("before_export")
         watch = Watch(
             progress=self._during_export,
             may_write=lambda: self.control.reason is not StopReason.LEASE_LOST,
         )
-        template = self.templates.load_template(job)
-        self.row_exports.with_dataset(job, template, watch, expected=expected)
+        if chosen is not None:
+            job = with_selection(job, chosen.selection)
+        self.row_exports.with_dataset(job, template, watch, expected=expected, chosen=chosen)
 
     def _during_export(self, _records: int) -> None:
         """Asked as the export goes, at last when all records are written and none is published."""

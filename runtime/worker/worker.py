@@ -177,7 +177,7 @@ class Worker:
             self.jobs.mark_job_running(claim)
             with self._heartbeat(claim):
                 ending = self._verbs().work(job, claim, verdict)
-            if verdict is not None:
+            if verdict is not None and ending.status is not JobStatus.RUNNING:
                 return_slices(self._ports.budgets, job, claim)
             self._crash_point("before_status")
             write_ending(self.jobs, claim, ending, run=job.run)

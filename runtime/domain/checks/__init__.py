@@ -1,3 +1,3 @@
 """Checks: which records a dataset keeps. What they are, how their document is read, the counts of
-what they did, and which of the records that passed are chosen. Imports the domain.
+what they did, and the choice among the records that passed. Imports the domain.
 """

@@ -106,6 +106,15 @@ class IndexSet:
         """How many indices the set could hold."""
         return self._size
 
+    def __iter__(self) -> Iterator[int]:
+        """The indices in the set, ascending; of one without `ranges`."""
+        for place, byte in enumerate(self._bits):
+            if byte:
+                start = place << 3
+                for bit in range(8):
+                    if byte >> bit & 1:
+                        yield start + bit
+
     def missing(self) -> Iterator[int]:
         """Indices that are not in the set, ascending, each judged when it is reached."""
         while self._first_missing < self._size and self._first_missing in self:

@@ -86,6 +86,17 @@ class Progress:
     """
     checks: CheckTotals = field(default_factory=CheckTotals)
 
+    @property
+    def ended(self) -> int:
+        """Indices that are done with: each has a record, has failed, or was rejected."""
+        return self.records_generated + self.failed_records + self.checks.rejected
+
+    def accepted(self, wanted: int) -> int:
+        """Records of these that a dataset of `wanted` has: a forecast where checks compare records,
+        see `CheckTotals.left_out`.
+        """
+        return min(max(self.records_generated - sum(self.checks.left_out.values()), 0), wanted)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobError:
@@ -139,6 +150,25 @@ class Job:
     """
     share: Share | None = None
     """What it has in the accounts of a month; a store sets it. None: it was queued without one."""
+
+    @property
+    def accepted(self) -> int:
+        """Records of its dataset: as they were chosen, or the forecast where there are others now.
+        Without checks all that there are.
+        """
+        chosen = self.current_selection
+        if chosen is not None:
+            return chosen.accepted
+        return self.progress.accepted(self.config.num_records)
+
+    @property
+    def current_selection(self) -> Selection | None:
+        """What was chosen last, if that was of all its records, and as many were asked for."""
+        found = self.selection
+        if found is None:
+            return None
+        now = (self.config.num_records, self.progress.records_generated)
+        return found if (found.wanted, found.records) == now else None
 
     @property
     def budget_nano(self) -> int:

@@ -34,6 +34,9 @@ RECORD_FIELDS: Final = (
 )
 """Columns of Parquet and CSV, in this order; `generation_result` is a JSON string there."""
 
+CHECK_FIELDS: Final = ("try", "checks")
+"""After those, of a template with checks; `checks` is a JSON string there, too."""
+
 
 SKIPPED: Final[Mapping[str, object]] = {
     "output": None,

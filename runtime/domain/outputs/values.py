@@ -80,6 +80,11 @@ def is_jinja(text: str) -> bool:
     return _JINJA.search(text) is not None
 
 
+def as_condition(text: str) -> str:
+    """The Jinja2 source of a condition, which may be written as an expression alone."""
+    return text if is_jinja(text) else f"{{{{ {text} }}}}"
+
+
 def is_path(text: str) -> bool:
     """Whether a text has the form of a dotted path."""
     return _PATH.fullmatch(text) is not None

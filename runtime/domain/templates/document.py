@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runtime.domain.checks.document import checks_document
 from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.split import split_document
@@ -86,6 +87,8 @@ def complete_document(template: Template) -> dict[str, Any]:
         document["keep_reasoning"] = True
     if template.fragments:
         document["fragments"] = dict(template.fragments)
+    if template.checks:
+        document["checks"] = checks_document(template.checks)
     if template.output_declared:
         document["output"] = output_document(template.output)
     if template.split is not None:

@@ -17,7 +17,7 @@ from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
 from runtime.domain.outputs.types import Type
-from runtime.domain.outputs.values import is_jinja
+from runtime.domain.outputs.values import as_condition
 from runtime.domain.roles import Role
 from runtime.domain.samplers.samplers import NO_SAMPLERS, Samplers
 
@@ -83,7 +83,7 @@ class Step:
     @property
     def condition(self) -> str | None:
         """The Jinja2 source of `when`."""
-        return self.when if self.when is None or is_jinja(self.when) else f"{{{{ {self.when} }}}}"
+        return None if self.when is None else as_condition(self.when)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
