@@ -27,7 +27,9 @@ def prepare(tasks: Sequence[RecordTask], render: Render) -> list[RenderError | N
     more for each step that one of them has to decide on.
     """
     errors: list[RenderError | None] = [None] * len(tasks)
-    waiting = [number for number, task in enumerate(tasks) if not task.finished]
+    waiting = [
+        number for number, task in enumerate(tasks) if not (task.finished or task.is_rejected)
+    ]
     while waiting:
         asked = {number: _requests(tasks[number]) for number in waiting}
         texts = iter(render([each for requests in asked.values() for each in requests]))
@@ -35,7 +37,11 @@ def prepare(tasks: Sequence[RecordTask], render: Render) -> list[RenderError | N
         for number, requests in asked.items():
             task, own = tasks[number], list(islice(texts, len(requests)))
             errors[number] = _take(task, requests, own)
-            if errors[number] is None and task.prompt is None and not task.finished:
+            if (
+                errors[number] is None
+                and task.prompt is None
+                and not (task.finished or task.is_rejected)
+            ):
                 undecided.append(number)
         waiting = undecided
     return errors
@@ -43,13 +49,25 @@ def prepare(tasks: Sequence[RecordTask], render: Render) -> list[RenderError | N
 
 def _requests(task: RecordTask) -> list[RenderRequest]:
     """The condition of the task's step where it isn't decided, else all its texts."""
+    if task.has_results:
+        return [
+            RenderRequest(
+                step_id=task.check or "",
+                part="keep_if",
+                index=task.index,
+                seed=task.seed,
+                steps=task.results,
+                entropy=task.draw.filter_entropy + task.attempt,
+                samples=task.samples,
+            )
+        ]
     step = task.step.step
     prompt = RenderRequest(
         step_id=step.id,
         index=task.index,
         seed=task.seed,
         steps=task.results,
-        entropy=task.draw.filter_entropy,
+        entropy=task.draw.filter_entropy + task.attempt,
         samples=task.samples,
     )
     if step.when is not None and not task.is_taken:
@@ -65,6 +83,9 @@ def _take(
         if isinstance(text, RenderError):
             return text
         rendered[request.part] = text
+    if "keep_if" in rendered:
+        task.judged(verdict_of(rendered["keep_if"]) is True)
+        return None
     if WHEN in rendered:
         return _decide(task, rendered[WHEN])
     task.prompt, task.system = rendered.pop(PROMPT), rendered.pop(SYSTEM, None)

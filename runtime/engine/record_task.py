@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runtime.domain.checks.check import RejectedTry
 from runtime.domain.errors import ModelError, OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import SKIPPED, Failure, clean_text, is_skipped
@@ -54,11 +55,45 @@ class RecordTask:
     """The turns before the prompt."""
     attempts: Attempts = field(default_factory=Attempts)
     calls: int = 0
+    attempt: int = 0
+    tries: int = 1
+    verdicts: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    rejections: list[RejectedTry] = field(default_factory=list)
+    is_rejected: bool = False
+
+    @property
+    def has_results(self) -> bool:
+        return len(self.results) == len(self.plan.steps)
+
+    @property
+    def check(self) -> str | None:
+        ids = [each.id for each in self.plan.template.checks.of_record]
+        return ids[len(self.verdicts)] if len(self.verdicts) < len(ids) else None
 
     @property
     def finished(self) -> bool:
         """Whether every step has its result."""
-        return len(self.results) == len(self.plan.steps)
+        return self.has_results and self.check is None and not self.is_rejected
+
+    def judged(self, passed: bool) -> None:
+        check = self.check
+        assert check is not None
+        self.verdicts[check] = {"passed": passed}
+        if passed:
+            return
+        self.rejections.append(
+            RejectedTry(
+                attempt=self.attempt,
+                rejected_by=check,
+                results=self.results,
+                verdicts=self.verdicts,
+            )
+        )
+        if self.attempt + 1 == self.tries:
+            self.is_rejected = True
+            return
+        self.attempt += 1
+        self.results, self.verdicts = {}, {}
 
     @property
     def step(self) -> StepPlan:
@@ -71,16 +106,23 @@ class RecordTask:
     def partial(self) -> Partial | None:
         """What would be lost with this task; None if nothing is paid for yet."""
         is_paid = not all(map(is_skipped, self.results.values()))
-        if not is_paid and self.invalid is None and not self.raised:
+        if not is_paid and self.invalid is None and not self.raised and not self.attempt:
             return None
-        return Partial(steps=dict(self.results), invalid=self.invalid, raised=self.raised)
+        return Partial(
+            steps=dict(self.results),
+            invalid=self.invalid,
+            raised=self.raised,
+            attempt=self.attempt,
+            verdicts=dict(self.verdicts),
+        )
 
     def resume(self, partial: Partial) -> None:
         """Go on from paid work of an earlier run."""
+        self.attempt, self.verdicts = partial.attempt, dict(partial.verdicts)
         names = [step.step.id for step in self.plan.steps]
         self.results = {name: partial.steps[name] for name in names if name in partial.steps}
-        self.invalid = None if self.finished else partial.invalid
-        self.raised = partial.raised and not self.finished
+        self.invalid = None if self.has_results else partial.invalid
+        self.raised = partial.raised and not self.has_results
         # A step that was called is taken.
         self.is_taken = self.raised or self.invalid is not None
 
@@ -101,7 +143,7 @@ class RecordTask:
         return plan.request(
             tuple(messages),
             system=self.system,
-            model_seed=self.draw.model_seed + self.calls,
+            model_seed=self.draw.model_seed + self.calls + 1000 * self.attempt,
             raised=self.raised,
             longer=self.waits_longer,
         )
@@ -186,7 +228,7 @@ class RecordTask:
             job_id=self.job_id,
             index=self.index,
             seed_data_id=self.seed_id,
-            step=self.step.step.id,
+            step=(self.check or "?") if self.has_results else self.step.step.id,
             kind=kind,
             message=clean_text(message)[:MAX_FAILURE_MESSAGE_CHARACTERS],
             attempts=self.calls,
