@@ -17,12 +17,12 @@ from runtime.worker.outcomes import Outcomes
 
 
 class Tried(Protocol):
-    """An open index. `tries` are those it may take, `attempt` counts the ones behind it."""
+    """An open index. It may take `most_tries`, of which `attempt` are behind it."""
 
     @property
     def attempt(self) -> int: ...
     @property
-    def tries(self) -> int: ...
+    def most_tries(self) -> int: ...
 
 
 class Forecast(Protocol):
@@ -149,4 +149,4 @@ class AcceptedRecords(Goal):
 
 def _reserved(task: Tried) -> int:
     """Tries that an open index may still take, the present one included."""
-    return task.tries - task.attempt
+    return task.most_tries - task.attempt

@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
+from typing import TypeVar
 
 from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.jobs.checkpoint import Partial
@@ -13,13 +14,16 @@ from runtime.domain.seeds.seeds import seed_id
 from runtime.engine.plan import Plan
 from runtime.engine.preparation import prepare
 from runtime.engine.record_task import RecordTask
-from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import DrawnSeeds
 from runtime.files.rows import SeedRows
 from runtime.worker.goal import Goal
 from runtime.worker.saver import Saver
 
 _log = logging.getLogger(__name__)
+
+RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
 
 Rendered = tuple[RecordTask, RenderError | None]
 
@@ -215,7 +219,7 @@ class Prompts:
         if index >= self._end:
             self._goal.opened()
         partial = self._saver.partials.get(index)
-        task = self._task(index, tries=tries + (0 if partial is None else partial.attempt))
+        task = self._task(index, most_tries=tries + (0 if partial is None else partial.attempt))
         if partial is not None:
             task.resume(partial)
         self._open[index] = task
@@ -254,7 +258,7 @@ class Prompts:
         waiting = self._postponed if self._pass is _Pass.FIRST else 0
         return self._goal.wants(under_way=len(self._open) + waiting)
 
-    def _task(self, index: int, *, tries: int) -> RecordTask:
+    def _task(self, index: int, *, most_tries: int) -> RecordTask:
         drawn = self._drawn.draw(index)
         positions = self._drawn.positions(index, drawn)
         seed = self._drawn.row(positions)
@@ -269,27 +273,39 @@ class Prompts:
             ),
             draw=drawn,
             samples=drawn.samples,
+            draws=self._job.config.draws,
+            most_tries=most_tries,
             plan=self._plan,
             waits_longer=self._pass is _Pass.LAST,
             is_suspect=index in self._saver.postponed,
-            tries=tries,
         )
 
     def _render(self, tasks: Sequence[RecordTask]) -> list[Rendered]:
-        return list(zip(tasks, prepare(tasks, self._execute), strict=True))
+        engine = self._engine
+        errors = prepare(
+            tasks,
+            # Looked up at each call: whoever watches the engine sees it.
+            lambda requests: _one_by_one(engine.execute_template, requests),
+            lambda requests: _one_by_one(engine.check_texts, requests),
+        )
+        return list(zip(tasks, errors, strict=True))
 
-    def _execute(self, requests: Sequence[RenderRequest]) -> Sequence[str | RenderError]:
-        """Render in one round trip. If that fails as a whole, one by one, so that a defect costs
-        the records that meet it and not the job (requirement S5.7).
-        """
+
+def _one_by_one(
+    execute: Callable[[Sequence[RequestT]], Sequence[AnswerT | RenderError]],
+    requests: Sequence[RequestT],
+) -> Sequence[AnswerT | RenderError]:
+    """In one round trip. If that fails as a whole, one by one, so that a defect costs the records
+    that meet it and not the job (requirement S5.7).
+    """
+    try:
+        return execute(requests)
+    except Exception:  # noqa: BLE001 - logged here, counted below
+        _log.exception("rendering failed as a batch")
+    answers: list[AnswerT | RenderError] = []
+    for request in requests:
         try:
-            return self._engine.execute_template(requests)
-        except Exception:  # noqa: BLE001 - logged here, counted below
-            _log.exception("rendering failed as a batch")
-        texts: list[str | RenderError] = []
-        for request in requests:
-            try:
-                texts += self._engine.execute_template([request])
-            except Exception as error:  # noqa: BLE001 - counted as a failed record
-                texts.append(RenderError(f"rendering failed: {type(error).__name__}"))
-        return texts
+            answers += execute([request])
+        except Exception as error:  # noqa: BLE001 - counted as a failed record
+            answers.append(RenderError(f"rendering failed: {type(error).__name__}"))
+    return answers
