@@ -6,6 +6,7 @@ from typing import Final
 from runtime.contract.grants import (
     FAILURES,
     JOB_DATA,
+    REJECTED,
     ROWS,
     SEEDS,
     DataGrant,
@@ -74,10 +75,11 @@ WORKER_GRANTS: Final = (
             keys=(JOB_DATA,), actions=("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
         ),
     ),
-    # The list of failures goes when a repeated export finds none, and rows of an earlier one when
-    # there are fewer files of them; nothing else is deleted.
+    # The lists of failures and of what was rejected go when a repeated export finds none, and rows
+    # of an earlier one when there are fewer files of them; nothing else is deleted.
     WorkerGrant(
-        name="NoFailures", grant=ObjectGrant(keys=(FAILURES, ROWS), actions=("s3:DeleteObject",))
+        name="NoFailures",
+        grant=ObjectGrant(keys=(FAILURES, REJECTED, ROWS), actions=("s3:DeleteObject",)),
     ),
     WorkerGrant(grant=ModelGrant()),
 )

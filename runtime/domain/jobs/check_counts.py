@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from runtime.domain.jobs.job import Job
 from runtime.domain.wording import counted
@@ -42,6 +43,18 @@ class CheckCounts:
             yield f"{check} left out {counted(count, 'record')}"
         if self.surplus:
             yield f"{counted(self.surplus, 'record')} more than asked for"
+
+
+def check_counts_of(document: Mapping[str, Any]) -> CheckCounts:
+    """Inverse of `CheckCounts.document`; what is not there is zero."""
+    return CheckCounts(
+        accepted=int(document.get("accepted", 0)),
+        surplus=int(document.get("surplus", 0)),
+        left_out=document.get("left_out", {}),
+        rejected_by=document.get("rejected_by", {}),
+        tries=int(document.get("tries", 0)),
+        exact=bool(document.get("exact", False)),
+    )
 
 
 def counted_tries(count: int) -> str:

@@ -93,6 +93,10 @@ class IndexSet:
         byte, bit = self._locate(index)
         return bool(self._bits[byte] & bit)
 
+    def has(self, index: int) -> bool:
+        """Whether it is in the set; of any number."""
+        return 0 <= index < self._size and index in self
+
     def __len__(self) -> int:
         return self._count
 
