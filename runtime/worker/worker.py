@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
-from runtime.contract.keys import FAILURE_PARTS, RETRIES
+from runtime.contract.keys import FAILURE_PARTS, REJECTED_PARTS, RETRIES
 from runtime.domain.errors import LeaseLostError, NotFoundError
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
@@ -24,6 +24,7 @@ from runtime.domain.jobs.sharding import ranges_of
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
+from runtime.domain.templates.template import Template
 from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Templates, make_plan, pin_prices
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -40,16 +41,19 @@ from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import write_ending
 from runtime.worker.export_again import ExportAgain
 from runtime.worker.exporting import JobExport
+from runtime.worker.forecast import forecast_of
 from runtime.worker.generation import Generation
+from runtime.worker.goal import AcceptedRecords, Goal
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, call_pool
 from runtime.worker.row_exports import RowExports
 from runtime.worker.run import Run
-from runtime.worker.saver import Saver, Stores
+from runtime.worker.saver import Saver
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
+from runtime.worker.stores import Stores
 from runtime.worker.verbs import Verbs
 
 _log = logging.getLogger(__name__)
@@ -94,6 +98,7 @@ class Worker:
         self.seeds = Seeds(ports.objects)
         self.batches = Batches(ports.objects)
         self.failure_parts = Batches(ports.objects, FAILURE_PARTS)
+        self.rejected_parts = Batches(ports.objects, REJECTED_PARTS)
         self.retries = Batches(ports.objects, RETRIES)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
         self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
@@ -286,6 +291,7 @@ class Worker:
             plan=plan.checked_by(checks),
             seeds=seeds,
             saver=saver,
+            goal=self._goal(job, claim, template, saver),
             guard=guard,
             engine=self.template_engine,
             checks=checks,
@@ -308,17 +314,33 @@ class Worker:
             close_guard(guard, claim, self._control)
         return reason, saver.progress
 
+    def _goal(self, job: Job, claim: Claim, template: Template, saver: Saver) -> Goal:
+        """A shard brings all its indices to their end: which of them are records of the dataset is
+        chosen when all shards have.
+        """
+        if not job.config.has_checks or claim.shard is not None:
+            return Goal(attempts=job.config.acceptance.attempts)
+        goal = AcceptedRecords(
+            saver.outcomes,
+            wanted=job.config.num_records,
+            most_tries=job.config.size,
+            forecast=forecast_of(job, template, saver, self.job_export),
+        )
+        saver.left_out = goal.left_out
+        return goal
+
     def _saver(self, job: Job, claim: Claim, guard: BudgetGuard) -> Saver:
         open_journal = self._ports.open_journal
         return Saver(
             claim,
-            num_records=job.config.num_records,
+            config=job.config,
             ranges=None
             if job.config.sharding is None or claim.shard is None
             else ranges_of(job.config.sharding, claim.shard),
             stores=Stores(
                 batches=self.batches,
                 failure_parts=self.failure_parts,
+                rejected_parts=self.rejected_parts,
                 retries=self.retries,
                 checkpoints=self.checkpoints,
                 jobs=self.jobs,
