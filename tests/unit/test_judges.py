@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
-from runtime.bootstrap import load_prices
 from runtime.domain.errors import PriceError, RenderError, TemplateError
 from runtime.domain.jobs.record import Failure
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.abilities import Abilities
 from runtime.domain.models.calls import ModelReply, ModelRequest
+from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.templates.document import parse_template
 from runtime.engine.estimating import estimate_cost

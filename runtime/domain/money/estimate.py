@@ -9,7 +9,7 @@ one token of output.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, sqrt
 from typing import Final
 
 from runtime.domain.models.calls import Usage
@@ -53,7 +53,7 @@ class StepSample:
 
     def highest_share(self, records: int) -> float:
         """A share that hardly ever is passed by so many records."""
-        spread = _DEVIATIONS * (self.share * (1 - self.share) / records) ** 0.5
+        spread = _DEVIATIONS * sqrt(self.share * (1 - self.share) / records)
         return min(1.0, self.share + spread)
 
     def worst_case(self) -> int:
