@@ -152,6 +152,10 @@ def test_pairs_that_there_can_not_be_are_refused(output: object, checks: object,
         template(output, checks=checks)
 
 
+def test_a_check_of_the_last_step_is_one_of_records() -> None:
+    assert template(PAIRS, checks=[{"id": "short", "max_words": 5}]).output.pair_rejects
+
+
 def lines(*tries: tuple[int, int, str]) -> Iterator[bytes]:
     for index, attempt, said in tries:
         yield orjson.dumps(record(index, said, attempt=attempt, rejected_by="short"))
