@@ -7,7 +7,8 @@ from runtime.contract import keys
 from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.checks.totals import CheckTotals, Selection
 from runtime.domain.jobs.job import JobStatus
-from tests.fixtures.api_world import ALICE, ApiWorld
+from tests.fixtures.api_world import ApiWorld
+from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.storage import new_job
 
 JOB = str(UUID(int=7))

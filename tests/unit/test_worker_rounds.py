@@ -2,7 +2,7 @@
 the job. What its shards have made is written by hand: a record is index, text and label.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 import pytest
@@ -104,8 +104,8 @@ class World:
                 updated_at=self.clock.now(),
             )
         )
-        self.text_of = lambda index: f"t{index}"
-        self.is_good = passes
+        self.text_of: Callable[[int], str] = "t{}".format
+        self.is_good: Callable[[int], bool] = passes
         self.calls = 0
 
     @property
