@@ -17,7 +17,7 @@ from runtime.engine.rows import RowMaker, RowProblem
 from runtime.export.batches import Batches
 from runtime.export.rejected import FirstRejected
 from tests.fixtures.memory_objects import MemoryObjects
-from tests.simulation.process import PlainEngine
+from tests.simulation.engines import PlainEngine
 
 SCORES = [
     {"name": "faith", "description": "?", "options": {5: "all", 1: "none"}},
