@@ -3,10 +3,11 @@
 An item: job_id, user_id, status, config, budget_limit (USD: a decimal text, a number once it was
 changed, or damage, see `Job`), records_generated, failed_records, tokens_used, cost_estimate (USD),
 failures_by_kind and cost_by_model (maps of numbers, USD), service_failures, steps (a map of
-`StepTotals` by step id, nano-USD), created_at, updated_at, and when there is one run (from the
-second on), error_message, error_code, retry_after, launch_error, request_hash, started_at,
-completed_at, fence, export (`RequestedExport`, since rows were asked for after the end). The
-counters of a sharded job are those of the last `refresh_progress`.
+`StepTotals` by step id, nano-USD), checks (`CheckTotals`, where a template has any), created_at,
+updated_at, and when there is one run (from the second on), error_message, error_code, retry_after,
+launch_error, request_hash, started_at, completed_at, fence, export (`RequestedExport`, since rows
+were asked for after the end), selection (`Selection`). The counters of a sharded job are those of
+the last `refresh_progress`.
 `active_user_id` is the user's id while the job is QUEUED or RUNNING: an index counts by it.
 `unannounced` is there from the job's end until somebody has announced it (`announcer.py`).
 `budget_month`, `budget_reserved` and `budget_base` (nano-USD) are what it has in the accounts of a
@@ -20,6 +21,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from runtime.aws.table import Item, parse_stamp, stamp, to_attributes
+from runtime.domain.checks.totals import check_totals_of, selection_of
 from runtime.domain.errors import StorageError
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import ACTIVE, Job, JobStatus, Progress
@@ -74,6 +76,7 @@ def parse_job(item: Item) -> Job:
             started_at=optional_time(item, "started_at"),
             completed_at=optional_time(item, "completed_at"),
             export=parse_export(item.get("export")),
+            selection=selection_of(item.get("selection")),
             share=share_of(item),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
@@ -120,6 +123,7 @@ def progress_attributes(progress: Progress) -> dict[str, Any]:
         "cost_by_model": {model: exact_usd(nano) for model, nano in progress.cost_by_model.items()},
         "service_failures": progress.service_failures,
         "steps": steps_document(progress.steps),
+        **({"checks": progress.checks.document()} if progress.checks else {}),
     }
 
 
@@ -137,6 +141,7 @@ def parse_progress(item: Item) -> Progress:
         cost_by_model={model: nano_of(usd) for model, usd in item.get("cost_by_model", {}).items()},
         service_failures=int(item.get("service_failures", 0)),
         steps=steps_of(item.get("steps", {})),
+        checks=check_totals_of(item.get("checks")),
     )
 
 

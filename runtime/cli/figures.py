@@ -3,8 +3,10 @@ the steps. A run's summary and a job's status show the same.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from runtime.cli.output import plain, print_line, print_table
+from runtime.domain.jobs.check_counts import check_counts_of
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.step_totals import StepTotals, sum_of
 from runtime.domain.money.amounts import usd
@@ -17,6 +19,15 @@ def print_figures(progress: Progress) -> None:
         print_line(line)
     if progress.steps:
         print_table(_rows(progress.steps), _COLUMNS)
+
+
+def print_checks(document: Mapping[str, Any] | None) -> None:
+    """What the checks of a template did, as answers have it; None: it has none."""
+    if document is None:
+        return
+    counts = check_counts_of(document)
+    so_far = "" if counts.exact else " so far"
+    print_line(f"checks{so_far}: {plain('; '.join(counts.texts()))}")
 
 
 def count_lines(progress: Progress) -> list[str]:

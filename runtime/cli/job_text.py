@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from runtime.cli.figures import print_figures
+from runtime.cli.figures import print_checks, print_figures
 from runtime.cli.output import print_json, print_line
 from runtime.client.jobs import Job
 from runtime.domain.jobs.job import JobStatus
@@ -20,6 +20,7 @@ def print_job(job: Job, *, json: bool) -> None:
     for line in describe(job):
         print_line(line)
     print_figures(job.progress)
+    print_checks(job.checks)
     print_next(job)
 
 
@@ -27,7 +28,7 @@ def describe(job: Job) -> list[str]:
     """A job in some lines."""
     requested = counted(job.num_records, "record")
     figures = (
-        f"{job.records_generated} of {requested}, {job.failed_records} failed",
+        f"{job.accepted} of {requested}, {job.failed_records} failed",
         f"{usd(job.cost_nano)} of {usd(job.budget_nano)}",
         counted(job.tokens_used, "token"),
     )

@@ -7,12 +7,13 @@ from typing import Final
 import orjson
 
 from runtime.cli.failures import exit_code, too_many
-from runtime.cli.figures import print_figures
+from runtime.cli.figures import print_checks, print_figures
 from runtime.cli.output import plain, print_json, print_line, say
 from runtime.cli.rows import print_rows
 from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
 from runtime.datasets.outcome import Outcome
 from runtime.domain.errors import RecordsFailingError
+from runtime.domain.jobs.check_counts import CheckCounts
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.record import is_skipped
 from runtime.domain.money.amounts import usd
@@ -36,7 +37,7 @@ def report(outcome: Outcome, *, json: bool, max_failures: Decimal) -> int:
     if json:
         print_json(outcome.document())
         return code
-    if outcome.sample and outcome.progress.records_generated:
+    if outcome.sample and outcome.records:
         show_records(outcome.sample)
     for path in (*outcome.files, *filter(None, [outcome.report])):
         print_line(path)
@@ -67,6 +68,7 @@ def _print_summary(outcome: Outcome) -> None:
             f"{outcome.tokens_per_second:.0f} tokens/s)"
         )
     print_figures(progress)
+    print_checks(None if outcome.checks is None else outcome.checks.document())
 
 
 def _advice(outcome: Outcome, *, too_many: bool) -> list[str]:
@@ -105,6 +107,8 @@ def _about_failures(outcome: Outcome, *, too_many: bool) -> list[str]:
     service = outcome.progress.service_failures
     own = outcome.progress.failed_records - service
     lines = []
+    if outcome.status is JobStatus.COMPLETED and outcome.checks is not None:
+        lines += _about_checks(outcome, outcome.checks)
     if outcome.progress.failed_records and outcome.failures_file is not None:
         lines.append(f"why records failed: {outcome.failures_file}")
         if outcome.failures_told:
@@ -118,6 +122,20 @@ def _about_failures(outcome: Outcome, *, too_many: bool) -> list[str]:
         lines.append(f"--retry-failed tries records that failed again{accept}.")
     elif too_many:
         lines.append("A larger --max-failures accepts them.")
+    return lines
+
+
+def _about_checks(outcome: Outcome, checks: CheckCounts) -> list[str]:
+    """Where it is listed what they kept out, and how to get what is missing."""
+    lines = []
+    if outcome.rejected_file is not None:
+        lines.append(f"what checks kept out: {outcome.rejected_file}")
+    missing = outcome.request.num_records - checks.accepted
+    if missing > 0:
+        lines.append(
+            f"{counted(missing, 'record')} of {outcome.request.num_records} missing: the tries are"
+            " used up. A larger --max-candidates goes on."
+        )
     return lines
 
 

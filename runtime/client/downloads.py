@@ -5,6 +5,7 @@ Folders are named by what the user typed. Of what a server answers nothing leave
 are those that an export has, and a file is no longer than was announced.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from runtime.client.observer import Observer
 from runtime.client.transfer import OnBytes, Transfer
 from runtime.contract.keys import ROWS_FOLDER, row_folders, split_of_rows
 from runtime.disk import disk_errors, replacing
+from runtime.domain.checks.acceptance import MAX_CANDIDATES
 from runtime.domain.errors import ConfigurationError, ForbiddenError, InputError, StorageError
 from runtime.domain.identifiers import is_uuid
-from runtime.domain.jobs.job import MAX_RECORDS, JobStatus
+from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.record import index_of
 from runtime.export.card import is_unchanged
 from runtime.export.configurations import FOLDERS
@@ -31,12 +33,16 @@ from runtime.inputs.files import check_folder
 
 PARTIAL: Final = "dataset.partial.jsonl"
 PARTIAL_FAILURES: Final = "failures.partial.jsonl"
+PARTIAL_REJECTED: Final = "rejected.partial.jsonl"
 _DOCUMENTS: Final = {"report": "report.html", "card": "README.md"}
 """What stands beside a dataset, by its name in the answer."""
 _BATCH: Final = "batch"
 _WHOLE: Final = frozenset({"dataset", "rows"})
 """Kinds of files of an exported dataset."""
-_KINDS: Final = frozenset({*_WHOLE, _BATCH, "failures"})
+_REJECTED: Final = "rejected"
+_PARTIALS: Final = {_BATCH: PARTIAL, "failures": PARTIAL_FAILURES, _REJECTED: PARTIAL_REJECTED}
+"""Where the parts of each kind go, while nothing is exported."""
+_KINDS: Final = frozenset({*_WHOLE, *_PARTIALS})
 _EXPORTS: Final = "exports/"
 _DATASET_FILE: Final = re.compile(
     r"(?:[a-z][a-z0-9_]{0,31}=[A-Za-z0-9_-]{1,64}/)?[a-z][a-z0-9-]{0,63}\.(?:jsonl|parquet|csv)"
@@ -45,7 +51,8 @@ _DATASET_FILE: Final = re.compile(
 _FOLDER_OF: Final = {each: folder for folder in FOLDERS for each in row_folders(folder)}
 """The shape's folder of each folder that rows or copies of them may be in."""
 _OTHER_FILE: Final = re.compile(
-    r"failures\.jsonl|(?:outputs|failures)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
+    r"(?:failures|rejected)\.jsonl"
+    r"|(?:outputs|failures|rejected)/(?:shard-[0-9]{4,9}/)?(?:batch|part)-[0-9]{4,9}\.jsonl"
 )
 
 
@@ -96,7 +103,8 @@ def download_job(
     first = connection.api.get(path)
     with understood("a list of files"):
         status = JobStatus(first["status"])
-        complete, records = bool(first["complete"]), int(first["records_generated"])
+        complete = bool(first["complete"])
+        records = int(first.get("accepted", first["records_generated"]))
         whole = [each["kind"] in _WHOLE for each in first["files"]]
     if not whole:
         raise InputError(f"job {job_id} is {status} and has no records yet")
@@ -131,7 +139,7 @@ def _save_dataset(
             size = fetch(transfer, file, target, on_bytes)
         saved.append(SavedFile(path=target, size=size))
     # What was downloaded before the dataset was whole is a part of it.
-    _remove(folder, PARTIAL, PARTIAL_FAILURES)
+    _remove(folder, *_PARTIALS.values())
     _remove_older_rows(folder, {each.path for each in saved}, observer)
     return saved
 
@@ -202,14 +210,16 @@ def _renew_document(connection: Connection, path: str, document: str) -> str:
 def _save_parts(
     connection: Connection, files: Iterator[RemoteFile], folder: Path, observer: Observer
 ) -> tuple[list[SavedFile], int]:
-    """The records so far in one file, the failures in another, and how many records there are."""
+    """The records so far in one file, failures and rejected tries in others, and how many records
+    there are.
+    """
     transfer, saved, records = connection.transfer(), [], 0
-    absent = {PARTIAL, PARTIAL_FAILURES}
+    absent = {*_PARTIALS.values()}
     for kind, parts in groupby(files, key=lambda file: file.kind):
-        target = folder / (PARTIAL if kind == _BATCH else PARTIAL_FAILURES)
+        target = folder / _PARTIALS[kind]
         absent.discard(target.name)
         with observer.transfer(target.name, None) as on_bytes:
-            merged, count = _merge(transfer, parts, target, on_bytes)
+            merged, count = _merge(transfer, parts, target, on_bytes, kind=kind)
         saved.append(merged)
         records += count if kind == _BATCH else 0
     # What an earlier download left is of a time when there were failures: they were tried again.
@@ -232,31 +242,67 @@ def fetch(transfer: Transfer, file: RemoteFile, target: Path, on_bytes: OnBytes)
 
 
 def _merge(
-    transfer: Transfer, files: Iterator[RemoteFile], target: Path, on_bytes: OnBytes
+    transfer: Transfer,
+    files: Iterator[RemoteFile],
+    target: Path,
+    on_bytes: OnBytes,
+    *,
+    kind: str,
 ) -> tuple[SavedFile, int]:
-    """All parts in one file, each record once: a batch may repeat what another one holds."""
-    seen = bytearray(MAX_RECORDS // 8 + 1)
+    """All parts in one file, each record once: a batch may repeat what another one holds. Of one
+    index several tries may have been rejected: these are told apart by all that they say.
+    """
+    new = _NewTries() if kind == _REJECTED else _NewRecords()
     records = 0
     with replacing(target) as merged:
         with TemporaryDirectory(prefix=".batches-", dir=target.parent) as folder:
             part = Path(folder) / "batch.jsonl"
             for file in files:
                 fetch(transfer, file, part, on_bytes)
-                records += _append_new(part, merged, seen)
+                records += _append_new(part, merged, new)
         size = merged.tell()
     return SavedFile(path=target, size=size), records
 
 
-def _append_new(part: Path, merged: BinaryIO, seen: bytearray) -> int:
+def _append_new(part: Path, merged: BinaryIO, new: "_NewRecords | _NewTries") -> int:
     added = 0
     with part.open("rb") as lines:
         for line in lines:
-            byte, bit = divmod(_index(line), 8)
-            if not seen[byte] & 1 << bit:
-                seen[byte] |= 1 << bit
+            if new.takes(line):
                 merged.write(line if line.endswith(b"\n") else line + b"\n")
                 added += 1
     return added
+
+
+class _NewRecords:
+    """Tells whether the index of a line is a new one. A bit each, and no more of them than tries
+    that a job may take.
+    """
+
+    def __init__(self) -> None:
+        self._seen = bytearray(MAX_CANDIDATES // 8 + 1)
+
+    def takes(self, line: bytes) -> bool:
+        byte, bit = divmod(_index(line), 8)
+        if self._seen[byte] & 1 << bit:
+            return False
+        self._seen[byte] |= 1 << bit
+        return True
+
+
+class _NewTries:
+    """Tells whether a line is a new one, by 8 bytes of its hash."""
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def takes(self, line: bytes) -> bool:
+        _index(line)
+        mark = hashlib.blake2b(line, digest_size=8).digest()
+        if mark in self._seen:
+            return False
+        self._seen.add(mark)
+        return True
 
 
 def _index(line: bytes) -> int:
@@ -264,7 +310,7 @@ def _index(line: bytes) -> int:
         index = index_of(line)
     except ValueError as exc:
         raise StorageError("a batch of this job is damaged: a line of it is not a record") from exc
-    if index >= MAX_RECORDS:
+    if index >= MAX_CANDIDATES:
         raise StorageError(f"a batch of this job is damaged: it has a record {index}")
     return index
 

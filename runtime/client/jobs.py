@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final, Self
 
 from runtime.client.http import ApiClient, segment, understood
+from runtime.domain.checks.totals import check_totals_of
 from runtime.domain.errors import InputError, NotFoundError
 from runtime.domain.identifiers import is_uuid
 from runtime.domain.jobs.job import ACTIVE, JobStatus, Progress
@@ -68,6 +69,7 @@ class Job:
                 budget_nano=from_usd(document["budget_limit"]),
                 progress=Progress(
                     records_generated=document["records_generated"],
+                    checks=check_totals_of(document.get("checks")),
                     failed_records=document["failed_records"],
                     tokens_used=document["tokens_used"],
                     cost_nano=from_usd(document["cost_estimate"]),
@@ -103,8 +105,20 @@ class Job:
 
     @property
     def records_generated(self) -> int:
-        """Records that are saved."""
+        """Records that are saved. Where the template has checks, some may not be accepted."""
         return self.progress.records_generated
+
+    @property
+    def accepted(self) -> int:
+        """Records of the dataset."""
+        return int(self.document.get("accepted", self.records_generated))
+
+    @property
+    def checks(self) -> Mapping[str, Any] | None:
+        """What the template's checks did, as the API shows it: `accepted`, `surplus`, `left_out`,
+        `rejected_by`, `tries`, `exact`; None: it has none.
+        """
+        return self.document.get("checks")
 
     @property
     def failed_records(self) -> int:
@@ -203,10 +217,11 @@ def resume_job(
     budget_nano: int | None = None,
     num_records: int | None = None,
     calls: CallOptions | None = None,
+    max_candidates: int | None = None,
     retry_failed: bool = False,
 ) -> Job:
-    """Queue a job again, with another limit, more records or calls made otherwise if they are
-    given; with `retry_failed` records that failed are tried again. Raises `NotFoundError`,
+    """Queue a job again, with another limit, more records, more tries or calls made otherwise if
+    they are given; with `retry_failed` records that failed are tried again. Raises `NotFoundError`,
     `ConflictError` for a job that can't go on, `InputError`.
     """
     body: dict[str, object] = asked_document(calls or CallOptions())
@@ -214,6 +229,8 @@ def resume_job(
         body["budget_limit"] = usd_decimal(budget_nano)
     if num_records is not None:
         body["num_records"] = num_records
+    if max_candidates is not None:
+        body["max_candidates"] = max_candidates
     if retry_failed:
         body["retry_failed"] = True
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.

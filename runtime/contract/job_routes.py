@@ -12,6 +12,8 @@ from runtime.contract.grants import (
     FAILURE_PARTS,
     FAILURES,
     JOB_DATA,
+    REJECTED,
+    REJECTED_PARTS,
     REPORT,
     RETRIES,
     ROW_CONFIGURATIONS,
@@ -126,7 +128,10 @@ JOB_ROUTES: Final = (
                 *READ_JOB,
                 # The signature of an address lends the caller these rights.
                 ObjectGrant(
-                    keys=(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS, REPORT, CARD),
+                    keys=(
+                        *(EXPORTS, BATCHES, FAILURES, FAILURE_PARTS, REJECTED, REJECTED_PARTS),
+                        *(REPORT, CARD),
+                    ),
                     actions=("s3:GetObject",),
                 ),
                 ObjectGrant(keys=(ROWS_RESULT,), actions=("s3:GetObject",)),

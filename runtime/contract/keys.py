@@ -6,7 +6,9 @@
     jobs/{job_id}/outputs/batch-0001.jsonl        outputs/shard-0003/batch-0001.jsonl
     jobs/{job_id}/failures/part-0001.jsonl        failures/shard-0003/part-0001.jsonl
     jobs/{job_id}/retries/part-0012.jsonl         failures up to part 12 are tried again; by shard
+    jobs/{job_id}/rejected/part-0001.jsonl        tries that checks rejected; by shard likewise
     jobs/{job_id}/failures.jsonl                  written with the export
+    jobs/{job_id}/rejected.jsonl                  written with it, where a template has checks
     jobs/{job_id}/report.html                     written with it, too
     jobs/{job_id}/rows.json                       what rows there are, README.md their card
     jobs/{job_id}/export-requests/{digest}.json   rows that were asked for when it had ended
@@ -79,6 +81,9 @@ RECORDS: Final = NumberedObjects(folder="outputs", stem="batch")
 FAILURE_PARTS: Final = NumberedObjects(folder="failures", stem="part")
 """The lists of failures that are saved while the job runs."""
 
+REJECTED_PARTS: Final = NumberedObjects(folder="rejected", stem="part")
+"""Tries that a check has rejected, saved while the job runs."""
+
 RETRIES: Final = NumberedObjects(folder="retries", stem="part")
 """Marks that give failures back: number 12 says that what parts 1 to 12 list is tried again."""
 
@@ -91,6 +96,11 @@ failure_part_key = FAILURE_PARTS.key
 def failures_key(job_id: str) -> str:
     """All failures of a job, written with its export."""
     return f"jobs/{job_id}/failures.jsonl"
+
+
+def rejected_key(job_id: str) -> str:
+    """All rejected tries of a job, written with its export."""
+    return f"jobs/{job_id}/rejected.jsonl"
 
 
 def report_key(job_id: str) -> str:

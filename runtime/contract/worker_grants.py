@@ -7,6 +7,7 @@ from runtime.contract.grants import (
     FAILURES,
     JOB_DATA,
     PIECES,
+    REJECTED,
     ROWS,
     SEEDS,
     DataGrant,
@@ -75,11 +76,12 @@ WORKER_GRANTS: Final = (
             keys=(JOB_DATA,), actions=("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
         ),
     ),
-    # The list of failures goes when a repeated export finds none, rows of an earlier one when there
-    # are fewer files of them, and pieces of shards when they are joined; nothing else is deleted.
+    # The lists of failures and of what was rejected go when a repeated export finds none, rows of
+    # an earlier one when there are fewer files of them, and pieces of shards when they are joined;
+    # nothing else is deleted.
     WorkerGrant(
         name="NoFailures",
-        grant=ObjectGrant(keys=(FAILURES, ROWS, PIECES), actions=("s3:DeleteObject",)),
+        grant=ObjectGrant(keys=(FAILURES, REJECTED, ROWS, PIECES), actions=("s3:DeleteObject",)),
     ),
     WorkerGrant(grant=ModelGrant()),
 )

@@ -10,9 +10,10 @@ import orjson
 from runtime.contract.keys import ROWS_FOLDER
 from runtime.datasets.export_request import ExportRequest
 from runtime.datasets.exporting import Exported, export_dataset
-from runtime.datasets.folder import FAILURES, PARTIAL, DatasetFolder
+from runtime.datasets.folder import FAILURES, PARTIAL, REJECTED, DatasetFolder
 from runtime.datasets.outcome import Outcome
 from runtime.datasets.pushing import push_dataset
+from runtime.datasets.records import saved_records
 from runtime.datasets.reviewing import write_review
 from runtime.datasets.row_reading import read_rows
 from runtime.datasets.statistics import read_statistics
@@ -32,7 +33,8 @@ class Dataset:
 
     Iterating reads one record after the other from the disk, in the order in which they were
     finished: dicts with `id`, `job_id`, `index`, `timestamp`, `seed_data_id` and
-    `generation_result`. `len` is the number of records.
+    `generation_result`, where the template has checks also `try` and `checks`. `len` is the number
+    of records.
     """
 
     path: Path
@@ -57,7 +59,7 @@ class Dataset:
         published = self._file(PARTIAL) or self._file("dataset.jsonl")
         folder = DatasetFolder(self.path)
         lines = (
-            folder.saved_lines(str(self.report["job_id"]))
+            saved_records(folder, str(self.report["job_id"]))
             if published is None
             else folder.lines_of(published)
         )
@@ -72,10 +74,14 @@ class Dataset:
     @property
     def failures(self) -> list[dict[str, Any]]:
         """The records that failed: `index`, `step`, `kind`, `message` and more."""
-        listed = self._file(FAILURES)
-        if listed is None:
-            return []
-        return [orjson.loads(line) for line in DatasetFolder(self.path).lines_of(listed)]
+        return list(self._listed(FAILURES))
+
+    def rejected(self) -> Iterator[dict[str, Any]]:
+        """What the template's checks have kept out, as records with `try`, `checks` and
+        `rejected_by`: tries that a check of records rejected, and records that a check of the
+        dataset left out.
+        """
+        return self._listed(REJECTED)
 
     def statistics(self) -> dict[str, Any]:
         """What the records look like: counts, sizes, balance, openings, repeats, examples. The
@@ -196,6 +202,11 @@ class Dataset:
             message=message,
             endpoint=endpoint,
         )
+
+    def _listed(self, name: str) -> Iterator[dict[str, Any]]:
+        listed = self._file(name)
+        if listed is not None:
+            yield from map(orjson.loads, DatasetFolder(self.path).lines_of(listed))
 
     def _file(self, name: str) -> Path | None:
         """What is published under a name, by this call or an earlier one."""

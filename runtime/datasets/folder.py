@@ -3,6 +3,7 @@
     DIR/dataset.jsonl …          published when they are complete
     DIR/dataset.partial.jsonl    the records so far, while it is not complete
     DIR/failures.jsonl           if there are any
+    DIR/rejected.jsonl           what checks have kept out, if there is anything
     DIR/report.html              what the dataset looks like
     DIR/.seedwright/job.json     which dataset this is, and the id of its job
     DIR/.seedwright/seeds.json   what its seeds were made of
@@ -28,7 +29,7 @@ from typing import Final
 import orjson
 
 from runtime.bootstrap import LocalEngine
-from runtime.contract.keys import export_key, failures_key, report_key
+from runtime.contract.keys import export_key, failures_key, rejected_key, report_key
 from runtime.datasets.identity import stored_job_id
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.rows import PublishedRows
@@ -36,6 +37,7 @@ from runtime.disk import disk_errors, locked, open_lock, replace_by_link, replac
 from runtime.domain.addresses import is_loopback
 from runtime.domain.errors import ConfigurationError, InputError, NotFoundError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat
+from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Job
 from runtime.export.batches import Batches
 from runtime.export.report.writing import REPORT_MARK
@@ -45,6 +47,7 @@ from runtime.local.storage import open_objects
 _SEEDS: Final = "seeds.json"
 _SERVER: Final = "server.json"
 FAILURES: Final = "failures.jsonl"
+REJECTED: Final = "rejected.jsonl"
 PARTIAL: Final = "dataset.partial.jsonl"
 REPORT: Final = "report.html"
 _REPORT_HEAD: Final = 1024
@@ -102,7 +105,7 @@ class DatasetFolder:
     def _check_foreign(self) -> None:
         if (rows := self.rows.foreign()) is not None:
             raise InputError(f"{rows} exists and was not generated here: choose another --out")
-        for name in (*map(_file_name, OutputFormat), PARTIAL, FAILURES, REPORT):
+        for name in (*map(_file_name, OutputFormat), PARTIAL, FAILURES, REJECTED, REPORT):
             if (self.path / name).exists():
                 raise InputError(
                     f"{self.path / name} exists and was not generated here: choose another --out"
@@ -212,7 +215,7 @@ class DatasetFolder:
         """
         document = {
             "status": str(job.status),
-            "records": job.progress.records_generated,
+            "records": job.accepted,
             "requested": job.config.num_records,
         }
         target = self.state / PUBLISHED
@@ -230,24 +233,24 @@ class DatasetFolder:
     ) -> list[Path]:
         """Put the exports where the user looks for them; their paths."""
         wanted = [(export_key(job.job_id, each.lower()), _file_name(each)) for each in formats]
-        paths = self._link(engine, [*wanted, (failures_key(job.job_id), FAILURES)])
+        paths = self._link(engine, [*wanted, *_lists(job)])
         with disk_errors(f"delete {self.path / PARTIAL}"):
             (self.path / PARTIAL).unlink(missing_ok=True)
         return paths
 
-    def publish_partial(self, engine: LocalEngine, job: Job) -> list[Path]:
-        """Put the records that are saved so far, each once, and the exported failures where the
-        user looks for them; their paths. What was published of fewer records stays.
+    def publish_partial(self, engine: LocalEngine, job: Job, lines: Iterator[bytes]) -> list[Path]:
+        """Put the records that are saved so far, given as their `lines`, and the exported lists of
+        failures and of what was rejected where the user looks for them; their paths. What was
+        published of fewer records stays.
         """
         paths: list[Path] = []
         target = self.path / PARTIAL
-        lines = self.saved_lines(job.job_id)
         if (first := next(lines, None)) is not None:
             with disk_errors(f"write {target}"), replacing(target) as file:
                 for line in chain((first,), lines):
                     file.write(line + b"\n")
             paths.append(target)
-        return [*paths, *self._link(engine, [(failures_key(job.job_id), FAILURES)])]
+        return [*paths, *self._link(engine, _lists(job))]
 
     def publish_report(self, engine: LocalEngine, job: Job, *, written: bool) -> Path | None:
         """Put the report of the exported dataset beside it; None if it could not be `written`: then
@@ -293,10 +296,16 @@ class DatasetFolder:
                 raise
             raise NotFoundError(f"{path} is gone: generate the dataset again") from exc
 
-    def saved_lines(self, job_id: str) -> Iterator[bytes]:
-        """The records that are saved in the state, published or not. Raises `StorageError`."""
+    def check_state(self) -> None:
+        """Raises `NotFoundError` where there is none."""
         if not self.state.is_dir():
             raise NotFoundError(f"{self.state} is gone: generate the dataset again")
+
+    def saved_lines(self, job_id: str, *, only: IndexSet | None = None) -> Iterator[bytes]:
+        """The records that are saved in the state, published or not; `only` those that are in the
+        dataset, where not all are. Raises `StorageError`.
+        """
+        self.check_state()
         seen: set[int] = set()
         with closing(open_objects(self.state)) as objects:
             batches = Batches(objects).load_all_batches(job_id)
@@ -304,9 +313,15 @@ class DatasetFolder:
                 raise batches.error
             for batch in batches:
                 for index, line in zip(batch.indices, batch.lines, strict=True):
-                    if index not in seen:
-                        seen.add(index)
-                        yield line
+                    if index in seen or (only is not None and not only.has(index)):
+                        continue
+                    seen.add(index)
+                    yield line
+
+
+def _lists(job: Job) -> tuple[tuple[str, str], ...]:
+    """What is listed beside the records, and where."""
+    return (failures_key(job.job_id), FAILURES), (rejected_key(job.job_id), REJECTED)
 
 
 def _file_name(output_format: OutputFormat) -> str:

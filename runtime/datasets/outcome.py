@@ -5,8 +5,9 @@ from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
-from runtime.datasets.folder import FAILURES
+from runtime.datasets.folder import FAILURES, REJECTED
 from runtime.datasets.request import DatasetRequest
+from runtime.domain.jobs.check_counts import CheckCounts
 from runtime.domain.jobs.job import JobStatus, Progress
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd_decimal
@@ -32,10 +33,14 @@ class Outcome:
     """When it makes sense to go on, at the earliest."""
     progress: Progress
     saved: int
-    """Records that are safe. When storage failed, the job's own counter is older than this."""
+    """Records of the dataset that are safe. When storage failed, the job's own counter is older
+    than this.
+    """
+    checks: CheckCounts | None = None
+    """What the checks of its template did; None: it has none."""
     files: tuple[Path, ...]
     """What the user finds in the folder after this run: the dataset, or the records of it so far;
-    the list of failures is the last one.
+    lists of failures and of what was rejected are the last ones.
     """
     report: Path | None = None
     """The page that says what the dataset looks like; None: there is no dataset yet, or a notice
@@ -55,6 +60,11 @@ class Outcome:
     seconds: float
     records_per_second: float
     tokens_per_second: float
+
+    @property
+    def rejected_file(self) -> Path | None:
+        """The list of what checks have kept out, if there is one."""
+        return next((path for path in self.files if path.name == REJECTED), None)
 
     @property
     def failures_file(self) -> Path | None:
@@ -81,6 +91,11 @@ class Outcome:
         return f"{self.saved} of {counted(self.request.num_records, 'record')}"
 
     @property
+    def records(self) -> int:
+        """Records of the dataset."""
+        return self.progress.records_generated if self.checks is None else self.checks.accepted
+
+    @property
     def all_failed(self) -> bool:
         """Every record was tried and failed for a reason of its own: going on changes nothing."""
         own = self.progress.failed_records - self.progress.service_failures
@@ -91,12 +106,13 @@ class Outcome:
         return {
             "status": str(self.status),
             "job_id": self.job_id,
-            "records": self.progress.records_generated,
+            "records": self.records,
             "failed": self.progress.failed_records,
             "service_failures": self.progress.service_failures,
             "failures_by_kind": dict(sorted(self.progress.failures_by_kind.items())),
             "requested": self.request.num_records,
             "files": [str(path) for path in self.files],
+            **({} if self.checks is None else {"checks": self.checks.document()}),
             "rows": [rows_document(each) for each in self.rows],
             "cost_usd": usd_decimal(self.progress.cost_nano),
             "budget_usd": usd_decimal(self.request.budget_nano),

@@ -49,7 +49,7 @@ def write_review(
         new = before or read_configuration(RowRequest(shape=shape), own, dataset.stored)
         new = replace(new, review=None)
         choice = choice_of(dataset.folder.state, new)
-        records = dataset.export.exporter.records(dataset.job)
+        records = dataset.export.records(dataset.job, dataset.stored)
         with (
             dataset.export.row_source(dataset.job, new.template(own), choice) as source,
             disk_errors(f"write {target}"),

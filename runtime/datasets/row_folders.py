@@ -188,7 +188,7 @@ class RowFolders:
 def stale_notices(results: Sequence[RowResult], job: Job) -> Iterator[str]:
     """Of which rows there are more records by now, a sentence each."""
     for each in results:
-        if each.generated != job.progress.records_generated:
+        if each.generated != job.accepted:
             yield (
                 f"the rows in {each.folder}/ are of {counted(each.generated, 'record')}:"
                 " `seedwright export` makes them of all that are saved"
@@ -196,8 +196,4 @@ def stale_notices(results: Sequence[RowResult], job: Job) -> Iterator[str]:
 
 
 def _is_current(found: RowResult | None, made_of: str, job: Job) -> bool:
-    return (
-        found is not None
-        and found.made_of == made_of
-        and found.generated == job.progress.records_generated
-    )
+    return found is not None and found.made_of == made_of and found.generated == job.accepted

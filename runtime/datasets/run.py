@@ -16,12 +16,14 @@ from time import monotonic
 from typing import Final
 
 from runtime.bootstrap import LocalEngine, SystemClock, local_engine, process_owner
+from runtime.contract.exit_codes import ExitCode
 from runtime.contract.keys import export_key, report_key
 from runtime.datasets.engine_parts import LOCAL_CHECKPOINT_INTERVAL, log_to
 from runtime.datasets.folder import REPORT, DatasetFolder, check_writable
 from runtime.datasets.job import prepare_job
 from runtime.datasets.observer import Observer
 from runtime.datasets.outcome import Outcome
+from runtime.datasets.records import dataset_lines
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.row_folders import RowFolders, stale_notices
 from runtime.datasets.shard_team import ShardTeam
@@ -29,6 +31,7 @@ from runtime.datasets.shard_worker import ShardOrder
 from runtime.datasets.stop import StopRequest
 from runtime.domain.errors import ConflictError, SeedwrightError, TemplateError
 from runtime.domain.jobs.activity import Activity, WaitReason
+from runtime.domain.jobs.check_counts import checks_of
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import Job, JobStatus, Progress, work_id_of
 from runtime.domain.jobs.record import index_of
@@ -37,8 +40,10 @@ from runtime.domain.money.estimate import Estimate
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.template import Template
 from runtime.domain.wording import counted
-from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.dry_run import render_calls
+from runtime.engine.estimating import estimate_cost
 from runtime.engine.plan import Plan, make_plan
+from runtime.engine.rendering.languages import check_languages
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.export.report.writing import Report
 from runtime.export.row_export import RowResult, load_results
@@ -89,6 +94,7 @@ def run_dataset(
         model=request.models.model,
         on=SystemClock().now().date(),
     )
+    check_languages(request.template.checks)
     request = folder.check(request)
     if not folder.is_begun:  # what was begun goes on: its rows are made again without a call
         check_row_fields(request.seeds, request.template)
@@ -97,9 +103,9 @@ def run_dataset(
         models = request.backend.open(concurrency, providers=plan.providers)
         templates.load(request.template)
         # What can't be rendered once is refused before it costs anything.
-        render_record(
+        render_calls(
             templates,
-            request.template,
+            plan,
             request.rows,
             job_id=request.job_id(),
             index=0,
@@ -203,7 +209,8 @@ class _Run:
             error_code=job.error_code,
             retry_after=job.retry_after,
             progress=job.progress,
-            saved=max(job.progress.records_generated, meter.last.records_generated),
+            saved=max(job.accepted, meter.last.accepted(self._request.num_records)),
+            checks=checks_of(job),
             files=tuple(files),
             report=report,
             rows=self._rows,
@@ -232,8 +239,12 @@ class _Run:
             stop.connect(self._worker.request_shutdown)
             if self._loads:
                 self._on_activity(_LOADING)
-            if self._generate_shards(job, stop):
-                self._worker.run(work_id_of(job.job_id))
+            while self._generate_shards(job, stop):
+                code, run = self._worker.run(work_id_of(job.job_id)), job.run
+                job = self._engine.ports.jobs.get_job(job.job_id)
+                opened = job.status is JobStatus.RUNNING and job.run > run
+                if code is not ExitCode.DONE or not opened:  # no further round of its shards
+                    break
         finally:
             self._meter.activity = None
             observer.ended()
@@ -325,7 +336,7 @@ class _Run:
         """The report beside the dataset, or why there is none: that must not hide how the run
         ended. It is made now for a dataset of before there were reports.
         """
-        if job.status not in _EXPORTED or not job.progress.records_generated:
+        if job.status not in _EXPORTED or not job.accepted:
             return None, ()
         try:
             if not self._folder.owns_report():
@@ -333,7 +344,7 @@ class _Run:
             written = self._has_report(job)
             if not written:
                 report = Report(self._engine.ports.objects, job.job_id)
-                report.add_lines(self._folder.saved_lines(job.job_id))
+                report.add_lines(self._lines(job))
                 written = report.write(job)
             page = self._folder.publish_report(self._engine, job, written=written)
         except SeedwrightError as error:
@@ -362,10 +373,15 @@ class _Run:
             self._rows = load_results(self._engine.ports.objects, job.job_id)
             self._row_notices = tuple(stale_notices(self._rows, job))
             self._worker.exporter.export_failures(job)
-            return self._folder.publish_partial(self._engine, job)
+            return self._folder.publish_partial(self._engine, job, self._lines(job))
         except SeedwrightError as error:
             event(_log, logging.WARNING, "partial dataset not published", error=error.code)
             return []
+
+    def _lines(self, job: Job) -> Iterator[bytes]:
+        """The records that the dataset has by now."""
+        ports = self._engine.ports
+        return dataset_lines(self._folder, job, ports.objects, ports.templates)
 
     def _needs_export(self, job: Job, output_format: OutputFormat) -> bool:
         """Whether the worker has not just exported it: it writes the formats of the first run."""
@@ -374,6 +390,4 @@ class _Run:
         return not self._engine.path_of(export_key(job.job_id, output_format.lower())).exists()
 
     def _first_records(self, job: Job, count: int) -> Iterator[bytes]:
-        batches = self._worker.batches.load_all_batches(job.job_id)
-        lines = islice((line for batch in batches for line in batch.lines), count)
-        return iter(sorted(lines, key=index_of))
+        return iter(sorted(islice(self._lines(job), count), key=index_of)) if count else iter(())

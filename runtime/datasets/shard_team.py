@@ -130,7 +130,7 @@ def _end_of(code: int) -> str:
 
 
 def _saved(progress: Progress) -> int:
-    return progress.records_generated + progress.failed_records
+    return progress.ended + progress.checks.tries
 
 
 def _said(process: "subprocess.Popen[str]") -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runtime.bootstrap import SystemClock
 from runtime.datasets.folder import REPORT, DatasetFolder
+from runtime.datasets.records import dataset_lines
 from runtime.datasets.waiting import unsaved_of
 from runtime.disk import disk_errors, replacing
 from runtime.domain.errors import InputError, NotFoundError
@@ -56,7 +57,7 @@ def write_report(path: Path) -> FolderReport:
 
 def _statistics(folder: DatasetFolder, storage: LocalStorage, job: Job) -> DatasetStatistics:
     unsaved = unsaved_of(storage, job)  # before the records: none is left out by both
-    lines = folder.saved_lines(job.job_id)
+    lines = dataset_lines(folder, job, storage.objects, storage.templates)
     return statistics_of(storage.objects, job, lines, unsaved=unsaved)
 
 

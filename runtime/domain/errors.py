@@ -38,6 +38,8 @@
     ├── QuotaUsedUpError              the account's quota of the day is used up
     ├── NoCreditError                 the account at a provider has no money left
     ├── RecordsFailingError           record after record failed by its own fault
+    ├── NoneAcceptedError             none of many tries has passed the template's checks
+    ├── CandidatesExhaustedError      the tries are used up, and too few records are accepted
     ├── WorkersLostError              worker after worker of a job has died
     └── ExportError                   the dataset could not be written; the batches are kept
 
@@ -377,6 +379,18 @@ class RecordsFailingError(SeedwrightError):
     """Too many records failed in a row by their own fault: the rest would hardly do better."""
 
     code = "records_failing"
+
+
+class NoneAcceptedError(SeedwrightError):
+    """None of many tries has passed the template's checks: the rest would hardly do better."""
+
+    code = "none_accepted"
+
+
+class CandidatesExhaustedError(SeedwrightError):
+    """A job has used up its tries, and its checks have accepted too few records."""
+
+    code = "candidates_exhausted"
 
 
 class WorkersLostError(SeedwrightError):

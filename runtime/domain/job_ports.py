@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.domain.checks.totals import Selection
 from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress
 from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.jobs.shards import ShardState
@@ -162,10 +163,14 @@ class JobStore(Protocol):
         """
         ...
 
-    def set_num_records(self, job_id: str, num_records: int) -> None:
-        """Let the job have more records, in one more round and run where it is sharded; the same
-        number changes nothing. Raises `InputError` for fewer, `ConflictError` while the job is
-        RUNNING (its workers have read the number) or DELETING, `NotFoundError`.
+    def set_num_records(
+        self, job_id: str, num_records: int, *, max_candidates: int | None = None
+    ) -> None:
+        """Let the job have more records, in one more round and run where it is sharded; a run alone
+        where its template has checks, see `open_round`. The same number changes nothing. Such a
+        job gets `max_candidates` tries, or more as `grown_candidates` says. Raises `InputError` for
+        fewer, `ConflictError` while the job is RUNNING (its workers have read the
+        number) or DELETING, `NotFoundError`.
         """
         ...
 
@@ -214,6 +219,21 @@ class JobStore(Protocol):
         """Replace the pending export of the same number, and store the fence. The job's status
         stays. Raises `LeaseLostError` on a newer fence, `ConflictError` where that export is not
         pending any more, `NotFoundError`.
+        """
+        ...
+
+    def set_selection(self, job_id: str, selection: Selection, *, fence: int) -> None:
+        """Store which of its records the job's dataset has. Raises `LeaseLostError` on a newer
+        fence, `NotFoundError`.
+        """
+        ...
+
+    def open_round(self, job_id: str, end: int, *, fence: int) -> None:
+        """Let the shards of a RUNNING job have the indices up to `end`, in one more round and run
+        of it, so that its shards are asked again. One that ends there already, or further, changes
+        nothing: a worker that dies after this may repeat it. Raises `LeaseLostError` on a newer
+        fence, `ConflictError` when the job isn't RUNNING any more, `InputError` for one without
+        shards, `NotFoundError`.
         """
         ...
 

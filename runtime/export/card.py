@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from runtime.domain.jobs.check_counts import CheckCounts
 from runtime.domain.jobs.step_totals import StepTotals
 from runtime.domain.money.amounts import usd
 from runtime.domain.plain_text import plain_line, plain_lines
@@ -76,6 +77,8 @@ class Card:
     failures: Mapping[str, int]
     """By kind."""
     steps: Mapping[str, StepTotals]
+    checks: CheckCounts | None = None
+    """None: the template has none."""
     price_table: str | None = None
     random_seed: int | None = None
     notes: Sequence[str] = ()
@@ -219,6 +222,9 @@ def _origin(card: Card) -> Iterator[str]:
     if skips:
         yield ""
         yield f"Records that did not take a step: {', '.join(skips)}."
+    if card.checks is not None:
+        yield ""
+        yield f"Checks: {'; '.join(map(escaped, card.checks.texts()))}."
     if card.failures:
         yield ""
         yield "Records that failed, and are not in the dataset:"

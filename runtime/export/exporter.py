@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
 
 from runtime.contract.keys import (
     FAILURE_PARTS,
     JSON_LINES,
+    REJECTED_PARTS,
     export_name,
     exports_prefix,
     failures_key,
 )
+from runtime.domain.checks.check import Checks
 from runtime.domain.errors import ExportError, StorageError
 from runtime.domain.jobs.delivery import OutputFormat, PartitionStrategy
 from runtime.domain.jobs.indices import IndexSet
@@ -36,19 +37,12 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
+from runtime.export.rejected import rejected_for_good, write_rejected
 from runtime.export.row_export import RowExport, WriteSome
+from runtime.export.selection import Chosen, ChosenRecords, MakeIndex, choose
 from runtime.logs import event
 
 _log = logging.getLogger(__name__)
-
-
-_WRITERS: Final[
-    Mapping[OutputFormat, Callable[[ObjectStore, str], AbstractContextManager[Write]]]
-] = {
-    OutputFormat.JSONL: open_jsonl,
-    OutputFormat.PARQUET: open_parquet,
-    OutputFormat.CSV: open_csv,
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +53,8 @@ class ExportResult:
     records: int
     failures: int
     duplicates_dropped: int
+    rejected: int = 0
+    """Tries and records that checks have kept out."""
 
 
 class Exporter:
@@ -68,6 +64,7 @@ class Exporter:
         self._objects = objects
         self._batches = Batches(objects, logger=logger)
         self._failure_parts = Batches(objects, FAILURE_PARTS, logger=logger)
+        self._rejected_parts = Batches(objects, REJECTED_PARTS, logger=logger)
         self._logger = logger
 
     def export_data(
@@ -78,8 +75,10 @@ class Exporter:
         progress: Callable[[int], None] | None = None,
         observe: Write | None = None,
         rows: Sequence[RowExport] = (),
+        chosen: Chosen | None = None,
     ) -> ExportResult:
-        """Export every requested format, the rows, and the failures beside them.
+        """Export every requested format, the rows, and the failures beside them. Of a job with
+        checks the records that were `chosen`, and beside them what was rejected.
 
         `expected` is the number of records the checkpoint counted, None if it is unknown.
         `progress` is notified of the number of records written so far; what it raises stops the
@@ -92,31 +91,53 @@ class Exporter:
             raise ExportError(f"the batches could not be listed: {error}") from error
         records = DistinctRecords(
             stored,
-            job.config.num_records,
+            job.config.size,
             expected=expected,
             logger=self._logger,
             progress=progress,
         )
+        kept = records if chosen is None else ChosenRecords(records, chosen)
         try:
-            absent = absent_indices(parts, records.seen.size, expected) if rows else None
+            absent, size = None, stored.size
+            if chosen is not None:
+                absent, size = chosen.others, chosen.share_of(size)
+            elif rows:
+                absent = absent_indices(parts, records.seen.size, expected)
             keys = self.write(
                 job,
-                records,
+                kept,
                 job.config.delivery.output_formats,
-                rows=[each.opened(stored_bytes=stored.size, absent=absent) for each in rows],
+                rows=[each.opened(stored_bytes=size, absent=absent) for each in rows],
                 observe=observe,
             )
             failures = self.write_failures(job, parts, records.seen)
+            duplicates = records.duplicates
+            rejected = 0
+            if isinstance(kept, ChosenRecords):
+                rejected = self._write_rejected(job, kept.left_out())
         except (StorageError, OSError) as exc:
             raise ExportError(f"the dataset could not be written: {exc}") from exc
         return ExportResult(
             keys=keys,
-            records=len(records.seen),
+            records=len(records.seen) if chosen is None else chosen.selection.accepted,
             failures=failures,
-            duplicates_dropped=records.duplicates,
+            duplicates_dropped=duplicates,
+            rejected=rejected,
         )
 
-    def records(self, job: Job) -> DistinctRecords:
+    def choose(
+        self, job: Job, checks: Checks, make_index: MakeIndex, *, expected: int | None = None
+    ) -> Chosen:
+        """Which of the records that are saved are in the dataset. `expected` as of `export_data`.
+        Raises `ExportError`, `ConfigurationError`.
+        """
+        records = self.records(job, expected=expected)
+        try:
+            return choose(records, checks, wanted=job.config.num_records, make_index=make_index)
+        except (StorageError, OSError) as exc:
+            raise ExportError(f"the records could not be chosen: {exc}") from exc
+
+    def records(self, job: Job, *, expected: int | None = None) -> DistinctRecords:
         """The records that are saved, each once, to be read as often as needed. Raises
         `ExportError`.
         """
@@ -124,21 +145,25 @@ class Exporter:
         if stored.error is not None:
             raise ExportError(f"the batches could not be listed: {stored.error}") from stored.error
         return DistinctRecords(
-            stored, job.config.num_records, expected=None, logger=self._logger, progress=None
+            stored, job.config.size, expected=expected, logger=self._logger, progress=None
         )
 
     def export_failures(self, job: Job) -> int:
-        """List the failures of a job whose dataset is not exported; how many there are."""
+        """List the failures of a job whose dataset is not exported, and what was rejected; how many
+        failures there are.
+        """
         stored = self._batches.load_all_batches(job.job_id)
         parts = self._failure_parts.load_all_batches(job.job_id)
         if error := stored.error or parts.error:
             raise ExportError(f"the batches could not be listed: {error}") from error
-        records = IndexSet(job.config.num_records)
+        records = IndexSet(job.config.size)
         try:
             for batch in stored:
                 for index in batch.indices:
                     if index < records.size:
                         records.add(index)
+            if job.config.has_checks:
+                self._write_rejected(job)
             return self.write_failures(job, parts, records)
         except (StorageError, OSError) as exc:
             raise ExportError(f"the failures could not be listed: {exc}") from exc
@@ -204,9 +229,15 @@ class Exporter:
     def _opened(
         self, job: Job, output_format: OutputFormat, key: str
     ) -> AbstractContextManager[Write]:
-        if output_format is OutputFormat.CSV and job.config.delivery.byte_order_mark:
-            return open_csv(self._objects, key, byte_order_mark=True)
-        return _WRITERS[output_format](self._objects, key)
+        checked = job.config.has_checks
+        match output_format:
+            case OutputFormat.JSONL:
+                return open_jsonl(self._objects, key)
+            case OutputFormat.PARQUET:
+                return open_parquet(self._objects, key, checked=checked)
+            case OutputFormat.CSV:
+                mark = job.config.delivery.byte_order_mark
+                return open_csv(self._objects, key, byte_order_mark=mark, checked=checked)
 
     def _by_day(self, job: Job, output_format: OutputFormat) -> bool:
         if job.config.delivery.partition_strategy is not PartitionStrategy.TIMESTAMP:
@@ -222,12 +253,29 @@ class Exporter:
         )
         return False
 
+    def _write_rejected(self, job: Job, left_out: Iterable[bytes] = ()) -> int:
+        parts = self._rejected_parts.load_all_batches(job.job_id)
+        if parts.error is not None:
+            raise parts.error
+        return write_rejected(
+            self._objects, job.job_id, parts, size=job.config.size, left_out=left_out
+        )
+
+    def _rejected_for_good(self, job: Job) -> IndexSet:
+        """The indices whose every try was rejected: one that had failed before was tried again."""
+        if not job.config.has_checks:
+            return IndexSet(0)
+        parts = self._rejected_parts.load_all_batches(job.job_id)
+        if parts.error is not None:
+            raise parts.error
+        return rejected_for_good(parts, job.config.size, job.config.acceptance.attempts)
+
     def write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
         """List the failures of `parts` that have no record; how many there are. Raises
         `StorageError`.
         """
         key = failures_key(job.job_id)
-        lines = _last_failures(parts, records)
+        lines = _last_failures(parts, records, self._rejected_for_good(job))
         first = next(lines, None)
         if first is None:
             # An earlier export may have listed failures that a retry turned into records since.
@@ -242,35 +290,38 @@ class Exporter:
 
 
 def _some(records: Iterable[ExportRecord]) -> Iterator[Sequence[ExportRecord]]:
-    if isinstance(records, DistinctRecords):
+    if isinstance(records, DistinctRecords | ChosenRecords):
         return records.some()
     iterator = iter(records)
     return iter(lambda: list(islice(iterator, LINES_AT_ONCE)), [])
 
 
-def _last_failures(parts: StoredBatches, records: IndexSet) -> Iterator[bytes]:
-    """The last line of every index that has no record, in the order in which they were written.
+def _last_failures(parts: StoredBatches, records: IndexSet, rejected: IndexSet) -> Iterator[bytes]:
+    """The last line of every index that has no record and was not `rejected` since, in the order in
+    which they were written.
 
     Parts are read two or three times. Memory holds a bit an index, and a number for each index
     that failed more than once.
     """
     failed = IndexSet(records.size)
     again: dict[int, int] = {}
-    for index, _ in _lines_of(parts, records):
+    for index, _ in _lines_of(parts, records, rejected):
         if not failed.add(index):
             again[index] = 0
     if again:
-        for position, (index, _) in enumerate(_lines_of(parts, records)):
+        for position, (index, _) in enumerate(_lines_of(parts, records, rejected)):
             if index in again:
                 again[index] = position
-    for position, (index, line) in enumerate(_lines_of(parts, records)):
+    for position, (index, line) in enumerate(_lines_of(parts, records, rejected)):
         if again.get(index, position) == position:
             yield line
 
 
-def _lines_of(parts: StoredBatches, records: IndexSet) -> Iterator[tuple[int, bytes]]:
-    """Index and line of every failure of an index that has no record."""
+def _lines_of(
+    parts: StoredBatches, records: IndexSet, rejected: IndexSet
+) -> Iterator[tuple[int, bytes]]:
+    """Index and line of every failure of an index that has not ended otherwise."""
     for part in parts:
         for index, line in zip(part.indices, part.lines, strict=True):
-            if index < records.size and index not in records:
+            if index < records.size and not (index in records or rejected.has(index)):
                 yield index, line

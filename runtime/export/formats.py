@@ -14,14 +14,14 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from runtime.contract.keys import JSON_LINES, partition_key
 from runtime.domain.errors import ExportError
-from runtime.domain.jobs.record import RECORD_FIELDS
+from runtime.domain.jobs.record import CHECK_FIELDS, RECORD_FIELDS
 from runtime.domain.outputs.types import Scalar
 from runtime.domain.ports import ObjectStore
 from runtime.export.arrays import array_of, timestamps
@@ -82,6 +82,23 @@ class ExportRecord(NamedTuple):
         result = orjson.dumps(document["generation_result"]).decode()
         return (*[document[name] for name in RECORD_FIELDS[:-1]], result)
 
+    @property
+    def checked_cells(self) -> tuple[str | int, ...]:
+        """The same and those of CHECK_FIELDS."""
+        document = self.document
+        return (*self.cells, document.get("try", 0), orjson.dumps(document.get("checks")).decode())
+
+
+_cells, _checked_cells = attrgetter("cells"), attrgetter("checked_cells")
+
+
+_NUMBERS: Final = frozenset({"index", "try"})
+
+
+def _columns(*, checked: bool) -> tuple[tuple[str, ...], Callable[[ExportRecord], Any]]:
+    """The columns, and what reads the cells of a record."""
+    return ((*RECORD_FIELDS, *CHECK_FIELDS), _checked_cells) if checked else (RECORD_FIELDS, _cells)
+
 
 def _utc(time: datetime) -> datetime:
     return (time.replace(tzinfo=UTC) if time.tzinfo is None else time).astimezone(UTC)
@@ -102,8 +119,13 @@ def open_jsonl(objects: ObjectStore, key: str) -> Iterator[Write]:
 
 
 @contextmanager
-def open_csv(objects: ObjectStore, key: str, *, byte_order_mark: bool = False) -> Iterator[Write]:
-    """RFC 4180 with a header, in UTF-8; cells that begin like a formula are made text."""
+def open_csv(
+    objects: ObjectStore, key: str, *, byte_order_mark: bool = False, checked: bool = False
+) -> Iterator[Write]:
+    """RFC 4180 with a header, in UTF-8; cells that begin like a formula are made text. `checked`:
+    of a template with checks.
+    """
+    names, cells_of = _columns(checked=checked)
     with objects.open_writer(key, content_type="text/csv; charset=utf-8") as stream:
         buffer = io.StringIO(newline="")
         rows = csv.writer(buffer)
@@ -114,11 +136,12 @@ def open_csv(objects: ObjectStore, key: str, *, byte_order_mark: bool = False) -
             buffer.truncate()
 
         def write(record: ExportRecord) -> None:
-            rows.writerow([inert(cell) if isinstance(cell, str) else cell for cell in record.cells])
+            cells = cells_of(record)
+            rows.writerow([inert(cell) if isinstance(cell, str) else cell for cell in cells])
             if buffer.tell() >= CSV_BUFFER_CHARACTERS:
                 flush()
 
-        stream.write(csv_head(RECORD_FIELDS, byte_order_mark=byte_order_mark))
+        stream.write(csv_head(names, byte_order_mark=byte_order_mark))
         yield write
         flush()
 
@@ -136,14 +159,17 @@ def inert(cell: str) -> str:
 
 
 @contextmanager
-def open_parquet(objects: ObjectStore, key: str) -> Iterator[Write]:
-    """Zstandard-compressed row groups, bounded in rows and in bytes. Raises `ExportError`."""
+def open_parquet(objects: ObjectStore, key: str, *, checked: bool = False) -> Iterator[Write]:
+    """Zstandard-compressed row groups, bounded in rows and in bytes; `checked` as of CSV. Raises
+    `ExportError`.
+    """
     # Imported here: it costs some 0.3 s and 60 MiB that the other formats need not pay.
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
-    types = {"index": pa.int64(), "timestamp": pa.timestamp("us", tz="UTC")}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in RECORD_FIELDS])
+    types = {"index": pa.int64(), "timestamp": pa.timestamp("us", tz="UTC"), "try": pa.int64()}
+    names, cells_of = _columns(checked=checked)
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
     rows: list[tuple[tuple[str | int, ...], datetime]] = []
     size = 0
 
@@ -153,8 +179,8 @@ def open_parquet(objects: ObjectStore, key: str) -> Iterator[Write]:
         arrays = [
             timestamps([timestamp for _, timestamp in rows])
             if name == "timestamp"
-            else array_of(column, Scalar.INT64 if name == "index" else Scalar.STRING)
-            for name, column in zip(RECORD_FIELDS, columns, strict=True)
+            else array_of(column, Scalar.INT64 if name in _NUMBERS else Scalar.STRING)
+            for name, column in zip(names, columns, strict=True)
         ]
         file.write_table(pa.Table.from_arrays(arrays, schema=schema))
         rows.clear()
@@ -162,7 +188,7 @@ def open_parquet(objects: ObjectStore, key: str) -> Iterator[Write]:
 
     def write(record: ExportRecord) -> None:
         nonlocal size
-        rows.append((record.cells, record.timestamp))
+        rows.append((cells_of(record), record.timestamp))
         size += len(record.line)
         if len(rows) >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
             flush()

@@ -105,10 +105,12 @@ def _parse(prefix: str, document: Mapping[str, Any]) -> Piece:
 def indices_of(job: Job, shard: int) -> range | None:
     """The indices of a shard where it may export them by itself. They have to be one range, as
     those of a job that has grown aren't: its rows are in the order of all indices. Files of days
-    are not joined either.
+    are not joined either, and which records checks leave in a dataset is chosen among all of them.
     """
     sharding, delivery = job.config.sharding, job.config.delivery
     if sharding is None or delivery.partition_strategy is PartitionStrategy.TIMESTAMP:
+        return None
+    if job.config.has_checks:
         return None
     ranges = ranges_of(sharding, shard)
     return ranges[0] if len(ranges) == 1 else None

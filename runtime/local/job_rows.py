@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from runtime.contract.statuses import WorkStatus, parse_work_status
+from runtime.domain.checks.totals import CheckTotals, check_totals_of, selection_of
 from runtime.domain.errors import ConflictError, NotFoundError
 from runtime.domain.jobs.config import config_document, parse_config
 from runtime.domain.jobs.job import Job, JobError, JobStatus, Progress, work_id_of
@@ -21,11 +22,13 @@ _INSERT_JOB = """
     INSERT OR IGNORE INTO jobs (
         job_id, user_id, status, config, budget_limit, records_generated, failed_records,
         tokens_used, cost_nano, failures_by_kind, cost_by_model, service_failures, steps,
+        checks,
         error_message, error_code, retry_after, launch_error, request_hash, created_at, updated_at,
         started_at, completed_at, run
     ) VALUES (
         :job_id, :user_id, :status, :config, :budget_limit, :records_generated, :failed_records,
         :tokens_used, :cost_nano, :failures_by_kind, :cost_by_model, :service_failures, :steps,
+        :checks,
         :error_message, :error_code, :retry_after, :launch_error, :request_hash, :created_at,
         :updated_at, :started_at, :completed_at, :run
     )"""
@@ -87,6 +90,7 @@ def parse_job(row: sqlite3.Row) -> Job:
         started_at=parse_time(row["started_at"]),
         completed_at=parse_time(row["completed_at"]),
         export=export_of(row),
+        selection=selection_of(json.loads(row["selection"])) if row["selection"] else None,
         share=share_of(row),
     )
 
@@ -171,6 +175,7 @@ def counters(progress: Progress) -> dict[str, Any]:
         "cost_by_model": json.dumps(dict(progress.cost_by_model)),
         "service_failures": progress.service_failures,
         "steps": json.dumps(steps_document(progress.steps)),
+        "checks": json.dumps(progress.checks.document()) if progress.checks else None,
     }
 
 
@@ -184,4 +189,11 @@ def _progress(row: sqlite3.Row | Mapping[str, Any]) -> Progress:
         cost_by_model=json.loads(row["cost_by_model"]),
         service_failures=row["service_failures"],
         steps=steps_of(json.loads(row["steps"])),
+        checks=_checks_of(row),
     )
+
+
+def _checks_of(row: sqlite3.Row | Mapping[str, Any]) -> CheckTotals:
+    """A shard that was counted by the version before has none."""
+    text = row["checks"] if "checks" in row.keys() else None  # noqa: SIM118 - a Row has no such test
+    return check_totals_of(None if text is None else json.loads(text))

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import (
     ConflictError,
     InputError,
@@ -25,13 +26,13 @@ from runtime.domain.jobs.job import (
     work_id_of,
 )
 from runtime.domain.jobs.row_export import RequestedExport, export_document
-from runtime.domain.jobs.sharding import parse_sharding
 from runtime.domain.jobs.shards import sum_of_progress
 from runtime.domain.money.accounts import Admission, active_share
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Clock
 from runtime.domain.wording import counted
 from runtime.local.database import Database
+from runtime.local.job_rounds import grown_config, store_round, store_selection
 from runtime.local.job_rows import (
     begin_again,
     counters,
@@ -55,6 +56,7 @@ _SET_PROGRESS = """
         cost_by_model = :cost_by_model,
         service_failures = :service_failures,
         steps = :steps,
+        checks = :checks,
         updated_at = :now
     WHERE job_id = :job_id"""
 _SET_STATUS = """
@@ -157,7 +159,9 @@ class SqliteJobStore:
             _, config = _status_and_config(connection, job_id)
             self._set_config(connection, job_id, {**config, "call_timeout": seconds})
 
-    def set_num_records(self, job_id: str, num_records: int) -> None:
+    def set_num_records(
+        self, job_id: str, num_records: int, *, max_candidates: int | None = None
+    ) -> None:
         with self._database.write() as connection:
             status, config = _status_and_config(connection, job_id)
             if status in {JobStatus.RUNNING, JobStatus.DELETING}:
@@ -165,10 +169,8 @@ class SqliteJobStore:
             if num_records < config["num_records"]:
                 has = counted(num_records, "record")
                 raise InputError(f"job {job_id} has more than {has} already")
-            sharding = parse_sharding(config.get("sharding"))
-            grown = {**config, "num_records": num_records}
-            if sharding is not None and num_records > config["num_records"]:
-                grown["sharding"] = sharding.grown_to(num_records).document()
+            grown = grown_config(config, num_records, max_candidates)
+            if "sharding" in grown and num_records > config["num_records"]:
                 connection.execute("UPDATE jobs SET run = run + 1 WHERE job_id = ?", (job_id,))
             self._set_config(connection, job_id, grown)
 
@@ -253,6 +255,18 @@ class SqliteJobStore:
             " WHERE job_id = ?",
             (json.dumps(export_document(export)), self._now(), fence, job_id),
         )
+
+    def set_selection(self, job_id: str, selection: Selection, *, fence: int) -> None:
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            store_selection(connection, row, selection, now=self._now())
+
+    def open_round(self, job_id: str, end: int, *, fence: int) -> None:
+        with self._database.write() as connection:
+            row = _row(connection, job_id)
+            _check_fence(job_id, row["fence"], fence)
+            store_round(connection, row, end, now=self._now())
 
     def return_rest(self, job_id: str) -> None:
         with self._database.write() as connection, suppress(NotFoundError):

@@ -179,6 +179,14 @@ _SLICES_BY_JOB: Final = "CREATE INDEX slices_by_job ON slices (job_id)"
 _EXPORTS: Final = "ALTER TABLE jobs ADD COLUMN export TEXT"
 
 
+_CHECKS: Final = (
+    # A JSON object of `CheckTotals`; NULL: its template has no checks.
+    "ALTER TABLE jobs ADD COLUMN checks TEXT",
+    # A JSON object of `Selection`; NULL: nothing was chosen yet.
+    "ALTER TABLE jobs ADD COLUMN selection TEXT",
+)
+
+
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from `version` to `SCHEMA_VERSION`, inside the caller's transaction. A file that
     is newer stays as it is. Raises `sqlite3.Error`.
@@ -241,6 +249,11 @@ def _add_exports(connection: sqlite3.Connection) -> None:
     connection.execute(_EXPORTS)
 
 
+def _add_checks(connection: sqlite3.Connection) -> None:
+    for statement in _CHECKS:
+        connection.execute(statement)
+
+
 def _describe_templates(connection: sqlite3.Connection) -> None:
     """Give every template its head and every version its name. A template is as old as the first
     job that uses it.
@@ -296,6 +309,7 @@ _STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _add_shards,
     _add_slices,
     _add_exports,
+    _add_checks,
 )
 
 SCHEMA_VERSION: Final = len(_STEPS)

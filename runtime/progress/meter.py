@@ -85,8 +85,14 @@ class Meter:
 
     @property
     def done(self) -> int:
-        """Finished records, failed ones included."""
-        return self.last.records_generated + self.last.failed_records
+        """Finished records, failed ones included. Where records are checked, those that are
+        accepted: others make up for what failed.
+        """
+        return self._done(self.last)
+
+    def _done(self, progress: Progress) -> int:
+        accepted = progress.accepted(self._goal.records)
+        return accepted if progress.checks else accepted + progress.failed_records
 
     @property
     def share(self) -> float:
@@ -96,7 +102,8 @@ class Meter:
     @property
     def generated_now(self) -> int:
         """Records generated in this run."""
-        return self.last.records_generated - (self._first or self.last).records_generated
+        wanted = self._goal.records
+        return self.last.accepted(wanted) - (self._first or self.last).accepted(wanted)
 
     @property
     def has_answers(self) -> bool:
@@ -118,7 +125,7 @@ class Meter:
     def seconds_left(self) -> float | None:
         """At the pace of this run; None while nothing is known."""
         first = self._first or self.last
-        done_now = self.done - first.records_generated - first.failed_records
+        done_now = self.done - self._done(first)
         if done_now <= 0:
             return None
         return max(self._goal.records - self.done, 0) * self.seconds / done_now
@@ -153,6 +160,9 @@ class Meter:
             quiet = now - (now if activity.last_reply is None else activity.last_reply)
             since = f", no answer for {duration(quiet)}" if quiet >= _QUIET_SECONDS else ""
             shown.append(f"{counted(activity.in_flight, 'call')} in flight{since}")
+        if (checks := self.last.checks).rejected_by:
+            rejected = sum(checks.rejected_by.values())
+            shown.append(f"{rejected} of {counted(checks.tries, 'try', 'tries')} rejected")
         if self.expected_nano and self.done < self._goal.records:
             shown.append(f"expected {usd(self.expected_nano)}")
         return tuple(shown)
@@ -161,7 +171,7 @@ class Meter:
         """The counters as they are now."""
         return Snapshot(
             requested=self._goal.records,
-            records=self.last.records_generated,
+            records=self.last.accepted(self._goal.records),
             failed=self.last.failed_records,
             tokens=self.last.tokens_used,
             cost_usd=Decimal(usd_decimal(self.last.cost_nano)),

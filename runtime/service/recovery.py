@@ -147,7 +147,7 @@ def _is_hopeless(ports: ApiPorts, item: WorkItem, job: Job) -> bool:
     that the job is resumed it gets as many tries again.
     """
     progress = _progress(ports, item, job)
-    finished = progress.records_generated + progress.failed_records
+    finished = progress.ended + progress.checks.tries
     return ports.work.note_loss(item, finished=finished) % ports.settings.max_losses == 0
 
 

@@ -38,9 +38,18 @@ def has_work_left(job: Job) -> bool:
     failed, or that nobody has tried yet, as after a crash between growing and queuing.
     """
     progress = job.progress
-    tried = progress.records_generated + progress.failed_records
+    tried = progress.ended
     # A job of before the two sorts of failures were counted apart has the kinds alone.
     by_service = progress.service_failures or any(
         map(is_service_failure, progress.failures_by_kind)
     )
+    if job.config.has_checks:
+        # Records that are there already may be what a job that has grown is lacking.
+        return bool(by_service) or job.current_selection is None or _has_tries_left(job)
     return bool(by_service) or tried < job.config.num_records
+
+
+def _has_tries_left(job: Job) -> bool:
+    """Whether too few records are accepted, and another index may be tried."""
+    left = job.config.size - job.progress.checks.tries
+    return job.accepted < job.config.num_records and left >= job.config.acceptance.attempts

@@ -128,9 +128,11 @@ def _generate(ports: ApiPorts, now: Round, job: Job, shards: Sequence[WorkItem])
 
 
 def _done(job: Job, shards: Sequence[WorkItem]) -> int:
-    """What grows whenever workers get anywhere: records that are finished, and shards."""
+    """What grows whenever workers get anywhere: indices and tries that have ended, and shards. (A
+    further round begins with fewer of these, and many more tries than there were.)
+    """
     ended = sum(item.status in ENDED for item in shards)
-    return job.progress.records_generated + job.progress.failed_records + ended
+    return job.progress.ended + job.progress.checks.tries + ended
 
 
 def _began(now: Round, *, done: int, claims: int) -> Round:

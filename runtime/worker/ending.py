@@ -21,6 +21,7 @@ _CODES: Final[Mapping[JobStatus, ExitCode]] = {
     JobStatus.BUDGET_EXCEEDED: ExitCode.BUDGET_EXCEEDED,
     JobStatus.FAILED: ExitCode.JOB_FAILED,
     JobStatus.QUEUED: ExitCode.INTERRUPTED,
+    JobStatus.RUNNING: ExitCode.DONE,
 }
 
 
@@ -33,7 +34,9 @@ _SERVICE_PAUSE: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """The status that a job gets, and what its user reads. QUEUED hands the work back."""
+    """The status that a job gets, and what its user reads. QUEUED hands the work back; RUNNING lets
+    a job's own work wait for its shards, which have something to generate again.
+    """
 
     status: JobStatus
     error: JobError | None = None
@@ -76,7 +79,7 @@ def _retry_after(error: SeedwrightError, now: datetime) -> datetime | None:
 
 def how_far(progress: Progress, asked: int) -> str:
     """What a job that stops has, for its message."""
-    return f"{progress.records_generated} of {counted(asked, 'record')} generated"
+    return f"{progress.accepted(asked)} of {counted(asked, 'record')} generated"
 
 
 def write_ending(jobs: Jobs, claim: Claim, ending: Ending, *, run: int) -> None:
@@ -91,6 +94,8 @@ def write_ending(jobs: Jobs, claim: Claim, ending: Ending, *, run: int) -> None:
             jobs.mark_job_complete(claim)
         case Ending(status=JobStatus.CANCELLED):
             jobs.acknowledge_cancel(claim)
+        case Ending(status=JobStatus.RUNNING):
+            jobs.wait_for_round(claim)
         case Ending(status=JobStatus.BUDGET_EXCEEDED, error=JobError() as error):
             jobs.mark_job_budget_exceeded(claim, error)
         case Ending(status=JobStatus.FAILED, error=JobError() as error):

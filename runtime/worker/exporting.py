@@ -7,16 +7,18 @@ Nobody is called and nothing is paid: it may be repeated at will.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import card_key
+from runtime.contract.keys import REJECTED_PARTS, card_key
+from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import SeedError
+from runtime.domain.jobs.check_counts import checks_of
 from runtime.domain.jobs.delivery import OutputFormat
 from runtime.domain.jobs.job import ENDED, Job
 from runtime.domain.outputs.document import output_document
@@ -32,13 +34,18 @@ from runtime.domain.templates.template import Template
 from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
 from runtime.engine.rendering.renderer import TemplateEngine
-from runtime.engine.rows import RowMaker, RowProblem
+from runtime.engine.repeats.index import repeat_index
+from runtime.engine.rows import RejectedOf, RowMaker, RowProblem
 from runtime.engine.seeds import DrawnSeeds, Seeds
+from runtime.export.batches import Batches
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
 from runtime.export.configurations import RowChoice
 from runtime.export.exporter import Exporter
+from runtime.export.formats import ExportRecord
+from runtime.export.rejected import FirstRejected
 from runtime.export.report.writing import export_with_report
 from runtime.export.row_export import RowExport, RowResult, RowSource, save_results
+from runtime.export.selection import Chosen, ChosenRecords
 
 MARKDOWN: Final = "text/markdown; charset=utf-8"
 
@@ -69,9 +76,11 @@ class JobExport:
         progress: Callable[[int], None] | None = None,
         may_write: Callable[[], bool] = lambda: True,
         choice: RowChoice | None = None,
+        chosen: Chosen | None = None,
     ) -> tuple[RowResult, ...]:
         """All of it; what rows there are. Raises `ExportError`, `SeedError`, `TemplateError`, and
-        what `progress` raises. `job` carries the counters that card and report show.
+        what `progress` raises. `job` carries the counters that card and report show. `chosen` are
+        the records of a job with checks, None: they are chosen now.
         """
         results = self.write(
             job,
@@ -80,6 +89,7 @@ class JobExport:
             progress=progress,
             may_write=may_write,
             choice=choice,
+            chosen=chosen,
         )
         if results and may_write():
             self.describe(job, template, results)
@@ -94,9 +104,14 @@ class JobExport:
         progress: Callable[[int], None] | None = None,
         may_write: Callable[[], bool] = lambda: True,
         choice: RowChoice | None = None,
+        chosen: Chosen | None = None,
     ) -> tuple[RowResult, ...]:
         """Dataset, rows and report, without the card: the rows are to be described with others."""
-        with self.row_source(job, template, choice or RowChoice()) as source:
+        if chosen is None:
+            chosen = self.choose(job, template)
+        if chosen is not None:
+            job = with_selection(job, chosen.selection)
+        with self.row_source(job, template, choice or RowChoice(), chosen=chosen) as source:
             rows = [] if source is None else [RowExport(self.ports.objects, source)]
             export_with_report(
                 self.exporter,
@@ -106,12 +121,31 @@ class JobExport:
                 progress=progress,
                 may_write=may_write,
                 rows=rows,
+                chosen=chosen,
             )
         return tuple(each.result for each in rows if each.result is not None)
 
+    def choose(self, job: Job, template: Template, *, expected: int | None = None) -> Chosen | None:
+        """Which of its saved records the dataset has; None for a job without checks, whose are all.
+        `expected` is as of `export`. Raises `ExportError`, `ConfigurationError`.
+        """
+        if not job.config.has_checks:
+            return None
+        return self.exporter.choose(job, template.checks, repeat_index, expected=expected)
+
+    def records(self, job: Job, template: Template) -> Iterable[ExportRecord]:
+        """The records of its dataset, each once, as far as they are saved. Raises `ExportError`."""
+        records, chosen = self.exporter.records(job), self.choose(job, template)
+        return records if chosen is None else ChosenRecords(records, chosen)
+
     @contextmanager
     def row_source(
-        self, job: Job, template: Template, choice: RowChoice
+        self,
+        job: Job,
+        template: Template,
+        choice: RowChoice,
+        *,
+        chosen: Chosen | None = None,
     ) -> Iterator[RowSource | None]:
         """What the template's rows are; None for the shape `records`. Raises `SeedError`,
         `TemplateError`, and what `choice.review_of` raises.
@@ -119,8 +153,30 @@ class JobExport:
         if template.output.shape is Shape.RECORDS:
             yield None
             return
+        with ExitStack() as open_files:
+            rejected = self._rejected(job, template, chosen, open_files)
+            with self._source(job, template, choice, chosen, rejected) as source:
+                yield source
+
+    def _rejected(
+        self, job: Job, template: Template, chosen: Chosen | None, open_files: ExitStack
+    ) -> RejectedOf:
+        if not template.output.pair_rejects or chosen is None:
+            return lambda _index: None
+        parts = Batches(self.ports.objects, REJECTED_PARTS).load_all_batches(job.job_id)
+        return open_files.enter_context(FirstRejected(parts, chosen.accepted)).of
+
+    @contextmanager
+    def _source(
+        self,
+        job: Job,
+        template: Template,
+        choice: RowChoice,
+        chosen: Chosen | None,
+        rejected: RejectedOf,
+    ) -> Iterator[RowSource]:
         if not _reads_draws(template.output, template.split):
-            yield self._row_source(job, template, choice, {}, None)
+            yield self._row_source(job, template, choice, {}, None, chosen, rejected)
             return
         paths = row_paths(template)
         types = SeedTypes(paths)
@@ -137,7 +193,7 @@ class JobExport:
                 draws=job.config.draws,
                 batch_of=template.batch_of,
             )
-            source = self._row_source(job, template, choice, types.found(), drawn)
+            source = self._row_source(job, template, choice, types.found(), drawn, chosen, rejected)
             yield replace(source, without_value=() if seeds is None else types.empty)
 
     def _row_source(
@@ -147,6 +203,8 @@ class JobExport:
         choice: RowChoice,
         types: Mapping[str, Type],
         drawn: DrawnSeeds | None,
+        chosen: Chosen | None,
+        rejected: RejectedOf,
     ) -> RowSource:
         maker = RowMaker(template, self.engine, seeds=types)
         delivery, bom = job.config.delivery, choice.byte_order_mark
@@ -155,7 +213,7 @@ class JobExport:
         def make(
             records: Sequence[Mapping[str, Any]], report: Callable[[RowProblem], None]
         ) -> Iterator[tuple[int, Sequence[Any]]]:
-            return maker.values(records, drawn or (lambda _index: None), report)
+            return maker.values(records, drawn or (lambda _index: None), report, rejected)
 
         return RowSource(
             job_id=job.job_id,
@@ -164,8 +222,8 @@ class JobExport:
             made_of=rows_digest(template, mark=choice.mark),
             columns=maker.schema,
             make=make,
-            records=job.config.num_records,
-            generated=job.progress.records_generated,
+            records=job.config.size if chosen is None else max(chosen.accepted.end, 1),
+            generated=job.accepted,
             random_seed=job.config.draws.random_seed or 0,
             split=template.split,
             value_of=_value_of(template.split, drawn),
@@ -193,12 +251,16 @@ class JobExport:
             version=code_version(),
             finished_at=(job.status in ENDED and job.completed_at) or self.ports.clock.now(),
             requested=job.config.num_records,
-            records=job.progress.records_generated,
+            records=_records(job, results),
             failures=job.progress.failures_by_kind,
             steps=job.progress.steps,
             price_table=job.config.price_table_version,
             random_seed=job.config.draws.random_seed,
-            notes=[*_unfinished(job), *(note for each in results for note in each.notes())],
+            checks=checks_of(job),
+            notes=[
+                *_unfinished(job, results),
+                *(note for each in results for note in each.notes()),
+            ],
             licence=licence,
         )
         body = render_card(card).encode()
@@ -215,9 +277,27 @@ def rows_digest(template: Template, *, mark: str = "") -> str:
     return hashlib.sha256(orjson.dumps(document)).hexdigest()
 
 
-def _unfinished(job: Job) -> Iterator[str]:
-    done = job.progress.records_generated
-    if done + job.progress.failed_records < job.config.num_records:
+def with_selection(job: Job, selection: Selection) -> Job:
+    """The job with what was just chosen of its records; the counters of one that was stopped may be
+    behind what is saved.
+    """
+    progress = replace(job.progress, records_generated=selection.records)
+    return replace(job, selection=selection, progress=progress)
+
+
+def _records(job: Job, results: Sequence[RowResult]) -> int:
+    """Records of the dataset. Where its checks compare records, the rows know better how many they
+    are made of than the counters of a job that was stopped.
+    """
+    if not job.config.has_checks or job.current_selection is not None:
+        return job.accepted
+    return max((each.generated for each in results), default=0)
+
+
+def _unfinished(job: Job, results: Sequence[RowResult]) -> Iterator[str]:
+    done = _records(job, results)
+    failed = 0 if job.config.has_checks else job.progress.failed_records
+    if done + failed < job.config.num_records:
         asked = counted(job.config.num_records, "record")
         yield f"The dataset is not complete: it has {done} of {asked} that were asked for."
 

@@ -26,15 +26,14 @@ from runtime.domain.errors import (
     SchemaRefusedError,
     SeedwrightError,
 )
-from runtime.domain.jobs.record import Failure, Record, is_skipped
+from runtime.domain.jobs.record import Failure, is_skipped
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import is_service_failure
-from runtime.domain.money.amounts import exact_usd
 from runtime.engine.record_task import RecordTask
 from runtime.worker.activity_report import ActivityReport
 from runtime.worker.control import StopReason
 from runtime.worker.dispatch import Dispatch
-from runtime.worker.ending import how_far
+from runtime.worker.limits import Limits
 from runtime.worker.losing_streak import LosingStreak
 from runtime.worker.pool import Completion
 from runtime.worker.prompts import Prompts
@@ -42,6 +41,7 @@ from runtime.worker.record_log import log_record
 from runtime.worker.run import Run
 from runtime.worker.settlement import Settlement
 from runtime.worker.switching import quick_switches
+from runtime.worker.task_lines import record_of, rejected_of
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ class Generation:
     def __init__(self, run: Run, *, next_index: int) -> None:
         self._run = run
         self._saver = run.saver
-        self._guard = run.guard
         self._settlement = Settlement(run.guard, run.saver)
         self._control = run.control
+        self._limits = Limits(run)
         self._prompts = Prompts(
             job=run.job,
             plan=run.plan,
@@ -71,9 +71,9 @@ class Generation:
             saver=run.saver,
             engine=run.engine,
             next_index=next_index,
-            admit=self._check_booked_cost,
+            admit=self._limits.check_booked_cost,
+            goal=run.goal,
         )
-        self._budget_usd = exact_usd(run.guard.limit_nano)
         self._calls = Dispatch(run)
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._arrived: deque[Completion] = deque()
@@ -111,6 +111,8 @@ class Generation:
         self._flush_if_due()
         self._wake_waiting()
         self._render_ahead()
+        if self._prompts.must_confirm:
+            self._confirm()
         self._dispatch()
         self._report_activity()
         self._receive(self._patience())
@@ -155,6 +157,14 @@ class Generation:
         self._saver.flush(self._prompts.unfinished, last=last)
         self._run.on_progress(self._saver.progress)
 
+    def _confirm(self) -> None:
+        """Once nothing is open: are there enough records, as the dataset's own checks see them?"""
+        if not self._saver.is_failing:
+            self._flush(last=False)
+        if self._saver.is_saved:
+            self._prompts.confirm()
+            self._saver.left_out = self._run.goal.left_out
+
     # ── from index to prompt ───────────────────────────────────────────────────────────────────
 
     def _render_ahead(self) -> None:
@@ -178,9 +188,13 @@ class Generation:
         error: RenderError | None,
         queue: Callable[[RecordTask], None],
     ) -> None:
+        self._keep_rejected(task, tokens=0)
         if error is not None:
             self._ended_uncalled = True
             self._fail(task, task.failure(error.code, str(error)), tokens=0)
+        elif task.is_rejected:
+            self._ended_uncalled = True
+            self._prompts.close_rejected(task)
         elif task.finished:
             # It skipped what was left, or an earlier run was stopped before the record was made.
             self._ended_uncalled = True
@@ -200,22 +214,14 @@ class Generation:
         # While a batch can't be saved there is less room: what is paid for beyond it is limited.
         room = min(self._run.settings.concurrency, self._saver.room)
         needed = self._calls.send(room=room)
+        for task in self._calls.unjudged:
+            self._ended_uncalled = True
+            self._prompts.render_later(task)
+        self._calls.unjudged.clear()
+        if self._calls.used_up is not None:
+            raise self._limits.stopped_by(BudgetExceededError(self._calls.used_up))
         if needed is not None:
-            raise self._over_budget(next_nano=needed)
-
-    def _check_booked_cost(self) -> None:
-        """Asked before each record. Cost equal to the limit counts as exceeded (requirement S8.7);
-        the ledger holds the limit in any case. Raises `BudgetExceededError`.
-        """
-        if self._run.costs.calculate_current_cost(self._run.job.job_id) >= self._budget_usd:
-            raise self._over_budget()
-
-    def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        error = self._guard.exceeded(next_nano=next_nano)
-        if self._run.job.config.sharding is not None:
-            return error  # its records are a part of the job's, whose own work counts them all
-        progress, asked = self._saver.progress, self._saver.asked
-        return BudgetExceededError(f"{error}, {how_far(progress, asked)}")
+            raise self._limits.over_budget(next_nano=needed)
 
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""
@@ -272,8 +278,11 @@ class Generation:
         self._settlement.settle(call, task, reply)
         tokens = reply.usage.total if reply.usage else 0
         failure = task.answered(reply)
+        tokens = self._keep_rejected(task, tokens=tokens)
         if failure is not None:
             self._fail(task, failure, tokens=tokens)
+        elif task.is_rejected:
+            self._prompts.close_rejected(task)
         elif task.finished:
             self._finish(task, tokens=tokens)
         else:
@@ -317,22 +326,27 @@ class Generation:
         else:
             self._fail(task, task.failure(str(error.kind), str(error)), tokens=0)
 
+    def _keep_rejected(self, task: RecordTask, *, tokens: int) -> int:
+        """Save the tries of the task that checks have rejected since; the tokens that are still to
+        be counted.
+        """
+        for each in task.rejections:
+            self._saver.reject(rejected_of(task, each, self._run.clock.now()), tokens)
+            self._error = self._error or self._streak.rejected(each.rejected_by)
+            tokens = 0
+        task.rejections.clear()
+        return tokens
+
     def _finish(self, task: RecordTask, *, tokens: int) -> None:
         self._prompts.close(task)
         self._streak.finished()
         for step in task.plan.steps:
             if is_skipped(task.results[step.step.id]):
                 self._saver.tally.skipped(step.step.id, step.model)
-        self._saver.record(
-            Record(
-                job_id=task.job_id,
-                index=task.index,
-                timestamp=self._run.clock.now(),
-                seed_data_id=task.seed_id,
-                generation_result=task.results,
-            ),
-            tokens,
-        )
+        record = record_of(task, self._run.clock.now())
+        self._saver.record(record, tokens)
+        self._run.goal.passed(record.index, record.document())
+        self._saver.left_out = self._run.goal.left_out
 
     def _fail(self, task: RecordTask, failure: Failure, *, tokens: int) -> None:
         if is_service_failure(failure.kind):

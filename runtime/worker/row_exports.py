@@ -18,6 +18,7 @@ from runtime.domain.templates.template import Template
 from runtime.export.configurations import Configuration
 from runtime.export.row_export import RowResult, load_results
 from runtime.export.row_orders import RowOrder, load_row_configurations, save_row_configurations
+from runtime.export.selection import Chosen
 from runtime.logs import event
 from runtime.worker.exporting import JobExport
 from runtime.worker.shard_exports import ShardExports
@@ -63,25 +64,38 @@ class RowExports:
         return made
 
     def with_dataset(
-        self, job: Job, template: Template, claim: Claim, watch: Watch, *, expected: int | None
+        self,
+        job: Job,
+        template: Template,
+        claim: Claim,
+        watch: Watch,
+        *,
+        expected: int | None,
+        chosen: Chosen | None = None,
     ) -> None:
         """The dataset, and its rows in every shape that is remembered. Raises what an export
-        raises.
+        raises. `chosen` are the records of a job with checks, None: they are chosen now.
         """
         if job.export is None:  # nothing was ever asked for
             looking_on: Any = {"progress": watch.progress, "may_write": watch.may_write}
             joined = self.shards.join(job, template, claim, expected=expected, **looking_on)
             if joined is None:
-                self.export.export(job, template, expected=expected, **looking_on)
+                self.export.export(job, template, expected=expected, chosen=chosen, **looking_on)
             elif joined and watch.may_write():
                 self.export.describe(job, template, joined)
         else:
-            self._with_all_rows(job, template, watch, expected=expected)
+            self._with_all_rows(job, template, watch, expected=expected, chosen=chosen)
         if watch.may_write():
             self.shards.clear(job)
 
     def _with_all_rows(
-        self, job: Job, template: Template, watch: Watch, *, expected: int | None
+        self,
+        job: Job,
+        template: Template,
+        watch: Watch,
+        *,
+        expected: int | None,
+        chosen: Chosen | None,
     ) -> None:
         objects = self.export.ports.objects
         known = load_row_configurations(objects, job.job_id)
@@ -94,13 +108,14 @@ class RowExports:
                 progress=watch.progress,
                 may_write=watch.may_write,
                 choice=None if own is None else own.choice(),
+                chosen=chosen,
             )
         )
         for each in known.rows:
             if each.folder == ROWS_FOLDER or not job.progress.records_generated:
                 continue
             try:
-                results.append(self._rows(job, template, each, watch))
+                results.append(self._rows(job, template, each, watch, chosen=chosen))
             except InputError as error:
                 event(
                     _log,
@@ -124,6 +139,7 @@ class RowExports:
         watch: Watch,
         *,
         formats: tuple[OutputFormat, ...] = (),
+        chosen: Chosen | None = None,
     ) -> RowResult:
         delivery = job.config.delivery
         # Beside Parquet: the rows of the template's own shape come in the formats of the dataset.
@@ -137,6 +153,7 @@ class RowExports:
             progress=watch.progress,
             may_write=watch.may_write,
             choice=wanted.choice(formats=frozenset(beside)),
+            chosen=chosen,
         )
         if not made:
             raise InputError("no records are saved: there is nothing to make rows of")
@@ -150,7 +167,11 @@ class RowExports:
 
 
 def _counted(job: Job, made: RowResult) -> Job:
-    """With the records that were read: the counters of a job that was cancelled may be behind."""
+    """With the records that were read: the counters of a job that was cancelled may be behind. Of
+    one with checks there are others besides.
+    """
+    if job.config.has_checks:
+        return job
     read = max(job.progress.records_generated, made.records)
     return replace(job, progress=replace(job.progress, records_generated=read))
 

@@ -6,11 +6,14 @@ from contextlib import suppress
 from typing import Final
 
 from runtime.contract.log_lines import FAULT, JOB_ENDED, OWN_FAULT, USERS_FAULT
+from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import (
     BudgetTooSmallError,
+    CandidatesExhaustedError,
     ConflictError,
     InputError,
     LeaseLostError,
+    NoneAcceptedError,
     PriceError,
     RecordsFailingError,
     SeedError,
@@ -30,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 _USERS_FAULTS: Final = (
     *(InputError, TemplateError, TemplateNotFoundError, SeedError, PriceError, TooLargeError),
-    *(BudgetTooSmallError, RecordsFailingError),
+    *(BudgetTooSmallError, RecordsFailingError, NoneAcceptedError, CandidatesExhaustedError),
 )
 _USERS_CODES: Final = frozenset(each.code for each in _USERS_FAULTS)
 """What only the user of a job can mend."""
@@ -192,6 +195,23 @@ class Jobs:
             raise
         except SeedwrightError as failure:
             self._not_finished(claim, failure)
+
+    def keep_selection(self, claim: Claim, selection: Selection) -> None:
+        """Store which records the job's dataset has."""
+        self._store.set_selection(claim.job_id, selection, fence=claim.fence)
+
+    def open_round(self, claim: Claim, end: int) -> None:
+        """Let the job's shards try the indices up to `end`. Raises `ConflictError` where it has
+        ended, `LeaseLostError`.
+        """
+        self._store.open_round(claim.job_id, end, fence=claim.fence)
+
+    def wait_for_round(self, claim: Claim) -> None:
+        """The job's own work waits for the round that it has opened. Who claims it before that
+        finds shards that are to go on, and does the same.
+        """
+        self._crash_point("between_status_writes")
+        self.put_off(claim, self._store.get_job(claim.job_id))
 
     def put_off(self, claim: Claim, job: Job) -> None:
         """A sharded job's own work was claimed too early: it waits, and its shards go on."""

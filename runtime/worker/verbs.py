@@ -2,7 +2,8 @@
 
     a job's own work, without shards   generate, export, say how the job ended
     a shard                            generate its ranges, export its piece, say how it ended
-    the own work of a sharded job      export, say how the job ended: its shards have ended
+    the own work of a sharded job      export, say how the job ended: its shards have ended; or let
+                                       them try more, where checks have accepted too few records
     the own work of an ended job       export rows in one more shape: see `export_again.py`
 
 Nothing is written here about the end: that is data (`ending.py`).
@@ -27,13 +28,17 @@ from runtime.domain.errors import (
 from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.ports import Claim, Clock
+from runtime.domain.templates.template import Template
 from runtime.engine.plan import Templates
 from runtime.export.reasons import common_reason
+from runtime.export.selection import Chosen
 from runtime.logs import event
 from runtime.worker.control import Control, StopReason
 from runtime.worker.crash_points import CrashPoint
 from runtime.worker.ending import Ending, ended_by, how_far
+from runtime.worker.exporting import with_selection
 from runtime.worker.row_exports import RowExports, Watch
+from runtime.worker.selecting import Selecting
 from runtime.worker.status_writer import Jobs
 
 _log = logging.getLogger(__name__)
@@ -141,7 +146,13 @@ class Verbs:
 
     def _export_all(self, job: Job, claim: Claim) -> Ending:
         progress = job.progress
-        self._export(job, claim, expected=progress.records_generated)
+        template = self.templates.load_template(job)
+        chosen = self._selecting.choose(job, claim, template, expected=progress.records_generated)
+        if chosen is not None:
+            instead = self._selecting.instead_of_export(job, claim, chosen)
+            if instead is not None:
+                return instead
+        self._export(job, claim, template, expected=progress.records_generated, chosen=chosen)
         if progress.records_generated == 0 and progress.service_failures == progress.failed_records:
             return self._ended_by(
                 ModelsFailingError("every record failed by the service: run the job again later")
@@ -167,7 +178,9 @@ class Verbs:
     def _export_in_part(self, job: Job, claim: Claim, ending: Ending) -> Ending:
         """What was generated is exported: a budget that ran out is no reason to lose it."""
         try:
-            self._export(job, claim, expected=None)
+            template = self.templates.load_template(job)
+            chosen = self._selecting.choose(job, claim, template, expected=None)
+            self._export(job, claim, template, expected=None, chosen=chosen)
         except ExportError as error:
             why = "" if ending.error is None else f"{ending.error.message}; "
             return self._ended_by(error, message=f"{why}{error}")
@@ -176,14 +189,27 @@ class Verbs:
     def _ended_by(self, error: SeedwrightError, **more: Any) -> Ending:
         return ended_by(error, now=self.clock.now(), **more)
 
-    def _export(self, job: Job, claim: Claim, *, expected: int | None) -> None:
+    @property
+    def _selecting(self) -> Selecting:
+        return Selecting(jobs=self.jobs, export=self.row_exports.export, clock=self.clock)
+
+    def _export(
+        self,
+        job: Job,
+        claim: Claim,
+        template: Template,
+        *,
+        expected: int | None,
+        chosen: Chosen | None,
+    ) -> None:
         self.crash_point("before_export")
         watch = Watch(
             progress=self._during_export,
             may_write=lambda: self.control.reason is not StopReason.LEASE_LOST,
         )
-        template = self.templates.load_template(job)
-        self.row_exports.with_dataset(job, template, claim, watch, expected=expected)
+        if chosen is not None:
+            job = with_selection(job, chosen.selection)
+        self.row_exports.with_dataset(job, template, claim, watch, expected=expected, chosen=chosen)
 
     def _during_export(self, _records: int) -> None:
         """Asked as the export goes, at last when all records are written and none is published."""

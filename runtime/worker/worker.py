@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
-from runtime.contract.keys import FAILURE_PARTS, RETRIES
+from runtime.contract.keys import FAILURE_PARTS, REJECTED_PARTS, RETRIES
 from runtime.domain.errors import LeaseLostError, NotFoundError
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
@@ -26,6 +26,7 @@ from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
 from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Templates, make_plan, pin_prices
+from runtime.engine.rendering.languages import check_languages
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import Seeds
 from runtime.export.batches import Batches
@@ -40,17 +41,20 @@ from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import write_ending
 from runtime.worker.export_again import ExportAgain
 from runtime.worker.exporting import JobExport
+from runtime.worker.forecast import goal_of
 from runtime.worker.generation import Generation
 from runtime.worker.heartbeat import Heartbeat
+from runtime.worker.judge_shares import JudgeShares, part_of
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, call_pool
 from runtime.worker.row_exports import RowExports
 from runtime.worker.run import Run
-from runtime.worker.saver import Saver, Stores
+from runtime.worker.saver import Saver
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.shard_exports import ShardExports
 from runtime.worker.status_writer import Jobs
+from runtime.worker.stores import Stores
 from runtime.worker.verbs import Verbs
 
 _log = logging.getLogger(__name__)
@@ -95,6 +99,7 @@ class Worker:
         self.seeds = Seeds(ports.objects)
         self.batches = Batches(ports.objects)
         self.failure_parts = Batches(ports.objects, FAILURE_PARTS)
+        self.rejected_parts = Batches(ports.objects, REJECTED_PARTS)
         self.retries = Batches(ports.objects, RETRIES)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
         self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
@@ -177,7 +182,7 @@ class Worker:
             self.jobs.mark_job_running(claim)
             with self._heartbeat(claim):
                 ending = self._verbs().work(job, claim, verdict)
-            if verdict is not None:
+            if verdict is not None and ending.status is not JobStatus.RUNNING:
                 return_slices(self._ports.budgets, job, claim)
             self._crash_point("before_status")
             write_ending(self.jobs, claim, ending, run=job.run)
@@ -252,6 +257,7 @@ class Worker:
             call_timeout=job.config.calls.call_timeout,
             on=self._ports.clock.now().date(),
         )
+        check_languages(template.checks)
         reading = SeedReading(
             job.job_id,
             control=self._control,
@@ -288,7 +294,14 @@ class Worker:
             plan=plan.checked_by(checks),
             seeds=seeds,
             saver=saver,
+            goal=goal_of(job, claim, template, saver, self.job_export),
             guard=guard,
+            shares=JudgeShares(
+                template.checks,
+                limit_nano=int(limit_nano * part_of(job.config.sharding, claim.shard)),
+                tally=saver.tally,
+                spent=lambda: guard.spent_nano,
+            ),
             engine=self.template_engine,
             checks=checks,
             pool=pool,
@@ -316,13 +329,14 @@ class Worker:
         open_journal = self._ports.open_journal
         return Saver(
             claim,
-            num_records=job.config.num_records,
+            config=job.config,
             ranges=None
             if job.config.sharding is None or claim.shard is None
             else ranges_of(job.config.sharding, claim.shard),
             stores=Stores(
                 batches=self.batches,
                 failure_parts=self.failure_parts,
+                rejected_parts=self.rejected_parts,
                 retries=self.retries,
                 checkpoints=self.checkpoints,
                 jobs=self.jobs,

@@ -710,7 +710,7 @@ def test_a_job_without_records_has_nothing_to_download(
     assert not (tmp_path / "datasets").exists()
 
 
-@pytest.mark.parametrize("damage", [b"{", b'{"index": -1}\n', b'{"index": 1000000}\n'])
+@pytest.mark.parametrize("damage", [b"{", b'{"index": -1}\n', b'{"index": 10000000}\n'])
 def test_a_damaged_batch_gives_no_dataset(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes
 ) -> None:

@@ -83,7 +83,7 @@ def _row(job: Job) -> dict[str, object]:
         "job": job.job_id,
         "name": _name(job),
         "status": job.status,
-        "records": job.records_generated,
+        "records": job.accepted,
         "of": job.num_records,
         "failed": job.failed_records,
         "cost": usd(job.cost_nano),

@@ -1,3 +1,3 @@
-"""Checks over the records of a dataset: what a repeat is, and which records it takes. Imports the
-domain.
+"""Checks: which records a dataset keeps. What they are, how their document is read, the counts of
+what they did, and the choice among the records that passed. Imports the domain.
 """

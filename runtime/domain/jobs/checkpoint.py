@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from runtime.domain.checks.totals import CheckTotals, check_totals_of
 from runtime.domain.errors import CorruptCheckpointError
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.step_totals import StepTotals, steps_document, steps_of
@@ -30,17 +31,24 @@ _Kind = TypeVar("_Kind")
 class Partial:
     """Paid steps of an unfinished record. `invalid` is the last output of the step after them,
     refused by its schema and not yet repaired; `raised` says that a reply to that step was cut, and
-    that its next call has the raised limit.
+    that its next call has the raised limit. `attempt` counts the tries before it, which checks have
+    rejected; `verdicts` are those of the checks that this one has taken.
     """
 
     steps: Mapping[str, Mapping[str, object]]
     invalid: str | None = None
     raised: bool = False
+    attempt: int = 0
+    verdicts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         """As checkpoints and journals hold it; inverse of `partial_of`."""
         document: dict[str, object] = {"steps": dict(self.steps), "invalid": self.invalid}
-        return {**document, "raised": True} if self.raised else document
+        if self.raised:
+            document["raised"] = True
+        if self.attempt or self.verdicts:
+            document |= {"attempt": self.attempt, "verdicts": dict(self.verdicts)}
+        return document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +78,10 @@ class Checkpoint:
     """Failure parts up to this number were given back to be tried again."""
     steps: Mapping[str, StepTotals] = field(default_factory=dict)
     """As in `job.Progress`; likewise empty for an older blob."""
+    checks: CheckTotals = field(default_factory=CheckTotals)
+    """As in `job.Progress`."""
+    current_rejected: int = 1
+    """The number that the next list of rejected tries will get."""
     partials: Mapping[int, Partial] = field(default_factory=dict)
     started_at: datetime | None = None
     updated_at: datetime | None = None
@@ -111,6 +123,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "postponed": None if checkpoint.postponed is None else dict(checkpoint.postponed),
             "voided": checkpoint.voided,
             "steps": steps_document(checkpoint.steps),
+            **_checks_document(checkpoint),
             "partials": {
                 str(index): partial.document() for index, partial in checkpoint.partials.items()
             },
@@ -119,6 +132,16 @@ def encode(checkpoint: Checkpoint) -> bytes:
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+def _checks_document(checkpoint: Checkpoint) -> dict[str, object]:
+    """Nothing for a job without checks, whose blob stays what it always was."""
+    if not checkpoint.checks and checkpoint.current_rejected == 1:
+        return {}
+    return {
+        "checks": checkpoint.checks.document(),
+        "current_rejected": checkpoint.current_rejected,
+    }
 
 
 def decode(blob: bytes) -> Checkpoint:
@@ -161,6 +184,8 @@ def _parse(document: Mapping[str, Any]) -> Checkpoint:
         postponed=None if (kinds := document.get("postponed")) is None else _counts(kinds),
         voided=_natural(document.get("voided", 0)),
         steps=steps_of(document.get("steps", {})),
+        checks=check_totals_of(document.get("checks")),
+        current_rejected=_natural(document.get("current_rejected", 1)),
         partials={
             _natural(int(index)): partial_of(partial)
             for index, partial in document["partials"].items()
@@ -200,10 +225,13 @@ def _nano(usd: str) -> int:
 def partial_of(document: Mapping[str, Any]) -> Partial:
     """Inverse of `Partial.document`. Raises `ValueError` or `KeyError` on damage."""
     steps, invalid = _typed(dict, document["steps"]), document["invalid"]
+    verdicts = _typed(dict, document.get("verdicts", {}))
     return Partial(
         steps={name: _typed(dict, step) for name, step in steps.items()},
         invalid=None if invalid is None else _typed(str, invalid),
         raised=_typed(bool, document.get("raised", False)),
+        attempt=_natural(document.get("attempt", 0)),
+        verdicts={name: _typed(dict, verdict) for name, verdict in verdicts.items()},
     )
 
 
@@ -218,9 +246,10 @@ def _time(text: str | None) -> datetime | None:
 
 def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:
     """Both sides' finished work (requirement S7.6): the higher `records_generated` gives the
-    counters, and an index is pending only if neither side has finished it.
+    counters, or the higher number of tries, and an index is pending only if neither side has
+    finished it. It goes on from its latest try.
     """
-    ahead = ours if ours.records_generated >= stored.records_generated else stored
+    ahead = ours if _ahead(ours) >= _ahead(stored) else stored
     longer, shorter = (ours, stored) if ours.next_index >= stored.next_index else (stored, ours)
     short_pending = set(shorter.pending)
     pending = tuple(
@@ -235,5 +264,17 @@ def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:
         current_batch=max(ours.current_batch, stored.current_batch),
         current_part=max(ours.current_part, stored.current_part),
         voided=max(ours.voided, stored.voided),
-        partials={**stored.partials, **ours.partials},
+        current_rejected=max(ours.current_rejected, stored.current_rejected),
+        partials={
+            **stored.partials,
+            **{
+                index: partial
+                for index, partial in ours.partials.items()
+                if index not in stored.partials or stored.partials[index].attempt <= partial.attempt
+            },
+        },
     )
+
+
+def _ahead(checkpoint: Checkpoint) -> tuple[int, int]:
+    return checkpoint.records_generated, checkpoint.checks.tries

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.jobs.delivery import Delivery
 from runtime.domain.jobs.machines import Machines
 from runtime.domain.jobs.naming import Naming
@@ -39,6 +40,20 @@ class JobConfig:
     models: ModelChoice = field(default_factory=ModelChoice)
     calls: CallOptions = field(default_factory=CallOptions)
     machines: Machines = field(default_factory=Machines)
+    acceptance: Acceptance = field(default_factory=Acceptance)
+    """`max_candidates` is set for a template with checks, and for no other."""
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether `num_records` counts the records that pass the template's checks."""
+        return self.acceptance.max_candidates is not None
+
+    @property
+    def size(self) -> int:
+        """Every index of the job is below it: as many as records, or as tries where those are
+        checked.
+        """
+        return self.acceptance.max_candidates or self.num_records
 
 
 OPTIONS: Final[Mapping[str, type]] = {
@@ -48,6 +63,7 @@ OPTIONS: Final[Mapping[str, type]] = {
     "models": ModelChoice,
     "calls": CallOptions,
     "machines": Machines,
+    "acceptance": Acceptance,
 }
 """The configurations of options that are stored with a job, by their attribute of `JobConfig`."""
 

@@ -93,6 +93,10 @@ class IndexSet:
         byte, bit = self._locate(index)
         return bool(self._bits[byte] & bit)
 
+    def has(self, index: int) -> bool:
+        """Whether it is in the set; of any number."""
+        return 0 <= index < self._size and index in self
+
     def __len__(self) -> int:
         return self._count
 
@@ -105,6 +109,15 @@ class IndexSet:
     def size(self) -> int:
         """How many indices the set could hold."""
         return self._size
+
+    def __iter__(self) -> Iterator[int]:
+        """The indices in the set, ascending; of one without `ranges`."""
+        for place, byte in enumerate(self._bits):
+            if byte:
+                start = place << 3
+                for bit in range(8):
+                    if byte >> bit & 1:
+                        yield start + bit
 
     def missing(self) -> Iterator[int]:
         """Indices that are not in the set, ascending, each judged when it is reached."""

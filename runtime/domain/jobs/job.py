@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from runtime.contract.statuses import JobStatus as JobStatus  # noqa: PLC0414 a part of the job, for whoever imports it
+from runtime.domain.checks.totals import CheckTotals, Selection
 from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.row_export import RequestedExport
 from runtime.domain.jobs.step_totals import StepTotals
@@ -63,6 +64,9 @@ class Progress:
     """Counters of a job. `cost_nano` is nano-USD, calls in flight excluded."""
 
     records_generated: int = 0
+    """Records that are there; of a template with checks those that passed the checks of records,
+    surplus and repeats included.
+    """
     failed_records: int = 0
     tokens_used: int = 0
     cost_nano: int = 0
@@ -80,6 +84,18 @@ class Progress:
     """What the calls of each step did, by step id. Empty for a job of before they were counted;
     what a worker that was killed had counted since its last checkpoint is not in it.
     """
+    checks: CheckTotals = field(default_factory=CheckTotals)
+
+    @property
+    def ended(self) -> int:
+        """Indices that are done with: each has a record, has failed, or was rejected."""
+        return self.records_generated + self.failed_records + self.checks.rejected
+
+    def accepted(self, wanted: int) -> int:
+        """Records of these that a dataset of `wanted` has: a forecast where checks compare records,
+        see `CheckTotals.left_out`.
+        """
+        return min(max(self.records_generated - sum(self.checks.left_out.values()), 0), wanted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,8 +144,31 @@ class Job:
     completed_at: datetime | None = None
     export: RequestedExport | None = None
     """Rows in another shape that it was asked for last, since it has ended."""
+    selection: Selection | None = None
+    """Which records its dataset has, as they were chosen last; None: it has no checks, or that was
+    never done.
+    """
     share: Share | None = None
     """What it has in the accounts of a month; a store sets it. None: it was queued without one."""
+
+    @property
+    def accepted(self) -> int:
+        """Records of its dataset: as they were chosen, or the forecast where there are others now.
+        Without checks all that there are.
+        """
+        chosen = self.current_selection
+        if chosen is not None:
+            return chosen.accepted
+        return self.progress.accepted(self.config.num_records)
+
+    @property
+    def current_selection(self) -> Selection | None:
+        """What was chosen last, if that was of all its records, and as many were asked for."""
+        found = self.selection
+        if found is None:
+            return None
+        now = (self.config.num_records, self.progress.records_generated)
+        return found if (found.wanted, found.records) == now else None
 
     @property
     def budget_nano(self) -> int:

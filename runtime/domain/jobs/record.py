@@ -1,13 +1,20 @@
 """A record and a failure, as the JSON lines that batches, failure lists and exports hold.
 
 Record line:  {"id", "job_id", "index", "timestamp", "seed_data_id", "generation_result"}
+    With checks besides: "try" (from 0), "checks" {check id: verdict}
+Rejected line: as a record's with checks, and "rejected_by" the id of the check that did it
 Failure line: {"id", "index", "seed_data_id", "step", "kind", "message", "attempts"}
 
 `generation_result` maps step ids to {"output", "model", "stop_reason"} and, where the template
 keeps them, "prompt" with "system" and "messages", and "reasoning". A `stop_reason` of max_tokens
 says that the reply was cut. A step that the record did not take has null for all three, and
 "skipped": true. `seed_data_id` is the seed's; of a batch the ids of all seeds, joined by
-", ". `index` runs from 0 to num_records - 1 and identifies a record in its job.
+", ". `index` runs from 0 to num_records - 1, or is below the most tries where a template has
+checks, and identifies a record in its job.
+
+A verdict is {"passed": true, false, or null where nothing was decided}, and of a judge also
+"scores" {name: {"reasoning", "score"}}, "model" and "stop_reason"; a record that a judge's sample
+leaves out has "skipped": true. That of a balance has the "value" which it counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +33,9 @@ RECORD_FIELDS: Final = (
     "generation_result",
 )
 """Columns of Parquet and CSV, in this order; `generation_result` is a JSON string there."""
+
+CHECK_FIELDS: Final = ("try", "checks")
+"""After those, of a template with checks; `checks` is a JSON string there, too."""
 
 
 SKIPPED: Final[Mapping[str, object]] = {
@@ -69,20 +79,30 @@ class Record:
     timestamp: datetime
     seed_data_id: str
     generation_result: Mapping[str, Mapping[str, object]]
+    attempt: int = 0
+    verdicts: Mapping[str, Mapping[str, object]] | None = None
+    """Of the template's checks by id; None: it has none."""
+    rejected_by: str | None = None
+
+    def document(self) -> dict[str, object]:
+        """What its line says."""
+        document: dict[str, object] = {
+            "id": record_id(self.job_id, self.index),
+            "job_id": self.job_id,
+            "index": self.index,
+            "timestamp": self.timestamp,
+            "seed_data_id": self.seed_data_id,
+            "generation_result": self.generation_result,
+        }
+        if self.verdicts is not None:
+            document |= {"try": self.attempt, "checks": self.verdicts}
+        if self.rejected_by is not None:
+            document["rejected_by"] = self.rejected_by
+        return document
 
     def line(self) -> bytes:
         """The record as one JSON line, without the newline."""
-        return orjson.dumps(
-            {
-                "id": record_id(self.job_id, self.index),
-                "job_id": self.job_id,
-                "index": self.index,
-                "timestamp": self.timestamp,
-                "seed_data_id": self.seed_data_id,
-                "generation_result": self.generation_result,
-            },
-            option=orjson.OPT_UTC_Z,
-        )
+        return orjson.dumps(self.document(), option=orjson.OPT_UTC_Z)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

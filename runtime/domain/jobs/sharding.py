@@ -4,7 +4,8 @@
     grown to 3000       shard 0: 2000…2499  shard 1: 2500…2999 besides
 
 A round is what the job was created with, or has grown by; its parts are contiguous and differ by
-one at most. What a record is depends on its index and never on shards.
+one at most. What a record is depends on its index and never on shards. A job whose template has
+checks gets a round whenever too few records of those before are accepted: `checks/rounds.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,12 @@ class Sharding:
         if num_records <= self.ends[-1]:
             return self
         return replace(self, ends=(*self.ends, num_records))
+
+    def grown_by_request(self, num_records: int, *, checked: bool) -> "Sharding":
+        """For a job that is to have more records. Where these are `checked` there may be enough of
+        them already: a round is opened once that is known.
+        """
+        return self if checked else self.grown_to(num_records)
 
     def document(self) -> dict[str, Any]:
         """As tables hold it; inverse of `parse_sharding`."""

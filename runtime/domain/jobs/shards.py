@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Final
 
 from runtime.contract.statuses import WaitingStatus, WorkStatus
+from runtime.domain.checks.totals import CheckTotals
 from runtime.domain.jobs.job import ACTIVE, ENDED, Job, JobError, JobStatus, Progress
 from runtime.domain.jobs.sharding import Sharding, ranges_of, size_of
 from runtime.domain.jobs.step_totals import Tally
@@ -83,7 +84,9 @@ def _is_asked_again(job: Job, sharding: Sharding, state: ShardState) -> bool:
     """
     if state.status not in ENDED or state.run >= job.run:
         return False
-    return state.progress.records_generated < size_of(ranges_of(sharding, state.shard))
+    progress = state.progress
+    ended = progress.records_generated + progress.checks.rejected
+    return ended < size_of(ranges_of(sharding, state.shard))
 
 
 def sum_of_progress(parts: Iterable[Progress]) -> Progress:
@@ -100,6 +103,7 @@ def sum_of_progress(parts: Iterable[Progress]) -> Progress:
         cost_by_model=_sums(part.cost_by_model.items() for part in parts),
         service_failures=sum(part.service_failures for part in parts),
         steps=tally.totals(),
+        checks=sum((part.checks for part in parts), CheckTotals()),
     )
 
 

@@ -73,6 +73,17 @@ class SchemaTypes:
         except _TooLargeError:
             return Scalar.JSON
 
+    def values_at(self, path: Sequence[str] = ()) -> list[object] | None:
+        """The values, without null, of which the one at a path is always one; None: the schema
+        lists none. Raises `LookupError` as above.
+        """
+        self._left = MAX_VISITS
+        try:
+            schemas = self._schemas_at(path)
+            return None if schemas is None else _listed(self._place(schemas).schemas)
+        except _TooLargeError:
+            return None
+
     def names(self) -> tuple[str, ...]:
         """The properties of an output that is an object whatever it is, and of which the schema
         says all that matter; else none.
@@ -86,6 +97,11 @@ class SchemaTypes:
         return tuple(_own_names(place.schemas)) if is_object else ()
 
     def _type_at(self, path: Sequence[str]) -> Type:
+        schemas = self._schemas_at(path)
+        return Scalar.JSON if schemas is None else self._type(schemas, frozenset(), MAX_DEPTH)
+
+    def _schemas_at(self, path: Sequence[str]) -> Schemas | None:
+        """What certainly applies at a path; None: only some outputs have it."""
         schemas: Schemas = (self._root,)
         for position, name in enumerate(path):
             place = self._place(schemas)
@@ -95,9 +111,9 @@ class SchemaTypes:
                 continue
             names = self._all_names(place)
             if name in names or ((_is_map(place.schemas) or not names) and _may_be_object(place)):
-                return Scalar.JSON  # some outputs have it
+                return None
             raise LookupError(".".join(path[: position + 1]), names)
-        return self._type(schemas, frozenset(), MAX_DEPTH)
+        return schemas
 
     # ── what applies ───────────────────────────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@
                             of the turns before the prompt, where the template keeps them
     seed.<field>…           a value of the seed
     samples.<name>…         a value that a sampler of the template draws
+    checks.<judge>.scores.<name>.score    what a judge of the template gives, or .reasoning, why
     seed.id                 what the seed is called
     record.id, record.index
 
@@ -17,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-ROOTS: Final = ("steps", "seed", "samples", "record")
+ROOTS: Final = ("steps", "seed", "samples", "checks", "record")
 RECORD_FIELDS: Final = ("id", "index")
 STEP_FIELDS: Final = ("output", "reasoning", "prompt", "system", "messages")
 
@@ -78,6 +79,11 @@ def value_document(value: Path | Text) -> str:
 def is_jinja(text: str) -> bool:
     """Whether a text is for Jinja2."""
     return _JINJA.search(text) is not None
+
+
+def as_condition(text: str) -> str:
+    """The Jinja2 source of a condition, which may be written as an expression alone."""
+    return text if is_jinja(text) else f"{{{{ {text} }}}}"
 
 
 def is_path(text: str) -> bool:

@@ -5,7 +5,7 @@ place, and the first ones say what there is.
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 from runtime.domain.fields import Refuse
 from runtime.domain.hints import hint_for
@@ -136,7 +136,7 @@ class _Reading:
         if category is None:
             self._refuse(f"{place}, category", self._no_earlier(params.category))
             return
-        known = _values_of(category)
+        known = category.values
         if known is None:
             self._refuse(f"{place}, category", f"{params.category} is no category sampler")
             return
@@ -200,7 +200,7 @@ class _Reading:
             )
         if comparison.operator in ORDERED:
             return None
-        values = None if sampler.convert_to else _values_of(sampler)
+        values = None if sampler.convert_to else sampler.values
         for each in comparison.literals:
             if values is not None and each not in values:
                 hint = hint_for(str(each), [str(value) for value in values])
@@ -224,25 +224,12 @@ def _conversion_problem(sampler: Sampler) -> str | None:
         return None
     if sampler.sampler_type in {SamplerType.DATETIME, SamplerType.UUID}:
         return f"a {sampler.sampler_type} is a text: convert_to can only be str"
-    for each in _values_of(sampler) or ():
+    for each in sampler.values or ():
         try:
             converted(each, sampler.convert_to)
         except (ValueError, OverflowError):
             return f'"{_shown(each)}" can\'t be converted to {sampler.convert_to}'
     return None
-
-
-def _values_of(sampler: Sampler) -> list[Any] | None:
-    """Everything that a category or subcategory may draw, None for another sampler."""
-    found: list[Any] = []
-    for params in (sampler.params, *(params for _, params in sampler.conditions)):
-        if isinstance(params, Category):
-            found += params.values
-        elif isinstance(params, Subcategory):
-            found += [each for values in params.values.values() for each in values]
-        else:
-            return None
-    return found
 
 
 def _product(document: object, known: Mapping[str, Sampler], refuse: Refuse) -> tuple[str, ...]:
@@ -263,7 +250,7 @@ def _product(document: object, known: Mapping[str, Sampler], refuse: Refuse) -> 
         refuse("product", f"{_shown(name)} {problem}")
     if problems:
         return ()
-    sizes = [len(_values_of(known[name]) or ()) for name in names if name in known]
+    sizes = [len(known[name].values or ()) for name in names if name in known]
     if prod(sizes) > MAX_COMBINATIONS:
         refuse("product", f"has {prod(sizes)} combinations; at most {MAX_COMBINATIONS}")
         return ()

@@ -67,6 +67,21 @@ class Sampler:
             return CONVERSIONS[self.convert_to]
         return joined([self.params.kind, *(params.kind for _, params in self.conditions)])
 
+    @property
+    def values(self) -> list[Any] | None:
+        """Everything that a category or subcategory may draw, before it is converted; None for
+        another sampler.
+        """
+        found: list[Any] = []
+        for params in (self.params, *(params for _, params in self.conditions)):
+            if isinstance(params, Category):
+                found += params.values
+            elif isinstance(params, Subcategory):
+                found += [each for values in params.values.values() for each in values]
+            else:
+                return None
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samplers:
@@ -88,6 +103,14 @@ class Samplers:
     def types(self) -> dict[str, Type]:
         """The type of each sample by its name, in their order."""
         return {sampler.name: sampler.kind for sampler in self.each}
+
+    def values(self) -> dict[str, list[str]]:
+        """All values of each category and subcategory as texts, by the sampler's name."""
+        return {
+            sampler.name: [as_text(converted(each, sampler.convert_to)) for each in values]
+            for sampler in self.each
+            if (values := sampler.values) is not None
+        }
 
     def draw(
         self, *, random_seed: int, index: int, combination: Mapping[str, int]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runtime.domain.checks.document import checks_document
 from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.split import split_document
@@ -36,7 +37,7 @@ def parse_template(document: object) -> Template:
             "; ".join(": ".join(part for part in each if part) for each in form.problems),
             problems=form.problems,
         )
-    findings = _check(template, template.fragments)
+    findings = findings_of(template, template.fragments)
     declared = isinstance(document, Mapping) and document.get("schema_requirements") is not None
     requirements = template.schema_requirements if declared else findings.requirements
     return replace(
@@ -52,7 +53,7 @@ def recheck(document: object) -> Template:
     declared them: those that the prompts read count as derived. Raises `TemplateError`.
     """
     template = parse_template(document)
-    derived = _check(template, template.fragments).requirements
+    derived = findings_of(template, template.fragments).requirements
     return replace(
         template,
         requirements_declared=template.requirements_declared
@@ -86,6 +87,8 @@ def complete_document(template: Template) -> dict[str, Any]:
         document["keep_reasoning"] = True
     if template.fragments:
         document["fragments"] = dict(template.fragments)
+    if template.checks:
+        document["checks"] = checks_document(template.checks)
     if template.output_declared:
         document["output"] = output_document(template.output)
     if template.split is not None:
@@ -105,14 +108,14 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     if all(name in template.fragments for name in template.includes):
         return template
     fragments = dict(template.fragments)
-    findings = _check(template, fragments)
+    findings = findings_of(template, fragments)
     while missing := [name for name in findings.includes if name not in fragments]:
         if len(fragments) + len(missing) > MAX_FRAGMENTS:
             raise TemplateError(f"a template includes {MAX_FRAGMENTS} fragments at most")
         fragments.update((name, load(name)) for name in missing)
         measure(complete_document(replace(template, fragments=fragments)))
         # This check ends a cycle or a chain that is too deep, so the loop ends too.
-        findings = _check(template, fragments)
+        findings = findings_of(template, fragments)
     declared = template.requirements_declared
     return replace(
         template,
@@ -122,9 +125,9 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     )
 
 
-def _check(template: Template, fragments: Mapping[str, str]) -> "Findings":
-    """`check_template`, with Jinja2 imported on first use: whoever only lists or hands on templates
-    starts without it.
+def findings_of(template: Template, fragments: Mapping[str, str]) -> "Findings":
+    """`check_template` of all its sources, with Jinja2 imported on first use: whoever only lists
+    or hands on templates starts without it.
     """
     from runtime.domain.templates.check import check_template  # noqa: PLC0415 see above
 
@@ -134,6 +137,7 @@ def _check(template: Template, fragments: Mapping[str, str]) -> "Findings":
         texts=template.output.texts(),
         batch=template.batch_of is not None,
         samples=tuple(template.samplers.types()),
+        checks=template.checks,
     )
 
 

@@ -3,10 +3,21 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from runtime.domain.fields import is_number, is_text
-from runtime.domain.hints import hint_for
+from runtime.domain.checks.check import NO_CHECKS
+from runtime.domain.checks.known import Known
+from runtime.domain.checks.reading import read_checks
+from runtime.domain.fields import (
+    ID_PROBLEM,
+    MAX_NAME_CHARACTERS,
+    MAX_OUTPUT_TOKENS,
+    is_id,
+    number_field,
+    refuse_unknown,
+    text_field,
+)
 from runtime.domain.outputs.defaults import default_output
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.reading import read_output
@@ -15,7 +26,6 @@ from runtime.domain.outputs.split import Split, read_split
 from runtime.domain.outputs.types import Type
 from runtime.domain.samplers.reading import read_samplers
 from runtime.domain.templates.conversation import read_messages, read_stop, read_when
-from runtime.domain.templates.measure import MAX_DOCUMENT_BYTES
 from runtime.domain.templates.output_schema import schema_problem
 from runtime.domain.templates.template import (
     DEFAULT_MAX_TOKENS,
@@ -27,15 +37,12 @@ from runtime.domain.templates.template import (
 
 MAX_STEPS: Final = 50
 MAX_FRAGMENTS: Final = 50
-MAX_OUTPUT_TOKENS: Final = 200_000
-MAX_NAME_CHARACTERS: Final = 200
 MAX_BATCH: Final = 100
 """Seeds of one record."""
 MAX_PROBLEMS: Final = 20
 """Problems that are told at once: whoever has more begins with these."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_STEP_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PATH: Final = re.compile(r"[^\s.]+(?: [^\s.]+)*(?:\.[^\s.]+(?: [^\s.]+)*)*")
 TEMPLATE_FIELDS: Final = frozenset(
     {
@@ -45,6 +52,7 @@ TEMPLATE_FIELDS: Final = frozenset(
         "samplers",
         "product",
         "steps",
+        "checks",
         "keep_prompts",
         "keep_reasoning",
         "fragments",
@@ -91,9 +99,9 @@ class Form:
         if not isinstance(document, Mapping):
             self.refuse("", "a template is a mapping with name and steps")
             return None
-        self._unknown("the template", document, TEMPLATE_FIELDS)
-        name = self._text(
-            "the template", document, "name", required=True, limit=MAX_NAME_CHARACTERS
+        refuse_unknown("the template", document, self.refuse, TEMPLATE_FIELDS)
+        name = text_field(
+            "the template", document, self.refuse, "name", required=True, limit=MAX_NAME_CHARACTERS
         )
         if name is not None and _CONTROL.search(name):
             self.refuse("the template", "name must be one line without control characters")
@@ -101,24 +109,36 @@ class Form:
         steps = self._steps(document)
         samplers = read_samplers(document.get("samplers"), document.get("product"), self.refuse)
         keep_reasoning = self._flag(document, "keep_reasoning")
-        batch_of = self._number("the template", document, "batch_of", 1, MAX_BATCH, whole=True)
+        batch_of = number_field(
+            "the template", document, self.refuse, "batch_of", 1, MAX_BATCH, whole=True
+        )
         if batch_of is not None and samplers.multiplies_seeds:
             self.refuse(
                 "product", "seed can't be multiplied with batch_of: a record has several seeds"
             )
         # What is said of steps and samplers that can't be read would be wrong.
-        paths = paths_of(
+        make_paths = partial(
+            paths_of,
             steps,
             keep_reasoning=keep_reasoning,
             keep_prompts=document.get("keep_prompts") is True,
             batch=batch_of is not None,
             samplers=samplers,
         )
+        known = Known(paths=make_paths(), samples=samplers.values())
+        # Rows may read scores, and checks may read rows: what is wrong with these is told below.
         readable = len(self.problems) == problems
+        scored = NO_CHECKS
+        if readable:
+            scored = read_checks(document.get("checks"), known, lambda _place, _problem: None)
+        paths = make_paths(checks=scored)
         output = self._output(document.get("output"), paths) if readable else None
+        known = Known(paths=paths, samples=samplers.values(), output=output)
+        checks = read_checks(document.get("checks"), known, self.refuse) if readable else NO_CHECKS
         return Template(
             name=name or "",
-            description=self._text("the template", document, "description", empty=True) or "",
+            description=text_field("the template", document, self.refuse, "description", empty=True)
+            or "",
             schema_requirements=self._requirements(document),
             steps=steps,
             keep_prompts=self._flag(document, "keep_prompts"),
@@ -131,6 +151,7 @@ class Form:
             ),
             batch_of=None if batch_of is None else int(batch_of),
             samplers=samplers,
+            checks=checks,
         )
 
     def _split(self, document: object, *, samples: Mapping[str, Type], batch: bool) -> Split | None:
@@ -160,86 +181,35 @@ class Form:
         if not isinstance(document, Mapping):
             self.refuse(place, "a step is a mapping with id and prompt")
             return Step(id="", prompt="")
-        self._unknown(place, document, STEP_FIELDS)
-        step_id = self._text(place, document, "id", required=True)
+        refuse_unknown(place, document, self.refuse, STEP_FIELDS)
+        step_id = text_field(place, document, self.refuse, "id", required=True)
         if step_id is not None:
-            if _STEP_ID.fullmatch(step_id) is None:
-                self.refuse(f"{place}, id", "use a letter, then up to 63 letters, digits or _")
+            if not is_id(step_id):
+                self.refuse(f"{place}, id", ID_PROBLEM)
             else:
                 place = f'step "{step_id}"'
-        model = self._text(place, document, "model", limit=MAX_NAME_CHARACTERS)
-        tier = self._text(place, document, "model_tier", limit=MAX_NAME_CHARACTERS)
+        model = text_field(place, document, self.refuse, "model", limit=MAX_NAME_CHARACTERS)
+        tier = text_field(place, document, self.refuse, "model_tier", limit=MAX_NAME_CHARACTERS)
         if model is not None and tier is not None:
             self.refuse(place, "set model or model_tier, not both")
-        limit = self._number(place, document, "max_tokens", 1, MAX_OUTPUT_TOKENS, whole=True)
+        limit = number_field(
+            place, document, self.refuse, "max_tokens", 1, MAX_OUTPUT_TOKENS, whole=True
+        )
         return Step(
             id=step_id or "",
-            prompt=self._text(place, document, "prompt", required=True) or "",
+            prompt=text_field(place, document, self.refuse, "prompt", required=True) or "",
             when=read_when(place, document.get("when"), self.refuse),
             messages=read_messages(place, document.get("messages"), self.refuse),
             model=model,
             model_tier=tier,
-            system=self._text(place, document, "system"),
+            system=text_field(place, document, self.refuse, "system"),
             max_tokens=DEFAULT_MAX_TOKENS if limit is None else int(limit),
-            temperature=self._number(place, document, "temperature", 0, 2),
-            top_p=self._number(place, document, "top_p", 0, 1),
+            temperature=number_field(place, document, self.refuse, "temperature", 0, 2),
+            top_p=number_field(place, document, self.refuse, "top_p", 0, 1),
             stop=read_stop(place, document.get("stop"), self.refuse),
             output_schema=self._schema(place, document.get("output_schema")),
             on_truncation=self._on_truncation(place, document.get("on_truncation")),
         )
-
-    def _unknown(
-        self, place: str, document: Mapping[object, object], known: frozenset[str]
-    ) -> None:
-        for name in document:
-            if self.full:
-                return
-            if name not in known:
-                shown = str(name)[:MAX_NAME_CHARACTERS]
-                hint = hint_for(shown, known)
-                self.refuse(place, f'unknown field "{shown}"{hint}')
-
-    def _text(
-        self,
-        place: str,
-        document: Mapping[object, object],
-        name: str,
-        *,
-        required: bool = False,
-        empty: bool = False,
-        limit: int = MAX_DOCUMENT_BYTES,
-    ) -> str | None:
-        value = document.get(name)
-        if value is None and not required:
-            return None
-        if not isinstance(value, str) or not is_text(value, empty=empty, limit=limit):
-            kind = "a text" if empty else "a text that is not empty"
-            most = f" of at most {limit} characters" if limit < MAX_DOCUMENT_BYTES else ""
-            problem = "is missing: give it" if name not in document else "must be"
-            self.refuse(place, f"{name} {problem} {kind}{most}")
-            return None
-        return value
-
-    def _number(
-        self,
-        place: str,
-        document: Mapping[object, object],
-        name: str,
-        low: int,
-        high: int,
-        *,
-        whole: bool = False,
-    ) -> float | None:
-        value = document.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, (int, float)) or not is_number(
-            value, low=low, high=high, whole=whole
-        ):
-            kind = "a whole number" if whole else "a number"
-            self.refuse(place, f"{name} must be {kind} from {low} to {high}")
-            return None
-        return value if whole else float(value)
 
     def _flag(self, document: Mapping[object, object], name: str) -> bool:
         value = document.get(name, False)

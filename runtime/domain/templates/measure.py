@@ -15,6 +15,9 @@ _INTEGER_BITS: Final = 64
 _SHOWN_PARTS: Final = 8
 _SHOWN_CHARACTERS: Final = 40
 
+_OPTIONS: Final = ("checks", "", "judge", "scores", "", "options")
+"""The way to the options of a score; an empty part is a number in a list."""
+
 Place = tuple["Place", str | int] | None
 """Where a value is: where what holds it is, and its name or number there. None: the document."""
 
@@ -31,7 +34,7 @@ def measure(document: object) -> None:
         values += 1
         if isinstance(value, Mapping):
             for key in value:
-                if not isinstance(key, str):
+                if not isinstance(key, str) and not (type(key) is int and _is_options(place)):
                     raise TemplateError(
                         f"{_where(place)}every key is a text, and {key!s:.40} is none: put it into"
                         " quotes"
@@ -73,6 +76,18 @@ def _scalar_bytes(value: object, place: Place) -> int:
     if isinstance(value, date):  # YAML takes a plain 2026-02-03 for one
         what = f'and this is a date: put it into quotes, "{value}"'
     raise TemplateError(f"{_where(place)}a template holds JSON values only, {what}")
+
+
+def _is_options(place: Place) -> bool:
+    """Whether a judge's score has its options there, which YAML may number."""
+    names: list[str | int] = []
+    while place is not None and len(names) <= len(_OPTIONS):
+        place, name = place
+        names.append(name)
+    return len(names) == len(_OPTIONS) and all(
+        name == wanted or (wanted == "" and isinstance(name, int))
+        for name, wanted in zip(reversed(names), _OPTIONS, strict=True)
+    )
 
 
 def _where(place: Place) -> str:

@@ -9,6 +9,7 @@ then, and is not found out again whenever the template is read.
 import json
 from typing import Any, Final
 
+from runtime.domain.checks.reading import stored_checks
 from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.document import output_document
 from runtime.domain.outputs.reading import stored_output
@@ -70,6 +71,7 @@ def _trusted(document: dict[str, Any], stored: dict[str, Any]) -> Template:
     requirements = tuple(document.pop("schema_requirements"))
     output, split = document.pop("output"), document.pop("split", None)
     samplers = stored_samplers(document.pop("samplers", None), document.pop("product", None))
+    checks = stored_checks(document.pop("checks", None))
     return Template(
         **document,
         steps=steps,
@@ -80,6 +82,7 @@ def _trusted(document: dict[str, Any], stored: dict[str, Any]) -> Template:
         output_declared=stored.get("output_declared", True),
         split=stored_split(split, samples=samplers.types()),
         samplers=samplers,
+        checks=checks,
         pins={
             name: Pin(template_id=template_id, version=version)
             for name, (template_id, version) in stored["pins"].items()

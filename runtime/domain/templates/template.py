@@ -1,9 +1,10 @@
 """A template: one or more prompt steps that turn a seed into a record.
 
 The document (YAML or JSON) has `name`, `description`, `schema_requirements`, `samplers[]`,
-`product`, `steps[]`, `output` and `split`, perhaps `batch_of`; a step has `id`, `prompt` (Jinja2)
-and optionally `when`, `messages`, `system`, `model` or `model_tier`, `max_tokens`, `temperature`,
-`top_p`, `stop`, `output_schema`, `on_truncation`. `document.py` parses and checks it.
+`product`, `steps[]`, `checks[]`, `output` and `split`, perhaps `batch_of`; a step has `id`,
+`prompt` (Jinja2) and optionally `when`, `messages`, `system`, `model` or `model_tier`,
+`max_tokens`, `temperature`, `top_p`, `stop`, `output_schema`, `on_truncation`. `document.py` parses
+and checks it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from runtime.domain.checks.check import NO_CHECKS, Checks
+from runtime.domain.checks.score_types import score_types
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
 from runtime.domain.outputs.types import Type
-from runtime.domain.outputs.values import is_jinja
+from runtime.domain.outputs.values import as_condition
 from runtime.domain.roles import Role
 from runtime.domain.samplers.samplers import NO_SAMPLERS, Samplers
 
@@ -81,7 +84,7 @@ class Step:
     @property
     def condition(self) -> str | None:
         """The Jinja2 source of `when`."""
-        return self.when if self.when is None or is_jinja(self.when) else f"{{{{ {self.when} }}}}"
+        return None if self.when is None else as_condition(self.when)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +125,7 @@ class Template:
     split: Split | None = None
     batch_of: int | None = None
     samplers: Samplers = NO_SAMPLERS
+    checks: Checks = NO_CHECKS
 
 
 def paths_of(
@@ -132,9 +136,10 @@ def paths_of(
     samplers: Samplers = NO_SAMPLERS,
     seeds: Mapping[str, Type] | None = None,
     batch: bool = False,
+    checks: Checks = NO_CHECKS,
 ) -> Paths:
-    """The paths that records of these steps and samplers have, with the types of seed fields. Those
-    of a `batch` have several seeds.
+    """The paths that records of these steps, samplers and checks have, with the types of seed
+    fields. Those of a `batch` have several seeds.
     """
     return Paths(
         {step.id: step.output_schema for step in steps},
@@ -143,6 +148,8 @@ def paths_of(
         samples=samplers.types(),
         seeds=seeds,
         batch=batch,
+        scores=score_types(checks),
+        rejects=bool(checks.of_record),
     )
 
 

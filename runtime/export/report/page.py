@@ -15,6 +15,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.domain.jobs.check_counts import counted_tries
 from runtime.domain.money.amounts import usd
 from runtime.domain.plain_text import plain_line, plain_lines
 from runtime.domain.wording import counted, plural
@@ -181,6 +182,7 @@ def _tiles(s: DatasetStatistics) -> list[_Tile]:
             value=_number(s.failed),
             more=f"{own:,} of their own, {s.service_failures:,} of the service",
         ),
+        *_checked(s),
         _Tile(name="Cost", value=usd(s.cost_nano), more=each),
         _Tile(
             name="Tokens",
@@ -203,6 +205,23 @@ def _tiles(s: DatasetStatistics) -> list[_Tile]:
             value=_number(sum(step.cut for step in s.steps)),
             more="at max_tokens",
         ),
+    ]
+
+
+def _checked(s: DatasetStatistics) -> list[_Tile]:
+    """What its checks did, where the template has any."""
+    if s.checks is None:
+        return []
+    rejected = sum(s.checks.rejected_by.values())
+    by = {**s.checks.rejected_by, **s.checks.left_out}
+    most = ", ".join(f"{plain_line(check)} {count:,}" for check, count in by.items())
+    out = sum(s.checks.left_out.values())
+    return [
+        _Tile(
+            name="Rejected by checks",
+            value=_number(rejected + out),
+            more=f"of {counted_tries(s.checks.tries)}{': ' if most else ''}{most[:_MAX_SHORT]}",
+        )
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from runtime.domain.jobs.check_counts import CheckCounts, checks_of
 from runtime.domain.jobs.job import Job
 from runtime.domain.jobs.record import UNKNOWN_KIND, is_skipped
 from runtime.domain.jobs.step_totals import StepTotals, sum_of
@@ -104,6 +105,8 @@ class DatasetStatistics:
     tokens: int
     unsaved: Unsaved
     """What is in none of these figures yet."""
+    checks: CheckCounts | None
+    """What the template's checks did; None: it has none."""
     calls: StepTotals
     """All steps together, of no model."""
     steps: tuple[StepStatistics, ...]
@@ -122,6 +125,8 @@ class DatasetStatistics:
     def missing(self) -> int:
         """Records that were asked for, and neither made nor failed."""
         made = self.records + self.unsaved.records
+        if self.checks is not None:  # others make up for what failed
+            return max(0, self.requested - self.records)
         return max(0, self.requested - made - self.failed - self.unsaved.failed)
 
     @property
@@ -267,6 +272,7 @@ class StatisticsCollector:
             cost_nano=progress.cost_nano,
             tokens=progress.tokens_used,
             unsaved=unsaved,
+            checks=checks_of(job),
             calls=sum_of(progress.steps),
             steps=self._steps(progress.steps),
             first_at=self._first,

@@ -17,6 +17,7 @@ from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
 from runtime.export.report.statistics import DatasetStatistics, StatisticsCollector
 from runtime.export.row_export import RowExport
+from runtime.export.selection import Chosen
 from runtime.logs import event
 
 HTML: Final = "text/html; charset=utf-8"
@@ -36,6 +37,7 @@ def export_with_report(
     progress: Callable[[int], None] | None = None,
     may_write: Callable[[], bool] = lambda: True,
     rows: Sequence[RowExport] = (),
+    chosen: Chosen | None = None,
 ) -> None:
     """Export the dataset, with its rows, and make its report in the same pass. Raises what the
     export does.
@@ -45,7 +47,12 @@ def export_with_report(
     """
     report = Report(objects, job.job_id)
     exported = exporter.export_data(
-        job, expected=expected, progress=progress, observe=report.add, rows=rows
+        job,
+        expected=expected,
+        progress=progress,
+        observe=report.add,
+        rows=rows,
+        chosen=chosen,
     )
     if exported.records and may_write():
         report.write(job)

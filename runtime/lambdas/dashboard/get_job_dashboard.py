@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import to_usd
+from runtime.lambdas.checks_view import ChecksView, checks_view
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel, Call, NoBody, endpoint
 from runtime.lambdas.shard_view import ShardView, shard_views
@@ -20,11 +21,16 @@ class JobDashboard(ApiModel):
     status: JobStatus
     num_records: int
     records_generated: int
+    """Of a template with checks those that passed the checks of records, wherever they end up."""
+    accepted: int
+    """Records of the dataset: those generated, unless the template has checks."""
     failed_records: int
     service_failures: int
     """Failed records that are tried again when the job goes on: the service failed, not they."""
     progress_percent: float
-    """Records that are finished, generated or failed."""
+    """Records that are finished, generated or failed; of a template with checks those that are
+    accepted.
+    """
     records_per_second: float | None
     """Finished records over the time since the job first ran; null before that."""
     seconds_left: float | None
@@ -39,6 +45,8 @@ class JobDashboard(ApiModel):
     failures_by_kind: Mapping[str, int]
     steps: Mapping[str, StepView]
     """What the calls of each step did; empty for a job of before they were counted."""
+    checks: ChecksView | None
+    """null: the template has none."""
     shards: Sequence[ShardView] | None
     """null: the job is in one piece."""
     error_message: str | None
@@ -68,6 +76,7 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
         status=job.status,
         num_records=job.config.num_records,
         records_generated=progress.records_generated,
+        accepted=job.accepted,
         failed_records=progress.failed_records,
         service_failures=progress.service_failures,
         progress_percent=_percent(_finished(job), job.config.num_records),
@@ -83,6 +92,7 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
         budget_used_percent=_percent(progress.cost_nano, job.budget_nano),
         failures_by_kind=dict(sorted(progress.failures_by_kind.items())),
         steps=step_views(progress.steps),
+        checks=checks_view(job),
         shards=shard_views(call.ports.queue, job),
         error_message=job.error_message,
         error_code=job.error_code,
@@ -96,7 +106,8 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
 
 
 def _finished(job: Job) -> int:
-    return job.progress.records_generated + job.progress.failed_records
+    # Others make up for those that fail where records are checked.
+    return job.accepted + (0 if job.config.has_checks else job.progress.failed_records)
 
 
 def _percent(part: int, whole: int) -> float:

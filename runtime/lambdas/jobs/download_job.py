@@ -1,10 +1,12 @@
 """GET /jobs/{job_id}/download: signed addresses of a job's files.
 
-The dataset in every format that was exported and its rows, with the failures and, beside them, its
-report and card; where nothing is exported yet, the batches and the lists of failures so far.
+The dataset in every format that was exported and its rows, with the failures, what was rejected
+and, beside them, its report and card; where nothing is exported yet, the batches, the lists of
+failures so far and those of rejected tries.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -13,11 +15,13 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from runtime.contract.keys import (
+    REJECTED_PARTS,
     batches_prefix,
     card_key,
     exports_prefix,
     failure_parts_prefix,
     failures_key,
+    rejected_key,
     report_key,
     split_of_rows,
 )
@@ -40,6 +44,7 @@ class FileKind(StrEnum):
     ROWS = "rows"
     BATCH = "batch"
     FAILURES = "failures"
+    REJECTED = "rejected"
 
 
 class Download(PageQuery):
@@ -100,6 +105,8 @@ class DownloadView(ApiModel):
     complete: bool
     """Whether these are all records of the job: it is COMPLETED."""
     records_generated: int
+    accepted: int
+    """Records of the dataset: those generated, unless the template has checks."""
     files: list[FileView]
     """Empty while nothing is saved."""
     report: DocumentView | None
@@ -134,6 +141,7 @@ def lambda_handler(call: Call[NoBody, Download]) -> DownloadView:
         status=job.status,
         complete=job.status is JobStatus.COMPLETED,
         records_generated=job.progress.records_generated,
+        accepted=job.accepted,
         files=[_file(ports, job, each) for each in found],
         report=_document(ports, job, report_key(job.job_id)) if begins else None,
         card=_document(ports, job, card_key(job.job_id)) if begins else None,
@@ -162,35 +170,43 @@ def _files(
         if after is not None:
             return found, page.next
         if page.items or page.next:
-            return [*found, *_failures(ports, job_id)], page.next
+            return [*found, *_lists(ports, job_id)], page.next
     return _so_far(ports, job_id, limit=limit, after=after)
 
 
 def _so_far(
     ports: ApiPorts, job_id: str, *, limit: int, after: str | None
 ) -> tuple[list[_Found], str | None]:
-    """Batches, and then the lists of failures."""
-    batches, parts = batches_prefix(job_id), failure_parts_prefix(job_id)
+    """Batches, then the lists of failures, then those of rejected tries."""
+    sources = [
+        (FileKind.BATCH, batches_prefix(job_id)),
+        (FileKind.FAILURES, failure_parts_prefix(job_id)),
+        (FileKind.REJECTED, REJECTED_PARTS.prefix(job_id)),
+    ]
+    while len(sources) > 1 and after is not None and not after.startswith(sources[0][1]):
+        sources.pop(0)
     found: list[_Found] = []
-    if after is None or not after.startswith(parts):
-        page = ports.objects.list_page(batches, limit=limit, after=after)
-        found = [_Found(FileKind.BATCH, stat) for stat in page.items]
+    for number, (kind, prefix) in enumerate(sources):
+        if len(found) == limit:
+            # The page is full. After its last file the next one begins with the next list.
+            more = any(ports.objects.list_page(each, limit=1).items for _, each in sources[number:])
+            return found, found[-1].stat.key if more else None
+        page = ports.objects.list_page(prefix, limit=limit - len(found), after=after)
+        found += [_Found(kind, stat) for stat in page.items]
         if page.next is not None:
             return found, page.next
-        if len(found) == limit:
-            # The page is full. After the last batch the next one begins with the first list.
-            more = ports.objects.list_page(parts, limit=1).items
-            return found, found[-1].stat.key if more else None
         after = None
-    page = ports.objects.list_page(parts, limit=limit - len(found), after=after)
-    return [*found, *(_Found(FileKind.FAILURES, stat) for stat in page.items)], page.next
+    return found, None
 
 
-def _failures(ports: ApiPorts, job_id: str) -> list[_Found]:
-    try:
-        return [_Found(FileKind.FAILURES, ports.objects.stat(failures_key(job_id)))]
-    except NotFoundError:
-        return []
+def _lists(ports: ApiPorts, job_id: str) -> list[_Found]:
+    """The files of failures and of what was rejected, as far as there are any."""
+    keys = ((FileKind.FAILURES, failures_key(job_id)), (FileKind.REJECTED, rejected_key(job_id)))
+    found = []
+    for kind, key in keys:
+        with suppress(NotFoundError):
+            found.append(_Found(kind, ports.objects.stat(key)))
+    return found
 
 
 def _begins_dataset(found: Sequence[_Found], after: str | None) -> bool:

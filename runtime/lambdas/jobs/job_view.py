@@ -7,6 +7,7 @@ from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.jobs.row_export import ExportStatus, RequestedExport
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.ports import WorkQueue
+from runtime.lambdas.checks_view import ChecksView, checks_view
 from runtime.lambdas.fields import Timestamp
 from runtime.lambdas.http import ApiModel
 from runtime.lambdas.option_fields import shown, shows
@@ -64,6 +65,9 @@ class JobView(ApiModel):
     config: JobConfigView
     budget_limit: float
     records_generated: int
+    """Of a template with checks those that passed the checks of records, wherever they end up."""
+    accepted: int
+    """Records of the dataset: those generated, unless the template has checks."""
     failed_records: int
     service_failures: int
     """Failed records that are tried again when the job goes on: the service failed, not they."""
@@ -73,6 +77,8 @@ class JobView(ApiModel):
     """What the calls so far have cost."""
     steps: Mapping[str, StepView]
     """What the calls of each step did; empty for a job of before they were counted."""
+    checks: ChecksView | None
+    """null: the template has none."""
     error_message: str | None
     error_code: str | None
     """What kind of error ended it, for programs."""
@@ -116,12 +122,14 @@ def job_view(job: Job) -> JobView:
         ),
         budget_limit=to_usd(job.budget_nano),
         records_generated=job.progress.records_generated,
+        accepted=job.accepted,
         failed_records=job.progress.failed_records,
         service_failures=job.progress.service_failures,
         failures_by_kind=dict(sorted(job.progress.failures_by_kind.items())),
         tokens_used=job.progress.tokens_used,
         cost_estimate=to_usd(job.progress.cost_nano),
         steps=step_views(job.progress.steps),
+        checks=checks_view(job),
         error_message=job.error_message,
         error_code=job.error_code,
         retry_after=job.retry_after,
