@@ -1,6 +1,7 @@
 """Jobs whose template has judges: their calls are counted, paid and named as those of steps are."""
 
 from runtime.contract.exit_codes import ExitCode
+from tests.fixtures.bedrock_double import RuleDocument
 from tests.fixtures.worker_world import MODEL, SCHEMA_MODEL, WorkerWorld, make_template, step
 
 JUDGE = {
@@ -34,8 +35,14 @@ def test_a_judge_that_can_t_be_called_fails_its_record_as_a_step_does(world: Wor
     job_id = world.create_job(
         make_template(step("a"), checks=[JUDGE]), [{"product": "p"}], num_records=2
     )
-    cut = {"effect": "reply", "text": '{"tone": {"reas', "stop_reason": "max_tokens"}
-    world.double.faults([{"model": SCHEMA_MODEL, "times": 1, **cut}])
+    cut: RuleDocument = {
+        "model": SCHEMA_MODEL,
+        "times": 1,
+        "effect": "reply",
+        "text": '{"tone": {"reas',
+        "stop_reason": "max_tokens",
+    }
+    world.double.faults([cut])
     assert world.run() is ExitCode.DONE
     (failure,) = world.failures(job_id)
     assert (failure["step"], failure["kind"]) == ("quality", "truncated")
