@@ -15,8 +15,8 @@ from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import PROMPT, SYSTEM, WHEN, Step, Template
 from runtime.domain.texts import CHARACTERS_PER_TOKEN
+from runtime.engine.deciding import truth_of
 from runtime.engine.plan import Plan, framing_of
-from runtime.engine.preparation import verdict_of
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.engine.seeds import DrawnSeeds
 
@@ -110,7 +110,7 @@ def _rendered_step(step: Step, parts: Mapping[str, str | RenderError]) -> Render
             raise TemplateError(f"step {step.id!r} can't be rendered: {text}") from text
         texts[part] = "" if isinstance(text, RenderError) else text
         if part == WHEN:
-            verdict = verdict_of(texts.pop(WHEN))
+            verdict = truth_of(texts.pop(WHEN), WHEN)
             decides = "steps" not in (step.when or "")  # made-up outputs decide nothing
             if isinstance(verdict, RenderError) and decides:
                 raise TemplateError(f"step {step.id!r}: {verdict}") from verdict

@@ -1,7 +1,7 @@
 """What a job will call: its template with models, prices and output readers resolved."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
@@ -17,6 +17,7 @@ from runtime.domain.models.timeouts import LONGER, call_timeout
 from runtime.domain.ports import ObjectStore, TemplateStore
 from runtime.domain.templates.document import resolve_includes
 from runtime.domain.templates.grammar_schema import for_grammar
+from runtime.domain.templates.judging import judge_step
 from runtime.domain.templates.provider_schema import ProviderSchema, in_words
 from runtime.domain.templates.service_schema import for_service
 from runtime.domain.templates.template import OnTruncation, Step, Template
@@ -116,22 +117,29 @@ class StepPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A template whose every step has a model and a price."""
+    """A template whose every step and judge has a model and a price."""
 
     template: Template
     steps: tuple[StepPlan, ...]
+    judges: Mapping[str, StepPlan] = field(default_factory=dict)
+    """By the id of the check."""
     warnings: tuple[str, ...] = ()
     """What is odd about the prices, and no reason to refuse them; each in one line."""
 
     @property
+    def calls(self) -> tuple[StepPlan, ...]:
+        """Everything that calls a model: its steps, then its judges."""
+        return (*self.steps, *self.judges.values())
+
+    @property
     def providers(self) -> tuple[str, ...]:
         """Whose models it calls, each once."""
-        return tuple(dict.fromkeys(step.price.provider for step in self.steps))
+        return tuple(dict.fromkeys(step.price.provider for step in self.calls))
 
     @property
     def longest_wait(self) -> float:
         """Seconds that one call may take at most."""
-        return max(step.longest_wait for step in self.steps)
+        return max(step.longest_wait for step in self.calls)
 
     def checked_by(self, checks: OutputChecks) -> "Plan":
         """The same plan, with readers that ask the render child about schemas that need it."""
@@ -173,30 +181,49 @@ def make_plan(
     on: date,
     call_timeout: int | None = None,
 ) -> Plan:
-    """Resolve every step; `model` runs all of them, and replies are waited for `call_timeout`
-    seconds, where they are given. Raises `PriceError` for a model that has no valid price on that
-    day, `TemplateError` for a step that its model refuses, and where samplers need an extra that is
-    not installed.
+    """Resolve every step and judge; `model` runs all of them but judges that name their own, and
+    replies are waited for `call_timeout` seconds, where they are given. Raises `PriceError` for a
+    model that has no valid price on that day, `TemplateError` for a step that its model refuses,
+    and where samplers need an extra that is not installed.
     """
     template.samplers.check()
-    steps = tuple(
-        replace(
-            _plan_step(step, prices, provider=provider, model=model, on=on),
-            timeout_seconds=call_timeout,
-        )
-        for step in template.steps
+
+    def plan(step: Step, override: str | None, place: str) -> StepPlan:
+        planned = _plan_step(step, prices, place, provider=provider, model=override, on=on)
+        return replace(planned, timeout_seconds=call_timeout)
+
+    found = Plan(
+        template=template,
+        steps=tuple(plan(step, model, f"step {step.id!r}") for step in template.steps),
+        judges={
+            judge.id: _at_zero(
+                plan(
+                    judge_step(judge),
+                    None if judge.names_model else model,
+                    f"check {judge.id!r}",
+                )
+            )
+            for judge in template.checks.judges
+        },
     )
-    warnings = prices.warnings(step.model for step in steps)
-    return Plan(template=template, steps=steps, warnings=warnings)
+    return replace(found, warnings=prices.warnings(each.model for each in found.calls))
+
+
+def _at_zero(plan: StepPlan) -> StepPlan:
+    """A judge that says no temperature: as little chance as its model allows."""
+    refused = refusals(plan.price.abilities, plan.api, stop=False, top_p=False, temperature=0.0)
+    if plan.step.temperature is not None or refused:
+        return plan
+    return replace(plan, step=replace(plan.step, temperature=0.0))
 
 
 def _plan_step(
-    step: Step, prices: PriceTable, *, provider: str, model: str | None, on: date
+    step: Step, prices: PriceTable, place: str, *, provider: str, model: str | None, on: date
 ) -> StepPlan:
-    model_id = prices.resolve_step(step, override=model, provider=provider, on=on)
+    model_id = prices.resolve_step(step, override=model, provider=provider, on=on, place=place)
     price = prices.price(model_id, on)
     api = prices.api_of(price)
-    _check_taken(step, price, api)
+    _check_taken(step, price, api, place)
     form = _form(step.output_schema, price, api)
     return StepPlan(
         step=step,
@@ -212,7 +239,7 @@ def _plan_step(
     )
 
 
-def _check_taken(step: Step, price: Price, api: Api) -> None:
+def _check_taken(step: Step, price: Price, api: Api, place: str) -> None:
     """Raises `TemplateError` for what the model is known to refuse: every call would fail."""
     refused = refusals(
         price.abilities,
@@ -223,8 +250,7 @@ def _check_taken(step: Step, price: Price, api: Api) -> None:
     )
     if refused:
         raise TemplateError(
-            f"step {step.id!r}: {price.model_id} takes no {refused[0]}: leave it out or use another"
-            " model"
+            f"{place}: {price.model_id} takes no {refused[0]}: leave it out or use another model"
         )
 
 

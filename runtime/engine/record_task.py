@@ -1,12 +1,19 @@
-"""One record on its way: which step it is at, what is paid for, what to ask the model next."""
+"""One record on its way: which step or check it is at, what is paid for, what to ask a model next.
+
+a try:  steps in order ─▶ checks of records in order ─▶ finished
+                                    │ one is not passed
+                                    └─▶ the next try, with another draw, or else it is rejected
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
+from runtime.domain.checks.check import Balance, Judge, RecordCheck, RejectedTry
 from runtime.domain.errors import ModelError, OutputCheckError, OutputError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import SKIPPED, Failure, clean_text, is_skipped
-from runtime.domain.jobs.sampling import Draw
+from runtime.domain.jobs.sampling import Draw, Draws, redraw
 from runtime.domain.models.calls import Message, ModelReply, ModelRequest
 from runtime.domain.models.retry import RULES, Attempts, decide
 from runtime.domain.roles import Role
@@ -18,6 +25,16 @@ MAX_FAILURE_MESSAGE_CHARACTERS = 500
 
 TRUNCATED = "truncated"
 """Kind of a failure: the reply was cut before its output was complete."""
+
+
+def is_undecided(check: RecordCheck | Balance, verdict: Mapping[str, object]) -> bool:
+    """Whether a judge has said what it says, and its condition has not decided yet."""
+    return (
+        isinstance(check, Judge)
+        and check.keep_if is not None
+        and verdict["passed"] is None
+        and not is_skipped(verdict)
+    )
 
 
 @dataclass(slots=True)
@@ -32,6 +49,17 @@ class RecordTask:
     plan: Plan
     samples: Mapping[str, object] = field(default_factory=dict)
     """What the template's samplers have drawn for it."""
+    draws: Draws = field(default_factory=Draws)
+    most_tries: int = 1
+    attempt: int = 0
+    """Tries before this one, each of which a check has rejected."""
+    verdicts: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    """Of the checks that this try has taken, by id; record.py has their shapes. That of a judge is
+    there, with `passed` null, before its condition has decided."""
+    rejections: list[RejectedTry] = field(default_factory=list)
+    """Rejected tries that nobody has saved yet."""
+    is_rejected: bool = False
+    """Whether its last try was rejected."""
     results: dict[str, Mapping[str, object]] = field(default_factory=dict)
     invalid: str | None = None
     """The current step's refused output, which the next call asks to repair."""
@@ -57,28 +85,69 @@ class RecordTask:
 
     @property
     def finished(self) -> bool:
-        """Whether every step has its result."""
+        """Whether every step has its result, and every check of records has passed."""
+        return self._has_results and not self.is_rejected and self.check is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it needs nothing more: it is finished, or its last try was rejected."""
+        return self.is_rejected or self.finished
+
+    @property
+    def _has_results(self) -> bool:
         return len(self.results) == len(self.plan.steps)
 
     @property
     def step(self) -> StepPlan:
-        """The step that comes next. Steps end or are skipped in order, so their count is the
-        position.
+        """The step or judge that is called next. Steps end or are skipped in order, so their count
+        is the position.
         """
-        return self.plan.steps[len(self.results)]
+        if not self._has_results:
+            return self.plan.steps[len(self.results)]
+        return self.plan.judges[self.place]
+
+    @property
+    def check(self) -> RecordCheck | Balance | None:
+        """The check that comes next; None: steps are left, or no check is."""
+        checks = self.plan.template.checks
+        if not checks or not self._has_results:
+            return None
+        balance = () if checks.balance is None else (checks.balance,)
+        return next((each for each in (*checks.of_record, *balance) if self._is_open(each)), None)
+
+    def _is_open(self, check: RecordCheck | Balance) -> bool:
+        verdict = self.verdicts.get(check.id)
+        return verdict is None or is_undecided(check, verdict)
+
+    @property
+    def place(self) -> str:
+        """The id of the step or check that it is at."""
+        if not self._has_results:
+            return self.plan.steps[len(self.results)].step.id
+        check = self.check
+        return self.plan.steps[-1].step.id if check is None else check.id
 
     @property
     def partial(self) -> Partial | None:
         """What would be lost with this task; None if nothing is paid for yet."""
-        is_paid = not all(map(is_skipped, self.results.values()))
-        if not is_paid and self.invalid is None and not self.raised:
+        is_paid = self.attempt > 0 or not all(map(is_skipped, self.results.values()))
+        if not is_paid and self.invalid is None and not self.raised and not self.verdicts:
             return None
-        return Partial(steps=dict(self.results), invalid=self.invalid, raised=self.raised)
+        return Partial(
+            steps=dict(self.results),
+            invalid=self.invalid,
+            raised=self.raised,
+            attempt=self.attempt,
+            verdicts=dict(self.verdicts),
+        )
 
     def resume(self, partial: Partial) -> None:
         """Go on from paid work of an earlier run."""
         names = [step.step.id for step in self.plan.steps]
         self.results = {name: partial.steps[name] for name in names if name in partial.steps}
+        self.verdicts = dict(partial.verdicts)
+        if partial.attempt:
+            self._begin(partial.attempt)
         self.invalid = None if self.finished else partial.invalid
         self.raised = partial.raised and not self.finished
         # A step that was called is taken.
@@ -109,6 +178,7 @@ class RecordTask:
     def answered(self, reply: ModelReply) -> Failure | None:
         """Take the reply in: the step ends, or calls once more, or the record has failed."""
         plan = self.step
+        judges = self._has_results
         answer = plan.reader.answer(clean_text(reply.text))
         cut = reply.stop_reason == CUT_STOP_REASON
         if reply.stop_reason in REFUSED_STOP_REASONS:
@@ -124,6 +194,17 @@ class RecordTask:
         is_text = plan.step.output_schema is None
         if cut and is_text and plan.step.on_truncation is not OnTruncation.KEEP:
             return self._truncated()
+        if judges:
+            self._judged(plan, cast("Mapping[str, Mapping[str, object]]", output), reply)
+        else:
+            self._take(plan, output, reply, answer.reasoning)
+        self._begin_step()
+        return None
+
+    def _take(
+        self, plan: StepPlan, output: object, reply: ModelReply, thoughts_in_text: str | None
+    ) -> None:
+        """The result of a step."""
         result: dict[str, object] = {
             "output": output,
             "model": plan.model,
@@ -137,15 +218,62 @@ class RecordTask:
                 result["messages"] = [
                     {"role": turn.role.value, "content": turn.text} for turn in self.messages
                 ]
-        thoughts = [each for each in (reply.reasoning, answer.reasoning) if each]
+        thoughts = [each for each in (reply.reasoning, thoughts_in_text) if each]
         if self.plan.template.keep_reasoning and thoughts:
             result["reasoning"] = "\n\n".join(thoughts)
         self.results[plan.step.id] = result
+
+    def _judged(
+        self, plan: StepPlan, output: Mapping[str, Mapping[str, object]], reply: ModelReply
+    ) -> None:
+        """What a judge says; its condition decides later."""
+        (judge,) = (each for each in self.plan.template.checks.judges if each.id == plan.step.id)
+        scores: dict[str, object] = {}
+        for score in judge.scores:
+            given = output[score.name]
+            # To a schema 4.0 is the whole number 4.
+            value = next(each for each in score.options if each == given["score"])
+            scores[score.name] = {"reasoning": given["reasoning"], "score": value}
+        self.verdicts[judge.id] = {
+            "passed": None,
+            "scores": scores,
+            "model": plan.model,
+            "stop_reason": reply.stop_reason,
+        }
+
+    def _begin_step(self) -> None:
+        """Nothing is known of the step or judge that comes now."""
         self.invalid = self.prompt = self.system = None
         self.messages = ()
         self.raised = self.waits_longer = self.in_words = self.is_taken = False
         self.attempts = Attempts()
-        return None
+
+    def decide(self, check: RecordCheck | Balance, verdict: Mapping[str, object]) -> None:
+        """The verdict of a check, added to what its judge said. One that is not passed rejects the
+        try: the next one begins, if there is one.
+        """
+        self.verdicts[check.id] = {**self.verdicts.get(check.id, {}), **verdict}
+        if verdict["passed"] is not False:
+            return
+        rejected = RejectedTry(
+            attempt=self.attempt,
+            rejected_by=check.id,
+            results=dict(self.results),
+            verdicts=dict(self.verdicts),
+        )
+        self.rejections.append(rejected)
+        if self.attempt + 1 >= self.most_tries:
+            self.is_rejected = True
+            return
+        self.results, self.verdicts = {}, {}
+        self._begin(self.attempt + 1)
+        self._begin_step()
+
+    def _begin(self, attempt: int) -> None:
+        """Another try: the seed and the samples stay, chance begins anew."""
+        self.attempt = attempt
+        self.draw = redraw(self.draw, self.job_id, self.index, attempt, self.draws)
+        self.calls = 0
 
     def skip(self) -> None:
         """The record does not take its current step: nothing is called or paid for it."""
@@ -186,7 +314,7 @@ class RecordTask:
             job_id=self.job_id,
             index=self.index,
             seed_data_id=self.seed_id,
-            step=self.step.step.id,
+            step=self.place,
             kind=kind,
             message=clean_text(message)[:MAX_FAILURE_MESSAGE_CHARACTERS],
             attempts=self.calls,

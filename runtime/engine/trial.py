@@ -153,10 +153,10 @@ def _capped(step: StepPlan) -> StepPlan:
 def _render(engine: TemplateEngine, task: RecordTask) -> bool:
     """The texts of the next call; a repair has them already. False: there is no step left."""
     if task.prompt is None:
-        (error,) = prepare([task], engine.execute_template)
+        (error,) = prepare([task], engine.execute_template, engine.check_texts)
         if error is not None:
             raise error
-    return not task.finished
+    return not task.ended
 
 
 def _limit(task: RecordTask, *, spent: int, seconds: float) -> str | None:

@@ -24,7 +24,7 @@ class Dispatch:
         most, limits = run.settings.concurrency, run.settings.limits
         self._traffic = {
             step.model: Traffic(min(most, limits.get(step.price.provider, most)))
-            for step in run.plan.steps
+            for step in run.plan.calls
         }
         self._schemas = SchemaCalls(run.plan)
         self.ready: deque[RecordTask] = deque()

@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from runtime.domain.errors import BudgetExceededError, RenderError
 from runtime.domain.jobs.checkpoint import Partial
@@ -11,12 +12,15 @@ from runtime.domain.seeds.seeds import seed_id
 from runtime.engine.plan import Plan
 from runtime.engine.preparation import prepare
 from runtime.engine.record_task import RecordTask
-from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
+from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import DrawnSeeds
 from runtime.files.rows import SeedRows
 from runtime.worker.saver import Saver
 
 _log = logging.getLogger(__name__)
+
+RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
 
 Rendered = tuple[RecordTask, RenderError | None]
 
@@ -158,6 +162,8 @@ class Prompts:
             ),
             draw=drawn,
             samples=drawn.samples,
+            draws=self._job.config.draws,
+            most_tries=self._job.config.acceptance.attempts,
             plan=self._plan,
             waits_longer=self._is_last_pass,
             is_suspect=index in self._saver.postponed,
@@ -170,20 +176,31 @@ class Prompts:
         return task
 
     def _render(self, tasks: Sequence[RecordTask]) -> list[Rendered]:
-        return list(zip(tasks, prepare(tasks, self._execute), strict=True))
+        engine = self._engine
+        errors = prepare(
+            tasks,
+            # Looked up at each call: whoever watches the engine sees it.
+            lambda requests: _one_by_one(engine.execute_template, requests),
+            lambda requests: _one_by_one(engine.check_texts, requests),
+        )
+        return list(zip(tasks, errors, strict=True))
 
-    def _execute(self, requests: Sequence[RenderRequest]) -> Sequence[str | RenderError]:
-        """Render in one round trip. If that fails as a whole, one by one, so that a defect costs
-        the records that meet it and not the job (requirement S5.7).
-        """
+
+def _one_by_one(
+    execute: Callable[[Sequence[RequestT]], Sequence[AnswerT | RenderError]],
+    requests: Sequence[RequestT],
+) -> Sequence[AnswerT | RenderError]:
+    """In one round trip. If that fails as a whole, one by one, so that a defect costs the records
+    that meet it and not the job (requirement S5.7).
+    """
+    try:
+        return execute(requests)
+    except Exception:  # noqa: BLE001 - logged here, counted below
+        _log.exception("rendering failed as a batch")
+    answers: list[AnswerT | RenderError] = []
+    for request in requests:
         try:
-            return self._engine.execute_template(requests)
-        except Exception:  # noqa: BLE001 - logged here, counted below
-            _log.exception("rendering failed as a batch")
-        texts: list[str | RenderError] = []
-        for request in requests:
-            try:
-                texts += self._engine.execute_template([request])
-            except Exception as error:  # noqa: BLE001 - counted as a failed record
-                texts.append(RenderError(f"rendering failed: {type(error).__name__}"))
-        return texts
+            answers += execute([request])
+        except Exception as error:  # noqa: BLE001 - counted as a failed record
+            answers.append(RenderError(f"rendering failed: {type(error).__name__}"))
+    return answers

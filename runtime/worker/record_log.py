@@ -11,5 +11,5 @@ _log = logging.getLogger(__name__)
 
 def log_record(level: int, message: str, task: RecordTask, **fields: Any) -> None:
     """Log a constant `message` about the record of `task`."""
-    step = None if task.finished else task.step.step.id
+    step = None if task.finished else task.place
     event(_log, level, message, job_id=task.job_id, record=task.index, step=step, **fields)

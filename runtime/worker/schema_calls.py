@@ -39,7 +39,7 @@ class SchemaCalls:
     """What is known of the schemas of one run. Owned by the thread that generates."""
 
     def __init__(self, plan: Plan) -> None:
-        self._keys = {step.step.id: _key(step) for step in plan.steps}
+        self._keys = {step.step.id: _key(step) for step in plan.calls}
         self._asking: dict[_Key, int] = {}
         self._known: set[_Key] = set()
         self._in_words: set[_Key] = set()

@@ -109,7 +109,7 @@ def test_no_schedule_breaks_a_promise_where_records_skip_steps() -> None:
 
 
 def test_a_step_that_counts_as_taken_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "verdict_of", lambda _text: True)
+    monkeypatch.setattr(preparation, "truth_of", lambda _text, _part: True)
     assert any("was called" in each for each in skipping(range(40)))
 
 

@@ -306,3 +306,83 @@ def test_options_are_numbers_where_all_are(options: object, read: list[object]) 
     document = {**parse_text(TEMPLATE), "checks": [_options(options)]}
     (judge,) = parse_template(document).checks.judges
     assert list(judge.scores[0].options) == read
+
+
+def _with(*checks: object) -> Any:
+    return {**parse_text(TEMPLATE), "checks": list(checks)}
+
+
+def test_what_checks_read_of_a_seed_is_required_as_what_steps_read() -> None:
+    template = parse_template(
+        _with(
+            {"id": "a", "keep_if": "seed.source.title == steps.answer.output"},
+            _judge(prompt="{{ rules }} {{ hint | default('') }}", system="{{ voice }}"),
+        )
+    )
+    assert template.schema_requirements == ("rules", "source.title", "topic", "voice")
+
+
+@pytest.mark.parametrize(
+    "keep_if",
+    [
+        "index > 3 and samples.label == 'praise'",
+        "checks.first.passed and checks.j.scores.a.score >= 2",
+        "checks.j.scores.a.reasoning | wordcount > 3",
+        "{% if steps.answer.output %}true{% else %}false{% endif %}",
+        "scores.of.a.seed == 3",
+    ],
+)
+def test_a_condition_sees_steps_and_earlier_verdicts(keep_if: str) -> None:
+    parse_template(
+        _with(
+            {"id": "first", "max_words": 9},
+            _judge(),
+            {"id": "last", "keep_if": keep_if},
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "problem"),
+    [
+        ({"id": "a", "keep_if": "steps.later.output"}, 'check "a", keep_if, line 1: step "later"'),
+        ({"id": "a", "keep_if": "checks.last.passed"}, 'check "last" is decided later'),
+        ({"id": "a", "keep_if": "checks.a.passed"}, 'check "a" is decided later'),
+        ({"id": "a", "keep_if": "checks.even.passed"}, 'check "even" is decided later'),
+        ({"id": "a", "keep_if": "checks.frist.passed"}, 'did you mean "first"?'),
+        ({"id": "a", "keep_if": "checks.first"}, "write checks.first.passed"),
+        ({"id": "a", "keep_if": "checks | length"}, "write checks.<id>.passed"),
+        ({"id": "a", "keep_if": "checks.first.pased"}, 'did you mean "passed"?'),
+        ({"id": "a", "keep_if": "checks.j.scores.b.score"}, 'there is no score "b"'),
+        ({"id": "a", "keep_if": "checks.j.scores.a"}, "write checks.j.scores.a.score"),
+        ({"id": "a", "keep_if": "samples.lable"}, 'did you mean "label"?'),
+        ({"id": "a", "keep_if": "{% set checks = 1 %}true"}, '"checks" can\'t be set'),
+        ({"id": "a", "keep_if": "(1"}, 'check "a", keep_if, line 1: '),
+        ({"id": "a", "keep_if": "steps.answer.output | nope"}, 'check "a", keep_if, line 1: '),
+        (_judge(prompt="{{ scores.a.score }} {{ steps.answer.output ** 2 }}"), "** is not allowed"),
+        ({**_judge(), "keep_if": "scores.b.score > 1"}, 'there is no score "b"'),
+        ({**_judge(), "keep_if": "scores.a.scor > 1"}, 'did you mean "score"?'),
+        ({**_judge(), "keep_if": "scores > 1"}, "write scores.<name>.score"),
+        (_judge(system="{{ self }}"), 'check "j", system, line 1: "self"'),
+    ],
+)
+def test_what_a_check_may_not_read_is_refused(check: Any, problem: str) -> None:
+    earlier: list[Any] = [{"id": "first", "max_words": 9}, _judge()]
+    if check["id"] == "j":
+        earlier.pop()
+    with pytest.raises(TemplateError) as refused:
+        parse_template(
+            _with(
+                *earlier,
+                {"id": "even", "balance": "samples.label"},
+                check,
+                {"id": "last", "max_words": 3},
+            )
+        )
+    assert problem in str(refused.value)
+
+
+def test_checks_is_a_field_of_a_seed_where_a_step_reads_it() -> None:
+    document = _with({"id": "first", "max_words": 9})
+    document["steps"][1]["prompt"] = "{{ checks }} {{ scores }}"
+    assert {"checks", "scores"} <= {*parse_template(document).schema_requirements}

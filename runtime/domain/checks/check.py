@@ -74,6 +74,11 @@ class Judge:
     max_tokens: int | None = None
     temperature: float | None = None
 
+    @property
+    def names_model(self) -> bool:
+        """Whether it has a model of its own, whatever model runs the steps."""
+        return self.model is not None or self.model_tier is not None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unique:
@@ -119,6 +124,11 @@ class Checks:
     def of_record(self) -> tuple[RecordCheck, ...]:
         """Those that one record decides."""
         return tuple(each for each in self.all if isinstance(each, RecordCheck))
+
+    @property
+    def texts(self) -> tuple[TextCheck, ...]:
+        """The short forms."""
+        return tuple(each for each in self.all if isinstance(each, TextCheck))
 
     @property
     def judges(self) -> tuple[Judge, ...]:

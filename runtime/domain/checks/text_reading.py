@@ -65,7 +65,7 @@ def _language(value: object, refuse: _Problem) -> Argument | None:
     hint = (
         hint_for(value[:MAX_NAME_CHARACTERS].lower(), LANGUAGES) if isinstance(value, str) else ""
     )
-    refuse(f"language must be a code of two letters that can be told, such as en{hint}")
+    refuse(f"language must be a code of ISO 639 that can be told, such as en{hint}")
     return None
 
 

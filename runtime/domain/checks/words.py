@@ -3,13 +3,14 @@
 from typing import Final
 
 _CODES: Final = (
-    "af am an ar as az be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr ga gl gu he"
-    " hi hr ht hu hy id is it ja jv ka kk km kn ko ku ky la lb lo lt lv mg mk ml mn mr ms mt nb ne"
-    " nl nn no oc or pa pl ps pt qu ro ru rw se si sk sl sq sr sv sw ta te th tl tr ug uk ur vi vo"
-    " wa xh zh zu"
+    "ace af am an ar ary arz as az ba bcl be bg bn br bs ca crh cs cy da de dz el en eo es et"
+    " eu ext fa fi fo fr fuv fy ga gcf gcr gd gl gom grc gu gug guw ha hbo he hi hr ht hu hy id"
+    " ig is it ja jv ka kab kik kk km kn ko ku ky la lb lg lij ln lo lt ltg lv mg mk ml mn mr ms"
+    " mt my ne nl nn no nso oc om or pa pcm pl ps pt qu ro ru rw sa sdh se si sk sl sn so sq sr"
+    " st sv sw ta te tg th tk tl tr tt ug uk ur uz uzs vec vi vo wa wuu xh yo yue zh zu"
 )
 LANGUAGES: Final = frozenset(_CODES.split())
-"""Codes of ISO 639-1 that a text can be told to be in."""
+"""Codes of ISO 639 that a text can be told to be in, by py3langid 0.4."""
 
 PII: Final = ("email", "phone", "iban", "credit_card", "ip", "us_ssn", "url")
 """Patterns of `no_pii`; `runtime.engine.rendering.personal` has them."""

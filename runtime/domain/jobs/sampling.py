@@ -12,9 +12,9 @@ Jobs from before scheme 2 draw by their own id and go on to.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from runtime.domain.options import option
 from runtime.domain.permutation import shuffled
@@ -77,6 +77,9 @@ class Draw:
     model_seed: int
 
 
+DrawT = TypeVar("DrawT", bound=Draw)
+
+
 def draw(job_id: str, index: int, *, rows: int, draws: Draws) -> Draw:
     """The draw of record `index` from `rows` seeds (at least one).
 
@@ -94,6 +97,23 @@ def draw(job_id: str, index: int, *, rows: int, draws: Draws) -> Draw:
     else:
         row = shuffled(position, rows, key=f"{draws.random_seed or 0}/{turn}".encode())
     return Draw(row=row, filter_entropy=filters >> 1, model_seed=model >> 1)
+
+
+def redraw(drawn: DrawT, job_id: str, index: int, attempt: int, draws: Draws) -> DrawT:
+    """The draw of another try of record `index`, the first one having `attempt` 0: its seed and
+    samples stay, its entropy is new.
+    """
+    key = f"{_key(job_id, index, draws)}/try {attempt}"
+    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+    filters, model = (int.from_bytes(digest[start : start + 8], "big") for start in (0, 8))
+    return replace(drawn, filter_entropy=filters >> 1, model_seed=model >> 1)
+
+
+def is_sampled(check_id: str, share: float, job_id: str, index: int, draws: Draws) -> bool:
+    """Whether a check that looks at a share of the records looks at record `index`."""
+    key = f"{_key(job_id, index, draws)}/check {check_id}"
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def _key(job_id: str, index: int, draws: Draws) -> str:

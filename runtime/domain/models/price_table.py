@@ -140,11 +140,20 @@ class PriceTable:
         usual = Api.CHAT if provider is None else provider.api
         return price.abilities.api or usual
 
-    def resolve_step(self, step: Step, *, override: str | None, provider: str, on: date) -> str:
+    def resolve_step(
+        self,
+        step: Step,
+        *,
+        override: str | None,
+        provider: str,
+        on: date,
+        place: str | None = None,
+    ) -> str:
         """The id of the model that a step runs on: `override`, else its model, else its tier. One
         that names no provider is `provider`'s.
 
-        Raises `PriceError` that names the step, also for a provider that can't be called.
+        Raises `PriceError` that names the step, or its `place`, also for a provider that can't be
+        called.
         """
         text = override if override is not None else step.model
         try:
@@ -154,7 +163,7 @@ class PriceTable:
             model_id = model_id_of(named or provider, name)
             self._check_callable(named or provider, model_id, text, on)
         except PriceError as exc:
-            raise PriceError(f"step {step.id!r}: {exc}") from exc
+            raise PriceError(f"{place or f'step {step.id!r}'}: {exc}") from exc
         return model_id
 
     def _check_callable(self, provider: str, model_id: str, text: str, on: date) -> None:

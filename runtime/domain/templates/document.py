@@ -37,7 +37,7 @@ def parse_template(document: object) -> Template:
             "; ".join(": ".join(part for part in each if part) for each in form.problems),
             problems=form.problems,
         )
-    findings = _check(template, template.fragments)
+    findings = findings_of(template, template.fragments)
     declared = isinstance(document, Mapping) and document.get("schema_requirements") is not None
     requirements = template.schema_requirements if declared else findings.requirements
     return replace(
@@ -53,7 +53,7 @@ def recheck(document: object) -> Template:
     declared them: those that the prompts read count as derived. Raises `TemplateError`.
     """
     template = parse_template(document)
-    derived = _check(template, template.fragments).requirements
+    derived = findings_of(template, template.fragments).requirements
     return replace(
         template,
         requirements_declared=template.requirements_declared
@@ -108,14 +108,14 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     if all(name in template.fragments for name in template.includes):
         return template
     fragments = dict(template.fragments)
-    findings = _check(template, fragments)
+    findings = findings_of(template, fragments)
     while missing := [name for name in findings.includes if name not in fragments]:
         if len(fragments) + len(missing) > MAX_FRAGMENTS:
             raise TemplateError(f"a template includes {MAX_FRAGMENTS} fragments at most")
         fragments.update((name, load(name)) for name in missing)
         measure(complete_document(replace(template, fragments=fragments)))
         # This check ends a cycle or a chain that is too deep, so the loop ends too.
-        findings = _check(template, fragments)
+        findings = findings_of(template, fragments)
     declared = template.requirements_declared
     return replace(
         template,
@@ -125,9 +125,9 @@ def resolve_includes(template: Template, load: Callable[[str], str]) -> Template
     )
 
 
-def _check(template: Template, fragments: Mapping[str, str]) -> "Findings":
-    """`check_template`, with Jinja2 imported on first use: whoever only lists or hands on templates
-    starts without it.
+def findings_of(template: Template, fragments: Mapping[str, str]) -> "Findings":
+    """`check_template` of all its sources, with Jinja2 imported on first use: whoever only lists
+    or hands on templates starts without it.
     """
     from runtime.domain.templates.check import check_template  # noqa: PLC0415 see above
 
@@ -137,6 +137,7 @@ def _check(template: Template, fragments: Mapping[str, str]) -> "Findings":
         texts=template.output.texts(),
         batch=template.batch_of is not None,
         samples=tuple(template.samplers.types()),
+        checks=template.checks,
     )
 
 

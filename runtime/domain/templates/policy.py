@@ -22,7 +22,15 @@ SYNTAX: Final[Mapping[str, Any]] = {
 """Options of every Jinja2 environment that reads a template: the check's and the renderer's."""
 
 OWN_FILTERS: Final = frozenset(
-    {"extract_keywords", "random", "random_sentence", "tojson", "truncate_tokens", "writing_style"}
+    {
+        "extract_keywords",
+        "quoted",
+        "random",
+        "random_sentence",
+        "tojson",
+        "truncate_tokens",
+        "writing_style",
+    }
 )
 """Filters of this project (`runtime.engine.rendering.filters`). `random` is one of them because
 Jinja's own would draw something else after every restart."""

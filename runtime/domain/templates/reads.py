@@ -1,10 +1,13 @@
 """What the sources of a template read, and what is wrong with a path that one of them reads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from runtime.domain.hints import hint_for
 from runtime.domain.templates.scope import NO_FIELDS
+
+Problem = Callable[[Sequence[str]], str | None]
+"""Why a path below a name can't be read; None: it can."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

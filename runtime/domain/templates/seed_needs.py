@@ -1,12 +1,10 @@
 """What a template reads of its seeds: without any of it, it needs none."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from runtime.domain.templates.document import findings_of
 from runtime.domain.templates.template import Template
-
-if TYPE_CHECKING:
-    from runtime.domain.templates.reads import Findings
 
 _SHOWN: Final = 5
 
@@ -21,7 +19,7 @@ def seed_needs(template: Template) -> tuple[str, ...]:
         sorted(
             {
                 *template.schema_requirements,
-                *_findings(template).seed_reads,
+                *findings_of(template, template.fragments).seed_reads,
                 *(path or "seed" for path in row_paths(template)),
                 *(["seed"] if whole else []),
             }
@@ -44,20 +42,10 @@ def row_fields(template: Template) -> tuple[str, ...]:
     """
     if template.batch_of is not None:
         return ()
-    texts = _findings(template).row_reads if template.output.rendered() else ()
-    return tuple(path for path in dict.fromkeys([*row_paths(template), *texts]) if path)
-
-
-def _findings(template: Template) -> "Findings":
-    from runtime.domain.templates.check import check_template  # noqa: PLC0415 - imports Jinja2
-
-    return check_template(
-        template.steps,
-        template.fragments,
-        texts=template.output.texts(),
-        batch=template.batch_of is not None,
-        samples=tuple(template.samplers.types()),
+    texts = (
+        findings_of(template, template.fragments).row_reads if template.output.rendered() else ()
     )
+    return tuple(path for path in dict.fromkeys([*row_paths(template), *texts]) if path)
 
 
 def named(needs: Sequence[str]) -> str:

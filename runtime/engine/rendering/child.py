@@ -1,27 +1,29 @@
 """The process that renders prompts and checks outputs: untrusted, limited, expendable.
 
-    python -m runtime.engine.rendering.child MEMORY_BYTES OUTPUT_CHARACTERS [schemas]
+    python -m runtime.engine.rendering.child MEMORY_BYTES OUTPUT_CHARACTERS [schemas] [language]
 
 `renderer` is its parent and talks to it over one socket, descriptor 0. A frame is a length
 (4 bytes, big endian) and a body. The first byte of a body from the parent is its kind:
 
     T  a template as JSON {"sources": {key: source}, "fragments": {name: source},
-       "schemas": {step id: JSON Schema}}, of schemas those that may take for ever  → one reply
-    R  frames, each a request as JSON {"key", "index", "seed", "steps", "entropy",
-       "samples"}                                                   → one reply for each, in order
+       "schemas": {step id: JSON Schema}, of schemas those that may take for ever,
+       "checks": {check id: [kind, argument]}}                      → one reply
+    R  frames, each a request as JSON {"key", "index", "seed", "steps", "entropy", "samples",
+       "names": {name: value}, what else it sees}                   → one reply for each, in order
     V  frames, each an output as JSON {"key": step id, "value"}     → one reply for each, in order
+    C  frames, each a text as JSON {"key": check id, "text"}        → one reply for each, in order
 
-A reply is JSON {"text": …}, of a check {"errors": […]}, or {"error": …}. At the end of the stream,
-so also when the parent dies, the process ends. It starts no process and opens no file. What it
-can't render it reports without a prompt or a value of the seed; what is wrong with an output quotes
-the output.
+A reply is JSON {"text": …}, of an output {"errors": […]}, of a text {"passed": …}, or
+{"error": …}. At the end of the stream, so also when the parent dies, the process ends. It starts no
+process and opens no file. What it can't render it reports without a prompt or a value of the seed;
+what is wrong with an output quotes the output.
 """
 
 import os
 import signal
 import sys
 import unicodedata  # noqa: F401 - Python loads it for the first name that isn't ASCII, from a file
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -31,6 +33,7 @@ from jinja2 import Template, nodes
 from jinja2.exceptions import FilterArgumentError, UndefinedError
 
 from runtime.confinement import allow_cpu, give_up_privileges, limit_resources
+from runtime.domain.checks.check import TextKind
 from runtime.domain.templates.syntax import value_names
 from runtime.engine.rendering.environment import (
     CALLED,
@@ -39,8 +42,10 @@ from runtime.engine.rendering.environment import (
     bounded_range,
 )
 from runtime.engine.rendering.filters import build_filters
+from runtime.engine.rendering.languages import LANGUAGE, load_languages
 from runtime.engine.rendering.nulls import NullError, holds_null
 from runtime.engine.rendering.process import LENGTH_BYTES
+from runtime.engine.rendering.text_checks import text_test
 
 if TYPE_CHECKING:
     from runtime.engine.schema_check import SchemaCheck
@@ -51,26 +56,38 @@ CPU_SECONDS: Final = 60
 
 
 class Renderer:
-    """Holds one template at a time, renders its prompts and system texts, and checks outputs of
-    its steps where it is made for `schemas`, too.
+    """Holds one template at a time, renders its texts, and decides its checks of texts. It checks
+    outputs of steps where it is made for `schemas`, and tells languages where it is for `language`.
     """
 
-    def __init__(self, output_characters: int, *, schemas: bool = False) -> None:
+    def __init__(
+        self, output_characters: int, *, schemas: bool = False, language: bool = False
+    ) -> None:
         self._output_characters = output_characters
+        self._languages = load_languages() if language else None
         self._draws: Random | None = None
         self._key = ""
         self._namespace: Mapping[str, Any] = {}
         # Python imports some codecs and modules on first use, and later no file can be opened.
         self._load(
-            {"warm": "{{ 'up'|random }}"}, {}, {"warm": {"type": "string"}} if schemas else {}
+            {"warm": "{{ 'up'|random }}"},
+            {},
+            {"warm": {"type": "string"}} if schemas else {},
+            {"warm": (TextKind.CODE, "python")},
         )
+        self._tests["warm"]("x = '\\d'")
         self._render({"key": "warm", "index": 0, "seed": {}, "steps": {}, "entropy": 0})
 
     def load(self, body: bytes) -> dict[str, str]:
         """Compile a template; the reply says whether that worked."""
         try:
             document = orjson.loads(body)
-            self._load(document["sources"], document["fragments"], document.get("schemas", {}))
+            self._load(
+                document["sources"],
+                document["fragments"],
+                document.get("schemas", {}),
+                document.get("checks", {}),
+            )
         except (MemoryError, SystemError):  # the second is Python's compiler without memory
             return {"error": "compiling the template takes too much memory: make it shorter"}
         except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
@@ -94,11 +111,20 @@ class Renderer:
         except Exception as exc:  # noqa: BLE001 - one record's failure, told to the parent
             return {"error": f"the output can't be checked: {type(exc).__name__}"}
 
+    def test(self, body: bytes | memoryview) -> dict[str, Any]:
+        """Decide a check of one text."""
+        try:
+            request = orjson.loads(body)
+            return {"passed": self._tests[request["key"]](request["text"])}
+        except Exception as exc:  # noqa: BLE001 - as above
+            return {"error": f"the text can't be checked: {type(exc).__name__}"}
+
     def _load(
         self,
         sources: Mapping[str, str],
         fragments: Mapping[str, str],
         schemas: Mapping[str, Mapping[str, object]],
+        checks: Mapping[str, Sequence[Any]],
     ) -> None:
         environment = PromptEnvironment(build_filters(self._current))
         environment.fragments.sources = fragments
@@ -109,6 +135,10 @@ class Renderer:
         for name in fragments:
             environment.get_template(name)
         self._checks = {key: _compiled(schema) for key, schema in schemas.items()}
+        self._tests = {
+            key: text_test(kind, argument, self._languages)
+            for key, (kind, argument) in checks.items()
+        }
         self._environment, self._templates = environment, templates
         self._sources = {**fragments, **{f"\0{key}": text for key, text in sources.items()}}
 
@@ -126,6 +156,7 @@ class Renderer:
             **seed,
             # Without samplers the name is the seed's, as any other.
             **({"samples": samples} if (samples := request.get("samples")) else {}),
+            **request.get("names", {}),
             "seed": seed,
             "steps": request["steps"],
             "index": request["index"],
@@ -226,12 +257,13 @@ def _position(traceback: TracebackType | None) -> tuple[str | None, int]:
 def serve(stream: BinaryIO, renderer: Renderer) -> None:
     """Answer the frames of a socket until it ends."""
     socket = stream.fileno()
+    answers = {b"R": renderer.render, b"V": renderer.check, b"C": renderer.test}
     while body := _read_frame(stream):
         allow_cpu(CPU_SECONDS)
         if body[:1] == b"T":
             _reply(socket, renderer.load(body[1:]))
         else:
-            answer = renderer.check if body[:1] == b"V" else renderer.render
+            answer = answers[body[:1]]
             for request in _split(memoryview(body)[1:]):
                 _reply(socket, answer(request))
 
@@ -268,9 +300,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     memory_bytes, output_characters = (int(argument) for argument in sys.argv[1:3])
-    schemas = "schemas" in sys.argv[3:]
+    schemas, language = (word in sys.argv[3:] for word in ("schemas", LANGUAGE))
     with open(0, "rb", closefd=False) as stream:
-        renderer = Renderer(output_characters, schemas=schemas)
+        renderer = Renderer(output_characters, schemas=schemas, language=language)
         give_up_privileges()
         limit_resources(memory_bytes)
         try:

@@ -5,6 +5,7 @@
 `random`          one item of a list
 `truncate_tokens` the beginning of a text, n tokens by estimate, whole words only
 `extract_keywords` the n most frequent words of a text
+`quoted`          a text between marks that it can't close
 `tojson`          compact JSON; non-ASCII characters stay as they are
 
 Drawing filters take their chance from a generator that the caller keys by record and step, so the
@@ -27,6 +28,7 @@ from jinja2.filters import FILTERS
 from runtime.domain.templates.policy import ORDINARY_FILTERS
 from runtime.domain.texts import first_tokens, sentences
 from runtime.engine.rendering.nulls import with_nulls_refused
+from runtime.engine.rendering.quotation import quoted
 
 STYLES: Final[Mapping[str, str]] = {
     "formal": "Write in a formal register: complete sentences, precise words, no contractions.",
@@ -141,10 +143,18 @@ def tojson(value: object) -> str:
         raise FilterArgumentError("tojson needs a value of JSON types") from exc
 
 
+def quoted_text(value: object) -> str:
+    """A text as a quotation."""
+    if not isinstance(value, str):
+        raise FilterArgumentError("quoted needs a text: put | tojson before it")
+    return quoted(value)
+
+
 def build_filters(current: Callable[[], Random]) -> dict[str, Callable[..., Any]]:
     """Every filter by name. `current()` gives the generator of the record that is rendered."""
     own: dict[str, Callable[..., Any]] = {
         "extract_keywords": extract_keywords,
+        "quoted": quoted_text,
         "random": lambda value: pick(value, current()),
         "random_sentence": lambda value: random_sentence(value, current()),
         "tojson": tojson,

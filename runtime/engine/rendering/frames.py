@@ -61,5 +61,15 @@ def read_errors(body: bytes) -> tuple[str, ...] | RenderError:
     raise ValueError("not a reply")
 
 
+def read_passed(body: bytes) -> bool | RenderError:
+    """Whether a text passed, as above."""
+    match orjson.loads(body):
+        case {"passed": bool(passed)}:
+            return passed
+        case {"error": str(message)}:
+            return RenderError(_one_line(message))
+    raise ValueError("not a reply")
+
+
 def _one_line(message: str) -> str:
     return " ".join(message.split())[:_MAX_ERROR_CHARACTERS]

@@ -1,9 +1,10 @@
-"""Renders prompts, and checks outputs against schemas that may take for ever, in a child process
-that can be killed, is limited in memory, and is reused.
+"""Renders prompts, checks outputs against schemas that may take for ever, and decides checks of
+texts, in a child process that can be killed, is limited in memory, and is reused.
 
     engine ──T──▶ child    once a template (child.py has the frames)
            ──R──▶          a batch of requests to render
            ──V──▶          a batch of outputs to check
+           ──C──▶          a batch of texts to check
            ◀─────          one reply for each, as soon as it is there
 
 The child is untrusted: what it sends is bounded and read as plain data. Replies come in order, so
@@ -17,17 +18,22 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-import orjson
-
 from runtime.domain.errors import (
     ConfigurationError,
     OutputCheckError,
     RenderError,
     TemplateError,
 )
-from runtime.domain.templates.output_schema import is_plain
+from runtime.domain.templates.judging import KEEP_IF
 from runtime.domain.templates.template import PROMPT, SYSTEM, WHEN, Template
-from runtime.engine.rendering.frames import batches, frame, read_errors, read_text
+from runtime.engine.rendering.frames import batches, frame, read_errors, read_passed, read_text
+from runtime.engine.rendering.languages import (
+    LANGUAGE,
+    MODEL_BYTES,
+    check_language,
+    needs_language,
+)
+from runtime.engine.rendering.loading import schemas_of, template_body
 from runtime.engine.rendering.process import ChildProcess
 
 MEMORY_BYTES: Final = 128 * 1024 * 1024
@@ -40,6 +46,8 @@ OUTPUT_CHARACTERS: Final = 400_000
 START_SECONDS: Final = 20.0
 """How long a child may take to start and compile, on a machine that is busy."""
 
+_SCHEMAS: Final = "schemas"
+
 OUTPUT: Final = "output"
 """The part of a text of a row."""
 
@@ -48,10 +56,10 @@ _BYTES_PER_CHARACTER: Final = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderRequest:
-    """One text to render: a `part` of `Step.sources()`, or its `when`. `entropy` (64 bits) keys
-    what random filters draw; the draws of each step and part are their own. Seed, steps and samples
-    hold JSON values. A text of a row is an `output` whose `step_id` is its position in the
-    template's `output.rendered()`.
+    """One text to render: a `part` of `Step.sources()`, or its `when`; of a check, by its id, a
+    `part` of `sources_of`. `entropy` (64 bits) keys what random filters draw; the draws of each
+    step and part are their own. Seed, steps and samples hold JSON values. A text of a row is an
+    `output` whose `step_id` is its position in the template's `output.rendered()`.
     """
 
     step_id: str
@@ -62,6 +70,8 @@ class RenderRequest:
     entropy: int = 0
     samples: Mapping[str, Any] = field(default_factory=dict)
     """What the template's samplers have drawn; empty for a template without any."""
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """What a check sees besides, by name: `checks`, and a judge's condition `scores`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +80,14 @@ class CheckRequest:
 
     step_id: str
     value: object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextRequest:
+    """One text, to be decided by a short form of the template's checks."""
+
+    check_id: str
+    text: str
 
 
 ResultT = TypeVar("ResultT")
@@ -98,11 +116,14 @@ class TemplateEngine:
         render_seconds: float = RENDER_SECONDS,
         output_characters: int = OUTPUT_CHARACTERS,
     ) -> None:
-        self._arguments = (str(memory_bytes), str(output_characters))
+        self._output_characters = output_characters
         self._render_seconds = render_seconds
         self._reply_bytes = output_characters * _BYTES_PER_CHARACTER + 1024
+        self._memory_bytes = memory_bytes
         self._document: bytes | None = None
-        self._checks = False
+        self._needs_language = False
+        self._words: frozenset[str] = frozenset()
+        """What the child loads before it may open no file: a library for schemas, languages."""
         self._child: ChildProcess | None = None
         self._loaded: bytes | None = None
         if template is not None:
@@ -164,6 +185,17 @@ class TemplateEngine:
             raise found
         return found
 
+    def check_texts(self, requests: Sequence[TextRequest]) -> list[bool | RenderError]:
+        """Whether each text passes its check, or why that can't be told; in order and in one round
+        trip.
+
+        Raises `TemplateError` and `ConfigurationError` as `load` does, the first also where a
+        language is to be told without the extra.
+        """
+        if requests and self._needs_language:
+            self._load_first(LANGUAGE)
+        return self._inbatches(_DECIDING, [_text_body(request) for request in requests])
+
     def close(self) -> None:
         """End the child. The engine may be used again; it starts a new one."""
         child, self._child, self._loaded = self._child, None, None
@@ -171,11 +203,17 @@ class TemplateEngine:
             child.kill()
 
     def _set(self, template: Template) -> None:
-        schemas = _schemas_of(template)
-        self._document = _template_body(template, schemas)
-        if schemas and not self._checks:
-            # A child loads the library for schemas before it may open no file, or never.
-            self._checks = True
+        self._document = template_body(template)
+        self._needs_language = needs_language(template.checks)
+        if schemas_of(template):
+            self._load_first(_SCHEMAS)
+
+    def _load_first(self, word: str) -> None:
+        """Have the child load something at its start, if need be another child."""
+        if word not in self._words:
+            if word == LANGUAGE:
+                check_language()
+            self._words |= {word}
             self.close()
 
     def _inbatches(
@@ -225,7 +263,8 @@ class TemplateEngine:
 
     def _started_child(self) -> ChildProcess:
         if self._child is None:
-            arguments = (*self._arguments, *(("schemas",) if self._checks else ()))
+            memory = self._memory_bytes + (MODEL_BYTES if LANGUAGE in self._words else 0)
+            arguments = (str(memory), str(self._output_characters), *sorted(self._words))
             self._child = ChildProcess(arguments, self._reply_bytes)
         return self._child
 
@@ -258,37 +297,9 @@ class TemplateEngine:
         return child
 
 
-def _schemas_of(template: Template) -> dict[str, Mapping[str, object]]:
-    """The schemas that are checked in the child, by step."""
-    return {
-        step.id: step.output_schema
-        for step in template.steps
-        if step.output_schema is not None and not is_plain(step.output_schema)
-    }
-
-
-def _template_body(template: Template, schemas: Mapping[str, Mapping[str, object]]) -> bytes:
-    missing = [name for name in template.includes if name not in template.fragments]
-    if missing:
-        raise TemplateError(f'include "{missing[0]}" is not resolved: resolve the includes first')
-    sources = {
-        f"{step.id}/{part}": source for step in template.steps for part, source in step.sources()
-    }
-    sources |= {
-        f"{step.id}/{WHEN}": step.condition for step in template.steps if step.condition is not None
-    }
-    # No step's id is a number.
-    sources |= {
-        f"{number}/output": text.source for number, text in enumerate(template.output.rendered())
-    }
-    return orjson.dumps(
-        {"sources": sources, "fragments": dict(template.fragments), "schemas": schemas}
-    )
-
-
 def _is_empty_turn(request: RenderRequest, text: str | RenderError) -> bool:
     """No model takes an empty turn; an empty system text is left out."""
-    is_turn = request.part not in {SYSTEM, WHEN, OUTPUT}
+    is_turn = request.part not in {SYSTEM, WHEN, KEEP_IF, OUTPUT}
     return is_turn and isinstance(text, str) and not text.strip()
 
 
@@ -301,6 +312,7 @@ def _render_body(request: RenderRequest) -> bytes | RenderError:
             "steps": request.steps,
             "entropy": request.entropy,
             "samples": request.samples,
+            "names": request.names,
         },
         holder="the seed",
         whole="the seed and the earlier outputs are",
@@ -315,5 +327,12 @@ def _check_body(request: CheckRequest) -> bytes | RenderError:
     )
 
 
+def _text_body(request: TextRequest) -> bytes | RenderError:
+    return frame(
+        {"key": request.check_id, "text": request.text}, holder="the text", whole="the text is"
+    )
+
+
 _RENDERING: Final = _Work(kind=b"R", doing="rendering", read=read_text)
 _CHECKING: Final = _Work(kind=b"V", doing="checking the output", read=read_errors)
+_DECIDING: Final = _Work(kind=b"C", doing="checking the text", read=read_passed)
