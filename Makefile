@@ -9,6 +9,7 @@ EMULATOR := .venv-emulator
 LOADERS := .venv-loaders
 PRICES := .venv-prices
 PEERS  := .venv-peers
+MINHASH := .venv-minhash
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 # The lists are complete and hashed, so nothing is resolved and nothing runs that was not named.
 LOCKED := install --no-deps --require-hashes
@@ -25,7 +26,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
-        tests-compiled fmt bench bench-shards bench-transports campaign fuzz mutate synth \
+        tests-compiled fmt bench bench-near bench-shards bench-transports campaign fuzz mutate synth \
         bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -101,6 +102,9 @@ bench: $(VENV)/.dev ## measure engine, export, rows, seeds and handlers (minutes
 bench-transports: $(PEERS)/.installed ## measure ways of sending a signed request beside each other
 	$(PEERS)/bin/python tests/bench/transports.py
 
+bench-near: $(VENV)/.dev $(MINHASH)/.installed ## measure near repeats of 100000 and a million texts (minutes)
+	$(BIN)/python -m tests.bench.near --peer $(MINHASH)/bin/python
+
 bench-shards: $(VENV)/.dev ## count what 100000 records on 40 workers ask of AWS, in virtual time (minutes)
 	$(BIN)/python -m tests.bench.shards
 
@@ -161,6 +165,7 @@ lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
 	$(COMPILE) --group loaders --output-file requirements/loaders.txt
 	$(COMPILE) --group prices --output-file requirements/prices.txt
 	$(COMPILE) --group peers --output-file requirements/peers.txt
+	$(COMPILE) --group minhash --output-file requirements/minhash.txt
 
 clean: ## remove the environments, caches and generated datasets
 	rm -rf $(VENV) .venv-* dist node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache \
@@ -215,6 +220,12 @@ $(PEERS)/.installed: requirements/peers.txt $(VENV)/.dev
 	@echo "Installing other clients of HTTP (once) …"
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	$(INSTALL) requirements/peers.txt $(PEERS)/bin/python
+	@touch $@
+
+$(MINHASH)/.installed: requirements/minhash.txt $(VENV)/.dev
+	@echo "Installing another finder of near repeats (about 150 MB, once) …"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MINHASH)
+	$(INSTALL) requirements/minhash.txt $(MINHASH)/bin/python
 	@touch $@
 
 # The Node.js of the development environment, so that none is needed on the machine.

@@ -112,7 +112,7 @@ class Chooser:
         """Decide on the next record, which passed all other checks. `texts` has the text of each
         check of uniqueness by its id; a check whose text is absent says nothing of this record.
 
-        Raises what a `RepeatIndex` raises; then the record isn't counted.
+        Raises what a `RepeatIndex` raises; then a chooser that is fed anew has to go on.
         """
         decision = self._repeat(texts)
         if decision is None:

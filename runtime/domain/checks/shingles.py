@@ -2,15 +2,14 @@
 pairs of neighbouring words for texts that are nearly the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from string import punctuation
 from typing import Final
 from unicodedata import normalize
 
-_LONGEST_WORD: Final = 16
-"""No language has words that are so long on average: such a text has no spaces between words."""
+from runtime.domain.texts import WORD
 
 _EDGES: Final = punctuation + "“”„‘’‚«»‹›…–—·¿¡、。，．！？：；「」『』（）【】《》〈〉"  # noqa: RUF001
 
@@ -25,9 +24,12 @@ def normal_form(text: str) -> str:
     return folded if folded.isascii() else folded.encode("utf-8", "replace").decode()
 
 
-def is_unspaced(words: Sequence[str], text: str) -> bool:
-    """Whether a text is in a script without spaces: its characters are compared, not its words."""
-    return len(words) * _LONGEST_WORD < len(text)
+def words_of(text: str) -> list[str]:
+    """The words of a text. Punctuation around a word is no part of it, unless it is all of it. In a
+    script without spaces each character is a word.
+    """
+    found = text.split() if text.isascii() else WORD.findall(text)
+    return [word.strip(_EDGES) or word for word in found]
 
 
 def word_pairs(words: Iterable[str]) -> Iterator[str]:
@@ -36,18 +38,10 @@ def word_pairs(words: Iterable[str]) -> Iterator[str]:
 
 
 def shingles(normal: str) -> set[str]:
-    """The different words of a text in normal form, and its pairs of neighbouring words.
-
-    Punctuation around a word is no part of it, unless it is all of it. In a script without spaces
-    each character is a word.
-    """
-    words = normal.split()
-    if is_unspaced(words, normal):
-        units = list("".join(words))
-    else:
-        units = [word.strip(_EDGES) or word for word in words]
-    found = set(units)
-    found.update(word_pairs(units))
+    """The different words of a text in normal form, and its pairs of neighbouring words."""
+    words = words_of(normal)
+    found = set(words)
+    found.update(word_pairs(words))
     return found
 
 

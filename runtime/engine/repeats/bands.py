@@ -126,10 +126,3 @@ class BandTables:
                         found[place] = bits
                     place = before[(place - first) * bands + band]
         return found, complete
-
-    def state_bytes(self) -> int:
-        """Bytes of memory that the texts take."""
-        arrays = [self._sketches]
-        for table in self._tables:
-            arrays += [table.newest, table.before]
-        return sum(each.itemsize * len(each) for each in arrays)

@@ -44,13 +44,6 @@ class ExactIndex:
         """The number of the text that was added after so many others."""
         return self._numbers[place]
 
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def state_bytes(self) -> int:
-        """Bytes of memory that the texts take."""
-        return self._digests.state_bytes() + self._numbers.itemsize * len(self._numbers)
-
 
 def _digest(normal: str) -> bytes:
     return blake2b(normal.encode(), digest_size=DIGEST_BYTES).digest()
@@ -84,9 +77,6 @@ class Digests:
         if self._count * 3 > len(self._slots) * 2:
             self._grow()
         return True
-
-    def state_bytes(self) -> int:
-        return len(self._digests) + self._slots.itemsize * len(self._slots)
 
     def _slot(self, digest: bytes) -> int:
         """Where the digest is, or the free slot where it belongs."""

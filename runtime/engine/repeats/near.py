@@ -118,11 +118,6 @@ class NearIndex:
         self._tables.add(last.keys, last.sketch)
         self._exact.add_normal(number, last.normal)
 
-    def state_bytes(self) -> int:
-        """Bytes of memory that the texts take."""
-        parts = (self._exact, self._tables, self._texts)
-        return sum(part.state_bytes() for part in parts)
-
     def _prepare(self, text: str, normal: str) -> _Prepared:
         prepared = _Prepared(text, normal)
         minhash = RMinHash(num_perm=self._places, seed=_SEED)

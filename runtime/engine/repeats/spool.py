@@ -40,10 +40,6 @@ class TextSpool:
                 found = os.pread(self._file.fileno(), end - start, start)
         return found.decode()
 
-    def state_bytes(self) -> int:
-        """Bytes of memory that the texts take, but for the buffer."""
-        return self._ends.itemsize * len(self._ends)
-
     def _write(self) -> None:
         with disk_errors(_ACTION):
             while self._waiting:

@@ -1,8 +1,8 @@
 """Texts that are nearly the same, found in a sample and verified pair by pair.
 
-Two texts are alike by the share of their pairs of neighbouring words that both have (Jaccard; in a
-script without spaces, runs of three characters). Of texts that are alike by at least THRESHOLD the
-rarest few pairs can't all differ, so only texts that share one of those are compared:
+Two texts are alike by the share of their pairs of neighbouring words that both have (Jaccard; of
+neighbouring characters in a script without spaces). Of texts that are alike by at least THRESHOLD
+the rarest few pairs can't all differ, so only texts that share one of those are compared:
 
     texts ─▶ pairs of words ─▶ the rarest of each text ─▶ texts that share one ─▶ compared
 
@@ -20,7 +20,7 @@ from math import ceil
 from typing import Final
 from zlib import crc32
 
-from runtime.domain.checks.shingles import is_unspaced, word_pairs
+from runtime.domain.checks.shingles import word_pairs, words_of
 from runtime.export.report.counters import normal_text
 
 SAMPLE_RECORDS: Final = 20_000
@@ -32,7 +32,7 @@ comparisons finds nearly all of them.
 """
 
 COMPARED_WORDS: Final = 160
-"""Of a text so many words are compared, or so many characters without spaces."""
+"""Of a text so many words are compared, or so many characters of a script without spaces."""
 
 _KEPT_CHARACTERS: Final = 1200
 _FEWEST_PAIRS: Final = 4
@@ -114,10 +114,7 @@ def find_near_repeats(texts: Iterable[str], *, of: int) -> NearRepeats:
 
 def _pairs(text: str) -> "array[int]":
     """The different pairs of neighbouring words as numbers, sorted."""
-    words = text.split()
-    if is_unspaced(words, text):
-        whole = text[:COMPARED_WORDS]
-        return array("I", sorted({crc32(whole[at : at + 3].encode()) for at in range(len(whole))}))
+    words = words_of(text)[:COMPARED_WORDS]
     return array("I", sorted({crc32(pair.encode()) for pair in word_pairs(words)}))
 
 
