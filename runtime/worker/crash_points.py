@@ -11,6 +11,7 @@ CRASH_POINTS: Final = (
     "before_batch_put",
     "after_batch_put",
     "after_failures_put",
+    "after_rejected_put",
     "between_checkpoint_writes",
     "after_checkpoint",
     "before_export",
@@ -18,7 +19,8 @@ CRASH_POINTS: Final = (
     "before_status",
     "between_status_writes",
 )
-"""In the order in which a job first comes by; a failure list is saved before its batch."""
+"""In the order in which a job first comes by; failures and rejected tries are saved before a batch.
+"""
 
 CrashPoint = Callable[[str], None]
 

@@ -1,9 +1,12 @@
-"""What has become of every index: a record, a failure, or a failure that is tried again."""
+"""What has become of every index: a record, rejected in every try, a failure, or a failure that is
+tried again.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from runtime.domain.checks.totals import CheckTotals
 from runtime.domain.jobs.checkpoint import Checkpoint
 from runtime.domain.models.retry import is_service_failure
 
@@ -13,7 +16,8 @@ class Outcomes:
     that follow from them.
 
     A postponed index has failed and is not finished: it counts as failed until a record or another
-    failure takes its place.
+    failure takes its place. A rejected try counts once, whoever has saved it, and finishes its
+    index only if it was the last of `attempts`.
     """
 
     def __init__(
@@ -22,6 +26,7 @@ class Outcomes:
         stored: Checkpoint | None = None,
         *,
         ranges: Sequence[range] | None = None,
+        attempts: int = 1,
     ) -> None:
         stored = stored or Checkpoint(job_id="")
         self.finished: Final = stored.finished(size, ranges)
@@ -34,6 +39,15 @@ class Outcomes:
         self._failed = stored.failed_records - sum(postponed.values())
         self._kinds = Counter(stored.failures_by_kind)
         self._kinds.subtract(postponed)
+        self.attempts: Final = attempts
+        self._rejected = stored.checks.rejected
+        self._rejected_by = Counter(stored.checks.rejected_by)
+        # Of an unfinished index the tries that were rejected, a bit each.
+        self._tries = {
+            index: (1 << partial.attempt) - 1
+            for index, partial in stored.partials.items()
+            if partial.attempt and index < size and index not in self.finished
+        }
 
     @property
     def failed(self) -> int:
@@ -56,11 +70,26 @@ class Outcomes:
         """All failures by kind."""
         return dict(self._kinds + self._postponed_kinds)
 
+    @property
+    def tries(self) -> int:
+        """Tries that have ended: each made a record, was rejected, or failed."""
+        return self.generated + self.failed + self._rejected_by.total()
+
+    @property
+    def ended(self) -> int:
+        """Indices that are done for now, failures that are tried again included."""
+        return self.generated + self.failed + self._rejected
+
+    def checks(self) -> CheckTotals:
+        """What the checks of records have done. For a job that has some."""
+        return CheckTotals(
+            tries=self.tries, rejected=self._rejected, rejected_by=dict(+self._rejected_by)
+        )
+
     def record(self, index: int) -> bool:
         """The index is a record now; False if it was finished before."""
-        if not self.finished.add(index):
+        if not self._finish(index):
             return False
-        self._settle(index)
         self.generated += 1
         return True
 
@@ -68,9 +97,8 @@ class Outcomes:
         """The index has failed, for good if by its own fault; False if it was finished before."""
         if is_service_failure(kind):
             return self.postpone(index, kind)
-        if not self.finished.add(index):
+        if not self._finish(index):
             return False
-        self._settle(index)
         self._failed += 1
         self._kinds[kind] += 1
         return True
@@ -84,12 +112,50 @@ class Outcomes:
         self._postponed_kinds[kind] += 1
         return True
 
-    def reopen(self, index: int, kind: str) -> None:
-        """A failure that was final is tried again."""
+    def reopen(self, index: int, kind: str, *, tries: Iterable[int] = ()) -> None:
+        """A failure that was final is tried again, behind the `tries` of it that were rejected."""
         if self.finished.discard(index):
             self._failed -= 1
             self._kinds[kind] -= 1
             self.postpone(index, kind)
+            mask = sum({1 << attempt for attempt in tries})
+            if mask:
+                self._tries[index] = mask
+
+    # ── tries ──────────────────────────────────────────────────────────────────────────────────
+
+    def reject(self, index: int, attempt: int, check: str) -> bool:
+        """A check has rejected one try of the index. False if that is known, or the index is
+        finished: then it doesn't count. What follows for the index is `end_rejected`.
+        """
+        bit, known = 1 << attempt, self._tries.get(index, 0)
+        if index in self.finished or known & bit:
+            return False
+        self._tries[index] = known | bit
+        self._rejected_by[check] += 1
+        return True
+
+    def end_rejected(self, index: int) -> bool:
+        """Finish the index if its last try was rejected; whether it was that."""
+        if self.attempt(index) < self.attempts or not self._finish(index):
+            return False
+        self._rejected += 1
+        return True
+
+    def attempt(self, index: int) -> int:
+        """The try that an unfinished index is at, from 0."""
+        return self._tries.get(index, 0).bit_length()
+
+    def tried(self) -> list[int]:
+        """The unfinished indices that have a rejected try."""
+        return list(self._tries)
+
+    def _finish(self, index: int) -> bool:
+        if not self.finished.add(index):
+            return False
+        self._settle(index)
+        self._tries.pop(index, None)
+        return True
 
     def _settle(self, index: int) -> None:
         kind = self.postponed.pop(index, None)

@@ -1,12 +1,13 @@
 """Finds where a job stands: what its checkpoint says, and what was saved after it.
 
-    checkpoint ─▶ records of later batches ─▶ failures of later parts ─▶ failures to try again
+    checkpoint ─▶ rejected tries ─▶ records of later batches ─▶ failures ─▶ failures to try again
 
-A record beats any failure line of its index, and the last line of an index beats the ones before.
-Failures are tried again when the service was at fault, or when a mark gives their parts back.
+A record beats any failure line of its index, and that all its tries were rejected; the last failure
+of an index beats the ones before. Failures are tried again when the service was at fault, or when a
+mark gives their parts back. A rejected try is not made again: its index goes on with the next one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runtime.domain.jobs.checkpoint import Checkpoint, Partial
@@ -16,6 +17,7 @@ from runtime.domain.ports import Claim
 from runtime.export.batches import Batch, Batches, StoredBatches
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.outcomes import Outcomes
+from runtime.worker.rejections import begin_next_try, rejections_in
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,27 +31,30 @@ class Recovered:
 
 
 class Recovery:
-    """Recovers one work item of a job with `num_records` records, which generates `ranges` of them;
-    None: all. Used once.
+    """Recovers one work item of a job whose indices are below `size`, which generates `ranges` of
+    them; None: all. Each has so many `attempts`. Used once.
     """
 
     def __init__(
         self,
         claim: Claim,
         *,
-        num_records: int,
+        size: int,
         ranges: Sequence[range] | None = None,
+        attempts: int = 1,
         checkpoints: Checkpoints,
         batches: Batches,
         failure_parts: Batches,
+        rejected_parts: Batches,
         retries: Batches,
     ) -> None:
         self._claim = claim
-        self._size = num_records
+        self._size = size
         self._batches = batches
         self._parts = failure_parts
+        self._rejected = rejected_parts
         self._stored = checkpoints.load_checkpoint(claim)
-        self._outcomes = Outcomes(num_records, self._stored, ranges=ranges)
+        self._outcomes = Outcomes(size, self._stored, ranges=ranges, attempts=attempts)
         self._partials = dict(self._stored.partials)
         self._voided = max(self._stored.voided, self._listed(retries, 1).last_number)
 
@@ -58,6 +63,9 @@ class Recovery:
         be seen now.
         """
         checkpoint = replace(self._stored, voided=self._voided)
+        for part in self._listed(self._rejected, self._stored.current_rejected):
+            self._adopt_rejected(part)
+            checkpoint = replace(checkpoint, current_rejected=part.number + 1)
         for batch in self._listed(self._batches, self._stored.current_batch):
             self._adopt_records(batch)
             checkpoint = replace(checkpoint, current_batch=batch.number + 1)
@@ -69,6 +77,9 @@ class Recovery:
                 self._adopt_failures(part)
                 checkpoint = replace(checkpoint, current_part=part.number + 1)
         self._give_back(final)
+        for index in self._outcomes.tried():
+            self._outcomes.end_rejected(index)
+            begin_next_try(self._outcomes, self._partials, index)
         return Recovered(
             checkpoint=checkpoint,
             outcomes=self._outcomes,
@@ -81,6 +92,13 @@ class Recovery:
         stored = self._stored
         old = stored.postponed is None and stored.failed_records > 0
         return 1 if old or stored.postponed or self._voided > stored.voided else stored.current_part
+
+    def _adopt_rejected(self, part: Batch) -> None:
+        """Rejected tries that no checkpoint has counted. Whether one was the last of its index is
+        decided when all is read.
+        """
+        for each in rejections_in(part, self._size):
+            self._outcomes.reject(each.index, each.attempt, each.check)
 
     def _adopt_records(self, batch: Batch) -> None:
         for index in batch.indices:
@@ -117,9 +135,20 @@ class Recovery:
             return
         batches = self._listed(self._batches, 1)
         recorded = {index for batch in batches for index in batch.indices if index in final}
+        tries = self._tries_of(final.keys() - recorded)
         for index, kind in final.items():
             if index not in recorded:
-                self._outcomes.reopen(index, kind)
+                self._outcomes.reopen(index, kind, tries=tries.get(index, ()))
+
+    def _tries_of(self, indices: Collection[int]) -> dict[int, list[int]]:
+        """The rejected tries of indices that had failed after them: those are counted already."""
+        tries: dict[int, list[int]] = {}
+        if self._outcomes.attempts > 1:
+            for part in self._listed(self._rejected, 1):
+                for each in rejections_in(part, self._size):
+                    if each.index in indices:
+                        tries.setdefault(each.index, []).append(each.attempt)
+        return tries
 
     def _listed(self, kind: Batches, first: int) -> StoredBatches:
         listed = kind.load_all_batches(

@@ -1,59 +1,46 @@
 """Makes finished work durable, in an order in which a crash at any point loses and repeats nothing.
 
-    record finished ─▶ journal (where there is one) ─▶ buffer
-    flush: failure list ─▶ batch ─▶ checkpoint ─▶ journal reset ─▶ budget, progress, cost
+    record finished, try rejected ─▶ journal (where there is one) ─▶ buffer
+    flush: failure list ─▶ rejected tries ─▶ batch ─▶ checkpoint ─▶ journal reset
+                                                               ─▶ budget, progress, cost
 
-Batches and failure lists are truth; a checkpoint is a shortcut to them. What was written after the
-last checkpoint is found and adopted by `recover`.
+Batches and the lists of failures and rejected tries are truth; a checkpoint is a shortcut to them.
+What was written after the last checkpoint is found and adopted by `recover`.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
+from runtime.domain.checks.totals import CheckTotals
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.checkpoint import Checkpoint, Partial, partial_of
+from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
 from runtime.domain.jobs.record import Failure, Record, kind_of
-from runtime.domain.jobs.sharding import size_of
 from runtime.domain.jobs.step_totals import Tally
-from runtime.domain.ports import Claim, Clock, Journal
-from runtime.export.batches import Batch, Batches
+from runtime.domain.ports import Claim
+from runtime.export.batches import Batch
 from runtime.logs import event
 from runtime.worker.budget_guard import BudgetGuard
-from runtime.worker.checkpoints import Checkpoints
-from runtime.worker.costs import Costs
-from runtime.worker.crash_points import CrashPoint
+from runtime.worker.line_buffer import LineBuffer
 from runtime.worker.outcomes import Outcomes
+from runtime.worker.publisher import Publisher
 from runtime.worker.recovery import Recovery
+from runtime.worker.rejections import begin_next_try, rejection_of, rejections_in
 from runtime.worker.settings import WorkerSettings
-from runtime.worker.status_writer import Jobs
+from runtime.worker.stores import Stores
 
 _log = logging.getLogger(__name__)
 
 MAX_FLUSH_ATTEMPTS: Final = 5
 FLUSH_RETRY_SECONDS: Final = 1.0
 """First pause after a batch could not be saved; it doubles. The SDK has retried before that."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stores:
-    """The components through which a job is saved."""
-
-    batches: Batches
-    failure_parts: Batches
-    retries: Batches
-    checkpoints: Checkpoints
-    jobs: Jobs
-    costs: Costs
-    journal: Journal | None
-    clock: Clock
-    crash_point: CrashPoint
 
 
 class Saver:
@@ -65,7 +52,7 @@ class Saver:
         self,
         claim: Claim,
         *,
-        num_records: int,
+        config: JobConfig,
         ranges: Sequence[range] | None = None,
         stores: Stores,
         guard: BudgetGuard,
@@ -76,19 +63,37 @@ class Saver:
         self._guard = guard
         self._settings = settings
         self._checkpoint = Checkpoint(job_id=claim.job_id)
+        self._config = config
         self._ranges = ranges
-        self._outcomes = Outcomes(num_records, ranges=ranges)
+        self._outcomes = Outcomes(config.size, ranges=ranges, attempts=config.acceptance.attempts)
         self.partials: dict[int, Partial] = {}
         """Paid steps of unfinished records, as the last run left them."""
-        self._records: list[bytes] = []
-        self._failures: list[bytes] = []
+        self._failures = LineBuffer(
+            stores.failure_parts,
+            claim,
+            adopt=self._adopt_failures,
+            after=lambda: stores.crash_point("after_failures_put"),
+        )
+        self._rejected = LineBuffer(
+            stores.rejected_parts,
+            claim,
+            adopt=self._adopt_rejected,
+            after=lambda: stores.crash_point("after_rejected_put"),
+        )
+        self._records = LineBuffer(
+            stores.batches,
+            claim,
+            adopt=self._adopt_records,
+            before=lambda: stores.crash_point("before_batch_put"),
+            after=lambda: stores.crash_point("after_batch_put"),
+        )
+        self.left_out: Mapping[str, int] = {}
+        """Records that the dataset's own checks are likely to leave out, by check."""
         self._tokens = 0
         self._cost_by_model: Counter[str] = Counter()
         self.tally = Tally()
         """What the calls of each step did, of earlier claims too."""
-        self._costs_serial = 0
-        self._recorded_nano = 0
-        self._recorded_tokens = 0
+        self._publisher = Publisher(claim, guard=guard, jobs=stores.jobs, costs=stores.costs)
         self._gave_back = False
         self._flushed_at = stores.clock.monotonic()
         self._flush_attempts = 0
@@ -99,9 +104,14 @@ class Saver:
         return self._outcomes.finished
 
     @property
-    def asked(self) -> int:
-        """How many records there are to be."""
-        return self.finished.size if self._ranges is None else size_of(self._ranges)
+    def outcomes(self) -> Outcomes:
+        """What has become of every index; others only look at it."""
+        return self._outcomes
+
+    @property
+    def unsaved_records(self) -> Sequence[bytes]:
+        """The lines of records that no batch has yet."""
+        return self._records.lines
 
     @property
     def postponed(self) -> Collection[int]:
@@ -114,31 +124,57 @@ class Saver:
         """Load the checkpoint and adopt whatever was saved after it. Call once, first."""
         recovered = Recovery(
             self._claim,
-            num_records=self.finished.size,
+            size=self.finished.size,
             ranges=self._ranges,
+            attempts=self._config.acceptance.attempts,
             checkpoints=self._stores.checkpoints,
             batches=self._stores.batches,
             failure_parts=self._stores.failure_parts,
+            rejected_parts=self._stores.rejected_parts,
             retries=self._stores.retries,
         ).run()
         stored = recovered.checkpoint
         self._checkpoint = replace(stored, started_at=stored.started_at or self._stores.clock.now())
         self._outcomes, self.partials = recovered.outcomes, recovered.partials
         self._gave_back = recovered.gave_back
-        self._tokens = self._recorded_tokens = stored.tokens_used
+        self._take_numbers()
+        self._tokens = stored.tokens_used
         self._cost_by_model.update(stored.cost_by_model)
         self.tally.add(stored.steps)
-        # What a predecessor left in doubt was booked just now and belongs into the cost table too.
-        self._recorded_nano = self._guard.spent_nano - self._guard.presumed_nano
+        self._publisher.begin(tokens=stored.tokens_used)
         self._replay()
         return self._checkpoint
 
-    def _adopt(self, batch: Batch, take: Callable[[int, bytes], object]) -> None:
-        """Count what an earlier owner saved under a number that was to be ours."""
-        for index, line in zip(batch.indices, batch.lines, strict=True):
+    def _adopt_records(self, batch: Batch) -> None:
+        for index in self._adopted(batch.indices):
+            self._outcomes.record(index)
+
+    def _adopt_failures(self, part: Batch) -> None:
+        kinds = dict(zip(part.indices, map(kind_of, part.lines), strict=True))
+        for index in self._adopted(part.indices):
+            self._outcomes.fail(index, kinds[index])
+
+    def _adopted(self, indices: Sequence[int]) -> Iterator[int]:
+        """Those that the job has, none of which goes on from what was paid for it."""
+        for index in indices:
             self.partials.pop(index, None)
             if index < self.finished.size:
-                take(index, line)
+                yield index
+
+    def _adopt_rejected(self, part: Batch) -> None:
+        for each in rejections_in(part, self.finished.size):
+            self._outcomes.reject(each.index, each.attempt, each.check)
+            self._end_try(each.index)
+
+    def _end_try(self, index: int) -> None:
+        """A try was rejected: the index goes on with the next one, or is rejected as a whole."""
+        self._outcomes.end_rejected(index)
+        begin_next_try(self._outcomes, self.partials, index)
+
+    def _take_numbers(self) -> None:
+        self._failures.number = self._checkpoint.current_part
+        self._rejected.number = self._checkpoint.current_rejected
+        self._records.number = self._checkpoint.current_batch
 
     def _replay(self) -> None:
         if self._stores.journal is None:
@@ -148,13 +184,19 @@ class Saver:
             index, line = document["index"], document.get("line")
             if index >= self.finished.size or index in self.finished:
                 continue
+            if (rejected := document.get("rejected")) is not None:
+                self._tokens += document["tokens"] if self._take_rejected(rejected.encode()) else 0
+                continue
             self._tokens += document["tokens"]
             if line is None:
                 self.partials[index] = partial_of(document)
+                begin_next_try(self._outcomes, self.partials, index)  # if that try was rejected
             elif not document["failed"]:
                 self._take_record(index, line.encode())
             elif not self._gave_back:  # else it was written before the mark that gives it back
                 self._take_failure(index, line.encode())
+            if index in self.finished:
+                self.partials.pop(index, None)
 
     # ── finished work ──────────────────────────────────────────────────────────────────────────
 
@@ -182,13 +224,30 @@ class Saver:
         self._write_journal(failure.index, tokens, {"failed": True, "line": line.decode()})
         self._take_failure(failure.index, line)
 
+    def reject(self, record: Record, tokens: int) -> None:
+        """A check has rejected a try, whose last reply used `tokens`: `rejected_by` says which. Its
+        index goes on with the next try, or is rejected as a whole.
+        """
+        self._tokens += tokens
+        line = record.line()
+        self._write_journal(record.index, tokens, {"rejected": line.decode()})
+        self._take_rejected(line)
+
+    def _take_rejected(self, line: bytes) -> bool:
+        each = rejection_of(line)
+        is_new = self._outcomes.reject(each.index, each.attempt, each.check)
+        if is_new:
+            self._rejected.lines.append(line)
+        self._end_try(each.index)
+        return is_new
+
     def _take_record(self, index: int, line: bytes) -> None:
         if self._outcomes.record(index):
-            self._records.append(line)
+            self._records.lines.append(line)
 
     def _take_failure(self, index: int, line: bytes) -> None:
         if self._outcomes.fail(index, kind_of(line)):
-            self._failures.append(line)
+            self._failures.lines.append(line)
 
     def _write_journal(self, index: int, tokens: int, fields: Mapping[str, Any]) -> None:
         if self._stores.journal is not None:
@@ -208,7 +267,17 @@ class Saver:
             failures_by_kind=self._outcomes.failures_by_kind,
             cost_by_model=dict(self._cost_by_model),
             steps=self.tally.totals(),
+            checks=self._checks(),
         )
+
+    def _checks(self) -> CheckTotals:
+        if not self._config.has_checks:
+            return CheckTotals()
+        return replace(self._outcomes.checks(), left_out=dict(self.left_out))
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._records) + len(self._failures) + len(self._rejected)
 
     @property
     def room(self) -> int:
@@ -217,12 +286,11 @@ class Saver:
         """
         if self._flush_attempts == 0:
             return self.finished.size
-        waiting = len(self._records) + len(self._failures)
-        return max(2 * self._settings.checkpoint_interval - waiting, 0)
+        return max(2 * self._settings.checkpoint_interval - self._waiting, 0)
 
     def seconds_to_flush(self) -> float | None:
         """Until `flush` is due; 0 or less is now, None when nothing waits to be saved."""
-        waiting = len(self._records) + len(self._failures)
+        waiting = self._waiting
         if not waiting:
             return 0.0 if self._gave_back else None
         since = self._stores.clock.monotonic() - self._flushed_at
@@ -241,12 +309,13 @@ class Saver:
         steps. A store that is down is asked again later, unless this is the `last` flush; after
         `MAX_FLUSH_ATTEMPTS` the error is raised.
         """
-        if not (last or self._records or self._failures or self._gave_back):
+        if not (last or self._waiting or self._gave_back):
             return
         self._flushed_at = self._stores.clock.monotonic()
         try:
-            self._save_failures()
-            self._save_batch()
+            self._failures.save()
+            self._rejected.save()
+            self._records.save()
         except StorageUnavailableError:
             self._flush_attempts += 1
             event(
@@ -254,7 +323,7 @@ class Saver:
                 logging.WARNING,
                 "batch not saved",
                 job_id=self._claim.job_id,
-                batch=self._checkpoint.current_batch,
+                batch=self._records.number,
                 attempt=self._flush_attempts,
             )
             if last or self._flush_attempts >= MAX_FLUSH_ATTEMPTS:
@@ -264,42 +333,16 @@ class Saver:
         next_index, unfinished = open_records()
         self._save_checkpoint(next_index, unfinished)
         self._gave_back = False
-        self._publish()
-
-    def _save_failures(self) -> None:
-        while self._failures:
-            number = self._checkpoint.current_part
-            others = self._stores.failure_parts.save_batch(
-                self._claim.job_id, number, self._failures, shard=self._claim.shard
-            )
-            self._checkpoint = replace(self._checkpoint, current_part=number + 1)
-            if others is None:
-                self._failures = []
-                self._stores.crash_point("after_failures_put")
-            else:
-                self._adopt(others, lambda index, line: self._outcomes.fail(index, kind_of(line)))
-
-    def _save_batch(self) -> None:
-        while self._records:
-            number = self._checkpoint.current_batch
-            self._stores.crash_point("before_batch_put")
-            others = self._stores.batches.save_batch(
-                self._claim.job_id, number, self._records, shard=self._claim.shard
-            )
-            self._checkpoint = replace(self._checkpoint, current_batch=number + 1)
-            if others is None:
-                self._records = []
-                self._stores.crash_point("after_batch_put")
-            else:
-                # An earlier owner's batch under this number: its records are paid for and stay,
-                # ours go under the next number, and the export keeps each index once.
-                self._adopt(others, lambda index, _line: self._outcomes.record(index))
+        self._publisher.publish(self.progress)
 
     def _save_checkpoint(self, next_index: int, unfinished: Mapping[int, Partial | None]) -> None:
         self._checkpoint = self._stores.checkpoints.save_checkpoint(
             self._claim,
             replace(
                 self._checkpoint,
+                current_part=self._failures.number,
+                current_rejected=self._rejected.number,
+                current_batch=self._records.number,
                 records_generated=self._outcomes.generated,
                 failed_records=self._outcomes.failed,
                 next_index=next_index,
@@ -310,28 +353,13 @@ class Saver:
                 postponed=self._outcomes.postponed_by_kind,
                 cost_by_model=dict(self._cost_by_model),
                 steps=self.tally.totals(),
+                checks=self._checks(),
                 partials={
                     index: partial for index, partial in unfinished.items() if partial is not None
                 },
             ),
         )
+        self._take_numbers()
         self._stores.crash_point("after_checkpoint")
         if self._stores.journal is not None:
             self._stores.journal.reset()
-
-    def _publish(self) -> None:
-        try:
-            self._guard.book()
-        except StorageUnavailableError:
-            # The hold covers it; the next flush books it.
-            event(_log, logging.WARNING, "cost not booked", job_id=self._claim.job_id)
-        progress = self.progress
-        self._stores.jobs.update_job_progress(self._claim, progress)
-        cost = progress.cost_nano - self._recorded_nano
-        tokens = progress.tokens_used - self._recorded_tokens
-        if cost or tokens:
-            self._costs_serial += 1
-            self._stores.costs.update_cost_tracking(
-                self._claim, serial=self._costs_serial, cost_nano=cost, tokens=tokens
-            )
-            self._recorded_nano, self._recorded_tokens = progress.cost_nano, progress.tokens_used

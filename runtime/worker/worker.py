@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final
 
 from runtime.contract.exit_codes import ExitCode
-from runtime.contract.keys import FAILURE_PARTS, RETRIES
+from runtime.contract.keys import FAILURE_PARTS, REJECTED_PARTS, RETRIES
 from runtime.domain.errors import LeaseLostError, NotFoundError
 from runtime.domain.jobs.activity import Activity
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, Progress
@@ -46,10 +46,11 @@ from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, call_pool
 from runtime.worker.row_exports import RowExports
 from runtime.worker.run import Run
-from runtime.worker.saver import Saver, Stores
+from runtime.worker.saver import Saver
 from runtime.worker.seed_reading import ReadingStoppedError, SeedReading
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.status_writer import Jobs
+from runtime.worker.stores import Stores
 from runtime.worker.verbs import Verbs
 
 _log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Worker:
         self.seeds = Seeds(ports.objects)
         self.batches = Batches(ports.objects)
         self.failure_parts = Batches(ports.objects, FAILURE_PARTS)
+        self.rejected_parts = Batches(ports.objects, REJECTED_PARTS)
         self.retries = Batches(ports.objects, RETRIES)
         self.checkpoints = Checkpoints(ports.checkpoints, ports.objects, ports.clock, crash_point)
         self.costs = Costs(ports.costs, ports.clock, refresh_seconds=self.settings.lease_seconds)
@@ -312,13 +314,14 @@ class Worker:
         open_journal = self._ports.open_journal
         return Saver(
             claim,
-            num_records=job.config.num_records,
+            config=job.config,
             ranges=None
             if job.config.sharding is None or claim.shard is None
             else ranges_of(job.config.sharding, claim.shard),
             stores=Stores(
                 batches=self.batches,
                 failure_parts=self.failure_parts,
+                rejected_parts=self.rejected_parts,
                 retries=self.retries,
                 checkpoints=self.checkpoints,
                 jobs=self.jobs,

@@ -1,111 +1,21 @@
 """When a worker saves, how often it tries, and how much it may pay for meanwhile (S6.4)."""
 
-from collections.abc import Iterable, Iterator
-
 import orjson
 import pytest
 
-from runtime.contract.keys import FAILURE_PARTS, RETRIES
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.checkpoint import Partial
-from runtime.domain.jobs.record import UNKNOWN_KIND, Failure, Record, kind_of
-from runtime.domain.ports import Claim
-from runtime.export.batches import Batches
-from runtime.worker.budget_guard import BudgetGuard
-from runtime.worker.checkpoints import Checkpoints
-from runtime.worker.costs import Costs
-from runtime.worker.crash_points import pass_through
-from runtime.worker.saver import MAX_FLUSH_ATTEMPTS, Saver, Stores
-from runtime.worker.settings import WorkerSettings
-from runtime.worker.status_writer import Jobs
-from tests.fixtures.clock import START, ManualClock
-from tests.fixtures.memory_budgets import MemoryBudgets
-from tests.fixtures.memory_ports import (
-    FaultyObjects,
-    MemoryCosts,
-    MemoryJobs,
-    MemoryQueue,
-    MemoryVersions,
+from runtime.domain.jobs.record import UNKNOWN_KIND, kind_of
+from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
+from tests.fixtures.clock import START
+from tests.fixtures.saver_world import (
+    DOWN,
+    FLUSH_SECONDS,
+    INTERVAL,
+    RECORDS,
+    World,
+    failure,
 )
-from tests.fixtures.script import Script
-from tests.fixtures.storage import new_job
-
-RECORDS = 100
-INTERVAL = 5
-FLUSH_SECONDS = 30.0
-DOWN = StorageUnavailableError("the bucket is down")
-
-
-class ListJournal:
-    """Implements `ports.Journal`."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-
-    def append(self, line: bytes) -> None:
-        self.lines.append(line)
-
-    def replay(self) -> Iterator[bytes]:
-        return iter(list(self.lines))
-
-    def reset(self, lines: Iterable[bytes] = ()) -> None:
-        self.lines = list(lines)
-
-
-class World:
-    """A saver of a claimed job, and the stores below it."""
-
-    def __init__(self) -> None:
-        self.journal = ListJournal()
-        self.clock, self.script = ManualClock(), Script()
-        queue = MemoryQueue()
-        jobs = MemoryJobs(queue, self.clock)
-        self.objects = FaultyObjects(self.script)
-        self.costs = MemoryCosts()
-        budgets = MemoryBudgets()
-        jobs.create_job(new_job("j", self.clock))
-        claim = queue.get_next_job("me")
-        assert claim is not None
-        self.claim: Claim = claim
-        self.guard = BudgetGuard(budgets, claim, self.clock, limit_nano=10**9, concurrency=4)
-        self._jobs = Jobs(jobs, queue, pass_through)
-        self._versions = MemoryVersions()
-        self.saver = self.successor()
-
-    def successor(self) -> Saver:
-        """What another process has over the same stores."""
-        return Saver(
-            self.claim,
-            num_records=RECORDS,
-            stores=Stores(
-                batches=Batches(self.objects),
-                failure_parts=Batches(self.objects, FAILURE_PARTS),
-                retries=Batches(self.objects, RETRIES),
-                checkpoints=Checkpoints(self._versions, self.objects, self.clock, pass_through),
-                jobs=self._jobs,
-                costs=Costs(self.costs, self.clock, refresh_seconds=60),
-                journal=self.journal,
-                clock=self.clock,
-                crash_point=pass_through,
-            ),
-            guard=self.guard,
-            settings=WorkerSettings(checkpoint_interval=INTERVAL, flush_seconds=FLUSH_SECONDS),
-        )
-
-    def finish(self, *indices: int) -> None:
-        for index in indices:
-            self.saver.record(record(index), tokens=2)
-
-    def flush(self, *, last: bool = False) -> None:
-        self.saver.flush(lambda: (RECORDS, {}), last=last)
-
-    def fail_to_flush(self) -> None:
-        self.script.fail("objects.put", DOWN)
-        self.flush()
-
-
-def record(index: int) -> Record:
-    return Record(job_id="j", index=index, timestamp=START, seed_data_id="s", generation_result={})
 
 
 def test_nothing_is_due_before_a_record_is_finished() -> None:
@@ -213,6 +123,7 @@ def test_what_a_batch_holds_or_the_job_has_not_is_not_taken_from_a_journal_again
     """A process that was killed between the batch and the reset of the journal."""
     world = World()
     world.finish(0)
+    assert world.journal is not None
     lines = world.journal.lines
     world.flush()
     world.journal.lines = [*lines, orjson.dumps({**orjson.loads(lines[0]), "index": RECORDS})]
@@ -234,18 +145,6 @@ def test_a_journal_is_emptied_once_a_checkpoint_is_behind_it() -> None:
     world.flush()
 
     assert world.journal.lines == []
-
-
-def failure(index: int) -> Failure:
-    return Failure(
-        job_id="j",
-        index=index,
-        seed_data_id="s",
-        step="review",
-        kind="rejected",
-        message="too long",
-        attempts=1,
-    )
 
 
 def test_a_failure_counts_once_and_with_its_kind() -> None:

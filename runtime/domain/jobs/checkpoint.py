@@ -246,9 +246,10 @@ def _time(text: str | None) -> datetime | None:
 
 def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:
     """Both sides' finished work (requirement S7.6): the higher `records_generated` gives the
-    counters, and an index is pending only if neither side has finished it.
+    counters, or the higher number of tries, and an index is pending only if neither side has
+    finished it. It goes on from its latest try.
     """
-    ahead = ours if ours.records_generated >= stored.records_generated else stored
+    ahead = ours if _ahead(ours) >= _ahead(stored) else stored
     longer, shorter = (ours, stored) if ours.next_index >= stored.next_index else (stored, ours)
     short_pending = set(shorter.pending)
     pending = tuple(
@@ -264,5 +265,16 @@ def merge(ours: Checkpoint, stored: Checkpoint) -> Checkpoint:
         current_part=max(ours.current_part, stored.current_part),
         voided=max(ours.voided, stored.voided),
         current_rejected=max(ours.current_rejected, stored.current_rejected),
-        partials={**stored.partials, **ours.partials},
+        partials={
+            **stored.partials,
+            **{
+                index: partial
+                for index, partial in ours.partials.items()
+                if index not in stored.partials or stored.partials[index].attempt <= partial.attempt
+            },
+        },
     )
+
+
+def _ahead(checkpoint: Checkpoint) -> tuple[int, int]:
+    return checkpoint.records_generated, checkpoint.checks.tries
