@@ -298,7 +298,7 @@ def test_a_child_that_can_not_start_is_a_configuration_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with TemplateEngine(template("x")) as engine:
-        engine._arguments = ("none", "none")
+        engine._output_characters = 0  # not even what it warms up with
         with pytest.raises(ConfigurationError, match="did not start"):
             engine.execute_template([request()])
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
