@@ -7,7 +7,7 @@ values of a row are plain ones that fit its columns. Nothing is dropped in silen
 gives no row is reported with its column and the reason.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress, islice
 from operator import attrgetter
@@ -22,6 +22,9 @@ from runtime.domain.outputs.values import Constant, Path, Text
 from runtime.domain.templates.template import Template, paths_of
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.engine.seeds import DrawnSeed
+
+_REJECTED: Final = "rejected"
+"""The column of a preference that is read from a rejected try."""
 
 MADE_AT_ONCE: Final = 64
 """Records whose rows are made together, and whose texts go to the render process together."""
@@ -51,10 +54,27 @@ class _Some(NamedTuple):
             texts = [text[here] for text in self.texts]
             yield _Some(self.records[here], self.results[here], self.draws[here], texts)
 
+    @property
+    def indices(self) -> Sequence[int]:
+        """Those of the records."""
+        return [record["index"] for record in self.records]
+
+    def of(self, indices: Container[int]) -> "_Some":
+        """Those of these records alone."""
+        here = [index in indices for index in self.indices]
+        return _Some(
+            list(compress(self.records, here)),
+            list(compress(self.results, here)),
+            list(compress(self.draws, here)),
+            [list(compress(text, here)) for text in self.texts],
+        )
+
 
 _Get = Callable[[_Some], Sequence[Any]]
 """A value for each record."""
 Report = Callable[["RowProblem"], None]
+RejectedOf = Callable[[int], Record | None]
+"""The rejected try of a record by its index, as its line holds it; None: there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +106,14 @@ class RowMaker:
             samplers=template.samplers,
             seeds=seeds,
             batch=template.batch_of is not None,
+            checks=template.checks,
         )
         columns = columns_of(template.output, paths.type_of)
         self.schema: Final[Mapping[str, Type]] = {name: node.kind for name, node in columns.items()}
         self.reads_draws: Final = bool(self._texts) or template.output.reads_draws
         """Whether rows depend on more than the records."""
         self._columns = [(name, self._getter(node)) for name, node in columns.items()]
+        self._pairs = template.output.pair_rejects
 
     def rows(
         self, records: Iterable[Record], seed_of: SeedOf, report: Report
@@ -100,8 +122,15 @@ class RowMaker:
         for index, values in self.values(records, seed_of, report):
             yield index, dict(zip(self.schema, values, strict=True))
 
-    def values(self, records: Iterable[Record], seed_of: SeedOf, report: Report) -> Iterator[Made]:
+    def values(
+        self,
+        records: Iterable[Record],
+        seed_of: SeedOf,
+        report: Report,
+        rejected_of: RejectedOf = lambda _index: None,
+    ) -> Iterator[Made]:
         """Index and row of each record, in the order of the records; who gives none is reported.
+        `rejected_of` is for an output that pairs records with what was rejected.
 
         Raises `TemplateError` and `ConfigurationError` as the engine's `load` does.
         """
@@ -109,25 +138,43 @@ class RowMaker:
             self._engine.load(self._template)
         remaining = iter(records)
         while batch := list(islice(remaining, MADE_AT_ONCE)):
-            some = self._some(batch, seed_of, report)
+            some = other = self._some(batch, seed_of, report)
+            if self._pairs:
+                some, other = self._paired(some, seed_of, report, rejected_of)
             try:
-                made = self._made(some)
+                made = self._made(some, other)
             except UnfitError:  # whose it is is asked only now: such records are few
-                made = self._made_singly(some, report)
+                made = self._made_singly(some, other, report)
             yield from made
 
-    def _made(self, some: _Some) -> Iterator[Made]:
-        columns = [get(some) for _, get in self._columns]
-        indices = [record["index"] for record in some.records]
-        return zip(indices, zip(*columns, strict=True), strict=True)
+    def _paired(
+        self, some: _Some, seed_of: SeedOf, report: Report, rejected_of: RejectedOf
+    ) -> tuple[_Some, _Some]:
+        """The records that have a rejected try, and those tries."""
+        rejected: list[Record] = []
+        for index in some.indices:
+            found = rejected_of(index)
+            if found is None:
+                report(RowProblem(index=index, column=_REJECTED, message="no try was rejected"))
+            else:
+                rejected.append(found)
+        other = self._some(rejected, seed_of, report)
+        return some.of(frozenset(other.indices)), other
 
-    def _made_singly(self, some: _Some, report: Report) -> Iterator[Made]:
-        for one in some.each():
+    def _made(self, some: _Some, other: _Some) -> Iterator[Made]:
+        columns = [get(self._source(name, some, other)) for name, get in self._columns]
+        return zip(some.indices, zip(*columns, strict=True), strict=True)
+
+    def _source(self, column: str, some: _Some, other: _Some) -> _Some:
+        return other if self._pairs and column == _REJECTED else some
+
+    def _made_singly(self, some: _Some, other: _Some, report: Report) -> Iterator[Made]:
+        for one, paired in zip(some.each(), other.each(), strict=True):
             index = one.records[0]["index"]
             values: list[Any] = []
             for name, get in self._columns:
                 try:
-                    values += get(one)
+                    values += get(self._source(name, one, paired))
                 except UnfitError as error:
                     report(RowProblem(index=index, column=name, message=str(error)))
                     break
@@ -307,8 +354,9 @@ def _reader(path: Path) -> _Get:
             return _all_or_each(
                 lambda results: [result[step][name][last] for result in results], (step, name, last)
             )
-        case ("steps", *inner):
-            return lambda some: [_inside(result, inner) for result in some.results]
+        case ("steps" | "checks" as root, *inner):
+            name = "generation_result" if root == "steps" else root
+            return lambda some: [_inside(record.get(name), inner) for record in some.records]
     raise TypeError("a path that no template has")
 
 

@@ -4,15 +4,22 @@ parts, as they were saved ─▶ each try once ─┐
 records that a check of the dataset left out ┴▶ rejected.jsonl
 """
 
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Any, Final, Self
+
+import orjson
 
 from runtime.contract.keys import JSON_LINES, rejected_key
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.ports import ObjectStore
 from runtime.export.batches import StoredBatches
+from runtime.files.disk import disk_errors, temporary_file
 
+_THINGS: Final = "rejected tries"
+_LENGTH_BYTES: Final = 8
+_NO_TRY: Final = 0xFF
 _MOST_ATTEMPTS: Final = 10
 """As `Acceptance.attempts` allows them."""
 
@@ -52,3 +59,47 @@ def _each_once(parts: StoredBatches, size: int) -> Iterator[bytes]:
                 continue
             if seen.add(index * _MOST_ATTEMPTS + attempt):
                 yield line
+
+
+class FirstRejected:
+    """The first rejected try of each record of a dataset, as `accepted` has them by index. They
+    wait on the disk; memory holds 9 bytes an index. Raises `StorageError`.
+    """
+
+    def __init__(self, parts: StoredBatches, accepted: IndexSet) -> None:
+        if parts.error is not None:
+            raise parts.error
+        self._starts = array("Q", bytes(8 * accepted.end))
+        self._tries = bytearray([_NO_TRY]) * accepted.end
+        self._file = temporary_file(_THINGS)
+        with disk_errors("write", _THINGS):
+            for _, some in parts.lines():
+                for line, document in zip(some.lines, some.documents, strict=True):
+                    self._keep(document["index"], document.get("try"), line, accepted)
+            self._file.flush()
+
+    def _keep(self, index: int, attempt: object, line: bytes, accepted: IndexSet) -> None:
+        if not accepted.has(index) or not isinstance(attempt, int) or not 0 <= attempt < _NO_TRY:
+            return
+        if attempt < self._tries[index]:
+            self._tries[index] = attempt
+            self._starts[index] = self._file.tell()
+            self._file.write(len(line).to_bytes(_LENGTH_BYTES, "big") + line)
+
+    def of(self, index: int) -> dict[str, Any] | None:
+        """What its line says; None where no try of the record was rejected. Raises
+        `StorageError`.
+        """
+        if index >= len(self._tries) or self._tries[index] == _NO_TRY:
+            return None
+        with disk_errors("read", _THINGS):
+            self._file.seek(self._starts[index])
+            length = int.from_bytes(self._file.read(_LENGTH_BYTES), "big")
+            found: dict[str, Any] = orjson.loads(self._file.read(length))
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()

@@ -8,14 +8,14 @@ Nobody is called and nothing is paid: it may be repeated at will.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final, Protocol
 
 import orjson
 
-from runtime.contract.keys import card_key
+from runtime.contract.keys import REJECTED_PARTS, card_key
 from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import SeedError
 from runtime.domain.jobs.check_counts import checks_of
@@ -35,12 +35,14 @@ from runtime.domain.templates.text import render_yaml
 from runtime.domain.wording import counted
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.repeats.index import repeat_index
-from runtime.engine.rows import RowMaker, RowProblem
+from runtime.engine.rows import RejectedOf, RowMaker, RowProblem
 from runtime.engine.seeds import DrawnSeeds, Seeds
+from runtime.export.batches import Batches
 from runtime.export.card import Card, Configuration, SplitFiles, render_card
 from runtime.export.configurations import RowChoice
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
+from runtime.export.rejected import FirstRejected
 from runtime.export.report.writing import export_with_report
 from runtime.export.row_export import RowExport, RowResult, RowSource, save_results
 from runtime.export.selection import Chosen, ChosenRecords
@@ -151,8 +153,30 @@ class JobExport:
         if template.output.shape is Shape.RECORDS:
             yield None
             return
+        with ExitStack() as open_files:
+            rejected = self._rejected(job, template, chosen, open_files)
+            with self._source(job, template, choice, chosen, rejected) as source:
+                yield source
+
+    def _rejected(
+        self, job: Job, template: Template, chosen: Chosen | None, open_files: ExitStack
+    ) -> RejectedOf:
+        if not template.output.pair_rejects or chosen is None:
+            return lambda _index: None
+        parts = Batches(self.ports.objects, REJECTED_PARTS).load_all_batches(job.job_id)
+        return open_files.enter_context(FirstRejected(parts, chosen.accepted)).of
+
+    @contextmanager
+    def _source(
+        self,
+        job: Job,
+        template: Template,
+        choice: RowChoice,
+        chosen: Chosen | None,
+        rejected: RejectedOf,
+    ) -> Iterator[RowSource]:
         if not _reads_draws(template.output, template.split):
-            yield self._row_source(job, template, choice, {}, None, chosen)
+            yield self._row_source(job, template, choice, {}, None, chosen, rejected)
             return
         paths = row_paths(template)
         types = SeedTypes(paths)
@@ -169,7 +193,7 @@ class JobExport:
                 draws=job.config.draws,
                 batch_of=template.batch_of,
             )
-            source = self._row_source(job, template, choice, types.found(), drawn, chosen)
+            source = self._row_source(job, template, choice, types.found(), drawn, chosen, rejected)
             yield replace(source, without_value=() if seeds is None else types.empty)
 
     def _row_source(
@@ -180,6 +204,7 @@ class JobExport:
         types: Mapping[str, Type],
         drawn: DrawnSeeds | None,
         chosen: Chosen | None,
+        rejected: RejectedOf,
     ) -> RowSource:
         maker = RowMaker(template, self.engine, seeds=types)
         delivery, bom = job.config.delivery, choice.byte_order_mark
@@ -188,7 +213,7 @@ class JobExport:
         def make(
             records: Sequence[Mapping[str, Any]], report: Callable[[RowProblem], None]
         ) -> Iterator[tuple[int, Sequence[Any]]]:
-            return maker.values(records, drawn or (lambda _index: None), report)
+            return maker.values(records, drawn or (lambda _index: None), report, rejected)
 
         return RowSource(
             job_id=job.job_id,

@@ -57,7 +57,8 @@ def test_few_rounds_and_never_too_many_tries(rate: float) -> None:
     for seed in range(20):
         rng = random.Random(seed)  # noqa: S311
         wanted, attempts, candidates = rng.randrange(1, 3000), rng.randrange(1, 4), 60_000
-        ends, accepted, tries = [], 0, 0
+        ends: list[int] = []
+        accepted = tries = 0
         end: int | None = first_round(wanted, attempts=attempts, candidates=candidates)
         while end is not None:
             for _ in range(end - (ends[-1] if ends else 0)):
@@ -82,7 +83,8 @@ def test_few_rounds_and_never_too_many_tries(rate: float) -> None:
 
 def test_what_runs_dry_takes_few_rounds_too() -> None:
     """999 different records are all that there are: each round looks as if it needed one more."""
-    ends, rounds, end = (1000,), 0, 1000
+    ends: tuple[int, ...] = (1000,)
+    rounds, end = 0, 1000
     while True:
         before = Tried(ends=ends, accepted=999, tries=end)
         following = next_round(before, wanted=1000, attempts=1, candidates=1_000_000)

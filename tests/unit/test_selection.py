@@ -243,7 +243,7 @@ def test_columns_of_checks_come_after_the_others() -> None:
     assert str(table.schema.field("try").type) == "int64"
     passed = {"short": {"passed": True}}
     verdicts = [{**passed, "even": {"passed": True, "value": value}} for value in ("b", None)]
-    assert [orjson.loads(each) for each in table["checks"].to_pylist()] == verdicts
+    assert [orjson.loads(str(each)) for each in table["checks"].to_pylist()] == verdicts
     text = objects.bodies["jobs/j/exports/dataset.csv"].decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert (list(rows[0]), [row["try"] for row in rows]) == (names, ["1", "0"])

@@ -19,6 +19,8 @@ def output_document(output: Output) -> object:
         document["tools"] = output.tools.text
     if output.keep:
         document["keep"] = [path.text for path in output.keep]
+    if output.pair_rejects:
+        document["pair_rejects"] = True
     return document
 
 

@@ -34,6 +34,8 @@ class Paths:
         samples: Mapping[str, Type] | None = None,
         seeds: Mapping[str, Type] | None = None,
         batch: bool = False,
+        scores: Mapping[str, Type] | None = None,
+        rejects: bool = False,
     ) -> None:
         self._schemas = {
             step: None if schema is None else SchemaTypes(schema) for step, schema in steps.items()
@@ -44,11 +46,19 @@ class Paths:
         self._samples = samples or {}
         self._seeds = seeds or {}
         self._batch = batch
+        self._scores = scores or {}
+        self.rejects: Final = rejects
+        """Whether a record may have rejected tries beside it."""
 
     @property
     def steps(self) -> Mapping[str, SchemaTypes | None]:
         """The schema of each step, in their order."""
         return self._schemas
+
+    @property
+    def scores(self) -> Mapping[str, Type]:
+        """The type at each judge's verdict, in their order."""
+        return self._scores
 
     @property
     def samples(self) -> Mapping[str, Type]:
@@ -73,12 +83,10 @@ class Paths:
                         f" text such as {{{{ {_shown(field)} }}}}"
                     )
                 return self._seeds.get(".".join(parts[1:]), Scalar.JSON)
-            case "samples" if self._samples:
-                return self._in_samples(parts)
+            case "samples" | "checks" as root:
+                return self._in_named(root, path)
             case "record" if len(parts) == 2 and parts[1] in RECORD_FIELDS:  # noqa: PLR2004 - root and name
                 return Scalar.INT64 if parts[1] == "index" else Scalar.STRING
-            case "samples":
-                raise PathError(f'"{_shown(path.text)}" is no path: the template has no samplers')
             case "record":
                 raise PathError("a record has record.id and record.index")
         text = _shown(path.text)
@@ -87,24 +95,12 @@ class Paths:
             f" record.; a constant text is written {as_constant(text)}"
         )
 
-    def _in_samples(self, parts: tuple[str, ...]) -> Type:
-        known = ", ".join(self._samples)
-        if len(parts) == 1:
-            raise PathError(f"write samples.<name>; the samplers are {known}")
-        name, *inner = parts[1:]
-        if name not in self._samples:
-            hint = hint_for(name, self._samples)
-            raise PathError(f'there is no sampler "{_shown(name)}"{hint}; the samplers are {known}')
-        kind = self._samples[name]
-        for part in inner:
-            fields = dict(kind.fields) if isinstance(kind, Struct) else {}
-            if part not in fields:
-                there = f"it has {', '.join(fields)}" if fields else "it has no parts"
-                raise PathError(
-                    f'samples.{name} has no "{_shown(part)}"{hint_for(part, fields)}; {there}'
-                )
-            kind = fields[part]
-        return kind
+    def _in_named(self, root: str, path: Path) -> Type:
+        """Of samples, and of what judges say."""
+        what, types = ("sampler", self._samples) if root == "samples" else ("judge", self._scores)
+        if not types:
+            raise PathError(f'"{_shown(path.text)}" is no path: the template has no {what}s')
+        return _inside(root, what, types, path.parts)
 
     def _in_step(self, parts: tuple[str, ...]) -> Type:
         known = ", ".join(self._schemas)
@@ -135,6 +131,27 @@ class Paths:
         except LookupError as exc:
             place, names = exc.args
             raise PathError(_no_property(step, place, names)) from None
+
+
+def _inside(root: str, what: str, types: Mapping[str, Type], parts: tuple[str, ...]) -> Type:
+    """The type at a path below what is named in `types`, which are called `what`."""
+    known = ", ".join(types)
+    if len(parts) == 1:
+        raise PathError(f"write {root}.<name>; the {what}s are {known}")
+    name, *inner = parts[1:]
+    if name not in types:
+        hint = hint_for(name, types)
+        raise PathError(f'there is no {what} "{_shown(name)}"{hint}; the {what}s are {known}')
+    kind = types[name]
+    for part in inner:
+        fields = dict(kind.fields) if isinstance(kind, Struct) else {}
+        if part not in fields:
+            there = f"it has {', '.join(fields)}" if fields else "it has no parts"
+            raise PathError(
+                f'{root}.{name} has no "{_shown(part)}"{hint_for(part, fields)}; {there}'
+            )
+        kind = fields[part]
+    return kind
 
 
 def _no_property(step: str, place: str, names: list[str]) -> str:

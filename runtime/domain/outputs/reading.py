@@ -38,7 +38,9 @@ _ALIKE: Final[Mapping[Shape, frozenset[str]]] = {
     if any(each.kind is Kind.TEXT_OR_TURNS for form in forms for each in form.values())
 }
 """Fields of a shape that have to have one form."""
-_BESIDE: Final = ("tools", "keep")
+_PAIR: Final = "pair_rejects"
+_BESIDE: Final = ("tools", "keep", _PAIR)
+_CHOSEN, _REJECTED = "chosen", "rejected"
 _SHOWN_CHARACTERS: Final = 60
 
 
@@ -90,15 +92,32 @@ class _Reader:
             self._refuse("", f"name one shape of {', '.join(shapes)}")
             return None
         shape = Shape(named[0])
+        pairs = self._pairs(shape, document.get(_PAIR))
+        fields = document[shape.value]
+        if pairs and isinstance(fields, Mapping) and _CHOSEN in fields:
+            # Of another try it is the same.
+            fields = {_REJECTED: fields[_CHOSEN], **fields}
         output = Output(
             shape=shape,
-            fields=self._fields(shape, document[shape.value]),
+            fields=self._fields(shape, fields),
+            pair_rejects=pairs,
             tools=self._tools(shape, document.get("tools")),
             keep=self._keep(document.get("keep")),
         )
         self._check_names(output)
         self._check_alike(output)
         return output
+
+    def _pairs(self, shape: Shape, document: object) -> bool:
+        if document is None:
+            return False
+        if not isinstance(document, bool):
+            self._refuse(_PAIR, "must be true or false")
+        elif document and shape is not Shape.PREFERENCE:
+            self._refuse(_PAIR, f"is for {Shape.PREFERENCE} alone: {shape} rejects nothing")
+        elif document and self._paths is not None and not self._paths.rejects:
+            self._refuse(_PAIR, "needs checks of records: without them no try is rejected")
+        return document is True
 
     def _check_names(self, output: Output) -> None:
         names = names_of(output)
@@ -321,7 +340,13 @@ class _Reader:
             self._refuse("keep", f"{_shown(name)} is no field of the seed: make a column of it")
             return None
         is_sample = root == "samples" and (self._paths is None or bool(self._paths.samples))
-        whole = root == "seed" or is_sample or name in {f"record.{each}" for each in RECORD_FIELDS}
+        is_score = root == "checks" and (self._paths is None or bool(self._paths.scores))
+        whole = (
+            root == "seed"
+            or is_sample
+            or is_score
+            or name in {f"record.{each}" for each in RECORD_FIELDS}
+        )
         return self._path("keep", name if whole else f"seed.{name}")
 
 

@@ -60,6 +60,10 @@ class Output:
     """Leads to the list of tools that the messages may use."""
     keep: tuple[Path, ...] = ()
     """Carried beside the shape's columns."""
+    pair_rejects: bool = False
+    """Of a preference: what it rejects is read from the first try of the record that a check has
+    rejected, and a record without one gives no row.
+    """
 
     def values(self) -> Iterator[tuple[str, Path | Text]]:
         """Every value with its place, for messages."""

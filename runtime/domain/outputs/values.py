@@ -6,6 +6,7 @@
                             of the turns before the prompt, where the template keeps them
     seed.<field>…           a value of the seed
     samples.<name>…         a value that a sampler of the template draws
+    checks.<judge>.scores.<name>.score    what a judge of the template gives, or .reasoning, why
     seed.id                 what the seed is called
     record.id, record.index
 
@@ -17,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-ROOTS: Final = ("steps", "seed", "samples", "record")
+ROOTS: Final = ("steps", "seed", "samples", "checks", "record")
 RECORD_FIELDS: Final = ("id", "index")
 STEP_FIELDS: Final = ("output", "reasoning", "prompt", "system", "messages")
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from runtime.domain.checks.check import NO_CHECKS, Checks
+from runtime.domain.checks.score_types import score_types
 from runtime.domain.outputs.paths import Paths
 from runtime.domain.outputs.shape import RECORDS, Output
 from runtime.domain.outputs.split import Split
@@ -135,9 +136,10 @@ def paths_of(
     samplers: Samplers = NO_SAMPLERS,
     seeds: Mapping[str, Type] | None = None,
     batch: bool = False,
+    checks: Checks = NO_CHECKS,
 ) -> Paths:
-    """The paths that records of these steps and samplers have, with the types of seed fields. Those
-    of a `batch` have several seeds.
+    """The paths that records of these steps, samplers and checks have, with the types of seed
+    fields. Those of a `batch` have several seeds.
     """
     return Paths(
         {step.id: step.output_schema for step in steps},
@@ -146,6 +148,8 @@ def paths_of(
         samples=samplers.types(),
         seeds=seeds,
         batch=batch,
+        scores=score_types(checks),
+        rejects=bool(checks.of_record),
     )
 
 
