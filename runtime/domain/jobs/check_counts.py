@@ -23,6 +23,13 @@ class CheckCounts:
     tries: int = 0
     exact: bool = False
 
+    @property
+    def acceptance_rate(self) -> float | None:
+        """The share of tries that gave a record which the dataset has or could have, 0 to 1; None
+        before the first has ended.
+        """
+        return round((self.accepted + self.surplus) / self.tries, 4) if self.tries else None
+
     def document(self) -> dict[str, object]:
         """As JSON has it."""
         return {
@@ -31,6 +38,7 @@ class CheckCounts:
             "left_out": dict(self.left_out),
             "rejected_by": dict(self.rejected_by),
             "tries": self.tries,
+            "acceptance_rate": self.acceptance_rate,
             "exact": self.exact,
         }
 
