@@ -11,7 +11,8 @@ again for the next step or one repair, until it is a record or a failure.
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from runtime.domain.errors import (
@@ -73,6 +74,7 @@ class Generation:
             engine=run.engine,
             next_index=next_index,
             admit=self._check_booked_cost,
+            goal=run.goal,
         )
         self._budget_usd = exact_usd(run.guard.limit_nano)
         self._calls = Dispatch(run)
@@ -110,6 +112,8 @@ class Generation:
         self._flush_if_due()
         self._wake_waiting()
         self._render_ahead()
+        if self._prompts.must_confirm:
+            self._confirm()
         self._dispatch()
         self._report_activity()
         self._receive(self._patience())
@@ -154,6 +158,14 @@ class Generation:
         self._saver.flush(self._prompts.unfinished, last=last)
         self._run.on_progress(self._saver.progress)
 
+    def _confirm(self) -> None:
+        """Once nothing is open: are there enough records, as the dataset's own checks see them?"""
+        if not self._saver.is_failing:
+            self._flush(last=False)
+        if self._saver.is_saved:
+            self._prompts.confirm()
+            self._saver.left_out = self._run.goal.left_out
+
     # ── from index to prompt ───────────────────────────────────────────────────────────────────
 
     def _render_ahead(self) -> None:
@@ -175,9 +187,13 @@ class Generation:
         error: RenderError | None,
         queue: Callable[[RecordTask], None],
     ) -> None:
+        self._keep_rejected(task, tokens=0)
         if error is not None:
             self._ended_uncalled = True
             self._fail(task, task.failure(error.code, str(error)), tokens=0)
+        elif task.is_rejected:
+            self._ended_uncalled = True
+            self._prompts.close_rejected(task)
         elif task.finished:
             # It skipped what was left, or an earlier run was stopped before the record was made.
             self._ended_uncalled = True
@@ -211,8 +227,8 @@ class Generation:
         error = self._guard.exceeded(next_nano=next_nano)
         if self._run.job.config.sharding is not None:
             return error  # its records are a part of the job's, whose own work counts them all
-        progress, asked = self._saver.progress, self._saver.asked
-        return BudgetExceededError(f"{error}, {how_far(progress, asked)}")
+        asked = self._run.job.config.num_records
+        return BudgetExceededError(f"{error}, {how_far(self._saver.progress, asked)}")
 
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""
@@ -267,8 +283,11 @@ class Generation:
         self._settlement.settle(call, task, reply)
         tokens = reply.usage.total if reply.usage else 0
         failure = task.answered(reply)
+        tokens = self._keep_rejected(task, tokens=tokens)
         if failure is not None:
             self._fail(task, failure, tokens=tokens)
+        elif task.is_rejected:
+            self._prompts.close_rejected(task)
         elif task.finished:
             self._finish(task, tokens=tokens)
         else:
@@ -312,22 +331,46 @@ class Generation:
         else:
             self._fail(task, task.failure(str(error.kind), str(error)), tokens=0)
 
+    def _keep_rejected(self, task: RecordTask, *, tokens: int) -> int:
+        """Save the tries of the task that checks have rejected since; the tokens that are still to
+        be counted.
+        """
+        for each in task.rejections:
+            record = self._record(task, each.results, attempt=each.attempt, verdicts=each.verdicts)
+            self._saver.reject(replace(record, rejected_by=each.rejected_by), tokens)
+            self._error = self._error or self._streak.rejected(each.rejected_by)
+            tokens = 0
+        task.rejections.clear()
+        return tokens
+
+    def _record(
+        self,
+        task: RecordTask,
+        results: Mapping[str, Mapping[str, object]],
+        *,
+        attempt: int,
+        verdicts: Mapping[str, Mapping[str, object]],
+    ) -> Record:
+        return Record(
+            job_id=task.job_id,
+            index=task.index,
+            timestamp=self._run.clock.now(),
+            seed_data_id=task.seed_id,
+            generation_result=results,
+            attempt=attempt,
+            verdicts=verdicts if task.plan.template.checks else None,
+        )
+
     def _finish(self, task: RecordTask, *, tokens: int) -> None:
         self._prompts.close(task)
         self._streak.finished()
         for step in task.plan.steps:
             if is_skipped(task.results[step.step.id]):
                 self._saver.tally.skipped(step.step.id, step.model)
-        self._saver.record(
-            Record(
-                job_id=task.job_id,
-                index=task.index,
-                timestamp=self._run.clock.now(),
-                seed_data_id=task.seed_id,
-                generation_result=task.results,
-            ),
-            tokens,
-        )
+        record = self._record(task, task.results, attempt=task.attempt, verdicts=task.verdicts)
+        self._saver.record(record, tokens)
+        self._run.goal.passed(record.index, record.document())
+        self._saver.left_out = self._run.goal.left_out
 
     def _fail(self, task: RecordTask, failure: Failure, *, tokens: int) -> None:
         if is_service_failure(failure.kind):

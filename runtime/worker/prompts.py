@@ -1,8 +1,10 @@
 """From index to rendered prompt: which records are open, and what their next calls will say."""
 
+import heapq
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from typing import TypeVar
 
 from runtime.domain.errors import BudgetExceededError, RenderError
@@ -15,6 +17,7 @@ from runtime.engine.record_task import RecordTask
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import DrawnSeeds
 from runtime.files.rows import SeedRows
+from runtime.worker.goal import Goal
 from runtime.worker.saver import Saver
 
 _log = logging.getLogger(__name__)
@@ -25,9 +28,21 @@ AnswerT = TypeVar("AnswerT")
 Rendered = tuple[RecordTask, RenderError | None]
 
 
+class _Pass(Enum):
+    """Why an index is taken."""
+
+    FIRST = auto()
+    """It is unfinished."""
+    LAST = auto()
+    """It has failed by the service in the pass before."""
+    BEYOND = auto()
+    """Those that were opened did not give enough records."""
+
+
 class Prompts:
     """Takes indices in order, opens them as tasks and renders in batches.
 
+    What was opened is taken to its end, in whichever run; of the others as many as the goal wants.
     `admit` is asked before each fresh record and raises what stops the job. If that is the budget,
     records that were admitted before are finished first.
     """
@@ -42,6 +57,7 @@ class Prompts:
         engine: TemplateEngine,
         next_index: int,
         admit: Callable[[], None],
+        goal: Goal,
     ) -> None:
         self._job = job
         self._plan = plan
@@ -57,55 +73,107 @@ class Prompts:
         self._engine = engine
         self._next_index = next_index
         self._admit = admit
-        self._indices: Iterator[int] | None = saver.finished.missing()
-        self._postponed = False
-        self._is_last_pass = False
-        self._refused: int | None = None
+        self._goal = goal
+        self._indices: Iterator[int] = saver.finished.missing()
+        self._pass = _Pass.FIRST
+        self._postponed = 0
+        """Indices that this pass has failed by the service."""
+        self._set_aside: list[int] = []
+        """Taken, but not to be opened yet, or closed before their last try: a heap."""
+        self._is_dry = False
+        """Whether, with nothing open, there was nothing to open when it was looked for."""
         self._open: dict[int, RecordTask] = {}
         self._waiting: list[RecordTask] = []
 
     @property
     def complete(self) -> bool:
-        """Whether every index has been taken and closed, those that failed by the service twice."""
-        return self._indices is None and not self._open and not self._may_begin_last_pass
+        """Whether every index has been taken and closed, those that failed by the service twice; or
+        enough of them.
+        """
+        return self._has_ended and not self._goal.must_confirm
+
+    @property
+    def must_confirm(self) -> bool:
+        """Whether nothing is open, and what is stored has to be looked at before anything is."""
+        return self._has_ended and self._goal.must_confirm
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._has_taken_all and not self._may_begin_last_pass
+
+    @property
+    def _has_taken_all(self) -> bool:
+        """Whether nothing is open and nothing is to be opened in this pass."""
+        if self._open:
+            return False
+        if not self._is_dry:
+            index = self._next()
+            self._is_dry = index is None or not self._tries_for(index)
+            if index is not None:
+                heapq.heappush(self._set_aside, index)
+        return self._is_dry
+
+    def confirm(self) -> None:
+        """Look at what is stored, all of which is saved. Raises `ExportError`, `StorageError`."""
+        self._goal.confirm()
+        self._is_dry = False
 
     def close(self, task: RecordTask) -> None:
         """The task is a record or a failure now."""
         self._open.pop(task.index, None)
         self._saver.partials.pop(task.index, None)
 
+    def close_rejected(self, task: RecordTask) -> None:
+        """Every try that the task could take was rejected. Where its index may have one more, it
+        waits until others leave it one.
+        """
+        self._open.pop(task.index, None)
+        if task.index not in self._saver.finished:
+            heapq.heappush(self._set_aside, task.index)
+
     def postpone(self, task: RecordTask) -> None:
         """The task failed by the service: its index is tried again, in this run once."""
         partial = task.partial
         self.close(task)
-        self._postponed = True
+        self._postponed += 1
         if partial is not None:
             self._saver.partials[task.index] = partial
 
     def begin_last_pass(self) -> None:
         """Once every index was tried, take those once more that failed by the service."""
-        if self._indices is None and not self._open and self._may_begin_last_pass:
-            self._is_last_pass = True
-            self._indices = self._saver.finished.missing()
+        if self._may_begin_last_pass and self._has_taken_all:
+            self._begin(_Pass.LAST, self._saver.finished.missing())
 
     def give_up(self) -> bool:
         """Begin nothing more of the last pass; False if this is not the last pass."""
-        if self._is_last_pass:
-            self._indices = None
-        return self._is_last_pass
+        if self._pass is not _Pass.LAST:
+            return False
+        end, self._set_aside = self._end, []
+        self._indices = (index for index in self._saver.finished.missing() if index >= end)
+        return True
 
     @property
     def _may_begin_last_pass(self) -> bool:
-        return self._postponed and not self._is_last_pass
+        return self._postponed > 0 and self._pass is _Pass.FIRST
+
+    def _begin(self, number: _Pass, indices: Iterator[int]) -> None:
+        self._pass, self._indices, self._is_dry = number, indices, False
+
+    @property
+    def _end(self) -> int:
+        """One more than the largest index that was ever opened. Adopted batches may hold indices
+        that this run has not reached.
+        """
+        return max(self._next_index, self._saver.finished.end)
 
     def unfinished(self) -> tuple[int, Mapping[int, Partial | None]]:
         """The next index to take, and every unfinished one below it with its paid steps."""
-        finished = self._saver.finished
-        # Adopted batches may hold indices that this run has not reached: once the checkpoint has
-        # moved past such a batch, nobody would look into it again.
-        next_index = max(self._next_index, finished.end)
+        # Once the checkpoint has moved past an adopted batch nobody would look into it again.
+        next_index = self._end
         # What an earlier run left behind and this one has not reached yet is missing as well.
-        missing = itertools.takewhile(lambda index: index < next_index, finished.missing())
+        missing = itertools.takewhile(
+            lambda index: index < next_index, self._saver.finished.missing()
+        )
         unfinished: dict[int, Partial | None] = {}
         for index in missing:
             task = self._open.get(index)
@@ -134,24 +202,67 @@ class Prompts:
         return self._render(tasks)
 
     def _take(self) -> RecordTask | None:
-        if self._indices is None or self._saver.room <= len(self._open):
-            return None
-        index = next(self._indices, None) if self._refused is None else self._refused
+        index = self._next()
         if index is None:
-            self._indices = None
+            return None
+        tries = self._tries_for(index)
+        if not tries or self._saver.room <= len(self._open):
+            heapq.heappush(self._set_aside, index)
             return None
         try:
             self._admit()
         except BudgetExceededError:
             if not self._open:
                 raise
-            self._refused = index
+            heapq.heappush(self._set_aside, index)
             return None
-        self._refused = None
+        if index >= self._end:
+            self._goal.opened()
+        partial = self._saver.partials.get(index)
+        task = self._task(index, most_tries=tries + (0 if partial is None else partial.attempt))
+        if partial is not None:
+            task.resume(partial)
+        self._open[index] = task
+        self._next_index = max(self._next_index, index + 1)
+        return task
+
+    def _tries_for(self, index: int) -> int:
+        """How many tries the index may take now; 0: it waits until others leave it one."""
+        partial = self._saver.partials.get(index)
+        attempt = 0 if partial is None else partial.attempt
+        return self._goal.tries_for(attempt, self._open.values())
+
+    def _next(self) -> int | None:
+        """The next index to open, if any is to be: the caller opens it or sets it aside."""
+        index = self._first_unopened()
+        if index is not None:
+            if index < self._end or (self._pass is not _Pass.LAST and self._wants_more):
+                return index
+            heapq.heappush(self._set_aside, index)
+        if self._pass is not _Pass.LAST or self._open:
+            return None
+        # Of the indices that were opened none is left.
+        self._begin(_Pass.BEYOND, self._indices)
+        return self._next()
+
+    def _first_unopened(self) -> int | None:
+        while self._set_aside:
+            index = heapq.heappop(self._set_aside)
+            if index not in self._open and index not in self._saver.finished:
+                return index
+        return next((index for index in self._indices if index not in self._open), None)
+
+    @property
+    def _wants_more(self) -> bool:
+        # What the last pass takes once more may still be a record.
+        waiting = self._postponed if self._pass is _Pass.FIRST else 0
+        return self._goal.wants(under_way=len(self._open) + waiting)
+
+    def _task(self, index: int, *, most_tries: int) -> RecordTask:
         drawn = self._drawn.draw(index)
         positions = self._drawn.positions(index, drawn)
         seed = self._drawn.row(positions)
-        task = RecordTask(
+        return RecordTask(
             job_id=self._job.job_id,
             index=index,
             seed=seed,
@@ -163,17 +274,11 @@ class Prompts:
             draw=drawn,
             samples=drawn.samples,
             draws=self._job.config.draws,
-            most_tries=self._job.config.acceptance.attempts,
+            most_tries=most_tries,
             plan=self._plan,
-            waits_longer=self._is_last_pass,
+            waits_longer=self._pass is _Pass.LAST,
             is_suspect=index in self._saver.postponed,
         )
-        partial = self._saver.partials.get(index)
-        if partial is not None:
-            task.resume(partial)
-        self._open[index] = task
-        self._next_index = max(self._next_index, index + 1)
-        return task
 
     def _render(self, tasks: Sequence[RecordTask]) -> list[Rendered]:
         engine = self._engine

@@ -15,6 +15,7 @@ from runtime.worker.budget_guard import BudgetGuard
 from runtime.worker.control import Control
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint
+from runtime.worker.goal import Goal
 from runtime.worker.pool import CallPool
 from runtime.worker.saver import Saver
 from runtime.worker.settings import WorkerSettings
@@ -28,6 +29,7 @@ class Run:
     plan: Plan
     seeds: SeedRows | None
     saver: Saver
+    goal: Goal
     guard: BudgetGuard
     engine: TemplateEngine
     checks: OutputChecks

@@ -280,6 +280,16 @@ class Saver:
         return len(self._records) + len(self._failures) + len(self._rejected)
 
     @property
+    def is_failing(self) -> bool:
+        """Whether what waits could not be saved when that was tried last."""
+        return self._flush_attempts > 0
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing waits to be saved."""
+        return not self._waiting
+
+    @property
     def room(self) -> int:
         """How many more records may be begun. Limited only while a batch can't be saved: then one
         batch beyond the failed one is the most that is paid for (requirement S6.4).

@@ -7,7 +7,6 @@ of them, or a further round of its shards, or the end of its tries.
                          tries used up ────────▶ export, or it fails: `on_exhausted`
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +20,7 @@ from runtime.domain.errors import (
     RecordsFailingError,
     SeedwrightError,
 )
-from runtime.domain.jobs.check_counts import counted_tries
+from runtime.domain.jobs.check_counts import counted_tries, rates_by_check
 from runtime.domain.jobs.job import Job, JobStatus, Progress
 from runtime.domain.ports import Claim, Clock
 from runtime.domain.templates.template import Template
@@ -125,9 +124,4 @@ def _exhausted(job: Job, chosen: Chosen) -> str:
 
 
 def _by_check(progress: Progress) -> str:
-    rejected: Mapping[str, int] = progress.checks.rejected_by
-    if not rejected:
-        return ""
-    tries = max(progress.checks.tries, 1)
-    rates = (f"{check} {100 * count // tries} %" for check, count in rejected.items())
-    return f" (rejected by {', '.join(rates)})"
+    return rates_by_check(progress.checks.rejected_by, progress.checks.tries)

@@ -24,6 +24,7 @@ from runtime.domain.jobs.sharding import ranges_of
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
+from runtime.domain.templates.template import Template
 from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Templates, make_plan, pin_prices
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -40,7 +41,9 @@ from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import write_ending
 from runtime.worker.export_again import ExportAgain
 from runtime.worker.exporting import JobExport
+from runtime.worker.forecast import forecast_of
 from runtime.worker.generation import Generation
+from runtime.worker.goal import AcceptedRecords, Goal
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, call_pool
@@ -288,6 +291,7 @@ class Worker:
             plan=plan.checked_by(checks),
             seeds=seeds,
             saver=saver,
+            goal=self._goal(job, claim, template, saver),
             guard=guard,
             engine=self.template_engine,
             checks=checks,
@@ -309,6 +313,21 @@ class Worker:
                 seeds.close()
             close_guard(guard, claim, self._control)
         return reason, saver.progress
+
+    def _goal(self, job: Job, claim: Claim, template: Template, saver: Saver) -> Goal:
+        """A shard brings all its indices to their end: which of them are records of the dataset is
+        chosen when all shards have.
+        """
+        if not job.config.has_checks or claim.shard is not None:
+            return Goal(attempts=job.config.acceptance.attempts)
+        goal = AcceptedRecords(
+            saver.outcomes,
+            wanted=job.config.num_records,
+            most_tries=job.config.size,
+            forecast=forecast_of(job, template, saver, self.job_export),
+        )
+        saver.left_out = goal.left_out
+        return goal
 
     def _saver(self, job: Job, claim: Claim, guard: BudgetGuard) -> Saver:
         open_journal = self._ports.open_journal

@@ -7,6 +7,7 @@ from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.samplers.samplers import NO_SAMPLERS
+from runtime.worker.goal import Goal
 from runtime.worker.prompts import Prompts
 from tests.fixtures.seed_files import seed_rows
 
@@ -24,6 +25,7 @@ def prompts(finished: IndexSet, *, next_index: int, partials: dict[int, Partial]
         engine=nothing,
         next_index=next_index,
         admit=lambda: None,
+        goal=Goal(attempts=1),
     )
 
 

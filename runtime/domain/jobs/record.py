@@ -84,8 +84,8 @@ class Record:
     """Of the template's checks by id; None: it has none."""
     rejected_by: str | None = None
 
-    def line(self) -> bytes:
-        """The record as one JSON line, without the newline."""
+    def document(self) -> dict[str, object]:
+        """What its line says."""
         document: dict[str, object] = {
             "id": record_id(self.job_id, self.index),
             "job_id": self.job_id,
@@ -98,7 +98,11 @@ class Record:
             document |= {"try": self.attempt, "checks": self.verdicts}
         if self.rejected_by is not None:
             document["rejected_by"] = self.rejected_by
-        return orjson.dumps(document, option=orjson.OPT_UTC_Z)
+        return document
+
+    def line(self) -> bytes:
+        """The record as one JSON line, without the newline."""
+        return orjson.dumps(self.document(), option=orjson.OPT_UTC_Z)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
