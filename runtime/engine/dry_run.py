@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 import orjson
 
-from runtime.domain.errors import RenderError, TemplateError
+from runtime.domain.errors import InputError, RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.calls import Message
+from runtime.domain.money.acceptance_rate import assumption, tries_for
 from runtime.domain.money.estimate import Estimate, StepSample, estimate
 from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
@@ -241,8 +243,43 @@ def estimate_cost(
     *,
     records: int,
     draws: Draws,
+    acceptance: Fraction | None = None,
 ) -> Estimate:
-    """Render a spread of records and price them."""
+    """Render a spread of records and price them, with `acceptance` the share of tries that are
+    accepted. Raises `TemplateError`, and `InputError` for a rate where there are no checks.
+    """
+    priced = sample_costs(engine, plan, rows, records=records, draws=draws)
+    return scale_costs(plan, priced, records=records, acceptance=acceptance)
+
+
+def scale_costs(
+    plan: Plan,
+    priced: Sequence[Sequence[StepSample]],
+    *,
+    records: int,
+    acceptance: Fraction | None = None,
+) -> Estimate:
+    """The estimate for `records` accepted ones from what `sample_costs` gave."""
+    has_checks = bool(plan.template.checks)
+    if acceptance is not None and not has_checks:
+        raise InputError("the template has no checks: leave the acceptance rate out")
+    tries = None if acceptance is None else tries_for(records, acceptance)
+    return replace(
+        estimate(priced, records=records, tries=tries),
+        warnings=plan.warnings,
+        checks_assume=assumption(records, acceptance) if has_checks else None,
+    )
+
+
+def sample_costs(
+    engine: TemplateEngine,
+    plan: Plan,
+    rows: Sequence[Row] | None,
+    *,
+    records: int,
+    draws: Draws,
+) -> list[list[StepSample]]:
+    """A spread of records, each as what its steps send."""
     count = min(records, MAX_SAMPLES)
 
     def rendered(position: int, *choices: StandIns) -> list[RenderedStep]:
@@ -263,13 +300,12 @@ def estimate_cost(
                     raise
         return []
 
-    samples = [
+    return [
         _price_record(
             plan, rendered(position, "half", "note"), rendered(position, "full", "half", "note")
         )
         for position in range(count)
     ]
-    return replace(estimate(samples, records=records), warnings=plan.warnings)
 
 
 def _price_record(

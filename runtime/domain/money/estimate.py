@@ -87,6 +87,12 @@ class Estimate:
     steps: tuple[StepEstimate, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is not known of the prices, each in one line."""
+    tries: int | None = None
+    """Tries that all records are likely to take, where a template has checks: each is paid. None:
+    as many as records.
+    """
+    checks_assume: str | None = None
+    """What the figures take for granted of checks, for people; None: the template has none."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -94,11 +100,16 @@ class Estimate:
         return tuple(dict.fromkeys(each.model for each in self.steps))
 
 
-def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estimate:
-    """Scale sampled records, each a sequence of its steps, up to `records`; rounds up."""
+def estimate(
+    samples: Sequence[Sequence[StepSample]], *, records: int, tries: int | None = None
+) -> Estimate:
+    """Scale sampled records, each a sequence of its steps, up to `records`, or to so many `tries`
+    that give them; rounds up.
+    """
+    paid = records if tries is None else tries
 
     def scaled(total: int) -> int:
-        return -(-total * records // len(samples))
+        return -(-total * paid // len(samples))
 
     by_step: dict[tuple[str, str], _Sums] = {}
     for steps in samples:
@@ -113,6 +124,7 @@ def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estima
         every.highest += sums.highest
     return Estimate(
         records=records,
+        tries=tries,
         lowest_nano=scaled(every.lowest),
         likely_nano=scaled(every.likely),
         highest_nano=scaled(every.highest),
