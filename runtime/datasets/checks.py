@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from runtime.domain.checks.wording import check_text
 from runtime.domain.errors import TemplateError
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.calls import Message
@@ -19,13 +20,13 @@ from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.seed_needs import seed_needs
 from runtime.domain.templates.template import Template
 from runtime.engine.dry_run import (
-    MAX_SAMPLES,
     RenderedStep,
-    estimate_cost,
     example_seed,
-    render_record,
+    render_calls,
 )
+from runtime.engine.estimating import MAX_SAMPLES, estimate_cost
 from runtime.engine.plan import Plan, StepPlan, make_plan
+from runtime.engine.rendering.languages import check_languages
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
 from runtime.engine.seeds import DrawnSeeds, as_seen, seed_types
@@ -60,12 +61,23 @@ class StepCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CheckShown:
+    """One check of the template in words; of a judge also its call."""
+
+    id: str
+    text: str
+    judge: StepCheck | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateCheck:
     """A template that can be used. `needs` are the paths that every seed has to have."""
 
     name: str
     needs: tuple[str, ...]
     steps: tuple[StepCheck, ...]
+    checks: tuple[CheckShown, ...] = ()
+    """What decides which records stay."""
     batch_of: int | None = None
     """How many seeds a record has, where its texts see a list of them."""
     seeds: int | None
@@ -99,6 +111,7 @@ def check_template(
     """
     checked = read_template(template)
     plan = plan_of(checked, prices, backend=backend, models=models)
+    check_languages(checked.checks)
     how = reading or SeedReading()
     file = None if seeds is None else read_seeds(seeds, checked.schema_requirements, how)
     check_row_fields(file, checked)
@@ -109,7 +122,7 @@ def check_template(
     with TemplateEngine() as engine:
         engine.load(checked)
         complete = file is not None or not seed_needs(checked)
-        texts = _first_texts(engine, checked, rows) if complete else None
+        texts = _first_texts(engine, plan, rows) if complete else None
         warnings = [] if file is None else [*file.warnings]
         if complete:
             warnings += _too_long(engine, plan, rows)
@@ -119,6 +132,16 @@ def check_template(
         needs=tuple(checked.schema_requirements),
         steps=tuple(
             _step_check(each, None if texts is None else texts[each.step.id]) for each in plan.steps
+        ),
+        checks=tuple(
+            CheckShown(
+                id=each.id,
+                text=check_text(each),
+                judge=_step_check(judge, None if texts is None else texts[each.id])
+                if (judge := plan.judges.get(each.id))
+                else None,
+            )
+            for each in checked.checks
         ),
         batch_of=checked.batch_of,
         seeds=None if file is None else len(file.rows),
@@ -182,9 +205,9 @@ def _too_long(engine: TemplateEngine, plan: Plan, rows: SeedRows | None) -> list
 
 
 def _first_texts(
-    engine: TemplateEngine, template: Template, rows: SeedRows | None
+    engine: TemplateEngine, plan: Plan, rows: SeedRows | None
 ) -> dict[str, RenderedStep]:
-    rendered = render_record(engine, template, rows, job_id="", index=0, draws=_IN_ORDER)
+    rendered = render_calls(engine, plan, rows, job_id="", index=0, draws=_IN_ORDER)
     return {each.step.id: each for each in rendered}
 
 

@@ -13,7 +13,7 @@ from runtime.domain.money.acceptance_rate import read_acceptance
 from runtime.domain.money.amounts import usd_decimal
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.money.estimate_text import LIKELY_ASSUMES
-from runtime.engine.dry_run import estimate_cost, sample_costs, scale_costs
+from runtime.engine.estimating import estimate_cost, sample_costs, scale_costs
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.inputs.needs import check_row_fields, read_needed_seeds
 from runtime.inputs.options import check_count

@@ -39,8 +39,10 @@ from runtime.domain.models.price_table import PriceTable
 from runtime.domain.money.estimate import Estimate
 from runtime.domain.outputs.shape import Shape
 from runtime.domain.templates.template import Template
-from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.dry_run import render_calls
+from runtime.engine.estimating import estimate_cost
 from runtime.engine.plan import Plan, make_plan
+from runtime.engine.rendering.languages import check_languages
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.export.report.writing import Report
 from runtime.export.row_export import RowResult, load_results
@@ -91,6 +93,7 @@ def run_dataset(
         model=request.models.model,
         on=SystemClock().now().date(),
     )
+    check_languages(request.template.checks)
     request = folder.check(request)
     if not folder.is_begun:  # what was begun goes on: its rows are made again without a call
         check_row_fields(request.seeds, request.template)
@@ -99,9 +102,9 @@ def run_dataset(
         models = request.backend.open(concurrency, providers=plan.providers)
         templates.load(request.template)
         # What can't be rendered once is refused before it costs anything.
-        render_record(
+        render_calls(
             templates,
-            request.template,
+            plan,
             request.rows,
             job_id=request.job_id(),
             index=0,

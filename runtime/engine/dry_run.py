@@ -1,29 +1,22 @@
-"""Prompts and figures without a call: what records would send, and what they would cost."""
+"""Prompts without a call: what records would send, with made-up outputs."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import orjson
-
-from runtime.domain.errors import InputError, RenderError, TemplateError
+from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.calls import Message
-from runtime.domain.money.acceptance_rate import assumption, tries_for
-from runtime.domain.money.estimate import Estimate, StepSample, estimate
 from runtime.domain.references import resolve
 from runtime.domain.seeds.seeds import Row
 from runtime.domain.templates.template import PROMPT, SYSTEM, WHEN, Step, Template
 from runtime.domain.texts import CHARACTERS_PER_TOKEN
 from runtime.engine.deciding import truth_of
-from runtime.engine.plan import Plan, framing_of
+from runtime.engine.judge_samples import render_judges
+from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
-from runtime.engine.seeds import DrawnSeeds
-
-MAX_SAMPLES: Final = 50
-"""Records that an estimate renders; more change the average little."""
+from runtime.engine.seeds import DrawnSeed, DrawnSeeds
 
 _MAX_DEPTH: Final = 8
 """Levels of a schema that an example of it has."""
@@ -71,14 +64,8 @@ def render_record(
 
     Raises `TemplateError` that names the step.
     """
-    drawn = DrawnSeeds(
-        rows,
-        samplers=template.samplers,
-        job_id=job_id,
-        draws=draws,
-        batch_of=template.batch_of,
-    )(index)
-    outputs = {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
+    drawn = _drawn(template, rows, job_id=job_id, index=index, draws=draws)
+    outputs = _outputs(template, stand_ins)
     requests = [
         RenderRequest(
             step_id=step.id,
@@ -97,6 +84,51 @@ def render_record(
         _rendered_step(step, {part: next(texts) for part in _parts(step)})
         for step in template.steps
     ]
+
+
+def render_calls(
+    engine: TemplateEngine,
+    plan: Plan,
+    rows: Sequence[Row] | None,
+    *,
+    job_id: str,
+    index: int,
+    draws: Draws,
+    stand_ins: StandIns = "note",
+) -> list[RenderedStep]:
+    """The texts of all calls of a record, as above: of its steps, then of its judges. Raises
+    `TemplateError` that names the step or the check.
+    """
+    template = plan.template
+    steps = render_record(
+        engine, template, rows, job_id=job_id, index=index, draws=draws, stand_ins=stand_ins
+    )
+    if not plan.judges:
+        return steps
+    drawn = _drawn(template, rows, job_id=job_id, index=index, draws=draws)
+    texts = render_judges(engine, plan, drawn, _outputs(template, stand_ins), index=index)
+    judges = [
+        RenderedStep(step=judge.step, prompt=prompt, system=system, messages=(), skipped=False)
+        for judge, (prompt, system) in zip(plan.judges.values(), texts, strict=True)
+    ]
+    return [*steps, *judges]
+
+
+def _drawn(
+    template: Template, rows: Sequence[Row] | None, *, job_id: str, index: int, draws: Draws
+) -> DrawnSeed:
+    seeds = DrawnSeeds(
+        rows,
+        samplers=template.samplers,
+        job_id=job_id,
+        draws=draws,
+        batch_of=template.batch_of,
+    )
+    return seeds(index)
+
+
+def _outputs(template: Template, stand_ins: StandIns) -> dict[str, dict[str, Any]]:
+    return {step.id: {"output": _stand_in(step, stand_ins)} for step in template.steps}
 
 
 def _parts(step: Step) -> list[str]:
@@ -234,106 +266,6 @@ def _first_form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[s
             merged["properties"] = {**properties, **merged.get("properties", {})}
         schema = merged
     return schema
-
-
-def estimate_cost(
-    engine: TemplateEngine,
-    plan: Plan,
-    rows: Sequence[Row] | None,
-    *,
-    records: int,
-    draws: Draws,
-    acceptance: Fraction | None = None,
-) -> Estimate:
-    """Render a spread of records and price them, with `acceptance` the share of tries that are
-    accepted. Raises `TemplateError`, and `InputError` for a rate where there are no checks.
-    """
-    priced = sample_costs(engine, plan, rows, records=records, draws=draws)
-    return scale_costs(plan, priced, records=records, acceptance=acceptance)
-
-
-def scale_costs(
-    plan: Plan,
-    priced: Sequence[Sequence[StepSample]],
-    *,
-    records: int,
-    acceptance: Fraction | None = None,
-) -> Estimate:
-    """The estimate for `records` accepted ones from what `sample_costs` gave."""
-    has_checks = bool(plan.template.checks)
-    if acceptance is not None and not has_checks:
-        raise InputError("the template has no checks: leave the acceptance rate out")
-    tries = None if acceptance is None else tries_for(records, acceptance)
-    return replace(
-        estimate(priced, records=records, tries=tries),
-        warnings=plan.warnings,
-        checks_assume=assumption(records, acceptance) if has_checks else None,
-    )
-
-
-def sample_costs(
-    engine: TemplateEngine,
-    plan: Plan,
-    rows: Sequence[Row] | None,
-    *,
-    records: int,
-    draws: Draws,
-) -> list[list[StepSample]]:
-    """A spread of records, each as what its steps send."""
-    count = min(records, MAX_SAMPLES)
-
-    def rendered(position: int, *choices: StandIns) -> list[RenderedStep]:
-        """With the first of `choices` that doesn't make a prompt longer than is allowed."""
-        for last, stand_ins in enumerate(choices, start=1):
-            try:
-                return render_record(
-                    engine,
-                    plan.template,
-                    rows,
-                    job_id="",
-                    index=position * records // count,
-                    draws=draws,
-                    stand_ins=stand_ins,
-                )
-            except TemplateError:
-                if last == len(choices):
-                    raise
-        return []
-
-    return [
-        _price_record(
-            plan, rendered(position, "half", "note"), rendered(position, "full", "half", "note")
-        )
-        for position in range(count)
-    ]
-
-
-def _price_record(
-    plan: Plan,
-    likely: Sequence[RenderedStep],
-    longest: Sequence[RenderedStep],
-) -> list[StepSample]:
-    """What it costs to take every step."""
-    samples: list[StepSample] = []
-    for step, usual, long in zip(plan.steps, likely, longest, strict=True):
-        schema = None if step.form is None else step.form.schema
-        added = step.instruction + ("" if schema is None else orjson.dumps(schema).decode())
-        characters = len(usual.text + added)
-        # A repair adds two messages to the turns before the prompt and the prompt.
-        size = len((long.text + added).encode()) + framing_of(len(long.messages) + 3)
-        samples.append(
-            StepSample(
-                step=step.step.id,
-                model=step.model,
-                price=step.price,
-                characters=characters,
-                size=max(size, characters),
-                max_tokens=step.max_tokens,
-                repairable=step.form is not None,
-                raised_max_tokens=step.raised_max_tokens if step.may_grow else 0,
-            )
-        )
-    return samples
 
 
 def example_seed(requirements: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from runtime.domain.checks.check import Checks, Judge
 from runtime.domain.errors import (
     ModelError,
     MonthlyBudgetError,
@@ -49,7 +50,7 @@ class TrialCall:
     reply: ModelReply
     cost_nano: int
     output: object
-    """What later steps see; None: the answer doesn't fit the step's output_schema."""
+    """What later steps see, of a judge its scores; None: the answer doesn't fit its schema."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,8 @@ class Trial:
     calls: Sequence[TrialCall]
     results: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """What the record holds of each step that is done."""
+    verdicts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Of each check that is decided; the one that is not passed is the last."""
     stopped: str | None = None
 
     @property
@@ -89,14 +92,19 @@ def try_record(
     purse: Purse,
 ) -> Trial:
     """Generate one record from `seed`, what its texts see. An output that doesn't fit its schema is
-    repaired once, as in a job.
+    repaired once, as in a job. It has one try, and every judge judges it, whatever its sample.
 
     Raises `TemplateError`, `ModelError` or `MonthlyBudgetError` where not even one call was made
     and paid for.
     """
     started = clock.monotonic()
     checked = plan.checked_by(OutputChecks(engine))
-    capped = replace(checked, steps=tuple(_capped(step) for step in checked.steps))
+    capped = replace(
+        checked,
+        template=replace(plan.template, checks=_all_judging(plan.template.checks)),
+        steps=tuple(_capped(step) for step in checked.steps),
+        judges={name: _capped(judge) for name, judge in checked.judges.items()},
+    )
     drawn = draw_record(plan.template.samplers, "", 0, rows=1, draws=Draws())
     task = RecordTask(
         job_id="",
@@ -108,7 +116,7 @@ def try_record(
         plan=capped,
     )
     trial = Trial(calls=())
-    while not task.finished:
+    while not task.ended:
         try:
             if not _render(engine, task):
                 break
@@ -123,17 +131,25 @@ def try_record(
         except SchemaRefusedError:
             task.in_words = True  # and once more, as a job does
             continue
-        except (ModelError, MonthlyBudgetError, StorageError) as error:
+        except (ModelError, MonthlyBudgetError, StorageError, TemplateError) as error:
             if not trial.calls:
                 raise
             stopped = _why(error)
         if stopped is not None:
-            return replace(trial, results=dict(task.results), stopped=f"{_place(task)}: {stopped}")
-    return replace(trial, results=dict(task.results))
+            trial = replace(trial, stopped=f"{_place(task)}: {stopped}")
+            break
+    return replace(trial, results=dict(task.results), verdicts=dict(task.verdicts))
+
+
+def _all_judging(checks: Checks) -> Checks:
+    return Checks(
+        tuple(replace(each, sample=None) if isinstance(each, Judge) else each for each in checks)
+    )
 
 
 def _place(task: RecordTask) -> str:
-    return f"step {task.step.step.id!r}"
+    kind = "step" if any(each.step.id == task.place for each in task.plan.steps) else "check"
+    return f"{kind} {task.place!r}"
 
 
 def _why(error: SeedwrightError) -> str:
@@ -184,7 +200,8 @@ def _call(task: RecordTask, models: ModelClient, purse: Purse) -> tuple[TrialCal
     purse.settle(reserved_nano=reserved, nano=cost)
     task.calls += 1
     failure = task.answered(reply)
-    result = task.results.get(step.step.id, {})
+    output = task.results.get(step.step.id, {}).get("output")
+    scores = task.verdicts.get(step.step.id, {}).get("scores")
     call = TrialCall(
         step=step,
         prompt=prompt,
@@ -192,7 +209,7 @@ def _call(task: RecordTask, models: ModelClient, purse: Purse) -> tuple[TrialCal
         messages=messages,
         reply=reply,
         cost_nano=cost,
-        output=result.get("output"),
+        output=output if scores is None else scores,
     )
     return call, None if failure is None else failure.message
 

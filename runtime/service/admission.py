@@ -18,7 +18,7 @@ from runtime.domain.seeds.seeds import check_suffix, check_upload_size, lacks
 from runtime.domain.service_ports import ApiPorts
 from runtime.domain.templates.seed_needs import named, row_fields, seed_needs
 from runtime.domain.templates.template import Template, TemplateRef
-from runtime.engine.dry_run import estimate_cost
+from runtime.engine.estimating import estimate_cost
 from runtime.engine.plan import Plan, make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.service import includes

@@ -27,6 +27,7 @@ from runtime.domain.ports import Claim, Ports
 from runtime.domain.templates.template import Template
 from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Templates, make_plan, pin_prices
+from runtime.engine.rendering.languages import check_languages
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import Seeds
 from runtime.export.batches import Batches
@@ -255,6 +256,7 @@ class Worker:
             call_timeout=job.config.calls.call_timeout,
             on=self._ports.clock.now().date(),
         )
+        check_languages(template.checks)
         reading = SeedReading(
             job.job_id,
             control=self._control,

@@ -280,7 +280,8 @@ def test_a_problem_is_refused_with_its_place(checks: object, place: str, problem
 def test_an_output_that_is_no_text_has_to_be_named() -> None:
     document = parse_text(TEMPLATE)
     document["steps"] = document["steps"][:1]
-    for check in ({"max_words": 3}, {"judge": {"scores": SCORES}}, {"unique": {}}):
+    checks: list[dict[str, Any]] = [{"max_words": 3}, {"judge": {"scores": SCORES}}, {"unique": {}}]
+    for check in checks:
         with pytest.raises(TemplateError, match=r"of is missing|by is missing"):
             parse_template({**document, "checks": [{"id": "a", **check}]})
 

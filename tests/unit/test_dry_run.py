@@ -6,7 +6,7 @@ import pytest
 
 from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.price_table import load_prices
-from runtime.engine.dry_run import estimate_cost
+from runtime.engine.estimating import estimate_cost
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from tests.fixtures.worker_world import make_template

@@ -7,12 +7,15 @@ from typing import Any
 import orjson
 import pytest
 
-from runtime.bootstrap import load_prices
 from runtime.domain.errors import PriceError, RenderError, TemplateError
 from runtime.domain.jobs.record import Failure
+from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.abilities import Abilities
 from runtime.domain.models.calls import ModelReply, ModelRequest
+from runtime.domain.models.price_table import load_prices
+from runtime.domain.money.estimate import Estimate
 from runtime.domain.templates.document import parse_template
+from runtime.engine.estimating import estimate_cost
 from runtime.engine.plan import make_plan
 from runtime.engine.record_task import RecordTask
 from runtime.engine.rendering.renderer import TemplateEngine
@@ -357,3 +360,49 @@ def test_a_model_that_takes_no_temperature_is_asked_without_one() -> None:
     )
     assert plan.judges["quality"].step.temperature is None
     assert plan_of(document(judge(model=NOVA))).judges["quality"].step.temperature == 0.0
+
+
+# ── what it costs ──────────────────────────────────────────────────────────────────────────────
+
+
+def estimated(engine: TemplateEngine, *checks: object, records: int = 1000) -> Estimate:
+    plan = plan_of({**document(), "checks": list(checks) or None})
+    engine.load(plan.template)
+    return estimate_cost(engine, plan, [{"topic": "t"}], records=records, draws=Draws())
+
+
+def test_an_estimate_has_a_call_more_for_each_judge(render_engine: TemplateEngine) -> None:
+    plain = estimated(render_engine)
+    judged = estimated(render_engine, judge(model=NOVA, max_tokens=100))
+    assert [each.step for each in judged.steps] == ["ask", "answer", "quality"]
+    assert judged.steps[:2] == plain.steps
+    (found,) = judged.steps[2:]
+    assert found.model == NOVA
+    assert found.tokens_out == 1000 * 50
+    price = load_prices(None).prices[NOVA]
+    assert found.likely_nano == found.tokens_in * price.input + found.tokens_out * price.output
+    # What is judged is a text of half of all of its length.
+    assert found.tokens_in > 1000 * 256
+    assert found.highest_nano > 2 * found.likely_nano
+    assert plain.warnings == ()
+    assert any("tried again" in each for each in judged.warnings)
+
+
+def test_an_estimate_takes_a_sample_for_its_share(render_engine: TemplateEngine) -> None:
+    check = judge(model=NOVA, max_tokens=100)
+    (whole,) = estimated(render_engine, check).steps[2:]
+    (tenth,) = estimated(render_engine, {**check, "sample": 0.1}).steps[2:]
+    assert whole.likely_nano * 0.1 <= tenth.likely_nano <= whole.likely_nano * 0.101
+    # Chance may judge more: five standard deviations of a binomial of 1000 and 0.1 are 47.4.
+    assert whole.highest_nano * 0.147 <= tenth.highest_nano <= whole.highest_nano * 0.148
+    (few,) = estimated(render_engine, {**check, "sample": 0.1}, records=1).steps[2:]
+    assert few.highest_nano >= whole.highest_nano / 1000
+
+
+def test_an_estimate_of_a_judge_that_reads_earlier_verdicts(render_engine: TemplateEngine) -> None:
+    first = {**judge(), "id": "first"}
+    check = judge(prompt="{{ checks.first.scores.tone.reasoning }} {{ checks.few.passed }}")
+    found = estimated(render_engine, first, {"id": "few", "max_words": 3}, check)
+    assert [each.step for each in found.steps] == ["ask", "answer", "first", "quality"]
+    with pytest.raises(TemplateError, match=r"^check 'quality' can't be rendered: "):
+        estimated(render_engine, judge(prompt="{{ topic + 1 }}"))

@@ -376,3 +376,68 @@ def test_nothing_of_a_preview_is_logged_or_stored(
     assert not api_world.items("Jobs")
     assert not api_world.object_keys()
     assert models.stats()["paid_twice"] == 0
+
+
+# ── checks ─────────────────────────────────────────────────────────────────────────────────────
+
+JUDGE = {
+    "scores": [
+        {"name": "tone", "description": "How is it?", "options": {"kind": "k", "cold": "c"}},
+    ],
+    "model": SCHEMA_MODEL,
+}
+
+
+def with_checks(world: ApiWorld, *checks: dict[str, Any]) -> str:
+    document = {"name": "n", "steps": list(CHAIN), "checks": list(checks)}
+    created = world.post("/templates", document)
+    assert created.status == 201, created
+    assert [each["id"] for each in created.body["document"]["checks"]] == [
+        each["id"] for each in checks
+    ]
+    return f"/templates/{created.body['template_id']}/preview"
+
+
+def test_a_preview_shows_what_checks_say_and_a_judge_is_a_call(
+    api_world: ApiWorld, models: BedrockDouble
+) -> None:
+    path = with_checks(
+        api_world,
+        {"id": "any", "keep_if": "steps.answer.output | length > 1"},
+        {"id": "quality", "judge": JUDGE, "sample": 0.001},
+        {"id": "few", "max_words": 1},
+        {"id": "last", "keep_if": "true"},
+    )
+    shown = api_world.post(path, {"data": DATA}).body
+    assert shown["checks"] == []
+    assert [each["step_id"] for each in shown["steps"]] == ["review", "answer", "quality"]
+    assert "«output of answer»" in shown["steps"][2]["prompt"]
+    assert models.calls == 0
+
+    reply = api_world.post(path, {"data": DATA, "run_model": True}).body
+    assert models.calls == 3
+    judge = reply["steps"][2]
+    assert judge["model"] == SCHEMA_MODEL
+    assert reply["cost_usd"] == pytest.approx(
+        sum(each["reply"]["cost_usd"] for each in reply["steps"])
+    )
+    assert reply["stopped"] is None
+    scores = judge["reply"]["output"]
+    assert scores["tone"]["score"] in {"kind", "cold"}
+    # One try: the first check that is not passed ends it.
+    assert reply["checks"] == [
+        {"check_id": "any", "passed": True, "scores": None, "value": None},
+        {"check_id": "quality", "passed": None, "scores": scores, "value": None},
+        {"check_id": "few", "passed": False, "scores": None, "value": None},
+    ]
+    assert reply["row"]["row"] is not None
+
+
+def test_a_check_that_can_t_be_decided_stops_a_preview_at_its_name(
+    api_world: ApiWorld, models: BedrockDouble
+) -> None:
+    path = with_checks(api_world, {"id": "odd", "keep_if": "steps.answer.output"})
+    reply = api_world.post(path, {"data": DATA, "run_model": True}).body
+    assert reply["stopped"].startswith("check 'odd': can't be rendered: keep_if gave neither")
+    assert reply["checks"] == []
+    assert models.calls == 2

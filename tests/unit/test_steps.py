@@ -18,7 +18,8 @@ from runtime.domain.templates.document import complete_document, document_of, pa
 from runtime.domain.templates.reshaping import output_as
 from runtime.domain.templates.storage import parse_stored, stored_text
 from runtime.domain.templates.template import Template
-from runtime.engine.dry_run import estimate_cost, render_record
+from runtime.engine.dry_run import render_record
+from runtime.engine.estimating import estimate_cost
 from runtime.engine.plan import make_plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.seeds import DrawnSeeds

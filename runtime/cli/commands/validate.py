@@ -62,6 +62,9 @@ def validate(
             print_line(f"    in the prompt only: {step.schema_reason}")
         if step.when is not None:
             print_line(f"    when: {' '.join(step.when.split())}")
+    for check in found.checks:
+        model = "" if check.judge is None else f", by {check.judge.model}"
+        print_line(f"  check {check.id}: {check.text}{model}")
     _print_samples(found.samples)
     if found.seeds is not None:
         named = shown_sources(seeds or ())
@@ -70,7 +73,8 @@ def validate(
         print_line(f"  {needed}: {' or '.join(kinds)}")
     _print_rows(found.sample, seeds=found.seeds is not None)
     _warn(*null_lines(found.nulls, seeds=found.seeds or 0), *found.warnings)
-    for step in found.steps:
+    judges = [each.judge for each in found.checks if each.judge is not None]
+    for step in (*found.steps, *judges):
         _print_texts(step)
 
 

@@ -9,11 +9,16 @@ one token of output.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import Final
 
 from runtime.domain.models.calls import Usage
 from runtime.domain.models.price import Price
 from runtime.domain.options import option
 from runtime.domain.texts import CHARACTERS_PER_TOKEN
+
+_DEVIATIONS: Final = 5
+"""Standard deviations by which chance may take more: one dataset in millions takes yet more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +37,8 @@ class Acceptance:
 class StepSample:
     """What one step sends: characters and UTF-8 bytes of prompt, system and schema, on average or
     for one sampled record. Outputs of earlier steps inside it are at their full length.
-    `raised_max_tokens` is the limit of a call after a reply that was cut; 0: there is none.
+    `raised_max_tokens` is the limit of a call after a reply that was cut; 0: there is none. Of all
+    records a `share` takes the step, which chance decides.
     """
 
     step: str = ""
@@ -43,6 +49,12 @@ class StepSample:
     max_tokens: int
     repairable: bool
     raised_max_tokens: int = 0
+    share: float = 1.0
+
+    def highest_share(self, tries: int) -> float:
+        """A share that hardly ever is passed by so many tries."""
+        spread = _DEVIATIONS * sqrt(self.share * (1 - self.share) / tries)
+        return min(1.0, self.share + spread)
 
     def worst_case(self) -> int:
         """Most that all calls of the step can cost, nano-USD."""
@@ -114,7 +126,7 @@ def estimate(
     by_step: dict[tuple[str, str], _Sums] = {}
     for steps in samples:
         for step in steps:
-            by_step.setdefault((step.step, step.model), _Sums()).add(step)
+            by_step.setdefault((step.step, step.model), _Sums()).add(step, paid)
     every = _Sums()
     for sums in by_step.values():
         every.tokens_in += sums.tokens_in
@@ -156,13 +168,20 @@ class _Sums:
     highest: int = 0
     too_long: int = 0
 
-    def add(self, sample: StepSample) -> None:
+    def add(self, sample: StepSample, tries: int) -> None:
         price = sample.price
         prompt = -(-sample.characters // CHARACTERS_PER_TOKEN)
         half = -(-sample.max_tokens // 2)
-        self.tokens_in += prompt
-        self.tokens_out += half
-        self.lowest += price.cost(Usage(input_tokens=prompt, output_tokens=1))
-        self.likely += price.cost(Usage(input_tokens=prompt, output_tokens=half))
-        self.highest += sample.worst_case()
+        lowest = price.cost(Usage(input_tokens=prompt, output_tokens=1))
+        likely = price.cost(Usage(input_tokens=prompt, output_tokens=half))
+        self.tokens_in += _part(prompt, sample.share)
+        self.tokens_out += _part(half, sample.share)
+        self.lowest += _part(lowest, sample.share)
+        self.likely += _part(likely, sample.share)
+        self.highest += _part(sample.worst_case(), sample.highest_share(tries))
         self.too_long += prompt + sample.max_tokens > price.context_tokens
+
+
+def _part(number: int, share: float) -> int:
+    """A share of it, rounded up; all of it exactly."""
+    return number if share == 1 else ceil(number * share)

@@ -27,9 +27,9 @@ def needs_language(checks: Checks) -> bool:
     return any(each.kind is TextKind.LANGUAGE for each in checks.texts)
 
 
-def check_language() -> None:
-    """Raises `TemplateError` where the extra is not installed."""
-    if find_spec("py3langid") is None:
+def check_languages(checks: Checks) -> None:
+    """Raises `TemplateError` where they ask for a language and the extra is not installed."""
+    if needs_language(checks) and find_spec("py3langid") is None:
         raise TemplateError(
             "language checks need the extra language where records are made, which is not"
             ' installed: pip install "seedwright[language]"'

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
+from runtime.domain.checks.check import NO_CHECKS
 from runtime.domain.errors import (
     ConfigurationError,
     OutputCheckError,
@@ -30,7 +31,7 @@ from runtime.engine.rendering.frames import batches, frame, read_errors, read_pa
 from runtime.engine.rendering.languages import (
     LANGUAGE,
     MODEL_BYTES,
-    check_language,
+    check_languages,
     needs_language,
 )
 from runtime.engine.rendering.loading import schemas_of, template_body
@@ -121,7 +122,7 @@ class TemplateEngine:
         self._reply_bytes = output_characters * _BYTES_PER_CHARACTER + 1024
         self._memory_bytes = memory_bytes
         self._document: bytes | None = None
-        self._needs_language = False
+        self._checks = NO_CHECKS
         self._words: frozenset[str] = frozenset()
         """What the child loads before it may open no file: a library for schemas, languages."""
         self._child: ChildProcess | None = None
@@ -192,7 +193,8 @@ class TemplateEngine:
         Raises `TemplateError` and `ConfigurationError` as `load` does, the first also where a
         language is to be told without the extra.
         """
-        if requests and self._needs_language:
+        if requests and needs_language(self._checks):
+            check_languages(self._checks)
             self._load_first(LANGUAGE)
         return self._inbatches(_DECIDING, [_text_body(request) for request in requests])
 
@@ -204,15 +206,13 @@ class TemplateEngine:
 
     def _set(self, template: Template) -> None:
         self._document = template_body(template)
-        self._needs_language = needs_language(template.checks)
+        self._checks = template.checks
         if schemas_of(template):
             self._load_first(_SCHEMAS)
 
     def _load_first(self, word: str) -> None:
         """Have the child load something at its start, if need be another child."""
         if word not in self._words:
-            if word == LANGUAGE:
-                check_language()
             self._words |= {word}
             self.close()
 

@@ -18,7 +18,7 @@ from runtime.domain.money.amounts import to_usd
 from runtime.domain.outputs.types import type_text
 from runtime.domain.seeds.readers import Row
 from runtime.domain.seeds.seeds import has_path
-from runtime.engine.dry_run import example_seed, render_record
+from runtime.engine.dry_run import example_seed, render_calls
 from runtime.engine.plan import Plan
 from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, first_samples, sample_row
@@ -94,6 +94,19 @@ class PreviewStep(ApiModel):
     """null: no model was called."""
 
 
+class PreviewVerdict(ApiModel):
+    """What a check said of the record."""
+
+    check_id: str
+    passed: bool | None
+    """false: a job would try this record again. null: it decides nothing, as a judge without
+    keep_if, or had nothing to look at."""
+    scores: Mapping[str, Mapping[str, Any]] | None
+    """Of a judge: reasoning and score by the name of each score."""
+    value: str | None
+    """Of a balance: what it counts."""
+
+
 class PreviewRow(ApiModel):
     """What `output` makes of the record, with made-up outputs where no model was called."""
 
@@ -115,6 +128,10 @@ class Preview(ApiModel):
     samples: Mapping[str, Any]
     """What the template's samplers draw for the first record."""
     steps: list[PreviewStep]
+    """The judges of its checks follow, each with the id of its check."""
+    checks: list[PreviewVerdict]
+    """Verdicts on the record, up to the first check that it did not pass; empty where no model was
+    called."""
     row: PreviewRow
     stopped: str | None
     """Why later steps were not called."""
@@ -157,14 +174,10 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
                 purse=PreviewMoney(ports, call.caller),
             )
             steps, stopped = [_called(each) for each in trial.calls], trial.stopped
-            cost, results = trial.cost_nano, trial.results
+            cost, results, verdicts = trial.cost_nano, trial.results, trial.verdicts
         else:
-            steps, stopped, cost, results = (
-                _rendered(engine, plan, data, given=body.data is not None),
-                None,
-                0,
-                None,
-            )
+            steps = _rendered(engine, plan, data, given=body.data is not None)
+            stopped, cost, results, verdicts = None, 0, None, {}
         sample = sample_row(engine, plan.template, seed, results=results)
     row = _row(sample, stopped)
     _check_size(steps, row)
@@ -174,6 +187,7 @@ def lambda_handler(call: Call[PreviewRequest, NoBody]) -> Preview:
         data=data,
         samples=first_samples(plan.template),
         steps=steps,
+        checks=[_verdict(name, each) for name, each in verdicts.items()],
         row=row,
         stopped=stopped,
         cost_usd=to_usd(cost),
@@ -196,7 +210,7 @@ def _seed(data: Row | None, requirements: Sequence[str]) -> Row:
 
 def _rendered(engine: TemplateEngine, plan: Plan, seed: Row, *, given: bool) -> list[PreviewStep]:
     try:
-        texts = render_record(engine, plan.template, [seed], job_id="", index=0, draws=Draws())
+        texts = render_calls(engine, plan, [seed], job_id="", index=0, draws=Draws())
     except TemplateError as exc:
         if given:
             raise
@@ -213,7 +227,7 @@ def _rendered(engine: TemplateEngine, plan: Plan, seed: Row, *, given: bool) -> 
             skipped=each.skipped,
             reply=None,
         )
-        for step, each in zip(plan.steps, texts, strict=True)
+        for step, each in zip(plan.calls, texts, strict=True)
     ]
 
 
@@ -245,6 +259,15 @@ def _called(call: TrialCall) -> PreviewStep:
             ),
             cost_usd=to_usd(call.cost_nano),
         ),
+    )
+
+
+def _verdict(check_id: str, verdict: Mapping[str, Any]) -> PreviewVerdict:
+    return PreviewVerdict(
+        check_id=check_id,
+        passed=verdict["passed"],
+        scores=verdict.get("scores"),
+        value=verdict.get("value"),
     )
 
 

@@ -84,6 +84,10 @@ class TemplateDocument(ApiModel):
     product: list[str] | None = None
     """Category samplers, and perhaps `seed`, whose combinations come equally often."""
     steps: list[StepDocument]
+    checks: list[Mapping[str, Any]] | None = None
+    """What decides which records stay: each has `id` and one of keep_if, judge, max_words, matches,
+    language, no_pii, code, unique, balance; a dataset has as many records as asked for that passed.
+    """
     keep_prompts: bool = False
     """Whether records carry the prompts that they were made from."""
     keep_reasoning: bool = False
