@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime.aws.job_changes import FENCE_HOLDS, change_to, existing, no_job, queued_again
 from runtime.aws.job_exports import queue_export, set_export
@@ -13,6 +13,7 @@ from runtime.aws.table import Item, Refused, Table, TableNames, stamp
 from runtime.aws.transaction import Transaction
 from runtime.aws.work_items import set_shard_progress, shards_of, work_items
 from runtime.contract.tables import JOBS, QUEUE
+from runtime.domain.checks.acceptance import grown_candidates
 from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import (
     ConflictError,
@@ -186,30 +187,42 @@ class DynamoJobStore:
         if isinstance(outcome, Refused):
             raise no_job(job_id)
 
-    def set_num_records(self, job_id: str, num_records: int) -> None:
+    def set_num_records(
+        self, job_id: str, num_records: int, *, max_candidates: int | None = None
+    ) -> None:
         item = self._table.get({"job_id": job_id})
         for _ in range(_TRIES):
             if item is None:
                 raise no_job(job_id)
-            refused = self._grow(parse_job(item), num_records)
+            refused = self._grow(parse_job(item), num_records, max_candidates)
             if refused is None:
                 return
             item = refused.item
         raise StorageBusyError(f"job {job_id} keeps changing: try again")
 
-    def _grow(self, job: Job, num_records: int) -> Refused | None:
+    def _grow(self, job: Job, num_records: int, max_candidates: int | None) -> Refused | None:
         """Add records to a job that was read. What stood in the way if it has changed since."""
         if job.status in {JobStatus.RUNNING, JobStatus.DELETING}:
             raise ConflictError(f"job {job.job_id} is {job.status}: its number of records stays")
         if num_records < job.config.num_records:
             has = counted(num_records, "record")
             raise InputError(f"job {job.job_id} has more than {has} already")
-        set_, values = ["#config.#num_records = :new", "#updated_at = :now"], {}
+        set_ = ["#config.#num_records = :new", "#updated_at = :now"]
+        values: dict[str, Any] = {}
+        most = grown_candidates(
+            job.config.acceptance.max_candidates,
+            before=job.config.num_records,
+            num_records=num_records,
+            asked=max_candidates,
+        )
+        if most is not None:
+            set_ += ["#config.#max_candidates = :most"]
+            values[":most"] = most
         sharding = job.config.sharding
         if sharding is not None and num_records > job.config.num_records:
             set_ += ["#config.#sharding = :sharding", "#run = :run"]
             grown = sharding.grown_by_request(num_records, checked=job.config.has_checks)
-            values = {":sharding": grown.document(), ":run": job.run + 1}
+            values |= {":sharding": grown.document(), ":run": job.run + 1}
         outcome = self._table.update(
             {"job_id": job.job_id},
             set_=", ".join(set_),

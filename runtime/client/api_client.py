@@ -16,6 +16,7 @@ from runtime.client.seeds import Seeds, UploadedSeeds, delete_seeds, list_seeds
 from runtime.client.submission import Submission, submit_job
 from runtime.client.templates import TemplateSource
 from runtime.client.watching import watch_job
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.errors import ConfigurationError, InputError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, PartitionStrategy
 from runtime.domain.jobs.job import JobStatus
@@ -25,7 +26,7 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import parse_usd
-from runtime.domain.money.estimate import Acceptance
+from runtime.domain.money.estimate import Acceptance as BudgetAcceptance
 from runtime.domain.options import options_given
 from runtime.export.row_request import RowRequest, split_text
 from runtime.inputs.options import check_count
@@ -84,6 +85,9 @@ class Client:
         partition: str = PartitionStrategy.NONE,
         allow_partial: bool = False,
         allow_on_demand: bool = False,
+        attempts: int | None = None,
+        max_candidates: int | None = None,
+        on_exhausted: str | None = None,
         **reading: Unpack[ReadingOptions],
     ) -> Job:
         """Let the API generate `n` records within a budget in USD; the job, which is queued.
@@ -96,7 +100,8 @@ class Client:
         `seed_strategy` is `shuffle`, `ordered` or `random`, `partition` `none` or `timestamp`.
         Lists show `name`; jobs with one `random_seed`, and as many seeds, draw alike.
         `allow_partial` begins although the budget is below the likely cost;
-        `allow_on_demand` takes machines at the full price.
+        `allow_on_demand` takes machines at the full price. The last three are those of
+        `seedwright.generate`, for a template with checks.
 
         When the answer is lost, the same call asks for the same job. Raises `InputError` for
         anything that can't be used, `LimitError` when too many jobs are active.
@@ -113,7 +118,13 @@ class Client:
                 options_given(ModelChoice(), model=model),
                 options_given(CallOptions(), call_timeout=call_timeout),
                 options_given(Machines(), allow_on_demand=allow_on_demand),
-                options_given(Acceptance(), allow_partial=allow_partial),
+                options_given(
+                    Acceptance(),
+                    attempts=attempts,
+                    max_candidates=max_candidates,
+                    on_exhausted=on_exhausted,
+                ),
+                options_given(BudgetAcceptance(), allow_partial=allow_partial),
             ),
             strategy_chosen=seed_strategy is not None,
             reading=read_as(**reading),
@@ -184,12 +195,14 @@ class Client:
         *,
         n: int | None = None,
         call_timeout: int | None = None,
+        max_candidates: int | None = None,
         retry_failed: bool = False,
     ) -> Job:
         """Queue a job again that was cancelled, has failed or has used up its budget, or a complete
         one that is to have more records or try failed ones again. `budget` is its new limit in
-        USD, with what is spent already; `n` its new number of records, with those it has; a reply
-        is waited for `call_timeout` seconds.
+        USD, with what is spent already; `n` its new number of records, with those it has;
+        `max_candidates` the most tries where the template has checks; a reply is waited for
+        `call_timeout` seconds.
 
         Raises `NotFoundError`, `ConflictError` for a job that can't go on, `InputError`.
         """
@@ -201,6 +214,7 @@ class Client:
             budget_nano=limit,
             num_records=count,
             calls=options_given(CallOptions(), call_timeout=call_timeout),
+            max_candidates=max_candidates,
             retry_failed=retry_failed,
         )
 

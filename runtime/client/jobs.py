@@ -217,10 +217,11 @@ def resume_job(
     budget_nano: int | None = None,
     num_records: int | None = None,
     calls: CallOptions | None = None,
+    max_candidates: int | None = None,
     retry_failed: bool = False,
 ) -> Job:
-    """Queue a job again, with another limit, more records or calls made otherwise if they are
-    given; with `retry_failed` records that failed are tried again. Raises `NotFoundError`,
+    """Queue a job again, with another limit, more records, more tries or calls made otherwise if
+    they are given; with `retry_failed` records that failed are tried again. Raises `NotFoundError`,
     `ConflictError` for a job that can't go on, `InputError`.
     """
     body: dict[str, object] = asked_document(calls or CallOptions())
@@ -228,6 +229,8 @@ def resume_job(
         body["budget_limit"] = usd_decimal(budget_nano)
     if num_records is not None:
         body["num_records"] = num_records
+    if max_candidates is not None:
+        body["max_candidates"] = max_candidates
     if retry_failed:
         body["retry_failed"] = True
     # A repetition finds the job queued already, which is a 409: so it isn't repeated blindly.

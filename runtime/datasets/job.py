@@ -44,8 +44,9 @@ def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
         )
     if request.retry_failed:
         retry_failed(ports.objects, job_id)
-    if request.num_records > has:
-        _grow(ports, job, request.num_records)
+    most = request.acceptance.max_candidates
+    if request.num_records > has or most not in {None, job.config.acceptance.max_candidates}:
+        _grow(ports, job, request.num_records, most)
     job = ports.jobs.get_job(job_id)
     retried = request.retry_failed and job.progress.failed_records > 0
     if job.status is not JobStatus.COMPLETED or retried or has_work_left(job):
@@ -56,17 +57,20 @@ def prepare_job(ports: Ports, request: DatasetRequest) -> Job:
     return ports.jobs.get_job(job_id)
 
 
-def _grow(ports: Ports, job: Job, num_records: int) -> None:
+def _grow(ports: Ports, job: Job, num_records: int, max_candidates: int | None) -> None:
     if job.status is JobStatus.RUNNING:
         # Its process is gone without a word, and took the folder's lock with it.
         ports.jobs.set_status(job.job_id, JobStatus.QUEUED, fence=None)
-    ports.jobs.set_num_records(job.job_id, num_records)
+    ports.jobs.set_num_records(job.job_id, num_records, max_candidates=max_candidates)
 
 
 def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
     key = None if request.seeds is None else _keep_seeds(ports, request.seeds, job_id)
     prices = pin_prices(ports.objects, job_id, ports.prices)
     now = ports.clock.now()
+    acceptance = request.acceptance.pinned(
+        request.num_records, has_checks=bool(request.template.checks)
+    )
     ports.jobs.create_job(
         Job(
             job_id=job_id,
@@ -82,7 +86,8 @@ def _create(ports: Ports, request: DatasetRequest, job_id: str) -> None:
                 models=request.models,
                 calls=request.calls,
                 price_table_version=prices.version,
-                sharding=sharding_for(request.num_records, request.shards),
+                acceptance=acceptance,
+                sharding=sharding_for(acceptance.first_round(request.num_records), request.shards),
             ),
             budget_limit=usd_decimal(request.budget_nano),
             created_at=now,

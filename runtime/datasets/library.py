@@ -26,6 +26,7 @@ from runtime.datasets.request import (
 )
 from runtime.datasets.resuming import read_resumption
 from runtime.datasets.run import run_dataset
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.errors import BudgetExceededError, InputError, JobFailedError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.job import JobStatus
@@ -67,6 +68,9 @@ def generate(
     workers: int = 1,
     call_timeout: int | None = None,
     retry_failed: bool = False,
+    attempts: int | None = None,
+    max_candidates: int | None = None,
+    on_exhausted: str | None = None,
     on_progress: Callable[[Snapshot], object] | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> Dataset:
@@ -80,9 +84,11 @@ def generate(
     `base_url` where `openai` is. `budget` is in USD and never passed. `out` is `datasets/NAME` by
     default, NAME being the template's name. A reply is waited for `call_timeout` seconds, by
     default for as long as its `max_tokens` may take. With `workers` so many processes generate a
-    new dataset side by side; its rows are the same. `on_progress` is called in this thread with the
-    newest counters; without it progress is shown in a notebook and at a terminal, and nowhere
-    else.
+    new dataset side by side; its rows are the same. With checks, `n` counts accepted records, of
+    which each has so many `attempts` (2); there are `max_candidates` tries at most (10 `n`), and
+    `on_exhausted` says what becomes of fewer then, `partial` or `fail`. `on_progress` is called in
+    this thread with the newest counters; without it progress is shown in a notebook and at a
+    terminal, and nowhere else.
 
     Ctrl-C, and whatever `on_progress` raises, begins no new call, waits for the answers on their
     way, saves them, and is raised: the same call goes on. A second Ctrl-C does not wait.
@@ -103,6 +109,12 @@ def generate(
         models=options_given(ModelChoice(), model=model),
         calls=options_given(CallOptions(), call_timeout=call_timeout),
         delivery=options_given(FOR_PEOPLE, output_formats=formats),
+        acceptance=options_given(
+            Acceptance(),
+            attempts=attempts,
+            max_candidates=max_candidates,
+            on_exhausted=on_exhausted,
+        ),
         retry_failed=retry_failed,
         shards=check_workers(workers),
     )
@@ -121,6 +133,7 @@ def resume(
     *,
     budget: Usd | None = None,
     n: int | None = None,
+    max_candidates: int | None = None,
     retry_failed: bool = False,
     concurrency: int | None = None,
     workers: int = 1,
@@ -129,8 +142,9 @@ def resume(
     on_progress: Callable[[Snapshot], object] | None = None,
 ) -> Dataset:
     """Go on with the dataset in `folder`, without its template and seeds: the folder has them, and
-    everything else it was asked to be. A larger `budget` or `n` takes the place of what was asked
-    for then; with `retry_failed` records that failed are tried again, whatever the reason.
+    everything else it was asked to be. A larger `budget`, `n` or `max_candidates` takes the place
+    of what was asked for then; with `retry_failed` records that failed are tried again, whatever
+    the reason.
 
     Raises what `generate` raises, and `InputError` for a folder without a dataset.
     """
@@ -142,6 +156,7 @@ def resume(
         num_records=n,
         retry_failed=retry_failed,
         calls=options_given(CallOptions(), call_timeout=call_timeout),
+        max_candidates=max_candidates,
         base_url=base_url,
     )
     return _generated(

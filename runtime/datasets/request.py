@@ -10,6 +10,7 @@ from runtime.datasets.identity import (
     template_digest,
     template_digest_of_before,
 )
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import IN_ORDER, Draws, SeedStrategy
 from runtime.domain.models.call_options import CallOptions
@@ -47,6 +48,10 @@ class DatasetRequest:
     num_records: int
     budget_nano: int
     delivery: Delivery
+    acceptance: Acceptance
+    """Tries, where the template has checks; `max_candidates` None: what the dataset has, or the
+    default of a new one.
+    """
     strategy_chosen: bool
     """Whether a user named the seed strategy. If not, a folder of an earlier version keeps its
     own.
@@ -63,7 +68,7 @@ class DatasetRequest:
         return {
             "template": template_digest(self.template),
             "seeds": NO_SEEDS if self.seeds is None else self.seeds.sha256,
-            **identity(self.draws, self.models),
+            **identity(self.draws, self.models, self.acceptance),
             "--backend": self.backend.name,
         }
 
@@ -111,6 +116,7 @@ def read_request(
     models: ModelChoice | None = None,
     calls: CallOptions | None = None,
     delivery: Delivery = FOR_PEOPLE,
+    acceptance: Acceptance | None = None,
     retry_failed: bool = False,
     shards: int | None = None,
 ) -> DatasetRequest:
@@ -119,10 +125,12 @@ def read_request(
     `ConfigurationError` for a provider that can't be used.
     """
     chosen = Backend(backend, base_url)
-    checked = read_template(template)
+    checked, count = read_template(template), check_count(num_records)
+    tries = acceptance or Acceptance()
+    tries.pinned(count, has_checks=bool(checked.checks))  # refused before anything is read
     return DatasetRequest(
         template=checked,
-        num_records=check_count(num_records),
+        num_records=count,
         budget_nano=parse_usd(budget),
         seeds=read_needed_seeds(seeds, checked, reading),
         draws=draws or Draws(),
@@ -131,6 +139,7 @@ def read_request(
         calls=calls or CallOptions(),
         backend=chosen,
         delivery=delivery,
+        acceptance=tries,
         retry_failed=retry_failed,
         shards=shards,
     )

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +33,12 @@ def read_resumption(
     num_records: int | None = None,
     retry_failed: bool = False,
     calls: CallOptions | None = None,
+    max_candidates: int | None = None,
     base_url: str | None = None,
 ) -> tuple[DatasetRequest, PriceTable]:
-    """What the folder was asked to be, and the prices it began with. `budget` in USD, `num_records`
-    and `calls` replace what was asked for then; None leaves it. So does `base_url`, where the
-    models of a server were.
+    """What the folder was asked to be, and the prices it began with. `budget` in USD,
+    `num_records`, `calls` and `max_candidates` replace what was asked for then; None leaves it. So
+    does `base_url`, where the models of a server were.
 
     Raises `InputError` for a folder without a dataset that was begun, `ConfigurationError` for a
     damaged one or one that another process generates into.
@@ -65,6 +67,7 @@ def read_resumption(
             num_records=job.config.num_records if num_records is None else check_count(num_records),
             budget_nano=job.budget_nano if budget is None else parse_usd(budget),
             delivery=job.config.delivery,
+            acceptance=replace(job.config.acceptance, max_candidates=max_candidates),
             strategy_chosen=True,
             retry_failed=retry_failed,
             begun_as=job_id,

@@ -163,10 +163,13 @@ class JobStore(Protocol):
         """
         ...
 
-    def set_num_records(self, job_id: str, num_records: int) -> None:
+    def set_num_records(
+        self, job_id: str, num_records: int, *, max_candidates: int | None = None
+    ) -> None:
         """Let the job have more records, in one more round and run where it is sharded; a run alone
-        where its template has checks, see `open_round`. The same number changes nothing. Raises
-        `InputError` for fewer, `ConflictError` while the job is RUNNING (its workers have read the
+        where its template has checks, see `open_round`. The same number changes nothing. Such a
+        job gets `max_candidates` tries, or more as `grown_candidates` says. Raises `InputError` for
+        fewer, `ConflictError` while the job is RUNNING (its workers have read the
         number) or DELETING, `NotFoundError`.
         """
         ...

@@ -275,6 +275,13 @@ class RecordTask:
         self.draw = redraw(self.draw, self.job_id, self.index, attempt, self.draws)
         self.calls = 0
 
+    def skip_judge(self) -> None:
+        """The judge that comes next is not called: it decides nothing."""
+        check = self.check
+        if check is not None:
+            self.decide(check, {"passed": None, "skipped": True})
+        self._begin_step()
+
     def skip(self) -> None:
         """The record does not take its current step: nothing is called or paid for it."""
         self.results[self.step.step.id] = SKIPPED

@@ -4,7 +4,10 @@ of its shards. Inside the caller's transaction, with the job's row, whose fence 
 
 import json
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
+from runtime.domain.checks.acceptance import grown_candidates
 from runtime.domain.checks.totals import Selection
 from runtime.domain.errors import ConflictError, InputError
 from runtime.domain.jobs.job import JobStatus
@@ -37,3 +40,25 @@ def store_round(connection: sqlite3.Connection, row: sqlite3.Row, end: int, *, n
         "UPDATE jobs SET config = ?, run = run + 1, updated_at = ? WHERE job_id = ?",
         (json.dumps(config, ensure_ascii=False), now, job_id),
     )
+
+
+def grown_config(
+    config: Mapping[str, Any], num_records: int, max_candidates: int | None
+) -> dict[str, Any]:
+    """The stored configuration of a job that is to have more records, or more tries. Raises
+    `InputError`.
+    """
+    most = grown_candidates(
+        config.get("max_candidates"),
+        before=config["num_records"],
+        num_records=num_records,
+        asked=max_candidates,
+    )
+    grown = {**config, "num_records": num_records}
+    if most is not None:
+        grown["max_candidates"] = most
+    sharding = parse_sharding(config.get("sharding"))
+    if sharding is not None:
+        rounds = sharding.grown_by_request(num_records, checked=most is not None)
+        grown["sharding"] = rounds.document()
+    return grown

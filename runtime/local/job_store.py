@@ -26,14 +26,13 @@ from runtime.domain.jobs.job import (
     work_id_of,
 )
 from runtime.domain.jobs.row_export import RequestedExport, export_document
-from runtime.domain.jobs.sharding import parse_sharding
 from runtime.domain.jobs.shards import sum_of_progress
 from runtime.domain.money.accounts import Admission, active_share
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Clock
 from runtime.domain.wording import counted
 from runtime.local.database import Database
-from runtime.local.job_rounds import store_round, store_selection
+from runtime.local.job_rounds import grown_config, store_round, store_selection
 from runtime.local.job_rows import (
     begin_again,
     counters,
@@ -160,7 +159,9 @@ class SqliteJobStore:
             _, config = _status_and_config(connection, job_id)
             self._set_config(connection, job_id, {**config, "call_timeout": seconds})
 
-    def set_num_records(self, job_id: str, num_records: int) -> None:
+    def set_num_records(
+        self, job_id: str, num_records: int, *, max_candidates: int | None = None
+    ) -> None:
         with self._database.write() as connection:
             status, config = _status_and_config(connection, job_id)
             if status in {JobStatus.RUNNING, JobStatus.DELETING}:
@@ -168,12 +169,8 @@ class SqliteJobStore:
             if num_records < config["num_records"]:
                 has = counted(num_records, "record")
                 raise InputError(f"job {job_id} has more than {has} already")
-            sharding = parse_sharding(config.get("sharding"))
-            grown = {**config, "num_records": num_records}
-            if sharding is not None and num_records > config["num_records"]:
-                checked = config.get("max_candidates") is not None
-                rounds = sharding.grown_by_request(num_records, checked=checked)
-                grown["sharding"] = rounds.document()
+            grown = grown_config(config, num_records, max_candidates)
+            if "sharding" in grown and num_records > config["num_records"]:
                 connection.execute("UPDATE jobs SET run = run + 1 WHERE job_id = ?", (job_id,))
             self._set_config(connection, job_id, grown)
 

@@ -29,6 +29,11 @@ class Dispatch:
         self._schemas = SchemaCalls(run.plan)
         self.ready: deque[RecordTask] = deque()
         self.in_flight: dict[int, RecordTask] = {}
+        self._shares = run.shares
+        self.unjudged: list[RecordTask] = []
+        """Records that a judge without budget left did not look at: they go on without it."""
+        self.used_up: str | None = None
+        """Why the job stops: a judge that decides has no budget left."""
 
     def send(self, *, room: int) -> int | None:
         """Send what may go while fewer than `room` calls are out. The worst case, in nano-USD, of a
@@ -51,6 +56,9 @@ class Dispatch:
                 continue
             call = next(self._calls)
             worst_case = task.step.worst_case(request)
+            if not self._shares.has_room(task.step.step.id, worst_case):
+                self._hold_back(task, worst_case)
+                continue
             reservation = self._run.guard.reserve(call, worst_case)
             if reservation is not Reservation.GRANTED:
                 is_over = reservation is Reservation.EXHAUSTED and not self.in_flight
@@ -60,10 +68,24 @@ class Dispatch:
             self._run.crash_point("after_reserve")
             task.calls += 1
             self.in_flight[call] = task
+            self._shares.reserve(call, task.step.step.id, worst_case)
             traffic.in_flight += 1
             self._schemas.sent(call, task)
             self._run.pool.submit(call, request)
         return None
+
+    def _hold_back(self, task: RecordTask, worst_case: int) -> None:
+        """The judge that the first ready record is to ask has no room in its share."""
+        judge = task.step
+        if self._shares.may_get_room(judge.step.id):
+            self.ready.rotate(-1)
+        elif self._shares.decides(judge.step.id):
+            self.ready.rotate(-1)
+            self.used_up = self._shares.used_up(judge.step.id, worst_case)
+        else:
+            self.unjudged.append(self.ready.popleft())
+            self._run.saver.tally.skipped(judge.step.id, judge.model)
+            task.skip_judge()
 
     def came_back(self, call: int, result: ModelReply | ModelError) -> RecordTask:
         """The call has ended so. Whose it was."""
@@ -71,6 +93,7 @@ class Dispatch:
         traffic = self._traffic[task.step.model]
         traffic.in_flight -= 1
         self._schemas.came_back(call, task, result)
+        self._shares.ended(call)
         if isinstance(result, ModelReply):
             traffic.answered(self._run.clock.monotonic())
         return task
@@ -86,6 +109,7 @@ class Dispatch:
         """Take back the calls that no thread has begun: they cost nothing."""
         for call in self._run.pool.withdraw():
             self._run.guard.release(call)
+            self._shares.ended(call)
             del self.in_flight[call]
 
     def probes(self) -> list[float]:

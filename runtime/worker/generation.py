@@ -213,6 +213,12 @@ class Generation:
         # While a batch can't be saved there is less room: what is paid for beyond it is limited.
         room = min(self._run.settings.concurrency, self._saver.room)
         needed = self._calls.send(room=room)
+        for task in self._calls.unjudged:
+            self._ended_uncalled = True
+            self._prompts.render_later(task)
+        self._calls.unjudged.clear()
+        if self._calls.used_up is not None:
+            raise self._stopped_by(BudgetExceededError(self._calls.used_up))
         if needed is not None:
             raise self._over_budget(next_nano=needed)
 
@@ -224,7 +230,9 @@ class Generation:
             raise self._over_budget()
 
     def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        error = self._guard.exceeded(next_nano=next_nano)
+        return self._stopped_by(self._guard.exceeded(next_nano=next_nano))
+
+    def _stopped_by(self, error: BudgetExceededError) -> BudgetExceededError:
         if self._run.job.config.sharding is not None:
             return error  # its records are a part of the job's, whose own work counts them all
         asked = self._run.job.config.num_records

@@ -16,6 +16,7 @@ from runtime.worker.control import Control
 from runtime.worker.costs import Costs
 from runtime.worker.crash_points import CrashPoint
 from runtime.worker.goal import Goal
+from runtime.worker.judge_shares import JudgeShares
 from runtime.worker.pool import CallPool
 from runtime.worker.saver import Saver
 from runtime.worker.settings import WorkerSettings
@@ -31,6 +32,7 @@ class Run:
     saver: Saver
     goal: Goal
     guard: BudgetGuard
+    shares: JudgeShares
     engine: TemplateEngine
     checks: OutputChecks
     pool: CallPool

@@ -46,6 +46,7 @@ from runtime.worker.forecast import forecast_of
 from runtime.worker.generation import Generation
 from runtime.worker.goal import AcceptedRecords, Goal
 from runtime.worker.heartbeat import Heartbeat
+from runtime.worker.judge_shares import JudgeShares, part_of
 from runtime.worker.leases import recover_abandoned
 from runtime.worker.pool import CallPool, call_pool
 from runtime.worker.row_exports import RowExports
@@ -295,6 +296,12 @@ class Worker:
             saver=saver,
             goal=self._goal(job, claim, template, saver),
             guard=guard,
+            shares=JudgeShares(
+                template.checks,
+                limit_nano=int(limit_nano * part_of(job.config.sharding, claim.shard)),
+                tally=saver.tally,
+                spent=lambda: guard.spent_nano,
+            ),
             engine=self.template_engine,
             checks=checks,
             pool=pool,

@@ -1,4 +1,4 @@
-"""N means N good ones: how many indices a worker opens, when it has enough, and when it gives up."""
+"""N means N good ones: how many indices a worker opens, and when it has enough or gives up."""
 
 import pytest
 

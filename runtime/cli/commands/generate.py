@@ -24,6 +24,7 @@ from runtime.cli.options import (
 from runtime.cli.seed_sources import PIPE, seed_sources
 from runtime.datasets.folder import folder_name
 from runtime.datasets.request import DEFAULT_BUDGET, read_request
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
 from runtime.domain.jobs.sampling import Draws
@@ -47,6 +48,7 @@ SHOWN_RECORDS: Final = 3
     CallOptions,
     Draws,
     Delivery,
+    Acceptance,
     defaults={"output_formats": FOR_PEOPLE.output_formats},
     without=("partition_strategy",),
 )
@@ -58,6 +60,7 @@ def generate(
     calls: CallOptions,
     draws: Draws,
     delivery: Delivery,
+    acceptance: Acceptance,
     context: typer.Context,
     seeds: SeedsOption = None,
     budget: BudgetOption = DEFAULT_BUDGET,
@@ -105,6 +108,7 @@ def generate(
         models=models,
         calls=calls,
         delivery=delivery,
+        acceptance=acceptance,
         retry_failed=retry_failed,
         shards=workers if shards is None else shards,
     )

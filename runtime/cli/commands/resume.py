@@ -24,6 +24,7 @@ from runtime.cli.targets import TargetArgument, is_folder
 from runtime.cli.terminal import connect
 from runtime.client.jobs import resume_job
 from runtime.datasets.resuming import read_resumption
+from runtime.domain.checks.acceptance import MAX_CANDIDATES
 from runtime.domain.errors import InputError
 from runtime.domain.models.call_options import CallOptions
 from runtime.domain.money.amounts import parse_usd
@@ -42,6 +43,12 @@ def resume(
     ] = None,
     num_records: Annotated[
         int | None, typer.Option("-n", "--num-records", help="More records than so far, in all.")
+    ] = None,
+    max_candidates: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_CANDIDATES, help="More tries than so far, in all, with checks."
+        ),
     ] = None,
     retry_failed: RetryFailedOption = False,
     concurrency: ConcurrencyOption = None,
@@ -64,6 +71,7 @@ def resume(
             num_records=num_records,
             retry_failed=retry_failed,
             calls=calls,
+            max_candidates=max_candidates,
             base_url=base_url,
         )
         options = RunOptions(
@@ -93,6 +101,7 @@ def resume(
         budget_nano=limit,
         num_records=count,
         calls=calls,
+        max_candidates=max_candidates,
         retry_failed=retry_failed,
     )
     if watch:

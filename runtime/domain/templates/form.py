@@ -122,6 +122,8 @@ class Form:
             keep_prompts=document.get("keep_prompts") is True,
             batch=batch_of is not None,
             samplers=samplers,
+            # Rows may read scores, and checks may read rows: their problems are told below.
+            checks=read_checks(document.get("checks"), Known(), lambda _place, _problem: None),
         )
         readable = len(self.problems) == problems
         output = self._output(document.get("output"), paths) if readable else None

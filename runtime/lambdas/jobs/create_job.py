@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 import orjson
 from pydantic import Field
 
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.errors import (
     BudgetTooSmallError,
     ConflictError,
@@ -29,7 +30,8 @@ from runtime.domain.jobs.sampling import Draws
 from runtime.domain.jobs.sharding import sharding_for
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.amounts import usd, usd_decimal
-from runtime.domain.money.estimate import Acceptance, Estimate
+from runtime.domain.money.estimate import Acceptance as BudgetAcceptance
+from runtime.domain.money.estimate import Estimate
 from runtime.domain.ports import ObjectStat
 from runtime.domain.seeds.path import check_seed_path
 from runtime.domain.service_ports import ApiPorts
@@ -60,7 +62,7 @@ _JOBS: Final = UUID("6f2f9d2e-6f0c-4c0e-9d0a-5b8f3c1e7a41")
 """Namespace of the ids of jobs whose client named its request."""
 
 
-@takes(*OPTIONS.values(), Acceptance)
+@takes(*OPTIONS.values(), BudgetAcceptance)
 class NewJob(ApiModel):
     """What to generate, and what it may cost."""
 
@@ -119,7 +121,7 @@ def _estimate(call: Call[NewJob, NoBody], plan: Plan, seeds: ObjectStat | None) 
     `estimate` raises, and `BudgetTooSmallError` with the estimate.
     """
     body = call.body
-    partial = chosen(body, Acceptance).allow_partial
+    partial = chosen(body, BudgetAcceptance).allow_partial
     if partial and not _may_be_split(call):
         return None
     try:
@@ -179,6 +181,9 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
         version=body.template_version,
         model=chosen(body, ModelChoice).model,
     )
+    acceptance = chosen(body, Acceptance).pinned(
+        body.num_records, has_checks=bool(template.plan.template.checks)
+    )
     seeds = find_needed_seeds(ports, body.seed_data_path, template.plan.template)
     check_active_jobs(ports, call.caller)
     found = _estimate(call, template.plan, seeds)
@@ -197,8 +202,11 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
             num_records=body.num_records,
             includes=template.includes,
             price_table_version=ports.prices.version,
-            sharding=sharding_for(body.num_records, shards),
-            **{name: chosen(body, group) for name, group in OPTIONS.items()},
+            sharding=sharding_for(acceptance.first_round(body.num_records), shards),
+            **{
+                **{name: chosen(body, group) for name, group in OPTIONS.items()},
+                "acceptance": acceptance,
+            },
         ),
         budget_limit=usd_decimal(body.budget_limit),
         created_at=now,

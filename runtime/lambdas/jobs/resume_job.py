@@ -9,8 +9,11 @@ request that was cut off is sent again.
 """
 
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import Field
+
+from runtime.domain.checks.acceptance import MAX_CANDIDATES, grown_candidates
 from runtime.domain.errors import ConflictError, InputError, NotFoundError
 from runtime.domain.jobs.job import ENDED, Job, JobStatus, work_id_of
 from runtime.domain.models.call_options import CallOptions
@@ -40,6 +43,8 @@ class Resumption(ApiModel):
     """The new limit in USD, all that was spent so far included. By default the old one stands."""
     num_records: RecordCount | None = None
     """How many records the job shall have in all, which may grow: those it has stay as they are."""
+    max_candidates: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] | None = None
+    """The most tries in all, which may grow, of a job whose template has checks."""
     retry_failed: bool = False
     """Whether records that failed for a reason of their own are tried again, too. Those that the
     service failed always are.
@@ -104,21 +109,38 @@ def _check(ports: ApiPorts, job: Job, body: Resumption) -> None:
         raise InputError(
             f"num_records: the job has {has} already; a number of records is only raised"
         )
+    grown_candidates(
+        job.config.acceptance.max_candidates,
+        before=has,
+        num_records=wanted,
+        asked=body.max_candidates,
+    )
     failed = job.progress.failed_records
     retried = body.retry_failed and failed > 0
-    if job.status is JobStatus.COMPLETED and not (wanted > has or retried or has_work_left(job)):
+    if job.status is JobStatus.COMPLETED and not (
+        wanted > has or retried or _has_more_tries(job, body) or has_work_left(job)
+    ):
         raise ConflictError(
             "the job is COMPLETED and there is nothing left to generate: give a larger num_records"
             + (f", or retry_failed for its {failed} failed records" if failed else "")
         )
 
 
+def _has_more_tries(job: Job, body: Resumption) -> bool:
+    more = (body.max_candidates or 0) > (job.config.acceptance.max_candidates or 0)
+    return more and job.accepted < job.config.num_records
+
+
 def _change(ports: ApiPorts, job: Job, body: Resumption) -> None:
     """What is asked for, in an order in which a crash after each step leaves work to resume."""
     if body.retry_failed:
         retry_failed(ports.objects, job.job_id)
-    if body.num_records is not None:
-        ports.jobs.set_num_records(job.job_id, body.num_records)
+    if body.num_records is not None or body.max_candidates is not None:
+        ports.jobs.set_num_records(
+            job.job_id,
+            body.num_records or job.config.num_records,
+            max_candidates=body.max_candidates,
+        )
     if (seconds := chosen(body, CallOptions).call_timeout) is not None:
         ports.jobs.set_call_timeout(job.job_id, seconds)
 
