@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Final
 
-from runtime.domain.checks.acceptance import MAX_CANDIDATES, Acceptance
+from runtime.domain.checks.acceptance import MAX_CANDIDATES, candidates
 from runtime.domain.errors import InputError
 from runtime.domain.jobs.check_counts import counted_tries
 from runtime.domain.wording import counted
@@ -49,8 +49,8 @@ def assumption(records: int, rate: Fraction | None) -> str:
     if rate is None:
         return FIRST_TRIES
     tries = tries_for(records, rate)
-    text = f"{float(rate):.3g} of all tries are accepted: about {counted_tries(tries)}"
-    most = Acceptance().candidates(records)
+    text = f"{float(rate):.1%} of all tries are accepted: about {counted_tries(tries)}"
+    most = candidates(records)
     if tries > most:
         within = records * most // tries
         text += (
