@@ -25,7 +25,7 @@ def read_acceptance(value: object) -> Fraction:
     """The share of tries that are accepted, such as 0.4 or "40%", exactly. Raises `InputError`
     unless it is above 0 and at most 1.
     """
-    text = "" if isinstance(value, bool) else str(value).strip()[:_LONGEST]
+    text = str(value).strip()[:_LONGEST]
     number, is_percent = text.removesuffix("%"), text.endswith("%")
     try:
         rate = Decimal(number) / (100 if is_percent else 1)
@@ -33,7 +33,7 @@ def read_acceptance(value: object) -> Fraction:
         rate = Decimal(0)
     if not (rate.is_finite() and 0 < rate <= 1):
         raise InputError(
-            f"acceptance is {value!r}: give the share of tries that are accepted, above 0 and at"
+            f"acceptance is {text!r}: give the share of tries that are accepted, above 0 and at"
             " most 1, such as 0.4 or 40%"
         )
     return Fraction(rate)
