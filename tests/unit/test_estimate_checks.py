@@ -19,8 +19,9 @@ from runtime.domain.models.price_table import load_prices
 from runtime.domain.money.acceptance_rate import assumption, read_acceptance, tries_for
 from runtime.domain.money.estimate import StepSample, estimate
 from runtime.domain.templates.document import parse_template
-from tests.fixtures.api_world import ALICE, ApiWorld
+from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.lambda_events import ALICE
 
 TEMPLATE: dict[str, Any] = {
     "name": "checked",
