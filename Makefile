@@ -152,7 +152,7 @@ mutate: $(VENV)/.dev ## break the code on purpose: named mutants and a sample (M
 	$(BIN)/python -m tests.mutation.run --sample $(MUTANTS)
 
 lock: $(VENV)/.dev ## compile the pinned lists from pyproject.toml
-	$(COMPILE) --extra local --extra hub --extra faker --extra documents --group local-model --group build --group worker --group lambda \
+	$(COMPILE) --extra local --extra hub --extra faker --extra documents --extra language --group local-model --group build --group worker --group lambda \
 	    --group infra --group dev pyproject.toml --output-file requirements.txt
 	$(COMPILE) --constraint requirements.txt --extra local --group local-model --group build \
 	    pyproject.toml --output-file requirements/local.txt

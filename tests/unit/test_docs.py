@@ -18,6 +18,9 @@ from runtime.cli import group
 from runtime.cli.main import app
 from runtime.contract import environment
 from runtime.contract.exit_codes import ExitCode
+from runtime.domain.checks.judge_reading import JUDGE_FIELDS
+from runtime.domain.checks.reading import KINDS
+from runtime.domain.checks.words import PII
 from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.models.price_file import parse_document
 from runtime.domain.outputs.shape import Shape
@@ -203,6 +206,14 @@ def test_templates_are_shown() -> None:
 def test_every_field_of_a_template_is_described() -> None:
     assert set(first_column(TEMPLATES, "Fields of a template")) == template_form.TEMPLATE_FIELDS
     assert set(first_column(TEMPLATES, "Fields of a step")) == template_form.STEP_FIELDS
+
+
+def test_every_check_is_described() -> None:
+    of_step = {"model", "model_tier", "max_tokens", "temperature"}
+    described = {each.partition(":")[0] for each in first_column(TEMPLATES, "Checks")}
+    assert described == KINDS | set(JUDGE_FIELDS) - of_step
+    (row,) = [line for line in text_of(TEMPLATES).splitlines() if line.startswith("| `no_pii")]
+    assert set(_CODE.findall(row)) - {"no_pii: true"} == set(PII)
 
 
 def test_every_shape_of_rows_is_described() -> None:

@@ -84,6 +84,7 @@ def test_the_mark_follows_from_the_text_and_stands_nowhere_in_it(text: str) -> N
     mark = quoted(text).split("\n")[0].removeprefix("<<<<<< ")
     assert quoted(text) == quoted(text)
     assert mark not in text.casefold()
+    assert not quoted(f"{text}.").startswith(f"<<<<<< {mark}\n")
 
 
 def test_a_text_that_holds_its_own_mark_gets_another(monkeypatch: pytest.MonkeyPatch) -> None:

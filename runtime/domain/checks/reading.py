@@ -262,4 +262,6 @@ _READERS: Final[Mapping[str, Callable[[_Asked], Check | None]]] = {
     "unique": _unique,
     "balance": _balance,
 }
-_FIELDS: Final = frozenset({"id", "of", "sample", *_READERS})
+KINDS: Final = frozenset(_READERS)
+"""The fields that say what a check asks for."""
+_FIELDS: Final = frozenset({"id", "of", "sample", *KINDS})

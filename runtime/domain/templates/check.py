@@ -19,7 +19,8 @@ from runtime.domain.checks.check import NO_CHECKS, Checks
 from runtime.domain.errors import TemplateError
 from runtime.domain.outputs.values import Text
 from runtime.domain.templates import policy
-from runtime.domain.templates.judging import condition_names, sources_of
+from runtime.domain.templates.check_reads import condition_names
+from runtime.domain.templates.judging import sources_of
 from runtime.domain.templates.reads import Findings, Problem, sample_problem
 from runtime.domain.templates.scope import Scope
 from runtime.domain.templates.template import WHEN, Step
