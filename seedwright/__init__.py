@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from runtime.client.api_client import Client
     from runtime.client.jobs import Job
-    from runtime.datasets.checks import CostEstimate, StepCheck, TemplateCheck
+    from runtime.datasets.checks import StepCheck, TemplateCheck
     from runtime.datasets.dataset import Dataset, Preview
     from runtime.datasets.library import estimate, generate, preview, resume, validate
     from runtime.doctor.examination import doctor
@@ -95,7 +95,7 @@ _ERRORS: Final = "runtime.domain.errors"
 _MODULES: Final = {
     "Client": "runtime.client.api_client",
     "Job": "runtime.client.jobs",
-    "CostEstimate": "runtime.datasets.checks",
+    "CostEstimate": "runtime.datasets.estimating",
     "Dataset": "runtime.datasets.dataset",
     "Preview": "runtime.datasets.dataset",
     "Snapshot": "runtime.progress.meter",

@@ -12,6 +12,7 @@ from runtime.cli.report import report
 from runtime.cli.seed_sources import stream_rows
 from runtime.contract.exit_codes import EXIT_TOO_MANY_FAILURES
 from runtime.datasets.observer import Shown
+from runtime.datasets.outcome import Outcome
 from runtime.datasets.request import DatasetRequest
 from runtime.datasets.run import run_dataset
 from runtime.datasets.stop import StopRequest
@@ -65,6 +66,19 @@ def generate_and_report(request: DatasetRequest, prices: PriceTable, options: Ru
         on_estimate=say_estimate if options.estimate and not options.json else None,
     )
     return report(outcome, json=options.json, max_failures=max_failures)
+
+
+def run_shown(request: DatasetRequest, out: Path, *, prices: PriceTable, json: bool) -> Outcome:
+    """Generate, and show how it goes but not how it ended. Raises what `run_dataset` does."""
+    stop = StopRequest()
+    return run_dataset(
+        request,
+        out,
+        prices=prices,
+        concurrency=None,
+        observer=_Terminal(stop, json=json),
+        stop=stop,
+    )
 
 
 def generate_and_stream(request: DatasetRequest, prices: PriceTable, options: RunOptions) -> int:

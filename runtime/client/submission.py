@@ -233,6 +233,8 @@ def _estimate_of(document: Mapping[str, Any], records: int) -> Estimate:
         likely_nano=from_usd(document["likely_usd"]),
         highest_nano=from_usd(document["highest_usd"]),
         likely_tokens=document.get("likely_tokens", 0),
+        tries=document.get("tries"),
+        checks_assume=document.get("checks_assume"),
         steps=tuple(
             StepEstimate(
                 step=step,

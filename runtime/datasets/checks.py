@@ -1,4 +1,4 @@
-"""Looking before paying: what a template would send, and what a dataset would cost. No model is
+"""Looking before paying: whether a template can be used, and what it would send. No model is
 called.
 """
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from runtime.domain.checks.wording import check_text
@@ -15,9 +14,7 @@ from runtime.domain.jobs.sampling import Draws, SeedStrategy
 from runtime.domain.models.calls import Message
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
-from runtime.domain.money.amounts import usd_decimal
-from runtime.domain.money.estimate import Estimate
-from runtime.domain.money.estimate_text import LIKELY_ASSUMES, too_long
+from runtime.domain.money.estimate_text import too_long
 from runtime.domain.seeds.readers import Found
 from runtime.domain.seeds.report import MAX_SAMPLED, inspect_seeds, null_paths
 from runtime.domain.templates.seed_needs import seed_needs
@@ -34,8 +31,7 @@ from runtime.engine.rendering.renderer import TemplateEngine
 from runtime.engine.row_sample import RowSample, sample_row
 from runtime.engine.seeds import DrawnSeeds, as_seen, seed_types
 from runtime.files.rows import SeedRows
-from runtime.inputs.needs import check_row_fields, read_needed_seeds
-from runtime.inputs.options import check_count
+from runtime.inputs.needs import check_row_fields
 from runtime.inputs.seed_reading import SeedReading
 from runtime.inputs.seeds import SeedFile, SeedSource, read_seeds
 from runtime.inputs.templates import TemplateSource, read_template
@@ -100,53 +96,6 @@ class TemplateCheck:
     """What is odd about seeds or prices, or too long for a model, and no reason to refuse them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CostEstimate(Estimate):
-    """What a dataset would cost, in all and by step. The highest is enough as a budget; money is in
-    nano-USD, and in USD by the properties.
-    """
-
-    @property
-    def lowest_usd(self) -> Decimal:
-        """If every answer is short."""
-        return Decimal(usd_decimal(self.lowest_nano))
-
-    @property
-    def likely_usd(self) -> Decimal:
-        """If answers take half of their tokens."""
-        return Decimal(usd_decimal(self.likely_nano))
-
-    @property
-    def highest_usd(self) -> Decimal:
-        """If every answer takes all of its tokens."""
-        return Decimal(usd_decimal(self.highest_nano))
-
-    def document(self) -> dict[str, object]:
-        """The figures for scripts, as JSON has them; money is a decimal text."""
-        return {
-            "records": self.records,
-            "models": list(self.models),
-            "lowest_usd": usd_decimal(self.lowest_nano),
-            "likely_usd": usd_decimal(self.likely_nano),
-            "highest_usd": usd_decimal(self.highest_nano),
-            "likely_tokens": self.likely_tokens,
-            "likely_assumes": LIKELY_ASSUMES,
-            "warnings": list(self.warnings),
-            "steps": {
-                each.step: {
-                    "model": each.model,
-                    "tokens_in": each.tokens_in,
-                    "tokens_out": each.tokens_out,
-                    "lowest_usd": usd_decimal(each.lowest_nano),
-                    "likely_usd": usd_decimal(each.likely_nano),
-                    "highest_usd": usd_decimal(each.highest_nano),
-                    "too_long": each.too_long,
-                }
-                for each in self.steps
-            },
-        }
-
-
 def check_template(
     template: TemplateSource,
     seeds: SeedSource | None,
@@ -161,7 +110,7 @@ def check_template(
     Raises `TemplateError`, `SeedError`, `PriceError` or another `InputError`.
     """
     checked = read_template(template)
-    plan = _plan(checked, prices, backend=backend, models=models)
+    plan = plan_of(checked, prices, backend=backend, models=models)
     check_languages(checked.checks)
     how = reading or SeedReading()
     file = None if seeds is None else read_seeds(seeds, checked.schema_requirements, how)
@@ -262,41 +211,7 @@ def _first_texts(
     return {each.step.id: each for each in rendered}
 
 
-def estimate_dataset(
-    template: TemplateSource,
-    seeds: SeedSource | None,
-    *,
-    num_records: int,
-    prices: PriceTable,
-    backend: str,
-    models: ModelChoice,
-    draws: Draws,
-    reading: SeedReading | None = None,
-) -> CostEstimate:
-    """What a dataset would cost, from a spread of rendered records.
-
-    Raises `TemplateError`, `SeedError`, `PriceError` or another `InputError`.
-    """
-    checked = read_template(template)
-    count = check_count(num_records)
-    file = read_needed_seeds(seeds, checked, reading)
-    check_row_fields(file, checked)
-    plan = _plan(checked, prices, backend=backend, models=models)
-    rows = None if file is None else file.rows
-    with TemplateEngine() as engine:
-        engine.load(checked)
-        result = estimate_cost(engine, plan, rows, records=count, draws=draws)
-    return CostEstimate(
-        records=result.records,
-        lowest_nano=result.lowest_nano,
-        likely_nano=result.likely_nano,
-        highest_nano=result.highest_nano,
-        likely_tokens=result.likely_tokens,
-        steps=result.steps,
-        warnings=(*([] if file is None else file.notices), *result.warnings),
-    )
-
-
-def _plan(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
+def plan_of(template: Template, prices: PriceTable, *, backend: str, models: ModelChoice) -> Plan:
+    """The plan of a dataset that would begin today. Raises what `make_plan` does."""
     today = datetime.now(UTC).date()
     return make_plan(template, prices, provider=backend, model=models.model, on=today)

@@ -13,13 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, Unpack
 
 from runtime.datasets.background import BackgroundRun
-from runtime.datasets.checks import (
-    CostEstimate,
-    TemplateCheck,
-    check_template,
-    estimate_dataset,
-)
+from runtime.datasets.checks import TemplateCheck, check_template
 from runtime.datasets.dataset import Dataset, Preview, dataset_of, preview_of
+from runtime.datasets.estimating import CostEstimate, estimate_by_pilot, estimate_dataset
 from runtime.datasets.folder import folder_name
 from runtime.datasets.observer import Called, Observer, Shown
 from runtime.datasets.outcome import Outcome
@@ -231,19 +227,61 @@ def estimate(
     base_url: str | None = None,
     seed_strategy: str | None = None,
     prices: str | Path | None = None,
+    acceptance: float | str | Decimal | None = None,
+    pilot: int | None = None,
+    budget: Usd | None = None,
+    concurrency: int | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> CostEstimate:
-    """What `n` records would cost. Calls no model. Raises `InputError`."""
+    """What `n` records would cost. Calls no model, but for a `pilot`.
+
+    Where the template has checks, `acceptance` is the share of tries that they accept, such as 0.4
+    or "40%"; by default each record counts as accepted at its first try. `pilot` measures it: so
+    many tries are made for real, and kept nowhere, within a `budget` in USD, which is needed where
+    a model bills. What they have shown and spent is the estimate's `pilot`.
+
+    Raises `InputError`, and with a pilot what `generate` raises.
+    """
+    if pilot is None and budget is not None:
+        raise InputError("budget is for a pilot: without one no model is called")
+    if pilot is not None and acceptance is not None:
+        raise InputError("pilot measures the acceptance rate: leave acceptance out")
     chosen = Backend(backend, base_url)
-    return estimate_dataset(
+    models = options_given(ModelChoice(), model=model)
+    draws = options_given(Draws(), seed_strategy=seed_strategy)
+    table = _prices(prices, chosen)
+    if pilot is None:
+        return estimate_dataset(
+            template,
+            seeds,
+            num_records=n,
+            reading=read_as(**reading),
+            prices=table,
+            backend=chosen.name,
+            models=models,
+            draws=draws,
+            acceptance=acceptance,
+        )
+    request = read_request(
         template,
         seeds,
         num_records=n,
         reading=read_as(**reading),
-        prices=_prices(prices, chosen),
-        backend=chosen.name,
-        models=options_given(ModelChoice(), model=model),
-        draws=options_given(Draws(), seed_strategy=seed_strategy),
+        budget=DEFAULT_BUDGET if budget is None else budget,
+        backend=backend,
+        base_url=base_url,
+        draws=draws,
+        models=models,
+        delivery=Delivery(),
+    )
+    return estimate_by_pilot(
+        request,
+        prices=table,
+        tries=pilot,
+        budget=budget,
+        run=lambda asked, folder: _run(
+            asked, folder, prices=table, concurrency=concurrency, on_progress=None, kept=False
+        ),
     )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Final
 
 import orjson
 
-from runtime.domain.errors import TemplateError
+from runtime.domain.errors import InputError, TemplateError
 from runtime.domain.jobs.sampling import Draws
+from runtime.domain.money.acceptance_rate import assumption, tries_for
 from runtime.domain.money.estimate import Estimate, StepSample, estimate
 from runtime.domain.seeds.seeds import Row
 from runtime.engine.dry_run import RenderedStep, StandIns, render_calls
@@ -16,10 +18,6 @@ from runtime.engine.rendering.renderer import TemplateEngine
 
 MAX_SAMPLES: Final = 50
 """Records that an estimate renders; more change the average little."""
-TRIED_AGAIN: Final = (
-    "the figures take each record for one try: what checks reject is tried again and costs as much"
-    " again"
-)
 
 
 def estimate_cost(
@@ -29,8 +27,47 @@ def estimate_cost(
     *,
     records: int,
     draws: Draws,
+    acceptance: Fraction | None = None,
 ) -> Estimate:
-    """Render a spread of records and price them, each by one try."""
+    """Render a spread of records and price them, with `acceptance` the share of tries that are
+    accepted. Raises `TemplateError`, and `InputError` for a rate where there are no checks.
+    """
+    priced = sample_costs(engine, plan, rows, records=records, draws=draws)
+    return scale_costs(plan, priced, records=records, acceptance=acceptance)
+
+
+def scale_costs(
+    plan: Plan,
+    priced: Sequence[Sequence[StepSample]],
+    *,
+    records: int,
+    acceptance: Fraction | None = None,
+) -> Estimate:
+    """The estimate for `records` accepted ones from what `sample_costs` gave. Raises `InputError`
+    for a rate where there are no checks.
+    """
+    has_checks = bool(plan.template.checks)
+    if acceptance is not None and not has_checks:
+        raise InputError("the template has no checks: leave the acceptance rate out")
+    tries = None if acceptance is None else tries_for(records, acceptance)
+    return replace(
+        estimate(priced, records=records, tries=tries),
+        warnings=plan.warnings,
+        checks_assume=assumption(records, acceptance) if has_checks else None,
+    )
+
+
+def sample_costs(
+    engine: TemplateEngine,
+    plan: Plan,
+    rows: Sequence[Row] | None,
+    *,
+    records: int,
+    draws: Draws,
+) -> list[list[StepSample]]:
+    """A spread of records, each as what the steps and judges of one try send. Raises
+    `TemplateError`.
+    """
     count = min(records, MAX_SAMPLES)
 
     def rendered(position: int, *choices: StandIns) -> list[RenderedStep]:
@@ -51,14 +88,12 @@ def estimate_cost(
                     raise
         return []
 
-    samples = [
+    return [
         _price_record(
             plan, rendered(position, "half", "note"), rendered(position, "full", "half", "note")
         )
         for position in range(count)
     ]
-    tried = (TRIED_AGAIN,) if plan.template.checks else ()
-    return replace(estimate(samples, records=records), warnings=(*plan.warnings, *tried))
 
 
 def _price_record(

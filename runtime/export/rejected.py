@@ -36,7 +36,7 @@ def write_rejected(
     Raises `StorageError`, and what `left_out` raises.
     """
     key = rejected_key(job_id)
-    lines = chain(_each_once(parts, size), left_out)
+    lines = chain((line for line, _ in _each_once(parts, size)), left_out)
     first = next(lines, None)
     if first is None:
         objects.delete([stat.key for stat in objects.list(key)])
@@ -62,7 +62,14 @@ def rejected_for_good(parts: StoredBatches, size: int, attempts: int) -> IndexSe
     return rejected
 
 
-def _each_once(parts: StoredBatches, size: int) -> Iterator[bytes]:
+def each_once(parts: StoredBatches, size: int) -> Iterator[dict[str, Any]]:
+    """What the lines of the rejected tries say, each once; `size` is above each index. Raises
+    `StorageError`.
+    """
+    return (document for _, document in _each_once(parts, size))
+
+
+def _each_once(parts: StoredBatches, size: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """A part that was stored and adopted may be there under two numbers. A bit a try."""
     seen = IndexSet(size * _MOST_ATTEMPTS)
     for _, some in parts.lines():
@@ -71,7 +78,7 @@ def _each_once(parts: StoredBatches, size: int) -> Iterator[bytes]:
             if not isinstance(attempt, int) or not 0 <= attempt < _MOST_ATTEMPTS or index >= size:
                 continue
             if seen.add(index * _MOST_ATTEMPTS + attempt):
-                yield line
+                yield line, document
 
 
 class FirstRejected:

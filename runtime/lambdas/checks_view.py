@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from runtime.domain.jobs.check_counts import checks_of
 from runtime.domain.jobs.job import Job
+from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.http import ApiModel
 
 
@@ -20,6 +21,12 @@ class ChecksView(ApiModel):
     """Tries by the check of records that rejected them."""
     tries: int
     """That have ended: passed, rejected or failed."""
+    acceptance_rate: float | None
+    """The share of tries that gave a record which the dataset has or could have, 0 to 1; null
+    before the first has ended.
+    """
+    judging_cost: float
+    """What the calls of judges have cost, USD: a part of the job's cost."""
     exact: bool
     """Whether the records were chosen. Until then `accepted`, `surplus` and `left_out` are a
     forecast.
@@ -37,5 +44,7 @@ def checks_view(job: Job) -> ChecksView | None:
         left_out=dict(found.left_out),
         rejected_by=dict(found.rejected_by),
         tries=found.tries,
+        acceptance_rate=found.acceptance_rate,
+        judging_cost=to_usd(found.judging_nano),
         exact=found.exact,
     )

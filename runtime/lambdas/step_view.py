@@ -9,7 +9,7 @@ from runtime.lambdas.api_model import ApiModel
 
 
 class StepView(ApiModel):
-    """The calls of one step. Amounts are USD."""
+    """The calls of one step, or of a judge under the id of its check. Amounts are USD."""
 
     model: str
     calls: int
@@ -34,6 +34,8 @@ class StepView(ApiModel):
     """Calls of which nobody knows whether they were billed."""
     presumed_cost: float
     """Their worst case, a part of `cost`."""
+    judge: bool
+    """Whether it is a check that a model decides."""
 
 
 def step_views(steps: Mapping[str, StepTotals]) -> dict[str, StepView]:

@@ -1,14 +1,17 @@
 """How far a run is: records, rate, tokens, dollars of the budget, failures, time left."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from runtime.domain.jobs.activity import Activity
+from runtime.domain.jobs.check_counts import CheckCounts, counted_tries, records_in_budget
 from runtime.domain.jobs.job import Progress
+from runtime.domain.jobs.step_totals import judging_nano
 from runtime.domain.money.amounts import usd, usd_decimal
+from runtime.domain.plain_text import plain_line
 from runtime.domain.wording import counted
 
 SEPARATOR: Final = " · "
@@ -42,6 +45,20 @@ class Snapshot:
     records_per_second: float
     seconds_left: float | None
     """None while nothing is known."""
+    tries: int = 0
+    """Of a template with checks those that have ended: passed, rejected or failed."""
+    rejected_by: Mapping[str, int] = field(default_factory=dict)
+    """Tries by the check that rejected them."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Records by the check of the dataset that is likely to leave them out."""
+    acceptance_rate: float | None = None
+    """The share of tries that gave a record for the dataset, 0 to 1; None without checks."""
+    judging_usd: Decimal = Decimal(0)
+    """What the calls of judges have cost, a part of `cost_usd`."""
+    records_in_budget: int | None = None
+    """At this rate the budget is enough for about so many records; None: for all of them, as far as
+    that can be told, or there are no checks.
+    """
 
 
 def duration(seconds: float) -> str:
@@ -49,6 +66,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def budget_text(records: int, wanted: int) -> str:
+    """For how many records the budget is enough."""
+    return f"at this rate the budget is enough for about {records} of {wanted} records"
 
 
 class Meter:
@@ -160,15 +182,48 @@ class Meter:
             quiet = now - (now if activity.last_reply is None else activity.last_reply)
             since = f", no answer for {duration(quiet)}" if quiet >= _QUIET_SECONDS else ""
             shown.append(f"{counted(activity.in_flight, 'call')} in flight{since}")
-        if (checks := self.last.checks).rejected_by:
-            rejected = sum(checks.rejected_by.values())
-            shown.append(f"{rejected} of {counted(checks.tries, 'try', 'tries')} rejected")
+        shown += self._checked()
         if self.expected_nano and self.done < self._goal.records:
             shown.append(f"expected {usd(self.expected_nano)}")
         return tuple(shown)
 
+    def _checked(self) -> list[str]:
+        """What checks did, what judging costs, and what that means for the budget."""
+        if not self.last.checks.tries:
+            return []
+        counts, rejected_by = self._counts(), self.last.checks.rejected_by
+        shown = [f"{counts.acceptance_rate:.0%} of {counted_tries(counts.tries)} accepted"]
+        if rejected_by:
+            by = ", ".join(f"{plain_line(check)} {count}" for check, count in rejected_by.items())
+            shown.append(f"rejected: {by}")
+        if counts.judging_nano:
+            shown.append(f"judging {usd(counts.judging_nano)}")
+        if self._in_budget is not None:
+            shown.append(budget_text(self._in_budget, self._goal.records))
+        return shown
+
+    def _counts(self) -> CheckCounts:
+        """As far as this can be told: while a job runs its records are not chosen."""
+        last = self.last
+        accepted, left_out = last.accepted(self._goal.records), last.checks.left_out
+        beyond = last.records_generated - accepted - sum(left_out.values())
+        return CheckCounts(
+            accepted=accepted,
+            surplus=max(beyond, 0),
+            left_out=left_out,
+            rejected_by=last.checks.rejected_by,
+            tries=last.checks.tries,
+            judging_nano=judging_nano(last.steps),
+        )
+
+    @property
+    def _in_budget(self) -> int | None:
+        goal = self._goal
+        return records_in_budget(self.last, wanted=goal.records, budget_nano=goal.budget_nano)
+
     def snapshot(self) -> Snapshot:
         """The counters as they are now."""
+        counts = self._counts()
         return Snapshot(
             requested=self._goal.records,
             records=self.last.accepted(self._goal.records),
@@ -179,6 +234,12 @@ class Meter:
             seconds=self.seconds,
             records_per_second=self.rate,
             seconds_left=self.seconds_left,
+            tries=counts.tries,
+            rejected_by=dict(counts.rejected_by),
+            left_out=dict(counts.left_out),
+            acceptance_rate=counts.acceptance_rate,
+            judging_usd=Decimal(usd_decimal(counts.judging_nano)),
+            records_in_budget=self._in_budget,
         )
 
     def pace(self) -> str:

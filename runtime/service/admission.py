@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
@@ -92,9 +93,16 @@ def find_needed_seeds(ports: ApiPorts, key: str | None, template: Template) -> O
 
 
 def estimate(
-    ports: ApiPorts, plan: Plan, seeds: ObjectStat | None, *, records: int, draws: Draws
+    ports: ApiPorts,
+    plan: Plan,
+    seeds: ObjectStat | None,
+    *,
+    records: int,
+    draws: Draws,
+    acceptance: Fraction | None = None,
 ) -> tuple[Estimate, int]:
     """What a job would cost, with or without seeds, and how many seeds were read to tell.
+    `acceptance` is the share of tries that its checks are taken to accept.
 
     Raises `SeedError` for a row that is no seed, or lacks what the template needs, and for a field
     of rows that no seed has; `TemplateError` for a prompt that can't be rendered.
@@ -104,7 +112,9 @@ def estimate(
     absent = _absent_fields(plan.template, rows or ())
     with TemplateEngine() as engine:
         engine.load(plan.template)
-        found = estimate_cost(engine, plan, rows, records=records, draws=draws)
+        found = estimate_cost(
+            engine, plan, rows, records=records, draws=draws, acceptance=acceptance
+        )
     return replace(found, warnings=(*found.warnings, *absent)), 0 if rows is None else len(rows)
 
 

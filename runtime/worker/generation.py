@@ -61,6 +61,7 @@ class Generation:
     def __init__(self, run: Run, *, next_index: int) -> None:
         self._run = run
         self._saver = run.saver
+        self._saver.tally.judges.update(run.plan.judges)
         self._settlement = Settlement(run.guard, run.saver)
         self._control = run.control
         self._limits = Limits(run)

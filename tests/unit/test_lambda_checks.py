@@ -7,10 +7,13 @@ from runtime.contract import keys
 from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.checks.totals import CheckTotals, Selection
 from runtime.domain.jobs.job import JobStatus
+from runtime.domain.jobs.step_totals import StepTotals
 from tests.fixtures.api_world import ApiWorld
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.storage import new_job
 
+CENT = 10**7
 JOB = str(UUID(int=7))
 TOTALS = CheckTotals(
     tries=200, rejected=40, rejected_by={"short": 60, "quality": 30}, left_out={"fresh": 4}
@@ -39,6 +42,8 @@ def test_until_records_are_chosen_there_is_a_forecast(api_world: ApiWorld) -> No
         "left_out": {"fresh": 4},
         "rejected_by": {"short": 60, "quality": 30},
         "tries": 200,
+        "acceptance_rate": 0.33,
+        "judging_cost": 0.0,
         "exact": False,
     }
     figures = api_world.get(f"/dashboard/jobs/{job_id}").body
@@ -57,6 +62,30 @@ def test_what_was_chosen_is_said_exactly(api_world: ApiWorld) -> None:
     api_world.progress(job_id, records_generated=121, checks=TOTALS)
     later = api_world.get(f"/jobs/{job_id}").body
     assert (later["accepted"], later["checks"]["exact"]) == (100, False)
+
+
+def test_rates_and_what_judging_costs_are_said(api_world: ApiWorld, clock: ManualClock) -> None:
+    job_id = checked_job(api_world)
+    clock.advance(40)
+    steps = {
+        "ask": StepTotals(model="m", calls=80, cost_nano=6 * CENT),
+        "good": StepTotals(model="j", calls=40, cost_nano=2 * CENT, judge=True),
+    }
+    totals = CheckTotals(tries=32, rejected_by={"short": 24})
+    budget = api_world.job(job_id).budget_nano
+    api_world.progress(
+        job_id, records_generated=8, cost_nano=budget // 2, steps=steps, checks=totals
+    )
+    view = api_world.get(f"/jobs/{job_id}").body
+    assert (view["checks"]["acceptance_rate"], view["checks"]["judging_cost"]) == (0.25, 0.02)
+    judges = {name: each["judge"] for name, each in view["steps"].items()}
+    assert judges == {"ask": False, "good": True}
+    dashboard = api_world.get(f"/dashboard/jobs/{job_id}").body
+    assert dashboard["checks"] == view["checks"]
+    assert (dashboard["records_per_second"], dashboard["seconds_left"]) == (0.2, 460.0)
+    assert dashboard["records_in_budget"] == 16
+    plain = api_world.get(f"/dashboard/jobs/{api_world.job_id()}").body
+    assert plain["records_in_budget"] is None
 
 
 def test_a_job_without_checks_says_nothing_of_them(api_world: ApiWorld) -> None:

@@ -1,6 +1,7 @@
 """What the calls of each step did: counted, kept over claims, and in agreement with the job."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,7 @@ def test_claims_and_steps_add_up(tally: Tally) -> None:
 
 
 def test_documents_of_tables_with_decimals_are_read() -> None:
+    counts: dict[str, Any] = dict.fromkeys(COUNTS, 2)
     stored = {"review": {"model": "m"} | {name: Decimal(2) for name in COUNTS}}
-    assert steps_of(stored) == {"review": StepTotals(model="m", **dict.fromkeys(COUNTS, 2))}
+    assert steps_of(stored) == {"review": StepTotals(model="m", **counts)}
     assert steps_of({"review": {"model": "m"}}) == {"review": StepTotals(model="m")}

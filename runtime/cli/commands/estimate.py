@@ -1,7 +1,10 @@
 """`seedwright estimate`: what a dataset would cost."""
 
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from runtime.cli.generating import run_shown
 from runtime.cli.job_options import takes
 from runtime.cli.options import (
     BackendOption,
@@ -14,7 +17,11 @@ from runtime.cli.options import (
 )
 from runtime.cli.output import print_json, print_line
 from runtime.cli.seed_sources import seed_sources
-from runtime.datasets.checks import estimate_dataset
+from runtime.datasets.estimating import estimate_by_pilot, estimate_dataset
+from runtime.datasets.pilot import MAX_PILOT
+from runtime.datasets.request import DEFAULT_BUDGET, read_request
+from runtime.domain.errors import InputError
+from runtime.domain.jobs.delivery import Delivery
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
 from runtime.domain.money.estimate_text import estimate_lines
@@ -36,23 +43,71 @@ def estimate(
     backend: BackendOption = PRICED_BACKEND,
     base_url: BaseUrlOption = None,
     prices: PricesOption = None,
+    acceptance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Share of tries that checks accept, 0.4 or 40%. [each record's first try]",
+        ),
+    ] = None,
+    pilot: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_PILOT,
+            help="Measure that share: so many tries are made for real, and kept nowhere.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Hard limit of the pilot in USD; needed where a model bills."),
+    ] = None,
     *,
     json: JsonOption = False,
 ) -> None:
-    """Say what a dataset would cost before a cent is spent. Calls no model."""
+    """Say what a dataset would cost before a cent is spent. Calls no model, but for a pilot."""
+    if pilot is None and budget is not None:
+        raise InputError("--budget is for --pilot: without it no model is called")
+    if pilot is not None and acceptance is not None:
+        raise InputError("--pilot measures the acceptance rate: leave --acceptance out")
     chosen = Backend(backend, base_url)
-    found = estimate_dataset(
-        template,
-        seed_sources(seeds),
-        reading=reading,
-        num_records=num_records,
-        prices=chosen.prices(prices),
-        backend=chosen.name,
-        models=models,
-        draws=draws,
-    )
+    table = chosen.prices(prices)
+    if pilot is None:
+        found = estimate_dataset(
+            template,
+            seed_sources(seeds),
+            reading=reading,
+            num_records=num_records,
+            prices=table,
+            backend=chosen.name,
+            models=models,
+            draws=draws,
+            acceptance=acceptance,
+        )
+    else:
+        request = read_request(
+            template,
+            seed_sources(seeds),
+            reading=reading,
+            num_records=num_records,
+            budget=DEFAULT_BUDGET if budget is None else budget,
+            backend=backend,
+            base_url=base_url,
+            draws=draws,
+            models=models,
+            delivery=Delivery(),
+        )
+        found = estimate_by_pilot(
+            request,
+            prices=table,
+            tries=pilot,
+            budget=budget,
+            run=lambda asked, folder: run_shown(asked, folder, prices=table, json=json),
+        )
     if json:
         print_json(found.document())
         return
     for line in estimate_lines(found, models=found.models):
+        print_line(line)
+    for line in () if found.pilot is None else found.pilot.lines(found):
         print_line(line)

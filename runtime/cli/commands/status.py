@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.cli.figures import print_figures
+from runtime.cli.figures import print_checks, print_figures
 from runtime.cli.job_text import describe, print_next
 from runtime.cli.options import EXAMPLE_JOB, JobArgument, JsonOption, ProfileOption
 from runtime.cli.output import print_json, print_line
@@ -11,7 +11,7 @@ from runtime.cli.terminal import connect
 from runtime.client.jobs import get_job, job_path
 from runtime.domain.jobs.job import ENDED
 from runtime.domain.money.amounts import from_usd, usd
-from runtime.progress.meter import duration
+from runtime.progress.meter import budget_text, duration
 
 EXAMPLE: Final = f"Example: seedwright status {EXAMPLE_JOB}"
 
@@ -27,6 +27,7 @@ def status(job: JobArgument, *, profile: ProfileOption = None, json: JsonOption 
     for line in [*describe(found), *_figures(dashboard)]:
         print_line(line)
     print_figures(found.progress)
+    print_checks(found.checks)
     print_next(found)
 
 
@@ -40,6 +41,9 @@ def _figures(dashboard: Mapping[str, Any]) -> list[str]:
     if dashboard["seconds_left"] is not None:
         left = duration(dashboard["seconds_left"])
         lines.append(f"pace: {dashboard['records_per_second']:.1f} records/s, {left} left")
+    enough = dashboard.get("records_in_budget")
+    if enough is not None:
+        lines.append(budget_text(enough, dashboard["num_records"]))
     costs = dashboard["cost_by_model"].items()
     if costs:
         shown = ", ".join(f"{model} {usd(from_usd(cost))}" for model, cost in costs)

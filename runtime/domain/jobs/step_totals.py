@@ -41,18 +41,25 @@ class StepTotals:
     """Calls of which nobody knows whether, or how much, they were billed."""
     presumed_nano: int = 0
     """Their worst case, a part of `cost_nano`."""
+    judge: bool = False
+    """Whether it is no step, but a check that a model decides."""
 
     def __add__(self, other: "StepTotals") -> "StepTotals":
         """Both together. The step has called `other`'s model last."""
         sums = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
-        return StepTotals(model=other.model, **sums)
+        return StepTotals(model=other.model, judge=self.judge or other.judge, **sums)
 
     def document(self) -> dict[str, object]:
         """As checkpoints and tables hold it; inverse of `step_totals_of`."""
-        return asdict(self)
+        document = asdict(self)
+        if not self.judge:
+            del document["judge"]
+        return document
 
 
-COUNTS: Final = tuple(field.name for field in fields(StepTotals) if field.name != "model")
+COUNTS: Final = tuple(
+    field.name for field in fields(StepTotals) if field.name not in {"model", "judge"}
+)
 """Every figure of `StepTotals`."""
 
 _LARGEST: Final = 2**63 - 1
@@ -66,7 +73,8 @@ def step_totals_of(document: Mapping[str, Any]) -> StepTotals:
     model = document["model"]
     if not isinstance(model, str):
         raise ValueError("a step without its model")  # noqa: TRY004 - damage, whatever its form
-    return StepTotals(model=model, **{name: _count(document.get(name, 0)) for name in COUNTS})
+    counts = {name: _count(document.get(name, 0)) for name in COUNTS}
+    return StepTotals(model=model, judge=document.get("judge") is True, **counts)
 
 
 def steps_document(steps: Mapping[str, StepTotals]) -> dict[str, dict[str, object]]:
@@ -91,6 +99,11 @@ def sum_of(steps: Mapping[str, StepTotals]) -> StepTotals:
     return sum(steps.values(), StepTotals(model=""))
 
 
+def judging_nano(steps: Mapping[str, StepTotals]) -> int:
+    """What the calls of judges have cost, nano-USD."""
+    return sum(totals.cost_nano for totals in steps.values() if totals.judge)
+
+
 def _count(value: object) -> int:
     if isinstance(value, Decimal) and value.is_finite() and value == int(value):
         value = int(value)
@@ -109,12 +122,16 @@ class Tally:
     def __init__(self, steps: Mapping[str, StepTotals] | None = None) -> None:
         self._models: dict[str, str] = {}
         self._counts: dict[str, Counter[str]] = {}
+        self.judges: set[str] = set()
+        """Which of them are judges."""
         if steps is not None:
             self.add(steps)
 
     def add(self, steps: Mapping[str, StepTotals]) -> None:
         """Add what an earlier claim, or another one, counted."""
         for step, totals in steps.items():
+            if totals.judge:
+                self.judges.add(step)
             self._of(step, totals.model).update({name: getattr(totals, name) for name in COUNTS})
 
     def settled(self, step: str, model: str, usage: Usage, nano: int) -> None:
@@ -162,7 +179,7 @@ class Tally:
     def totals(self) -> dict[str, StepTotals]:
         """Everything counted so far, by step id."""
         return {
-            step: StepTotals(model=self._models[step], **counts)
+            step: StepTotals(model=self._models[step], judge=step in self.judges, **counts)
             for step, counts in self._counts.items()
         }
 

@@ -51,9 +51,9 @@ class StepSample:
     raised_max_tokens: int = 0
     share: float = 1.0
 
-    def highest_share(self, records: int) -> float:
-        """A share that hardly ever is passed by so many records."""
-        spread = _DEVIATIONS * sqrt(self.share * (1 - self.share) / records)
+    def highest_share(self, tries: int) -> float:
+        """A share that hardly ever is passed by so many tries."""
+        spread = _DEVIATIONS * sqrt(self.share * (1 - self.share) / tries)
         return min(1.0, self.share + spread)
 
     def worst_case(self) -> int:
@@ -99,6 +99,12 @@ class Estimate:
     steps: tuple[StepEstimate, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is not known of the prices, each in one line."""
+    tries: int | None = None
+    """Tries that all records are likely to take, where a template has checks: each is paid. None:
+    as many as records.
+    """
+    checks_assume: str | None = None
+    """What the figures take for granted of checks, for people; None: the template has none."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -106,16 +112,21 @@ class Estimate:
         return tuple(dict.fromkeys(each.model for each in self.steps))
 
 
-def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estimate:
-    """Scale sampled records, each a sequence of its steps, up to `records`; rounds up."""
+def estimate(
+    samples: Sequence[Sequence[StepSample]], *, records: int, tries: int | None = None
+) -> Estimate:
+    """Scale sampled records, each a sequence of its steps, up to `records`, or to so many `tries`
+    that give them; rounds up.
+    """
+    paid = records if tries is None else tries
 
     def scaled(total: int) -> int:
-        return -(-total * records // len(samples))
+        return -(-total * paid // len(samples))
 
     by_step: dict[tuple[str, str], _Sums] = {}
     for steps in samples:
         for step in steps:
-            by_step.setdefault((step.step, step.model), _Sums()).add(step, records)
+            by_step.setdefault((step.step, step.model), _Sums()).add(step, paid)
     every = _Sums()
     for sums in by_step.values():
         every.tokens_in += sums.tokens_in
@@ -125,6 +136,7 @@ def estimate(samples: Sequence[Sequence[StepSample]], *, records: int) -> Estima
         every.highest += sums.highest
     return Estimate(
         records=records,
+        tries=tries,
         lowest_nano=scaled(every.lowest),
         likely_nano=scaled(every.likely),
         highest_nano=scaled(every.highest),
@@ -156,7 +168,7 @@ class _Sums:
     highest: int = 0
     too_long: int = 0
 
-    def add(self, sample: StepSample, records: int) -> None:
+    def add(self, sample: StepSample, tries: int) -> None:
         price = sample.price
         prompt = -(-sample.characters // CHARACTERS_PER_TOKEN)
         half = -(-sample.max_tokens // 2)
@@ -166,7 +178,7 @@ class _Sums:
         self.tokens_out += _part(half, sample.share)
         self.lowest += _part(lowest, sample.share)
         self.likely += _part(likely, sample.share)
-        self.highest += _part(sample.worst_case(), sample.highest_share(records))
+        self.highest += _part(sample.worst_case(), sample.highest_share(tries))
         self.too_long += prompt + sample.max_tokens > price.context_tokens
 
 

@@ -18,9 +18,15 @@ def estimate_lines(found: Estimate, *, models: Sequence[str]) -> list[str]:
         f"{counted(found.records, 'record')} with {', '.join(models)}:",
         f"  lowest   {usd(found.lowest_nano)}",
         f"  likely   {usd(found.likely_nano)}   (about {counted(found.likely_tokens, 'token')})",
-        f"  highest  {usd(found.highest_nano)}   (enough as a budget)",
+        f"  highest  {usd(found.highest_nano)}   ({_enough(found)})",
         *_details(found),
     ]
+
+
+def _enough(found: Estimate) -> str:
+    if found.checks_assume is None:
+        return "enough as a budget"
+    return "enough as a budget if no more tries are rejected than that"
 
 
 def estimate_notices(found: Estimate, *, models: Sequence[str], budget_nano: int) -> list[str]:
@@ -40,6 +46,7 @@ def _details(found: Estimate) -> list[str]:
     """What "likely" assumes, and each step with its model."""
     return [
         f"  likely assumes {LIKELY_ASSUMES}",
+        *([] if found.checks_assume is None else [f"  checks: {found.checks_assume}"]),
         *(
             f"  {each.step} ({each.model}): likely {usd(each.likely_nano)}, at most"
             f" {usd(each.highest_nano)}; about {counted(each.tokens_in, 'token')} in,"

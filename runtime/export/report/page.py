@@ -31,6 +31,7 @@ from runtime.export.report.charts import (
 from runtime.export.report.columns import ColumnStatistics, Numbers
 from runtime.export.report.counters import Repeats, Sizes
 from runtime.export.report.near_repeats import NearRepeats
+from runtime.export.report.page_checks import checks_view, diversity_text
 from runtime.export.report.statistics import DatasetStatistics
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ def _context(s: DatasetStatistics) -> Mapping[str, Any]:
         "columns": [_column(column) for column in s.columns],
         "repeats": _repeats(s),
         "near": _near(s.near_repeats),
+        "checked": checks_view(s, percent=_percent),
+        "diversity": diversity_text(s),
     }
 
 

@@ -1,14 +1,16 @@
 """The statistics of a dataset, from one pass over its records in constant memory.
 
-records ─▶ StatisticsCollector ─┐
-the job's counters ─────────────┼─▶ DatasetStatistics ─▶ page, command, JSON
-its list of failures ───────────┘
+records ──────────────────▶ StatisticsCollector ─┐
+what its checks have kept out ───────────────────┤
+the job's counters ──────────────────────────────┼─▶ DatasetStatistics ─▶ page, command, JSON
+its list of failures ────────────────────────────┘
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -20,8 +22,16 @@ from runtime.domain.jobs.step_totals import StepTotals, sum_of
 from runtime.domain.jobs.unsaved import NOTHING_UNSAVED, Unsaved
 from runtime.domain.money.amounts import usd_decimal
 from runtime.export.formats import ExportRecord
-from runtime.export.report.columns import Columns, ColumnStatistics, values_of
+from runtime.export.report.checked import (
+    CheckCollector,
+    JudgeStatistics,
+    RejectedExample,
+    judged_of,
+)
+from runtime.export.report.columns import Columns, ColumnStatistics
 from runtime.export.report.counters import RepeatCounter, Repeats, Share
+from runtime.export.report.diversity import DIVERSITY_RECORDS, Diversity, measure_diversity
+from runtime.export.report.examples import EXAMPLES, Example, example_of, parse_example
 from runtime.export.report.near_repeats import (
     SAMPLE_RECORDS,
     NearRepeats,
@@ -30,11 +40,6 @@ from runtime.export.report.near_repeats import (
 )
 from runtime.export.report.sample import KeyedSample, draw_of
 
-EXAMPLES: Final = 12
-EXAMPLE_CHARACTERS: Final = 1500
-"""Shown of a value of an example."""
-
-_EXAMPLE_CELLS: Final = 20
 _STOP_REASONS: Final = 20
 _FAILURE_ROWS: Final = 100
 _MESSAGE_CHARACTERS: Final = 300
@@ -70,24 +75,6 @@ class FailureStatistics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExampleCell:
-    """A value of an example, as far as it is shown, and how many characters are left out."""
-
-    column: str
-    text: str
-    cut: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Example:
-    """A record to look at."""
-
-    index: int
-    seed_data_id: str
-    cells: tuple[ExampleCell, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetStatistics:
     """What a dataset looks like. Amounts are nano-USD, times UTC."""
 
@@ -107,6 +94,8 @@ class DatasetStatistics:
     """What is in none of these figures yet."""
     checks: CheckCounts | None
     """What the template's checks did; None: it has none."""
+    judges: tuple[JudgeStatistics, ...]
+    """Checks that a model decides, and what it said; empty where there are none."""
     calls: StepTotals
     """All steps together, of no model."""
     steps: tuple[StepStatistics, ...]
@@ -119,7 +108,10 @@ class DatasetStatistics:
     repeats: Repeats
     """Of whole records: all outputs are the same."""
     near_repeats: NearRepeats
+    diversity: Diversity
     examples: tuple[Example, ...]
+    rejected_examples: tuple[RejectedExample, ...]
+    """Some of what checks have kept out, by check."""
 
     @property
     def missing(self) -> int:
@@ -144,6 +136,10 @@ class DatasetStatistics:
         document["missing"], document["seconds"] = self.missing, self.seconds
         for each in (document, document["unsaved"]):
             each["cost_usd"] = usd_decimal(each.pop("cost_nano"))
+        if self.checks is not None:
+            document["checks"] = self.checks.document()
+        for judge in document["judges"]:
+            judge["cost_usd"] = usd_decimal(judge.pop("cost_nano"))
         for calls in (document["calls"], *(step["calls"] for step in document["steps"])):
             if calls is not None:
                 calls["cost_usd"] = usd_decimal(calls.pop("cost_nano"))
@@ -163,6 +159,7 @@ class StatisticsCollector:
         self._repeats = RepeatCounter()
         self._texts: KeyedSample[str] = KeyedSample(SAMPLE_RECORDS)
         self._examples: KeyedSample[Example] = KeyedSample(EXAMPLES)
+        self._checked = CheckCollector()
         self._step_records: Counter[str] = Counter()
         self._step_skipped: Counter[str] = Counter()
         self._step_models: dict[str, str] = {}
@@ -180,6 +177,9 @@ class StatisticsCollector:
             self._last = record.timestamp
         for step, answer in result.items():
             self._count_step(step, answer)
+        for judge, verdict in judged_of(record.document):
+            self._count_step(judge, verdict)
+        self._checked.add(record.document)
         words, identity = self._columns.add(result)
         self._repeats.add(identity)
         index = int(record.document["index"])
@@ -187,7 +187,7 @@ class StatisticsCollector:
         if self._texts.takes(draw):
             self._texts.add(draw, compared_text(words))
             if self._examples.takes(draw):
-                self._examples.add(draw, _example(index, record.document["seed_data_id"], result))
+                self._examples.add(draw, example_of(index, record.document["seed_data_id"], result))
 
     def add_lines(self, lines: Iterable[bytes]) -> None:
         """Count records that are given as their lines, each once; damaged ones are left out, as an
@@ -230,12 +230,17 @@ class StatisticsCollector:
         self._columns.merge(document["columns"])
         self._repeats.merge(document["repeats"])
         self._texts.merge(document["texts"], str)
-        self._examples.merge(document["examples"], _parse_example)
+        self._examples.merge(document["examples"], parse_example)
         self._step_records.update(document["step_records"])
         self._step_skipped.update(document["step_skipped"])
         self._step_models.update(document["step_models"])
         for step, counts in document["stop_reasons"].items():
             self._stop_reasons.setdefault(step, Counter()).update(counts)
+
+    def add_rejected(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        """Count what checks have kept out, given as what its lines say."""
+        for document in documents:
+            self._checked.add_rejected(document)
 
     def _count_step(self, step: str, answer: object) -> None:
         if not isinstance(answer, dict):
@@ -273,6 +278,7 @@ class StatisticsCollector:
             tokens=progress.tokens_used,
             unsaved=unsaved,
             checks=checks_of(job),
+            judges=self._checked.judges(progress.steps),
             calls=sum_of(progress.steps),
             steps=self._steps(progress.steps),
             first_at=self._first,
@@ -281,7 +287,9 @@ class StatisticsCollector:
             more_columns=self._columns.dropped,
             repeats=self._repeats.result(),
             near_repeats=find_near_repeats(self._texts, of=self._records),
+            diversity=measure_diversity(islice(self._texts, DIVERSITY_RECORDS), of=self._records),
             examples=tuple(self._examples),
+            rejected_examples=self._checked.examples(),
         )
 
     def _steps(self, totals: Mapping[str, StepTotals]) -> tuple[StepStatistics, ...]:
@@ -304,26 +312,6 @@ class StatisticsCollector:
 def _shares(counts: Mapping[str, int]) -> tuple[Share, ...]:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Share(value=value, count=count) for value, count in ordered)
-
-
-def _example(index: int, seed_data_id: str, result: Mapping[str, Any]) -> Example:
-    cells: list[Any] = []
-    for name, value in values_of(result):
-        if len(cells) == _EXAMPLE_CELLS:
-            break
-        text = value if isinstance(value, str) else _json(value)
-        shown = text[:EXAMPLE_CHARACTERS]
-        cells.append(ExampleCell(column=name, text=shown, cut=len(text) - len(shown)))
-    return Example(index=index, seed_data_id=seed_data_id, cells=tuple(cells))
-
-
-def _parse_example(document: Mapping[str, Any]) -> Example:
-    cells = tuple(ExampleCell(**cell) for cell in document["cells"])
-    return Example(**{**document, "cells": cells})
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 def _failures(lines: Iterable[bytes]) -> tuple[FailureStatistics, ...]:

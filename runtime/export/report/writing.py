@@ -15,6 +15,7 @@ from runtime.domain.jobs.unsaved import NOTHING_UNSAVED, Unsaved
 from runtime.domain.ports import ObjectStore
 from runtime.export.exporter import Exporter
 from runtime.export.formats import ExportRecord
+from runtime.export.report.checked import rejected_documents
 from runtime.export.report.statistics import DatasetStatistics, StatisticsCollector
 from runtime.export.row_export import RowExport
 from runtime.export.selection import Chosen
@@ -101,6 +102,7 @@ class Report:
     def _write(self, job: Job) -> None:
         from runtime.export.report.page import render_page  # noqa: PLC0415 - not at every start
 
+        self._collector.add_rejected(rejected_documents(self._objects, job))
         statistics = self._collector.result(job, failure_lines(self._objects, self._job_id))
         page = render_page(statistics).encode("utf-8", "replace")
         self._objects.put(report_key(self._job_id), page, content_type=HTML)
@@ -136,4 +138,5 @@ def statistics_of(
     """
     collector = StatisticsCollector(job.job_id)
     collector.add_lines(lines)
+    collector.add_rejected(rejected_documents(objects, job))
     return collector.result(job, failure_lines(objects, job.job_id), unsaved=unsaved)

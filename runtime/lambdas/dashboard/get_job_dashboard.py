@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
+from runtime.domain.jobs.check_counts import records_in_budget
 from runtime.domain.jobs.job import Job, JobStatus
 from runtime.domain.money.amounts import to_usd
 from runtime.lambdas.checks_view import ChecksView, checks_view
@@ -35,6 +36,11 @@ class JobDashboard(ApiModel):
     """Finished records over the time since the job first ran; null before that."""
     seconds_left: float | None
     """At this rate; null while the job doesn't run, or nothing is finished yet."""
+    records_in_budget: int | None
+    """Of a template with checks: for about how many records the budget is enough if the others cost
+    what the accepted ones have cost, with all tries that were rejected. null: for all of them, or
+    there are too few to tell.
+    """
     tokens_used: int
     cost: float
     cost_by_model: Mapping[str, float]
@@ -82,6 +88,9 @@ def lambda_handler(call: Call[NoBody, NoBody]) -> JobDashboard:
         progress_percent=_percent(_finished(job), job.config.num_records),
         records_per_second=rate,
         seconds_left=_seconds_left(job, rate),
+        records_in_budget=records_in_budget(
+            progress, wanted=job.config.num_records, budget_nano=job.budget_nano
+        ),
         tokens_used=progress.tokens_used,
         cost=to_usd(progress.cost_nano),
         cost_by_model={

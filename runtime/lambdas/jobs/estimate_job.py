@@ -8,6 +8,7 @@ from pydantic import Field
 
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.choice import ModelChoice
+from runtime.domain.money.acceptance_rate import read_acceptance
 from runtime.domain.money.amounts import to_usd
 from runtime.domain.money.estimate_text import LIKELY_ASSUMES
 from runtime.domain.seeds.path import check_seed_path
@@ -29,6 +30,10 @@ class EstimateRequest(ApiModel):
     reads no seeds does without.
     """
     num_records: RecordCount
+    acceptance: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of tries that the template's checks accept, as a pilot or an earlier job has shown
+    it. By default each record counts as accepted at its first try.
+    """
 
 
 class StepEstimateView(ApiModel):
@@ -58,6 +63,10 @@ class EstimateView(ApiModel):
     likely_tokens: int
     likely_assumes: str
     """What the likely figures take for granted, for people."""
+    tries: int
+    """Tries that are paid: as many as records, unless `acceptance` says that some are rejected."""
+    checks_assume: str | None
+    """What the figures take for granted of checks, for people; null: the template has none."""
     steps: Mapping[str, StepEstimateView]
     """The same by step id."""
     warnings: list[str]
@@ -86,7 +95,12 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
     )
     seeds = find_needed_seeds(ports, body.seed_data_path, prepared.plan.template)
     result, seeds_read = estimate(
-        ports, prepared.plan, seeds, records=body.num_records, draws=chosen(body, Draws)
+        ports,
+        prepared.plan,
+        seeds,
+        records=body.num_records,
+        draws=chosen(body, Draws),
+        acceptance=None if body.acceptance is None else read_acceptance(body.acceptance),
     )
     return EstimateView(
         num_records=result.records,
@@ -96,6 +110,8 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
         highest_usd=to_usd(result.highest_nano),
         likely_tokens=result.likely_tokens,
         likely_assumes=LIKELY_ASSUMES,
+        tries=result.records if result.tries is None else result.tries,
+        checks_assume=result.checks_assume,
         steps={
             each.step: StepEstimateView(
                 model=each.model,
