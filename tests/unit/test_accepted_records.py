@@ -146,6 +146,15 @@ def test_what_the_service_failed_is_tried_once_more_before_others_make_up_for_it
     assert world.job.progress.failed_records == 0
 
 
+def test_a_try_that_the_service_failed_counts_once() -> None:
+    """With as many tries as records each has one, made twice where the service failed it."""
+    world = CheckedWorld(20, rate=1.0, max_candidates=20)
+    failing = ModelError(ModelErrorKind.MODEL_FAILED, "down")
+    world.fate = lambda index, _: failing if index == 4 and len(world.calls) < 19 else None
+    assert world.work() is ExitCode.DONE
+    assert world.dataset() == list(range(20))
+
+
 def test_others_make_up_for_what_the_service_fails_for_good() -> None:
     world = CheckedWorld(20, rate=1.0, max_candidates=200)
     failing = ModelError(ModelErrorKind.MODEL_FAILED, "down")
