@@ -216,8 +216,6 @@ class Prompts:
                 raise
             heapq.heappush(self._set_aside, index)
             return None
-        if index >= self._end:
-            self._goal.opened()
         partial = self._saver.partials.get(index)
         task = self._task(index, most_tries=tries + (0 if partial is None else partial.attempt))
         if partial is not None:
