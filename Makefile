@@ -111,6 +111,8 @@ bench-shards: $(VENV)/.dev ## count what 100000 records on 40 workers ask of AWS
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker, and 10000 of jobs in shards (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000
 	$(BIN)/python -m tests.simulation.campaign --shards 4 --schedules 5000
+	$(BIN)/python -m tests.simulation.checked --schedules 3000
+	$(BIN)/python -m tests.simulation.checked --shards 4 --schedules 1000
 	$(BIN)/python -m tests.simulation.executions --schedules 5000
 
 FUZZ_SECONDS ?= 600

@@ -52,6 +52,7 @@ def sample_row(
         "index": 0,
         "seed_data_id": seed_id(seed, 0),
         "generation_result": example_outputs(template) if results is None else results,
+        "checks": _example_scores(template) if results is None else {},
     }
     problems: list[RowProblem] = []
     drawn = DrawnSeed(
@@ -59,7 +60,8 @@ def sample_row(
         entropy=0,
         samples=first_samples(template) if samples is None else samples,
     )
-    found = list(maker.rows([record], lambda _index: drawn, problems.append))
+    # Of a pair both sides are the same here: no other try was made.
+    found = list(maker.rows([record], lambda _index: drawn, problems.append, lambda _index: record))
     problem = f"{problems[0].column}: {problems[0].message}" if problems else None
     return RowSample(
         shape=shape,
@@ -68,6 +70,19 @@ def sample_row(
         row=found[0][1] if found else None,
         problem=problem,
     )
+
+
+def _example_scores(template: Template) -> Mapping[str, Any]:
+    """What judges might say: the first option of each score."""
+    return {
+        judge.id: {
+            "scores": {
+                each.name: {"reasoning": "…", "score": next(iter(each.options))}
+                for each in judge.scores
+            }
+        }
+        for judge in template.checks.judges
+    }
 
 
 def first_samples(template: Template) -> Mapping[str, Any]:

@@ -116,10 +116,14 @@ class RowMaker:
         self._pairs = template.output.pair_rejects
 
     def rows(
-        self, records: Iterable[Record], seed_of: SeedOf, report: Report
+        self,
+        records: Iterable[Record],
+        seed_of: SeedOf,
+        report: Report,
+        rejected_of: RejectedOf = lambda _index: None,
     ) -> Iterator[tuple[int, RowValues]]:
         """As `values`, by the names of the columns."""
-        for index, values in self.values(records, seed_of, report):
+        for index, values in self.values(records, seed_of, report, rejected_of):
             yield index, dict(zip(self.schema, values, strict=True))
 
     def values(

@@ -36,7 +36,7 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
-from runtime.export.rejected import write_rejected
+from runtime.export.rejected import rejected_for_good, write_rejected
 from runtime.export.row_export import RowExport, WriteSome
 from runtime.export.selection import Chosen, ChosenRecords, MakeIndex, choose
 from runtime.logs import event
@@ -334,9 +334,18 @@ class Exporter:
             self._objects, job.job_id, parts, size=job.config.size, left_out=left_out
         )
 
+    def _rejected_for_good(self, job: Job) -> IndexSet:
+        """The indices whose every try was rejected: one that had failed before was tried again."""
+        if not job.config.has_checks:
+            return IndexSet(0)
+        parts = self._rejected_parts.load_all_batches(job.job_id)
+        if parts.error is not None:
+            raise parts.error
+        return rejected_for_good(parts, job.config.size, job.config.acceptance.attempts)
+
     def _write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
         key = failures_key(job.job_id)
-        lines = _last_failures(parts, records)
+        lines = _last_failures(parts, records, self._rejected_for_good(job))
         first = next(lines, None)
         if first is None:
             # An earlier export may have listed failures that a retry turned into records since.
@@ -371,29 +380,32 @@ def _absent(
     return failed if expected is not None and len(failed) + expected == failed.size else None
 
 
-def _last_failures(parts: StoredBatches, records: IndexSet) -> Iterator[bytes]:
-    """The last line of every index that has no record, in the order in which they were written.
+def _last_failures(parts: StoredBatches, records: IndexSet, rejected: IndexSet) -> Iterator[bytes]:
+    """The last line of every index that has no record and was not `rejected` since, in the order in
+    which they were written.
 
     Parts are read two or three times. Memory holds a bit an index, and a number for each index
     that failed more than once.
     """
     failed = IndexSet(records.size)
     again: dict[int, int] = {}
-    for index, _ in _lines_of(parts, records):
+    for index, _ in _lines_of(parts, records, rejected):
         if not failed.add(index):
             again[index] = 0
     if again:
-        for position, (index, _) in enumerate(_lines_of(parts, records)):
+        for position, (index, _) in enumerate(_lines_of(parts, records, rejected)):
             if index in again:
                 again[index] = position
-    for position, (index, line) in enumerate(_lines_of(parts, records)):
+    for position, (index, line) in enumerate(_lines_of(parts, records, rejected)):
         if again.get(index, position) == position:
             yield line
 
 
-def _lines_of(parts: StoredBatches, records: IndexSet) -> Iterator[tuple[int, bytes]]:
-    """Index and line of every failure of an index that has no record."""
+def _lines_of(
+    parts: StoredBatches, records: IndexSet, rejected: IndexSet
+) -> Iterator[tuple[int, bytes]]:
+    """Index and line of every failure of an index that has not ended otherwise."""
     for part in parts:
         for index, line in zip(part.indices, part.lines, strict=True):
-            if index < records.size and index not in records:
+            if index < records.size and not (index in records or rejected.has(index)):
                 yield index, line

@@ -56,6 +56,19 @@ def each_once(parts: StoredBatches, size: int) -> Iterator[dict[str, Any]]:
     return (document for _, document in _each_once(parts, size))
 
 
+def rejected_for_good(parts: StoredBatches, size: int, attempts: int) -> IndexSet:
+    """The indices below `size` whose every try was rejected. Two bytes an index meanwhile."""
+    rejected, tries = IndexSet(size), array("H", bytes(2 * size))
+    for _, some in parts.lines():
+        for index, document in zip(some.indices, some.documents, strict=True):
+            attempt = document.get("try")
+            if isinstance(attempt, int) and 0 <= attempt < attempts and index < size:
+                tries[index] |= 1 << attempt
+                if tries[index] == (1 << attempts) - 1:
+                    rejected.add(index)
+    return rejected
+
+
 def _each_once(parts: StoredBatches, size: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """A part that was stored and adopted may be there under two numbers. A bit a try."""
     seen = IndexSet(size * _MOST_ATTEMPTS)

@@ -12,10 +12,12 @@ import orjson
 from runtime.domain.checks.check import Checks
 from runtime.domain.checks.choosing import Choice
 from runtime.domain.jobs.job import Job
+from runtime.domain.ports import Claim
 from runtime.domain.templates.template import Template
 from runtime.engine.repeats.index import repeat_index
 from runtime.export.selection import Chosen, Looker, MakeIndex, check_of, make_chooser
 from runtime.worker.exporting import JobExport
+from runtime.worker.goal import AcceptedRecords, Goal
 from runtime.worker.saver import Saver
 
 
@@ -90,3 +92,19 @@ def forecast_of(
         ),
         choose=choose,
     )
+
+
+def goal_of(job: Job, claim: Claim, template: Template, saver: Saver, export: JobExport) -> Goal:
+    """What a claim works for. A shard brings all its indices to their end: which of them are
+    records of the dataset is chosen when all shards have. Raises what `forecast_of` does.
+    """
+    if not job.config.has_checks or claim.shard is not None:
+        return Goal(attempts=job.config.acceptance.attempts)
+    goal = AcceptedRecords(
+        saver.outcomes,
+        wanted=job.config.num_records,
+        most_tries=job.config.size,
+        forecast=forecast_of(job, template, saver, export),
+    )
+    saver.left_out = goal.left_out
+    return goal

@@ -11,8 +11,7 @@ again for the next step or one repair, until it is a record or a failure.
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Final
 
 from runtime.domain.errors import (
@@ -27,15 +26,14 @@ from runtime.domain.errors import (
     SchemaRefusedError,
     SeedwrightError,
 )
-from runtime.domain.jobs.record import Failure, Record, is_skipped
+from runtime.domain.jobs.record import Failure, is_skipped
 from runtime.domain.models.calls import ModelReply
 from runtime.domain.models.retry import is_service_failure
-from runtime.domain.money.amounts import exact_usd
 from runtime.engine.record_task import RecordTask
 from runtime.worker.activity_report import ActivityReport
 from runtime.worker.control import StopReason
 from runtime.worker.dispatch import Dispatch
-from runtime.worker.ending import how_far
+from runtime.worker.limits import Limits
 from runtime.worker.losing_streak import LosingStreak
 from runtime.worker.pool import Completion
 from runtime.worker.prompts import Prompts
@@ -43,6 +41,7 @@ from runtime.worker.record_log import log_record
 from runtime.worker.run import Run
 from runtime.worker.settlement import Settlement
 from runtime.worker.switching import quick_switches
+from runtime.worker.task_lines import record_of, rejected_of
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +62,9 @@ class Generation:
         self._run = run
         self._saver = run.saver
         self._saver.tally.judges.update(run.plan.judges)
-        self._guard = run.guard
         self._settlement = Settlement(run.guard, run.saver)
         self._control = run.control
+        self._limits = Limits(run)
         self._prompts = Prompts(
             job=run.job,
             plan=run.plan,
@@ -73,10 +72,9 @@ class Generation:
             saver=run.saver,
             engine=run.engine,
             next_index=next_index,
-            admit=self._check_booked_cost,
+            admit=self._limits.check_booked_cost,
             goal=run.goal,
         )
-        self._budget_usd = exact_usd(run.guard.limit_nano)
         self._calls = Dispatch(run)
         self._waiting: list[tuple[float, int, RecordTask]] = []
         self._arrived: deque[Completion] = deque()
@@ -218,25 +216,9 @@ class Generation:
             self._prompts.render_later(task)
         self._calls.unjudged.clear()
         if self._calls.used_up is not None:
-            raise self._stopped_by(BudgetExceededError(self._calls.used_up))
+            raise self._limits.stopped_by(BudgetExceededError(self._calls.used_up))
         if needed is not None:
-            raise self._over_budget(next_nano=needed)
-
-    def _check_booked_cost(self) -> None:
-        """Asked before each record. Cost equal to the limit counts as exceeded (requirement S8.7);
-        the ledger holds the limit in any case. Raises `BudgetExceededError`.
-        """
-        if self._run.costs.calculate_current_cost(self._run.job.job_id) >= self._budget_usd:
-            raise self._over_budget()
-
-    def _over_budget(self, *, next_nano: int = 0) -> BudgetExceededError:
-        return self._stopped_by(self._guard.exceeded(next_nano=next_nano))
-
-    def _stopped_by(self, error: BudgetExceededError) -> BudgetExceededError:
-        if self._run.job.config.sharding is not None:
-            return error  # its records are a part of the job's, whose own work counts them all
-        asked = self._run.job.config.num_records
-        return BudgetExceededError(f"{error}, {how_far(self._saver.progress, asked)}")
+            raise self._limits.over_budget(next_nano=needed)
 
     def _patience(self) -> float:
         """How long to wait for a reply before something else is due."""
@@ -344,30 +326,11 @@ class Generation:
         be counted.
         """
         for each in task.rejections:
-            record = self._record(task, each.results, attempt=each.attempt, verdicts=each.verdicts)
-            self._saver.reject(replace(record, rejected_by=each.rejected_by), tokens)
+            self._saver.reject(rejected_of(task, each, self._run.clock.now()), tokens)
             self._error = self._error or self._streak.rejected(each.rejected_by)
             tokens = 0
         task.rejections.clear()
         return tokens
-
-    def _record(
-        self,
-        task: RecordTask,
-        results: Mapping[str, Mapping[str, object]],
-        *,
-        attempt: int,
-        verdicts: Mapping[str, Mapping[str, object]],
-    ) -> Record:
-        return Record(
-            job_id=task.job_id,
-            index=task.index,
-            timestamp=self._run.clock.now(),
-            seed_data_id=task.seed_id,
-            generation_result=results,
-            attempt=attempt,
-            verdicts=verdicts if task.plan.template.checks else None,
-        )
 
     def _finish(self, task: RecordTask, *, tokens: int) -> None:
         self._prompts.close(task)
@@ -375,7 +338,7 @@ class Generation:
         for step in task.plan.steps:
             if is_skipped(task.results[step.step.id]):
                 self._saver.tally.skipped(step.step.id, step.model)
-        record = self._record(task, task.results, attempt=task.attempt, verdicts=task.verdicts)
+        record = record_of(task, self._run.clock.now())
         self._saver.record(record, tokens)
         self._run.goal.passed(record.index, record.document())
         self._saver.left_out = self._run.goal.left_out

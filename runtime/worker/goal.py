@@ -20,6 +20,8 @@ class Tried(Protocol):
     """An open index. It may take `most_tries`, of which `attempt` are behind it."""
 
     @property
+    def index(self) -> int: ...
+    @property
     def attempt(self) -> int: ...
     @property
     def most_tries(self) -> int: ...
@@ -56,7 +58,12 @@ class Goal:
         """Whether one more index is to be opened while so many are."""
         return True
 
-    def tries_for(self, attempt: int, others: Collection[Tried]) -> int:  # noqa: ARG002 - as above
+    def tries_for(
+        self,
+        index: int,  # noqa: ARG002 - as above
+        attempt: int,
+        others: Collection[Tried],  # noqa: ARG002 - as above
+    ) -> int:
         """How many tries an index may take that has had `attempt`, beside `others` that are open.
         Below its last one it may be left open: see `Prompts.close_rejected`.
         """
@@ -120,11 +127,14 @@ class AcceptedRecords(Goal):
         rate = (self.accepted + 1) / (self._outcomes.ended + 1)
         return under_way < math.ceil(missing / min(rate, 1.0))
 
-    def tries_for(self, attempt: int, others: Collection[Tried]) -> int:
+    def tries_for(self, index: int, attempt: int, others: Collection[Tried]) -> int:
         left, own = self._most_tries - self._outcomes.tries, self._attempts - attempt
         if left >= self._attempts * len(others) + own:
             return own
-        return max(min(own, left - sum(map(_reserved, others))), 0)
+        # A try that the service failed counts already, and is made once more.
+        indices = (index, *(task.index for task in others))
+        again = sum(each in self._outcomes.postponed for each in indices)
+        return max(min(own, left + again - sum(map(_reserved, others))), 0)
 
     def opened(self) -> None:
         self._opened += 1

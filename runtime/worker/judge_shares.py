@@ -63,9 +63,9 @@ class JudgeShares:
         """Why the judge is not called any more; `nano` is the most that the next call may cost."""
         judge, limit = self._limits[check]
         return (
-            f"judge {check} has used up its share of the budget ({judge.budget:g} of it, {usd(limit)}"
-            f" here): {usd(self._used(check))} spent, the next call may cost up to {usd(nano)};"
-            " raise the budget, or give a new dataset's judge a larger share"
+            f"judge {check} has used up its share of the budget ({judge.budget:g}, here"
+            f" {usd(limit)}): {usd(self._used(check))} spent, the next call may cost up to"
+            f" {usd(nano)}; raise the budget, or give a new dataset's judge a larger share"
         )
 
     def _used(self, check: str) -> int:

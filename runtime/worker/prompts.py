@@ -230,7 +230,7 @@ class Prompts:
         """How many tries the index may take now; 0: it waits until others leave it one."""
         partial = self._saver.partials.get(index)
         attempt = 0 if partial is None else partial.attempt
-        return self._goal.tries_for(attempt, self._open.values())
+        return self._goal.tries_for(index, attempt, self._open.values())
 
     def _next(self) -> int | None:
         """The next index to open, if any is to be: the caller opens it or sets it aside."""

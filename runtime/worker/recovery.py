@@ -130,24 +130,26 @@ class Recovery:
         return {index: kind for index, kind in final.items() if is_service_failure(kind)}
 
     def _give_back(self, final: dict[int, str]) -> None:
-        """Reopen failures, but no index that has a record: a batch alone knows that."""
+        """Reopen failures, but no index that has a record, or was rejected in all its tries, since
+        it was tried again: batches and rejected tries alone know that.
+        """
         if not final:
             return
         batches = self._listed(self._batches, 1)
         recorded = {index for batch in batches for index in batch.indices if index in final}
         tries = self._tries_of(final.keys() - recorded)
         for index, kind in final.items():
-            if index not in recorded:
-                self._outcomes.reopen(index, kind, tries=tries.get(index, ()))
+            own = tries.get(index, set())
+            if index not in recorded and len(own) < self._outcomes.attempts:
+                self._outcomes.reopen(index, kind, tries=own)
 
-    def _tries_of(self, indices: Collection[int]) -> dict[int, list[int]]:
-        """The rejected tries of indices that had failed after them: those are counted already."""
-        tries: dict[int, list[int]] = {}
-        if self._outcomes.attempts > 1:
-            for part in self._listed(self._rejected, 1):
-                for each in rejections_in(part, self._size):
-                    if each.index in indices:
-                        tries.setdefault(each.index, []).append(each.attempt)
+    def _tries_of(self, indices: Collection[int]) -> dict[int, set[int]]:
+        """The rejected tries of indices that had failed: those are counted already."""
+        tries: dict[int, set[int]] = {}
+        for part in self._listed(self._rejected, 1):
+            for each in rejections_in(part, self._size):
+                if each.index in indices:
+                    tries.setdefault(each.index, set()).add(each.attempt)
         return tries
 
     def _listed(self, kind: Batches, first: int) -> StoredBatches:

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -28,6 +28,7 @@ from runtime.domain.ports import Claim
 from runtime.export.batches import Batch
 from runtime.logs import event
 from runtime.worker.budget_guard import BudgetGuard
+from runtime.worker.flush_times import MAX_FLUSH_ATTEMPTS, FlushTimes
 from runtime.worker.line_buffer import LineBuffer
 from runtime.worker.outcomes import Outcomes
 from runtime.worker.publisher import Publisher
@@ -37,10 +38,6 @@ from runtime.worker.settings import WorkerSettings
 from runtime.worker.stores import Stores
 
 _log = logging.getLogger(__name__)
-
-MAX_FLUSH_ATTEMPTS: Final = 5
-FLUSH_RETRY_SECONDS: Final = 1.0
-"""First pause after a batch could not be saved; it doubles. The SDK has retried before that."""
 
 
 class Saver:
@@ -61,7 +58,6 @@ class Saver:
         self._claim = claim
         self._stores = stores
         self._guard = guard
-        self._settings = settings
         self._checkpoint = Checkpoint(job_id=claim.job_id)
         self._config = config
         self._ranges = ranges
@@ -95,8 +91,7 @@ class Saver:
         """What the calls of each step did, of earlier claims too."""
         self._publisher = Publisher(claim, guard=guard, jobs=stores.jobs, costs=stores.costs)
         self._gave_back = False
-        self._flushed_at = stores.clock.monotonic()
-        self._flush_attempts = 0
+        self._times = FlushTimes(stores.clock, settings)
 
     @property
     def finished(self) -> IndexSet:
@@ -282,7 +277,7 @@ class Saver:
     @property
     def is_failing(self) -> bool:
         """Whether what waits could not be saved when that was tried last."""
-        return self._flush_attempts > 0
+        return self._times.failed > 0
 
     @property
     def is_saved(self) -> bool:
@@ -291,24 +286,15 @@ class Saver:
 
     @property
     def room(self) -> int:
-        """How many more records may be begun. Limited only while a batch can't be saved: then one
-        batch beyond the failed one is the most that is paid for (requirement S6.4).
-        """
-        if self._flush_attempts == 0:
-            return self.finished.size
-        return max(2 * self._settings.checkpoint_interval - self._waiting, 0)
+        """How many more records may be begun: see `FlushTimes.room`."""
+        room = self._times.room(self._waiting)
+        return self.finished.size if room is None else room
 
     def seconds_to_flush(self) -> float | None:
         """Until `flush` is due; 0 or less is now, None when nothing waits to be saved."""
-        waiting = self._waiting
-        if not waiting:
+        if not self._waiting:
             return 0.0 if self._gave_back else None
-        since = self._stores.clock.monotonic() - self._flushed_at
-        if self._flush_attempts:
-            return FLUSH_RETRY_SECONDS * 2.0 ** (self._flush_attempts - 1) - since
-        if waiting >= self._settings.checkpoint_interval:
-            return 0.0
-        return self._settings.flush_seconds - since
+        return self._times.seconds_left(self._waiting)
 
     def flush(
         self, open_records: Callable[[], tuple[int, Mapping[int, Partial | None]]], *, last: bool
@@ -321,25 +307,25 @@ class Saver:
         """
         if not (last or self._waiting or self._gave_back):
             return
-        self._flushed_at = self._stores.clock.monotonic()
+        self._times.begin()
         try:
             self._failures.save()
             self._rejected.save()
             self._records.save()
         except StorageUnavailableError:
-            self._flush_attempts += 1
+            self._times.failed += 1
             event(
                 _log,
                 logging.WARNING,
                 "batch not saved",
                 job_id=self._claim.job_id,
                 batch=self._records.number,
-                attempt=self._flush_attempts,
+                attempt=self._times.failed,
             )
-            if last or self._flush_attempts >= MAX_FLUSH_ATTEMPTS:
+            if last or self._times.failed >= MAX_FLUSH_ATTEMPTS:
                 raise
             return
-        self._flush_attempts = 0
+        self._times.failed = 0
         next_index, unfinished = open_records()
         self._save_checkpoint(next_index, unfinished)
         self._gave_back = False

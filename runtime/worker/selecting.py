@@ -71,11 +71,13 @@ class Selecting:
         sharding, acceptance = job.config.sharding, job.config.acceptance
         if sharding is None:
             return None
+        # An index that the service failed has one try counted, and may take the others later.
+        later = job.progress.service_failures * (acceptance.attempts - 1)
         end = next_round(
             Tried(
                 ends=sharding.ends,
                 accepted=chosen.selection.accepted,
-                tries=job.progress.checks.tries,
+                tries=job.progress.checks.tries + later,
             ),
             wanted=chosen.selection.wanted,
             attempts=acceptance.attempts,

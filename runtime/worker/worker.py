@@ -24,7 +24,6 @@ from runtime.domain.jobs.sharding import ranges_of
 from runtime.domain.jobs.shards import Verdict
 from runtime.domain.money.amounts import parse_budget
 from runtime.domain.ports import Claim, Ports
-from runtime.domain.templates.template import Template
 from runtime.engine.checking import OutputChecks
 from runtime.engine.plan import Templates, make_plan, pin_prices
 from runtime.engine.rendering.languages import check_languages
@@ -42,9 +41,8 @@ from runtime.worker.crash_points import CrashPoint, pass_through
 from runtime.worker.ending import write_ending
 from runtime.worker.export_again import ExportAgain
 from runtime.worker.exporting import JobExport
-from runtime.worker.forecast import forecast_of
+from runtime.worker.forecast import goal_of
 from runtime.worker.generation import Generation
-from runtime.worker.goal import AcceptedRecords, Goal
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.judge_shares import JudgeShares, part_of
 from runtime.worker.leases import recover_abandoned
@@ -294,7 +292,7 @@ class Worker:
             plan=plan.checked_by(checks),
             seeds=seeds,
             saver=saver,
-            goal=self._goal(job, claim, template, saver),
+            goal=goal_of(job, claim, template, saver, self.job_export),
             guard=guard,
             shares=JudgeShares(
                 template.checks,
@@ -322,21 +320,6 @@ class Worker:
                 seeds.close()
             close_guard(guard, claim, self._control)
         return reason, saver.progress
-
-    def _goal(self, job: Job, claim: Claim, template: Template, saver: Saver) -> Goal:
-        """A shard brings all its indices to their end: which of them are records of the dataset is
-        chosen when all shards have.
-        """
-        if not job.config.has_checks or claim.shard is not None:
-            return Goal(attempts=job.config.acceptance.attempts)
-        goal = AcceptedRecords(
-            saver.outcomes,
-            wanted=job.config.num_records,
-            most_tries=job.config.size,
-            forecast=forecast_of(job, template, saver, self.job_export),
-        )
-        saver.left_out = goal.left_out
-        return goal
 
     def _saver(self, job: Job, claim: Claim, guard: BudgetGuard) -> Saver:
         open_journal = self._ports.open_journal

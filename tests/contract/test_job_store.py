@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.errors import ConflictError, InputError, LeaseLostError, NotFoundError
 from runtime.domain.jobs.job import ACTIVE, ENDED, JobError, JobStatus, Progress, may_become
 from runtime.domain.jobs.step_totals import StepTotals
@@ -332,6 +333,26 @@ def test_a_cancellation_and_a_completion_exclude_each_other(
 
 
 # ── more records ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_with_checks_gets_more_tries(ports: Storage, clock: ManualClock) -> None:
+    job = new_job("a", clock)
+    had = job.config.num_records
+    acceptance = Acceptance().pinned(had, has_checks=True)
+    ports.jobs.create_job(replace(job, config=replace(job.config, acceptance=acceptance)))
+
+    def most() -> int | None:
+        return ports.jobs.get_job("a").config.acceptance.max_candidates
+
+    ports.jobs.set_num_records("a", had + 1)
+    assert most() == 10 * (had + 1)
+    ports.jobs.set_num_records("a", had + 1, max_candidates=20 * had)
+    assert most() == 20 * had
+    ports.jobs.set_num_records("a", had + 2)
+    assert most() == 20 * had
+    with pytest.raises(InputError, match="only raised"):
+        ports.jobs.set_num_records("a", had + 2, max_candidates=had + 2)
+    assert ports.jobs.get_job("a").config.num_records == had + 2
 
 
 @pytest.mark.parametrize("status", sorted(frozenset(JobStatus)))

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from multiprocessing import Pool
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -47,7 +47,8 @@ from tests.fixtures.job_configs import job_config
 from tests.fixtures.memory_budgets import MemoryBudgets
 from tests.fixtures.memory_objects import MemoryObjects
 from tests.fixtures.memory_ports import MemoryCosts, MemoryJobs, MemoryQueue, MemoryVersions
-from tests.simulation.process import Process, Rates, is_taken
+from tests.simulation.engines import CheckScript, is_taken
+from tests.simulation.process import Process, Rates
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import InvariantError, Truth
 
@@ -137,6 +138,8 @@ class Schedule:
     steps. `shards`: the job has two to so many.
     """
 
+    script: CheckScript | None = None
+
     def __init__(
         self, seed: int, *, model: str = MODEL, skips: bool = False, shards: int = 1
     ) -> None:
@@ -156,9 +159,7 @@ class Schedule:
             clock=self.scheduler.clock,
             queue=self.queue,
             jobs=self.jobs,
-            templates=OneTemplate(
-                skipping_template() if skips else template(rng.choice((1, 1, 2)))
-            ),
+            templates=OneTemplate(self._draw_template(skips=skips)),
             checkpoints=MemoryVersions(),
             costs=MemoryCosts(),
             budgets=self.budgets,
@@ -181,6 +182,13 @@ class Schedule:
         self.left: Counter[str] = Counter()
         """What is in the accounts of a month and not in the job's share of it any more."""
         self._create_job()
+
+    def _draw_template(self, *, skips: bool) -> Template:
+        return skipping_template() if skips else template(self.rng.choice((1, 1, 2)))
+
+    def _options(self) -> dict[str, Any]:
+        """More of the job's configuration."""
+        return {}
 
     def _draw_records(self) -> int:
         return self.rng.randint(1, 40)
@@ -229,6 +237,7 @@ class Schedule:
                     num_records=self.records,
                     sharding=self.sharding,
                     model=self.model,
+                    **self._options(),
                 ),
                 budget_limit=f"{budget / 1e9:.9f}",
                 created_at=now,
@@ -317,6 +326,7 @@ class Schedule:
             settings=self.settings,
             price=self.price,
             owner_of=self.queue.owner,
+            script=self.script,
         )
         self.processes.append(process)
         return process
@@ -357,12 +367,7 @@ class Schedule:
         is_exported = job.status in {JobStatus.COMPLETED, JobStatus.BUDGET_EXCEEDED}
         if is_exported and set(dataset) & set(failed):
             raise InvariantError("an index is a record and a failure")
-        if job.status is JobStatus.COMPLETED and set(dataset) | set(failed) != set(
-            range(self.records)
-        ):
-            raise InvariantError("an index is lost")
-        if job.status is JobStatus.COMPLETED:
-            self._judge_completed(job, dataset, failed)
+        self._judge_indices(job, dataset, failed)
         if self.truth.paid_twice > self.truth.lost:
             raise InvariantError(
                 f"{self.truth.paid_twice} replies paid twice, {self.truth.lost} were lost"
@@ -380,6 +385,15 @@ class Schedule:
             paid_twice=self.truth.paid_twice,
             virtual_seconds=self.scheduler.clock.monotonic(),
         )
+
+    def _judge_indices(self, job: Job, dataset: list[int], failed: list[int]) -> None:
+        if job.status is not JobStatus.COMPLETED:
+            return
+        if set(dataset) | set(failed) != set(range(self.records)):
+            raise InvariantError("an index is lost")
+        if job.progress.records_generated != len(dataset):
+            raise InvariantError("the counters are not those of the export")
+        self._judge_completed(job, failed)
 
     def _judge_skips(self) -> None:
         """A record has what its conditions say, and nothing was called for the rest of it."""
@@ -423,9 +437,9 @@ class Schedule:
         if steps.tokens_in + steps.tokens_out > job.progress.tokens_used:
             raise InvariantError("steps used more tokens than the job")
 
-    def _judge_completed(self, job: Job, dataset: list[int], failed: list[int]) -> None:
+    def _judge_completed(self, job: Job, failed: list[int]) -> None:
         progress = job.progress
-        if (progress.records_generated, progress.failed_records) != (len(dataset), len(failed)):
+        if progress.failed_records != len(failed):
             raise InvariantError("the counters are not those of the export")
         if self.truth.not_tried_again:
             raise InvariantError("a failure that was given back was not tried again")

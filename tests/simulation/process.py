@@ -10,6 +10,7 @@ import orjson
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.contract.keys import (
+    REJECTED_PARTS,
     batches_prefix,
     checkpoint_key,
     failure_parts_prefix,
@@ -18,7 +19,6 @@ from runtime.contract.keys import (
 from runtime.domain.errors import (
     ModelError,
     ModelErrorKind,
-    RenderError,
     SchemaRefusedError,
     StorageUnavailableError,
 )
@@ -29,8 +29,6 @@ from runtime.domain.models.calls import ModelReply, ModelRequest, Usage
 from runtime.domain.models.price import Price
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.ports import ObjectStat, Ports
-from runtime.domain.templates.template import WHEN, Template
-from runtime.engine.rendering.renderer import RenderRequest, TemplateEngine
 from runtime.worker.control import StopReason
 from runtime.worker.heartbeat import Heartbeat
 from runtime.worker.pool import Completion
@@ -38,6 +36,7 @@ from runtime.worker.schema_calls import WARM_UP_SECONDS
 from runtime.worker.settings import WorkerSettings
 from runtime.worker.worker import Worker
 from tests.fixtures.memory_objects import MemoryObjects
+from tests.simulation.engines import CheckedEngine, CheckScript, PlainEngine, step_of
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.truth import Call, InvariantError, Truth
 
@@ -96,9 +95,11 @@ class Process:
         settings: WorkerSettings,
         price: Price,
         owner_of: Callable[[str], str],
+        script: CheckScript | None = None,
     ) -> None:
         self.name = name
         self._owner_of = owner_of
+        self.script = script
         self.scheduler = scheduler
         self.truth = truth
         self.rates = rates
@@ -126,7 +127,7 @@ class Process:
             make_pool=lambda: self.pool,
             make_heartbeat=self._make_heartbeat,
             pause=self._pause,
-            template_engine=PlainEngine(),
+            template_engine=PlainEngine() if script is None else CheckedEngine(),
         )
 
     # ── living ─────────────────────────────────────────────────────────────────────────────────
@@ -267,6 +268,8 @@ class _GuardedObjects:
     def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:
         with self._process.touching_store():
             self._target.put_if_absent(key, body, content_type=content_type)
+            if self._process.owns(key) and key.startswith(REJECTED_PARTS.prefix("job")):
+                self._process.partials |= _rejected_in(body)
             # What a stale owner still writes does not count: its successor has paid again.
             if self._process.owns(key) and key.startswith(
                 (batches_prefix("job"), failure_parts_prefix("job"))
@@ -310,35 +313,30 @@ def _paid_in(checkpoint: bytes | None) -> set[Call]:
     paid: set[Call] = set()
     document = orjson.loads(checkpoint) if checkpoint else {"partials": {}}
     for index, partial in document["partials"].items():
-        steps = list(partial["steps"])
+        steps, attempt = (
+            [*partial["steps"], *partial.get("verdicts", ())],
+            partial.get("attempt", 0),
+        )
         # Of a repaired step both calls are behind it; of an invalid one the first is.
-        paid |= {(int(index), step, repair) for step in steps for repair in (False, True)}
+        paid |= {
+            (int(index), step_of(step, attempt), repair)
+            for step in steps
+            for repair in (False, True)
+        }
         if partial["invalid"] is not None:
-            paid.add((int(index), "two" if steps else "one", False))
+            paid.add((int(index), step_of("two" if steps else "one", attempt), False))
     return paid
 
 
-def is_taken(index: int, step: str) -> bool:
-    """What the conditions say where steps have any."""
-    return index % (3 if step == "one" else 4) != 0
-
-
-class PlainEngine(TemplateEngine):
-    """Prompts that name their record and step; rendering itself is tested elsewhere."""
-
-    def load(self, template: Template) -> None:
-        del template
-
-    def execute_template(self, requests: Iterable[RenderRequest]) -> list[str | RenderError]:
-        return [
-            str(is_taken(request.index, request.step_id))
-            if request.part == WHEN
-            else f"{request.index}/{request.step_id}"
-            for request in requests
-        ]
-
-    def close(self) -> None:
-        return None
+def _rejected_in(part: bytes) -> set[Call]:
+    """The paid calls of rejected tries."""
+    lines = map(orjson.loads, part.splitlines())
+    return {
+        (line["index"], step_of(step, line["try"]), repair)
+        for line in lines
+        for step in (*line["generation_result"], *line["checks"])
+        for repair in (False, True)
+    }
 
 
 class SimulatedPool:
@@ -352,8 +350,7 @@ class SimulatedPool:
 
     def submit(self, call: int, request: ModelRequest) -> None:
         self._process.scheduler.check_alive()
-        index, step = request.messages[0].text.split("/")[:2]
-        key = (int(index), step.split("\n")[0], len(request.messages) > 1)
+        key = self._key(request)
         self._process.truth.asked[key[0]] += 1
         clock = self._process.scheduler.clock
         if request.output_schema and not self._compiled:
@@ -365,6 +362,12 @@ class SimulatedPool:
             self._under_schema.add(call)
         delay, result, nano = self._fate(request, key)
         self._in_flight[call] = (clock.monotonic() + delay, key, result, nano)
+
+    def _key(self, request: ModelRequest) -> Call:
+        if self._process.script is not None:
+            return self._process.script.call(request)
+        index, step = request.messages[0].text.split("/")[:2]
+        return int(index), step.split("\n")[0], len(request.messages) > 1
 
     def _fate(self, request: ModelRequest, key: Call) -> tuple[float, ModelReply | ModelError, int]:
         rng, rates = self._process.rng, self._process.rates
@@ -395,8 +398,10 @@ class SimulatedPool:
                 return delay, ModelError(kind, "simulated"), cost
         if rng.random() < rates.slow:
             delay += 200 * rng.random()
-        text = '{"answer": 1}' if request.output_schema or key[1] == "two" else "text"
-        if key[1] == "two" and rng.random() < rates.invalid:
+        text = '{"answer": 1}' if request.output_schema or key[1].startswith("two") else "text"
+        if self._process.script is not None:
+            text = self._process.script.reply(key, text)
+        if key[1].startswith("two") and rng.random() < rates.invalid:
             text = "not what was asked for"
         return delay, ModelReply(text=text, usage=usage), nano
 

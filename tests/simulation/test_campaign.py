@@ -13,9 +13,10 @@ from runtime.domain.models.outage import MAX_PROBE_SECONDS
 from runtime.domain.money import ledger as budget
 from runtime.domain.money.accounts import Hold, Share
 from runtime.engine import preparation
-from runtime.worker import budget_guard, outcomes, recovery
+from runtime.worker import budget_guard, outcomes, prompts, recovery
 from tests.fixtures import memory_ports
 from tests.simulation.campaign import JOB_ID, SCHEMA_MODEL, Outcome, Schedule, run_schedule
+from tests.simulation.checked import run_checked
 from tests.simulation.process import Rates
 from tests.simulation.truth import InvariantError
 
@@ -178,3 +179,33 @@ def test_failures_of_the_service_that_are_final_are_seen(monkeypatch: pytest.Mon
 def test_a_retry_that_forgets_its_mark_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery.Recovery, "_give_back", lambda _self, _final: None)
     assert any("not tried again" in each for each in violations())
+
+
+CHECKED = range(30)
+
+
+def checked_violations(seeds: range = MANY, shards: int = 1) -> Iterator[str]:
+    found = (run_checked(seed, shards=shards) for seed in seeds)
+    return (each for each in found if isinstance(each, str))
+
+
+def test_no_schedule_of_a_job_with_checks_breaks_a_promise() -> None:
+    """N good records or a true reason, no try paid for twice, none beyond the most there may be."""
+    assert list(checked_violations(CHECKED)) == []
+    assert list(checked_violations(range(8), shards=4)) == []
+
+
+def test_a_rejected_try_that_is_made_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "begin_next_try", lambda *_: None)
+    assert next(checked_violations(), None) is not None
+
+
+def test_rejected_tries_that_are_not_adopted_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery.Recovery, "_adopt_rejected", lambda _self, _part: None)
+    assert next(checked_violations(), None) is not None
+
+
+def test_a_goal_that_leaves_what_it_opened_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dataset would depend on which records ended first."""
+    monkeypatch.setattr(prompts.Prompts, "_end", 0)
+    assert next(checked_violations(), None) is not None

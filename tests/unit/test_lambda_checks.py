@@ -8,8 +8,9 @@ from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.checks.totals import CheckTotals, Selection
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.step_totals import StepTotals
-from tests.fixtures.api_world import ALICE, ApiWorld
+from tests.fixtures.api_world import ApiWorld
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.lambda_events import ALICE
 from tests.fixtures.storage import new_job
 
 CENT = 10**7

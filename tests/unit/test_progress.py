@@ -4,11 +4,13 @@ import io
 import re
 import sys
 import types
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from runtime.domain.checks.totals import CheckTotals
 from runtime.domain.jobs.activity import Activity, WaitReason
 from runtime.domain.jobs.job import Progress
 from runtime.progress.bar import LiveBar, flowed
@@ -39,6 +41,25 @@ def meter(clock: ManualClock) -> Meter:
         )
     )
     return meter
+
+
+def test_where_records_are_checked_it_goes_by_those_that_are_accepted(clock: ManualClock) -> None:
+    meter = Meter(Goal(records=100, budget_nano=250_000_000_000), clock.monotonic)
+    meter.update(Progress())
+    clock.advance(60)
+    checks = CheckTotals(
+        tries=120, rejected=10, rejected_by={"short": 50, "good": 5}, left_out={"fresh": 8}
+    )
+    counted = Progress(records_generated=58, failed_records=7, cost_nano=10**9, checks=checks)
+    meter.update(counted)
+    meter.activity = Activity()
+    count, left, rate, failed, *_ = meter.figures()
+    assert (count, left, failed) == ("50/100 records", "1:00 left", "7 failed")
+    assert rate == "0.8 records/s"
+    assert (meter.generated_now, meter.snapshot().records) == (50, 50)
+    assert meter.now() == ("55 of 120 tries rejected", "expected $2.00")
+    meter.update(replace(counted, records_generated=200))
+    assert (meter.done, meter.seconds_left) == (100, 0)
 
 
 FIGURES = (

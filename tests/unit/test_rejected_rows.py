@@ -12,11 +12,12 @@ from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.outputs.document import output_document
 from runtime.domain.templates.document import parse_template
 from runtime.domain.templates.template import Template
+from runtime.engine.row_sample import sample_row
 from runtime.engine.rows import RowMaker, RowProblem
 from runtime.export.batches import Batches
 from runtime.export.rejected import FirstRejected
 from tests.fixtures.memory_objects import MemoryObjects
-from tests.simulation.process import PlainEngine
+from tests.simulation.engines import PlainEngine
 
 SCORES = [
     {"name": "faith", "description": "?", "options": {5: "all", 1: "none"}},
@@ -150,6 +151,19 @@ def test_a_pair_is_given_back_as_it_was_read() -> None:
 def test_pairs_that_there_can_not_be_are_refused(output: object, checks: object, said: str) -> None:
     with pytest.raises(TemplateError, match=said):
         template(output, checks=checks)
+
+
+def test_a_row_is_shown_before_anything_is_paid() -> None:
+    shown = sample_row(PlainEngine(), template(PAIRS), {})
+    assert shown.row is not None
+    assert (set(shown.row), shown.problem) == ({"prompt", "chosen", "rejected"}, None)
+    columns = {"faith": "checks.quality.scores.faith.score"}
+    shown = sample_row(PlainEngine(), template({"columns": columns}), {})
+    assert shown.row == {"faith": 5}
+
+
+def test_a_check_of_the_last_step_is_one_of_records() -> None:
+    assert template(PAIRS, checks=[{"id": "short", "max_words": 5}]).output.pair_rejects
 
 
 def lines(*tries: tuple[int, int, str]) -> Iterator[bytes]:

@@ -175,6 +175,29 @@ def test_an_exported_job_is_over(api_world: ApiWorld, job_id: str) -> None:
     assert ask(api_world, job_id, before)["next"] == "end"
 
 
+def test_a_round_that_the_own_work_opens_is_one_of_the_same_execution(
+    api_world: ApiWorld, job_id: str
+) -> None:
+    """Where checks have accepted too few: shards go on, and those without a part of it don't."""
+    end_all(api_world, job_id)
+    answer = ask(api_world, job_id)
+    assert answer["next"] == "export"
+    owned = claim(api_world, job_id, None)
+    api_world.own.jobs.set_status(job_id, JobStatus.RUNNING, fence=owned.fence)
+    api_world.own.jobs.open_round(job_id, 32, fence=owned.fence)
+    # It has not yet put itself off, or died before it could.
+    between = ask(api_world, job_id, answer)
+    assert between["next"] in {"generate", "wait"}
+    api_world.own.queue.put_off(owned)
+    answer = ask(api_world, job_id, between)
+    assert (answer["next"], answer["execution"]) == ("generate", 1)
+    assert answer["shards"] == [1, 2]
+    for shard in (1, 2):
+        work(api_world, job_id, shard, records=11, end=JobStatus.COMPLETED)
+    assert ask(api_world, job_id, answer)["next"] == "export"
+    assert api_world.aws.machine.begun == [(job_id, 1)]
+
+
 def test_a_job_that_is_gone_or_cancelled_is_over(api_world: ApiWorld, job_id: str) -> None:
     assert ask(api_world, SOME_ID)["next"] == "end"
     api_world.delete(f"/jobs/{job_id}")

@@ -6,7 +6,7 @@ import pytest
 from runtime.domain.errors import StorageUnavailableError
 from runtime.domain.jobs.checkpoint import Partial
 from runtime.domain.jobs.record import UNKNOWN_KIND, kind_of
-from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
+from runtime.worker.flush_times import MAX_FLUSH_ATTEMPTS
 from tests.fixtures.clock import START
 from tests.fixtures.saver_world import (
     DOWN,

@@ -172,6 +172,15 @@ def _windowed(window: int) -> dict[str, Any]:
     return {**(ordering.IndexOrder.__init__.__kwdefaults__ or {}), "window_bytes": window}
 
 
+def test_nobody_waits_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records in order, with gaps between them, never wait on the disk."""
+    monkeypatch.setattr(ordering.IndexOrder.__init__, "__kwdefaults__", _windowed(6000))
+    monkeypatch.setattr(ordering, "temporary_file", lambda _things: pytest.fail("on the disk"))
+    records = [(3 * index, f"q {index}", None, None) for index in range(300)]
+    objects = store(records, random.Random(1))  # noqa: S311
+    assert len(chosen_of(objects, Checks((FRESH,)), 300).accepted) == 300
+
+
 def test_near_texts_are_left_out_by_the_rule_of_the_check() -> None:
     objects = MemoryObjects()
     words = "one two three four five six seven eight nine ten"

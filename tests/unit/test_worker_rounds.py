@@ -2,7 +2,7 @@
 the job. What its shards have made is written by hand: a record is index, text and label.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 import pytest
@@ -37,7 +37,7 @@ from tests.fixtures.memory_ports import (
     MemoryVersions,
 )
 from tests.simulation.campaign import NoModels
-from tests.simulation.process import PlainEngine
+from tests.simulation.engines import PlainEngine
 
 SHORT = {"id": "short", "keep_if": "steps.say.output | length < 9"}
 FRESH = {"id": "fresh", "unique": {"by": "steps.say.output"}}
@@ -104,8 +104,8 @@ class World:
                 updated_at=self.clock.now(),
             )
         )
-        self.text_of = lambda index: f"t{index}"
-        self.is_good = passes
+        self.text_of: Callable[[int], str] = "t{}".format
+        self.is_good: Callable[[int], bool] = passes
         self.calls = 0
 
     @property

@@ -18,7 +18,7 @@ from runtime.domain.errors import (
 )
 from runtime.domain.jobs.checkpoint import Checkpoint, decode
 from runtime.domain.jobs.job import JobStatus
-from runtime.worker.saver import MAX_FLUSH_ATTEMPTS
+from runtime.worker.flush_times import MAX_FLUSH_ATTEMPTS
 from tests.fixtures.aws import BUCKET
 from tests.fixtures.session_faults import Document, Fault
 from tests.fixtures.worker_checks import again, logged, recover, written

@@ -35,7 +35,7 @@ from tests.fixtures.memory_ports import (
     MemoryVersions,
 )
 from tests.simulation.campaign import NoModels
-from tests.simulation.process import PlainEngine
+from tests.simulation.engines import PlainEngine
 
 TEMPLATE = {
     "name": "t",

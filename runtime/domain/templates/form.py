@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from runtime.domain.checks.check import NO_CHECKS
@@ -116,16 +117,21 @@ class Form:
                 "product", "seed can't be multiplied with batch_of: a record has several seeds"
             )
         # What is said of steps and samplers that can't be read would be wrong.
-        paths = paths_of(
+        make_paths = partial(
+            paths_of,
             steps,
             keep_reasoning=keep_reasoning,
             keep_prompts=document.get("keep_prompts") is True,
             batch=batch_of is not None,
             samplers=samplers,
-            # Rows may read scores, and checks may read rows: their problems are told below.
-            checks=read_checks(document.get("checks"), Known(), lambda _place, _problem: None),
         )
+        known = Known(paths=make_paths(), samples=samplers.values())
+        # Rows may read scores, and checks may read rows: what is wrong with these is told below.
         readable = len(self.problems) == problems
+        scored = NO_CHECKS
+        if readable:
+            scored = read_checks(document.get("checks"), known, lambda _place, _problem: None)
+        paths = make_paths(checks=scored)
         output = self._output(document.get("output"), paths) if readable else None
         known = Known(paths=paths, samples=samplers.values(), output=output)
         checks = read_checks(document.get("checks"), known, self.refuse) if readable else NO_CHECKS
