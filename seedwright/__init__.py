@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from runtime.client.api_client import Client
     from runtime.client.jobs import Job
+    from runtime.datasets.beforehand import estimate, preview, validate
     from runtime.datasets.checks import StepCheck, TemplateCheck
     from runtime.datasets.dataset import Dataset, Preview
-    from runtime.datasets.library import estimate, generate, preview, resume, validate
+    from runtime.datasets.library import generate, resume
     from runtime.doctor.examination import doctor
     from runtime.doctor.finding import Finding
     from runtime.domain.errors import (
@@ -103,12 +104,12 @@ _MODULES: Final = {
     "StepCheck": "runtime.datasets.checks",
     "TemplateCheck": "runtime.datasets.checks",
     "doctor": "runtime.doctor.examination",
-    "estimate": "runtime.datasets.library",
+    "estimate": "runtime.datasets.beforehand",
     "generate": "runtime.datasets.library",
     "guide": "runtime.guide.guide",
-    "preview": "runtime.datasets.library",
+    "preview": "runtime.datasets.beforehand",
     "resume": "runtime.datasets.library",
-    "validate": "runtime.datasets.library",
+    "validate": "runtime.datasets.beforehand",
 }
 """Where a name is from; the others are errors."""
 

@@ -9,13 +9,10 @@ signal handler, set no alarm, end no process, and leave garbage collection and l
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 from runtime.datasets.background import BackgroundRun
-from runtime.datasets.checks import TemplateCheck, check_template
-from runtime.datasets.dataset import Dataset, Preview, dataset_of, preview_of
-from runtime.datasets.estimating import CostEstimate, estimate_by_pilot, estimate_dataset
+from runtime.datasets.dataset import Dataset, Preview, dataset_of
 from runtime.datasets.folder import folder_name
 from runtime.datasets.observer import Called, Observer, Shown
 from runtime.datasets.outcome import Outcome
@@ -28,7 +25,7 @@ from runtime.datasets.resuming import read_resumption
 from runtime.datasets.run import run_dataset
 from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.errors import BudgetExceededError, InputError, JobFailedError
-from runtime.domain.jobs.delivery import FOR_PEOPLE, Delivery
+from runtime.domain.jobs.delivery import FOR_PEOPLE
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.sampling import Draws
 from runtime.domain.models.call_options import CallOptions
@@ -36,7 +33,7 @@ from runtime.domain.models.choice import ModelChoice
 from runtime.domain.models.price_table import PriceTable
 from runtime.domain.options import options_given
 from runtime.domain.wording import sentence
-from runtime.inputs.options import PRICED_BACKEND, check_concurrency, check_workers
+from runtime.inputs.options import check_concurrency, check_workers
 from runtime.inputs.seed_reading import ReadingOptions, read_as
 from runtime.inputs.seeds import SeedSource
 from runtime.inputs.templates import TemplateSource
@@ -46,9 +43,6 @@ from runtime.progress.meter import Snapshot
 
 Usd = str | int | float | Decimal
 """An amount in USD; a float means the number that it prints as."""
-
-PREVIEW_RECORDS: Final = 3
-PREVIEW_BUDGET: Final = "0.10"
 
 
 def generate(
@@ -122,7 +116,7 @@ def generate(
     return _generated(
         request,
         _folder(out, request),
-        prices=_prices(prices, request.backend),
+        prices=read_prices(prices, request.backend),
         concurrency=concurrency,
         workers=workers,
         on_progress=on_progress,
@@ -170,145 +164,6 @@ def resume(
     )
 
 
-def preview(
-    template: TemplateSource,
-    seeds: SeedSource | None = None,
-    *,
-    n: int = PREVIEW_RECORDS,
-    budget: Usd = PREVIEW_BUDGET,
-    model: str | None = None,
-    backend: str = "local",
-    base_url: str | None = None,
-    seed_strategy: str | None = None,
-    random_seed: int = 0,
-    prices: str | Path | None = None,
-    concurrency: int | None = None,
-    on_progress: Callable[[Snapshot], object] | None = None,
-    **reading: Unpack[ReadingOptions],
-) -> Preview:
-    """Generate `n` records with real calls, to be looked at and kept nowhere. The same arguments
-    draw the same seeds in `generate`.
-
-    Raises what `generate` raises; the `dataset` of its errors is a `Preview`.
-    """
-    request = read_request(
-        template,
-        seeds,
-        num_records=n,
-        reading=read_as(**reading),
-        budget=budget,
-        backend=backend,
-        base_url=base_url,
-        draws=options_given(Draws(), seed_strategy=seed_strategy, random_seed=random_seed),
-        models=options_given(ModelChoice(), model=model),
-        delivery=Delivery(),
-    )
-    with TemporaryDirectory(prefix="seedwright-", ignore_cleanup_errors=True) as folder:
-        outcome = _run(
-            request,
-            Path(folder) / "preview",
-            prices=_prices(prices, request.backend),
-            concurrency=concurrency,
-            on_progress=on_progress,
-            kept=False,
-        )
-        found = preview_of(dataset_of(outcome))
-    _check_ended(outcome, found, kept="A preview keeps nothing; what there is is its `dataset`.")
-    return found
-
-
-def estimate(
-    template: TemplateSource,
-    seeds: SeedSource | None = None,
-    *,
-    n: int,
-    model: str | None = None,
-    backend: str = PRICED_BACKEND,
-    base_url: str | None = None,
-    seed_strategy: str | None = None,
-    prices: str | Path | None = None,
-    acceptance: float | str | Decimal | None = None,
-    pilot: int | None = None,
-    budget: Usd | None = None,
-    concurrency: int | None = None,
-    **reading: Unpack[ReadingOptions],
-) -> CostEstimate:
-    """What `n` records would cost. Calls no model, but for a `pilot`.
-
-    Where the template has checks, `acceptance` is the share of tries that they accept, such as 0.4
-    or "40%"; by default each record counts as accepted at its first try. `pilot` measures it: so
-    many tries are made for real, and kept nowhere, within a `budget` in USD, which is needed where
-    a model bills. What they have shown and spent is the estimate's `pilot`.
-
-    Raises `InputError`, and with a pilot what `generate` raises.
-    """
-    if pilot is None and budget is not None:
-        raise InputError("budget is for a pilot: without one no model is called")
-    if pilot is not None and acceptance is not None:
-        raise InputError("pilot measures the acceptance rate: leave acceptance out")
-    chosen = Backend(backend, base_url)
-    models = options_given(ModelChoice(), model=model)
-    draws = options_given(Draws(), seed_strategy=seed_strategy)
-    table = _prices(prices, chosen)
-    if pilot is None:
-        return estimate_dataset(
-            template,
-            seeds,
-            num_records=n,
-            reading=read_as(**reading),
-            prices=table,
-            backend=chosen.name,
-            models=models,
-            draws=draws,
-            acceptance=acceptance,
-        )
-    request = read_request(
-        template,
-        seeds,
-        num_records=n,
-        reading=read_as(**reading),
-        budget=DEFAULT_BUDGET if budget is None else budget,
-        backend=backend,
-        base_url=base_url,
-        draws=draws,
-        models=models,
-        delivery=Delivery(),
-    )
-    return estimate_by_pilot(
-        request,
-        prices=table,
-        tries=pilot,
-        budget=budget,
-        run=lambda asked, folder: _run(
-            asked, folder, prices=table, concurrency=concurrency, on_progress=None, kept=False
-        ),
-    )
-
-
-def validate(
-    template: TemplateSource,
-    seeds: SeedSource | None = None,
-    *,
-    model: str | None = None,
-    backend: str = PRICED_BACKEND,
-    base_url: str | None = None,
-    prices: str | Path | None = None,
-    **reading: Unpack[ReadingOptions],
-) -> TemplateCheck:
-    """Check a template and, with seeds, that each seed has what it needs; the first one's prompts
-    come along. Calls no model. Raises `InputError`.
-    """
-    chosen = Backend(backend, base_url)
-    return check_template(
-        template,
-        seeds,
-        reading=read_as(**reading),
-        prices=_prices(prices, chosen),
-        backend=chosen.name,
-        models=options_given(ModelChoice(), model=model),
-    )
-
-
 def _generated(
     request: DatasetRequest,
     out: Path,
@@ -318,7 +173,7 @@ def _generated(
     workers: int,
     on_progress: Callable[[Snapshot], object] | None,
 ) -> Dataset:
-    outcome = _run(
+    outcome = run_in_background(
         request,
         out,
         prices=prices,
@@ -327,7 +182,7 @@ def _generated(
         on_progress=on_progress,
     )
     dataset = dataset_of(outcome)
-    _check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
+    check_ended(outcome, dataset, kept=f"The records so far are in {outcome.folder}.")
     return dataset
 
 
@@ -339,7 +194,7 @@ def _folder(out: Any, request: DatasetRequest) -> Path:
     return Path(out)
 
 
-def _run(
+def run_in_background(
     request: DatasetRequest,
     out: Path,
     *,
@@ -349,6 +204,9 @@ def _run(
     workers: int = 1,
     kept: bool = True,
 ) -> Outcome:
+    """Run it in a thread of its own, shown or told to `on_progress` in this one. `kept`: whether
+    what an interruption leaves can go on. Raises what `run_dataset` does.
+    """
     calls = check_concurrency(concurrency)
     if on_progress is not None and not callable(on_progress):
         raise InputError(f"on_progress is a function, not {on_progress!r}")
@@ -376,8 +234,8 @@ def _run(
         raise
 
 
-def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> None:
-    """Raise what `found` is not complete for."""
+def check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> None:
+    """Raise what `found` is not complete for: `BudgetExceededError`, `JobFailedError`."""
     match outcome.status:
         case JobStatus.COMPLETED:
             return
@@ -407,7 +265,8 @@ def _check_ended(outcome: Outcome, found: Dataset | Preview, *, kept: str) -> No
             )
 
 
-def _prices(path: Any, backend: Backend) -> PriceTable:
+def read_prices(path: Any, backend: Backend) -> PriceTable:
+    """The prices of a backend, with those of a file. Raises `InputError`."""
     if path is not None and not isinstance(path, str | Path):
         raise InputError(f"prices is the path of a file, not {path!r}")
     return backend.prices(None if path is None else Path(path))

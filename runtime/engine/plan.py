@@ -224,7 +224,8 @@ def check_steps(template: Template, prices: PriceTable, *, provider: str, on: da
     template.samplers.check()
     for step in template.steps:
         if not prices.is_open(step, provider):
-            _plan_step(step, prices, provider=provider, model=None, on=on)
+            place = f"step {step.id!r}"
+            _plan_step(step, prices, place, provider=provider, model=None, on=on)
 
 
 def _plan_step(

@@ -49,6 +49,13 @@ def write_rejected(
     return written
 
 
+def each_once(parts: StoredBatches, size: int) -> Iterator[dict[str, Any]]:
+    """What the lines of the rejected tries say, each once; `size` is above each index. Raises
+    `StorageError`.
+    """
+    return (document for _, document in _each_once(parts, size))
+
+
 def rejected_for_good(parts: StoredBatches, size: int, attempts: int) -> IndexSet:
     """The indices below `size` whose every try was rejected. Two bytes an index meanwhile."""
     rejected, tries = IndexSet(size), array("H", bytes(2 * size))
@@ -60,13 +67,6 @@ def rejected_for_good(parts: StoredBatches, size: int, attempts: int) -> IndexSe
                 if tries[index] == (1 << attempts) - 1:
                     rejected.add(index)
     return rejected
-
-
-def each_once(parts: StoredBatches, size: int) -> Iterator[dict[str, Any]]:
-    """What the lines of the rejected tries say, each once; `size` is above each index. Raises
-    `StorageError`.
-    """
-    return (document for _, document in _each_once(parts, size))
 
 
 def _each_once(parts: StoredBatches, size: int) -> Iterator[tuple[bytes, dict[str, Any]]]:

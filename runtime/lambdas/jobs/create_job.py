@@ -204,7 +204,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
             includes=template.includes,
             price_table_version=ports.prices.version,
             sharding=sharding_for(acceptance.first_round(body.num_records), shards),
-            **{**options, "acceptance": acceptance},
+            **options | {"acceptance": acceptance},
         ),
         budget_limit=usd_decimal(body.budget_limit),
         created_at=now,
