@@ -222,9 +222,10 @@ def check_steps(template: Template, prices: PriceTable, *, provider: str, on: da
     the provider has no model for by itself passes.
     """
     template.samplers.check()
-    for step in template.steps:
+    named = [(f"step {step.id!r}", step) for step in template.steps]
+    named += [(f"check {judge.id!r}", judge_step(judge)) for judge in template.checks.judges]
+    for place, step in named:
         if not prices.is_open(step, provider):
-            place = f"step {step.id!r}"
             _plan_step(step, prices, place, provider=provider, model=None, on=on)
 
 
