@@ -115,8 +115,10 @@ class AcceptedRecords(Goal):
         missing = self._wanted - self.accepted
         if missing <= 0:
             return False
-        # One more of each, so that nothing seems certain, or out of reach, after a few.
-        rate = (self.accepted + 1) / (self._outcomes.ended + 1)
+        # What is tried again tells nothing yet. One more of each, so that nothing seems certain, or
+        # out of reach, after a few.
+        ended = self._outcomes.ended - len(self._outcomes.postponed)
+        rate = (self.accepted + 1) / (ended + 1)
         return under_way < math.ceil(missing / min(rate, 1.0))
 
     def tries_for(self, index: int, attempt: int, others: Collection[Tried]) -> int:

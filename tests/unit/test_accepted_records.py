@@ -1,11 +1,14 @@
 """N means N good ones: how many indices a worker opens, and when it has enough or gives up."""
 
+from collections import Counter
+
 import pytest
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.checks.acceptance import OnExhausted
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.job import JobStatus
+from runtime.domain.models.retry import RULES
 from tests.fixtures.checked_world import (
     CheckedWorld,
     DiedError,
@@ -147,12 +150,34 @@ def test_a_failure_ends_its_index_and_another_makes_up_for_it() -> None:
 
 def test_what_the_service_failed_is_tried_once_more_before_others_make_up_for_it() -> None:
     world = CheckedWorld(20, rate=1.0, max_candidates=200)
-    failing = ModelError(ModelErrorKind.MODEL_FAILED, "down")
-    world.fate = lambda index, _: failing if index in {4, 9} and len(world.calls) < 18 else None
-    assert world.work() is ExitCode.DONE
+    failing, seen = ModelError(ModelErrorKind.MODEL_FAILED, "down"), Counter[int]()
+    attempts = RULES[ModelErrorKind.MODEL_FAILED].max_attempts or 0
+
+    def fate(index: int, _attempt: int) -> ModelError | None:
+        seen[index] += 1
+        return failing if index in set(range(4, 10)) and seen[index] <= attempts else None
+
+    world.fate = fate
+    assert world.work(concurrency=4) is ExitCode.DONE
     assert world.dataset() == list(range(20))
     assert world.job.progress.failed_records == 0
     assert {index for index, _ in world.calls} == set(range(20))
+
+
+def test_what_the_service_failed_is_tried_once_more_though_others_have_made_up_for_it() -> None:
+    """Half of the tries pass, so that more were opened than it took."""
+    world = CheckedWorld(20, attempts=1, max_candidates=200)
+    failing, seen = ModelError(ModelErrorKind.MODEL_FAILED, "down"), Counter[int]()
+    attempts = RULES[ModelErrorKind.MODEL_FAILED].max_attempts or 0
+
+    def fate(index: int, _attempt: int) -> ModelError | None:
+        seen[index] += 1
+        return failing if index < 2 and seen[index] <= attempts else None
+
+    world.fate = fate
+    assert world.work(concurrency=32) is ExitCode.DONE
+    assert world.dataset() == first_passing(world, 20, attempts=1)
+    assert world.job.progress.failed_records == 0
 
 
 def test_a_try_that_the_service_failed_counts_once() -> None:
