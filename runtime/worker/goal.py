@@ -69,9 +69,6 @@ class Goal:
         """
         return self._attempts - attempt
 
-    def opened(self) -> None:
-        """An index was opened that nobody had opened before."""
-
     def passed(self, index: int, document: Mapping[str, object]) -> None:
         """A record has passed the checks of records; `document` is its line."""
 
@@ -107,8 +104,6 @@ class AcceptedRecords(Goal):
         self._forecast = forecast
         self._confirmed_at: int | None = None
         """How many indices had ended when the records were chosen last."""
-        self._opened = 0
-        """Indices that were opened since then."""
 
     @property
     def accepted(self) -> int:
@@ -120,11 +115,10 @@ class AcceptedRecords(Goal):
         missing = self._wanted - self.accepted
         if missing <= 0:
             return False
-        if self._confirmed_at is not None:
-            # A forecast was wrong: what was opened since is what it takes, until the next look.
-            under_way = max(under_way, self._opened)
-        # One more of each, so that nothing seems certain, or out of reach, after a few.
-        rate = (self.accepted + 1) / (self._outcomes.ended + 1)
+        # What is tried again tells nothing yet. One more of each, so that nothing seems certain, or
+        # out of reach, after a few.
+        ended = self._outcomes.ended - len(self._outcomes.postponed)
+        rate = (self.accepted + 1) / (ended + 1)
         return under_way < math.ceil(missing / min(rate, 1.0))
 
     def tries_for(self, index: int, attempt: int, others: Collection[Tried]) -> int:
@@ -135,9 +129,6 @@ class AcceptedRecords(Goal):
         indices = (index, *(task.index for task in others))
         again = sum(each in self._outcomes.postponed for each in indices)
         return max(min(own, left + again - sum(map(_reserved, others))), 0)
-
-    def opened(self) -> None:
-        self._opened += 1
 
     def passed(self, index: int, document: Mapping[str, object]) -> None:
         if self._forecast is not None:
@@ -154,7 +145,7 @@ class AcceptedRecords(Goal):
     def confirm(self) -> None:
         if self._forecast is not None:
             self._forecast.confirm()
-            self._confirmed_at, self._opened = self._outcomes.ended, 0
+            self._confirmed_at = self._outcomes.ended
 
 
 def _reserved(task: Tried) -> int:

@@ -142,6 +142,7 @@ class Prompts:
     def begin_last_pass(self) -> None:
         """Once every index was tried, take those once more that failed by the service."""
         if self._may_begin_last_pass and self._has_taken_all:
+            self._set_aside = []  # what is there comes again, behind what is tried again
             self._begin(_Pass.LAST, self._saver.finished.missing())
 
     def give_up(self) -> bool:
@@ -216,8 +217,6 @@ class Prompts:
                 raise
             heapq.heappush(self._set_aside, index)
             return None
-        if index >= self._end:
-            self._goal.opened()
         partial = self._saver.partials.get(index)
         task = self._task(index, most_tries=tries + (0 if partial is None else partial.attempt))
         if partial is not None:

@@ -1,11 +1,14 @@
 """N means N good ones: how many indices a worker opens, and when it has enough or gives up."""
 
+from collections import Counter
+
 import pytest
 
 from runtime.contract.exit_codes import ExitCode
 from runtime.domain.checks.acceptance import OnExhausted
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.job import JobStatus
+from runtime.domain.models.retry import RULES
 from tests.fixtures.checked_world import (
     CheckedWorld,
     DiedError,
@@ -90,6 +93,14 @@ def test_as_many_tries_as_records_are_enough_where_all_pass() -> None:
     assert (world.dataset(), world.job.status) == (list(range(10)), JobStatus.COMPLETED)
 
 
+def test_an_index_without_tries_waits_until_others_leave_it_one() -> None:
+    """Of four tries the first index may take three, so that one is left for the second."""
+    world = CheckedWorld(2, max_candidates=4, attempts=3)
+    world.passes = lambda index, attempt: (index, attempt) in {(0, 0), (1, 1), (2, 0)}
+    assert world.work() is ExitCode.DONE
+    assert world.dataset() == [0, 1]
+
+
 def test_used_up_tries_fail_the_job_where_that_was_asked_for() -> None:
     world = CheckedWorld(10, rate=0.15, max_candidates=25, on_exhausted=OnExhausted.FAIL)
     assert world.work() is ExitCode.JOB_FAILED
@@ -139,21 +150,52 @@ def test_a_failure_ends_its_index_and_another_makes_up_for_it() -> None:
 
 def test_what_the_service_failed_is_tried_once_more_before_others_make_up_for_it() -> None:
     world = CheckedWorld(20, rate=1.0, max_candidates=200)
-    failing = ModelError(ModelErrorKind.MODEL_FAILED, "down")
-    world.fate = lambda index, _: failing if index in {4, 9} and len(world.calls) < 18 else None
-    assert world.work() is ExitCode.DONE
+    failing, seen = ModelError(ModelErrorKind.MODEL_FAILED, "down"), Counter[int]()
+    attempts = RULES[ModelErrorKind.MODEL_FAILED].max_attempts or 0
+
+    def fate(index: int, _attempt: int) -> ModelError | None:
+        seen[index] += 1
+        return failing if index in set(range(4, 10)) and seen[index] <= attempts else None
+
+    world.fate = fate
+    assert world.work(concurrency=4) is ExitCode.DONE
     assert world.dataset() == list(range(20))
     assert world.job.progress.failed_records == 0
+    assert {index for index, _ in world.calls} == set(range(20))
+
+
+def test_what_the_service_failed_is_tried_once_more_though_others_have_made_up_for_it() -> None:
+    """Half of the tries pass, so that more were opened than it took."""
+    world = CheckedWorld(20, attempts=1, max_candidates=200)
+    failing, seen = ModelError(ModelErrorKind.MODEL_FAILED, "down"), Counter[int]()
+    attempts = RULES[ModelErrorKind.MODEL_FAILED].max_attempts or 0
+
+    def fate(index: int, _attempt: int) -> ModelError | None:
+        seen[index] += 1
+        return failing if index < 2 and seen[index] <= attempts else None
+
+    world.fate = fate
+    assert world.work(concurrency=32) is ExitCode.DONE
+    assert world.dataset() == first_passing(world, 20, attempts=1)
+    assert world.job.progress.failed_records == 0
+
+
+def test_a_try_that_the_service_failed_counts_once() -> None:
+    """With as many tries as records each has one, made twice where the service failed it."""
+    world = CheckedWorld(20, rate=1.0, max_candidates=20)
+    failing = ModelError(ModelErrorKind.MODEL_FAILED, "down")
+    world.fate = lambda index, _: failing if index == 4 and len(world.calls) < 19 else None
+    assert world.work() is ExitCode.DONE
+    assert world.dataset() == list(range(20))
 
 
 def test_others_make_up_for_what_the_service_fails_for_good() -> None:
     world = CheckedWorld(20, rate=1.0, max_candidates=200)
     failing = ModelError(ModelErrorKind.MODEL_FAILED, "down")
-    world.fate = lambda index, _attempt: failing if index == 4 else None
+    world.fate = lambda index, _attempt: failing if index in {4, 5, 6, 7} else None
     assert world.work() is ExitCode.DONE
-    assert len(world.dataset()) == 20
-    assert 4 not in world.dataset()
-    assert world.job.progress.service_failures == 1
+    assert world.dataset() == [0, 1, 2, 3, *range(8, 24)]
+    assert world.job.progress.service_failures == 4
 
 
 def test_a_job_of_before_grows_without_a_call_for_what_it_has() -> None:

@@ -301,3 +301,25 @@ def test_the_counters_of_two_checkpoints_are_those_of_the_one_that_is_ahead() ->
     for ours, stored in ((early, late), (late, early)):
         merged = merge(replace(less, partials={2: ours}), replace(more, partials={2: stored}))
         assert merged.partials == {2: late}
+
+
+def test_what_was_rejected_since_it_failed_is_not_given_back() -> None:
+    made = world()
+    made.saver.failure(replace(failure(3), kind="unavailable"), tokens=2)
+    flush(made.saver, 4)
+    for attempt in (0, 1):
+        reject(made.saver, 3, attempt)
+    flush(made.saver, 4)
+    Batches(made.objects, RETRIES).save_batch("j", 1, [b'{"index": 0}'])
+    saver = go_on(made)
+    assert (saver.progress.failed_records, saver.progress.checks.rejected) == (0, 1)
+    assert saver.postponed == set()
+
+
+def test_of_what_is_finished_no_tries_are_kept() -> None:
+    saver = world().saver
+    for index in range(3):
+        reject(saver, index, 0)
+    saver.record(record(0), tokens=2)
+    reject(saver, 1, 1)
+    assert saver.outcomes.tried() == [2]

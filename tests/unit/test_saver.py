@@ -138,6 +138,7 @@ def test_what_a_batch_holds_or_the_job_has_not_is_not_taken_from_a_journal_again
 
 def test_a_journal_is_emptied_once_a_checkpoint_is_behind_it() -> None:
     world = World()
+    assert world.journal is not None
     world.finish(*range(INTERVAL))
     world.fail_to_flush()
     assert len(world.journal.lines) == INTERVAL

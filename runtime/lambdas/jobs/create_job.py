@@ -8,7 +8,7 @@ validate ─▶ seed path 403 ─▶ the same request before? ─▶ template an
 import hashlib
 import re
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
 
 import orjson
@@ -190,6 +190,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
     shards = chosen(body, Machines).shards
     if shards is None and found is not None:
         shards = shard_count(found, ports.settings)
+    options: dict[str, Any] = {name: chosen(body, group) for name, group in OPTIONS.items()}
     now = ports.clock.now()
     return Job(
         job_id=job_id,
@@ -203,10 +204,7 @@ def _new_job(call: Call[NewJob, NoBody], job_id: str, request_hash: str | None) 
             includes=template.includes,
             price_table_version=ports.prices.version,
             sharding=sharding_for(acceptance.first_round(body.num_records), shards),
-            **{
-                **{name: chosen(body, group) for name, group in OPTIONS.items()},
-                "acceptance": acceptance,
-            },
+            **{**options, "acceptance": acceptance},
         ),
         budget_limit=usd_decimal(body.budget_limit),
         created_at=now,
