@@ -33,6 +33,8 @@ CODES = {
     "CorruptCheckpointError": "corrupt_checkpoint",
     "JobFailedError": "job_failed",
     "ModelsFailingError": "models_failing",
+    "NoneAcceptedError": "none_accepted",
+    "CandidatesExhaustedError": "candidates_exhausted",
     "WorkersLostError": "workers_lost",
     "NoCreditError": "no_credit",
     "QuotaUsedUpError": "quota_used_up",
