@@ -9,7 +9,6 @@ from runtime.datasets.folder import REPORT
 from runtime.datasets.statistics import FolderReport
 from runtime.datasets.waiting import saving
 from runtime.domain.money.amounts import usd
-from runtime.domain.plain_text import plain_line
 from runtime.domain.wording import counted
 from runtime.export.report.checked import Scores
 from runtime.export.report.columns import ColumnStatistics
@@ -154,5 +153,5 @@ def _scores(scores: Scores) -> str:
 
 def _cut(text: str, characters: int) -> str:
     """The beginning of a text, in one line."""
-    line = plain_line(" ".join(text[: 4 * characters].split()))
+    line = " ".join(text[: 4 * characters].split())
     return line if len(line) <= characters else f"{line[: characters - 1]}…"

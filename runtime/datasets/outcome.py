@@ -141,6 +141,7 @@ def _figures(totals: StepTotals) -> dict[str, object]:
     del document["cost_nano"], document["presumed_nano"]
     return {
         **document,
+        "judge": totals.judge,
         "cost_usd": usd_decimal(totals.cost_nano),
         "presumed_usd": usd_decimal(totals.presumed_nano),
     }

@@ -203,7 +203,7 @@ def test_a_run_says_so_at_its_end(
     assert checks["accepted"] == 12
     assert checks["judging_usd"] == document["steps"]["good"]["cost_usd"] != "0"
     assert document["steps"]["good"]["judge"] is True
-    assert "judge" not in document["steps"]["ask"]
+    assert document["steps"]["ask"]["judge"] is False
     judged = document["steps"]["good"]["calls"]
     assert f"judge good: 12 records judged; {judged} calls" in report
     assert "kept out by even: record 1, try 1: " in report

@@ -57,7 +57,11 @@ def test_where_records_are_checked_it_goes_by_those_that_are_accepted(clock: Man
     assert (count, left, failed) == ("50/100 records", "1:00 left", "7 failed")
     assert rate == "0.8 records/s"
     assert (meter.generated_now, meter.snapshot().records) == (50, 50)
-    assert meter.now() == ("55 of 120 tries rejected", "expected $2.00")
+    assert meter.now() == (
+        "42% of 120 tries accepted",
+        "rejected: short 50, good 5",
+        "expected $2.00",
+    )
     meter.update(replace(counted, records_generated=200))
     assert (meter.done, meter.seconds_left) == (100, 0)
 

@@ -259,17 +259,19 @@ def hostile() -> tuple[DatasetStatistics, Job]:
     objects = MemoryObjects()
     said = verdict(HOSTILE, HOSTILE, HOSTILE, passed=False)
     said["scores"] |= {f"{HOSTILE}{number}": {"score": number} for number in range(50)}
-    lines = [
+    lines = [tried(30 + each, HOSTILE, {HOSTILE: said}, rejected_by=HOSTILE) for each in range(30)]
+    lines += [
         tried(index, HOSTILE, {HOSTILE: said}, attempt=index % 3, rejected_by=f"{HOSTILE}{index}")
         for index in range(30)
     ]
     lines += [
-        tried(index, HOSTILE, {HOSTILE: said}, rejected_by=HOSTILE) for index in range(30, 60)
+        tried(60 + each, "", {HOSTILE: verdict(each, each, passed=False)}, rejected_by=HOSTILE)
+        for each in range(30)
     ]
     broken: list[Any] = [
-        {"index": 70, "try": 0, "rejected_by": 7, "checks": 3, "generation_result": {}},
-        {"index": 71, "try": 0, "rejected_by": "x", "checks": [], "generation_result": {"a": 1}},
-        {"index": 72, "try": 0, "rejected_by": "y", "generation_result": None},
+        {"index": 97, "try": 0, "rejected_by": 7, "checks": 3, "generation_result": {}},
+        {"index": 98, "try": 0, "rejected_by": "x", "checks": [], "generation_result": {"a": 1}},
+        {"index": 99, "try": 0, "rejected_by": "y", "generation_result": None},
     ]
     parts = Batches(objects, REJECTED_PARTS)
     parts.save_batch(JOB_ID, 1, [*lines, *map(orjson.dumps, broken)])
@@ -287,7 +289,9 @@ def test_hostile_verdicts_and_tries_are_text_on_the_page_and_bounded() -> None:
     assert "</script><script>alert(1)</script>" in page.text
     assert len(text) < 500_000
     assert len(found.rejected_examples) <= 20 * EXAMPLES_BY_CHECK
-    assert all(len(score.accepted.counts) <= 20 for score in found.judges[0].scores)
+    assert any(each.verdict.startswith("kind </script>") for each in found.rejected_examples)
+    kind = found.judges[0].scores[0]
+    assert (len(kind.accepted.counts), len(kind.rejected.counts)) == (1, 20)
     assert len(found.judges[0].scores) <= 10
 
 
