@@ -11,8 +11,9 @@ from cdk_app.nag import acknowledge, acknowledge_objects, acknowledge_wildcard
 from cdk_app.servers import document_of, keys_of
 from cdk_app.source import ROOT, WORKER_SOURCES
 from runtime.contract import environment
-from runtime.contract.grants import FAILURES, JOB_DATA, ROWS, SEEDS
+from runtime.contract.grants import ObjectGrant
 from runtime.contract.tables import TABLES
+from runtime.contract.worker_grants import WORKER_GRANTS
 
 from aws_cdk import Duration, IgnoreMode, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
@@ -109,7 +110,8 @@ class WorkerTask(Construct):
         )
         role = self.definition.task_role
         why = "One role works on the jobs of all users; prefixes keep it to seeds and jobs."
-        for pattern in (SEEDS, JOB_DATA, FAILURES, ROWS):
+        objects = [each.grant for each in WORKER_GRANTS if isinstance(each.grant, ObjectGrant)]
+        for pattern in sorted({key for each in objects for key in each.keys}):
             acknowledge_objects(role, bucket, pattern, why)
         acknowledge_models(role, models)
         acknowledge_wildcard(
