@@ -182,6 +182,18 @@ def test_a_pilot_measures_the_rate_and_leaves_nothing(
     assert "at what its tries have cost: about $0.0" in shown
 
 
+def test_a_pilot_tries_each_record_once(double: BedrockDouble, temporary: Path) -> None:
+    """Also those that are opened after others have ended: the rate is that of first tries."""
+    checks = [{"id": "late", "keep_if": "index >= 60"}]
+    found = seedwright.estimate(
+        {**TEMPLATE, "checks": checks}, n=100, pilot=80, budget=0.05, concurrency=1
+    )
+    assert found.pilot is not None
+    assert (found.pilot.tries, found.pilot.accepted) == (80, 20)
+    assert not list(temporary.iterdir())
+    assert double.calls == 80
+
+
 def test_the_command_has_pilots(
     double: BedrockDouble, temporary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

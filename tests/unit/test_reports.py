@@ -271,6 +271,32 @@ def test_the_api_says_why_a_job_ended_and_when_to_go_on(
     assert "error: the quota of the day is used up\ntry again from 2026-11-2" in said
 
 
+def test_status_says_what_checks_did_and_what_the_budget_is_enough_for(
+    terminal: Terminal, clock: ManualClock
+) -> None:
+    reports = terminal.reports(clock)
+    plain = terminal.status(reports.view, reports.dashboard)
+    assert "checks" not in plain
+    assert "the budget is enough" not in plain
+
+    checks = {
+        "accepted": 3,
+        "surplus": 0,
+        "left_out": {},
+        "rejected_by": {"short": 5},
+        "tries": 8,
+        "acceptance_rate": 0.375,
+        "judging_cost": 0.02,
+        "exact": False,
+    }
+    shown = terminal.status(
+        {**reports.view, "checks": checks}, {**reports.dashboard, "records_in_budget": 4}
+    )
+    assert "checks so far: 3 accepted of 8 tries (38% passed); short rejected 5 tries" in shown
+    assert "; judging $0.02" in shown
+    assert f"the budget is enough for about 4 of {RECORDS} records" in shown
+
+
 def test_an_api_of_before_has_no_such_figures(terminal: Terminal) -> None:
     dashboard = {"seconds_left": None, "cost_by_model": {}, "failures_by_kind": {"rejected": 1}}
     said = terminal.status(job_document("COMPLETED", 4), dashboard)
@@ -342,6 +368,8 @@ def test_f4_submit_says_what_each_step_is_likely_to_cost(
     order = api_world.order(num_records=4)
     asked = {name: order[name] for name in ("template_id", "seed_data_path", "num_records")}
     answer = api_world.post("/jobs/estimate", asked).body
+    assert answer["checks_assume"] is None
+    answer["checks_assume"] = "what is assumed"
     with scripted_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEDWRIGHT_API_URL", server.url)
         patch.setenv("SEEDWRIGHT_TOKEN", "token")
@@ -351,8 +379,8 @@ def test_f4_submit_says_what_each_step_is_likely_to_cost(
         _, told = terminal.said("submit", *inputs)
 
     lines = told.splitlines()
-    assert lines[-3].startswith("  lowest   $")
-    assert lines[-2] == ASSUMED
+    assert lines[-4].startswith("  lowest   $")
+    assert lines[-3:-1] == [ASSUMED, "  checks: what is assumed"]
     assert lines[-1].startswith("  review (us.amazon.nova-micro-v1:0): likely $0.0000")
     assert lines[-1].endswith(" tokens in, 128 out")
 
