@@ -20,7 +20,6 @@ from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.outcomes import Outcomes
 from runtime.worker.rejections import begin_next_try, rejections_in
 
-
 Failed = tuple[str, int | None]
 """The kind of a failure and the try that has failed, as its line says them."""
 

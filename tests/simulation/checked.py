@@ -7,9 +7,9 @@ Invariants beside those of `campaign.py`: a completed job has exactly the record
 for, or has used up its tries; its dataset are the ones of lowest index that pass, by brute force,
 and no two of them repeat each other where they must not; every index that was opened ended once, as
 record, rejected in all its tries, or failed, unless the tries are used up; those never exceed the
-most there may be, a try that the service failed being the one that is made again; counters are those
-of the stored lines; no accepted record is lost, and no try or judge is paid again after a graceful
-stop.
+most there may be, a try that the service failed being the one that is made again; counters are
+those of the stored lines; no accepted record is lost, and no try or judge is paid again after a
+graceful stop.
 """
 
 import random
