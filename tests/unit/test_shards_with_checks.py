@@ -184,7 +184,7 @@ def test_what_was_rejected_is_listed_by_try() -> None:
     assert not {*out} & {*world.dataset()}
 
 
-@pytest.mark.parametrize("shards", [None, 2])
+@pytest.mark.parametrize("shards", [None, 2, 5])
 def test_a_budget_that_runs_out_exports_what_is_accepted(shards: int | None) -> None:
     world = world_of(400, shards, budget="0.0008")
     world.work()
