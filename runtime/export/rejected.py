@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import orjson
 
 from runtime.contract.keys import JSON_LINES, rejected_key
+from runtime.domain.checks.acceptance import MOST_ATTEMPTS
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.record import failed_try_of
 from runtime.domain.ports import ObjectStore
@@ -21,8 +22,6 @@ from runtime.files.disk import disk_errors, temporary_file
 _THINGS: Final = "rejected tries"
 _LENGTH_BYTES: Final = 8
 _NO_TRY: Final = 0xFF
-_MOST_ATTEMPTS: Final = 10
-"""As `Acceptance.attempts` allows them."""
 
 
 def write_rejected(
@@ -87,13 +86,13 @@ class RejectedTries:
 
 def _each_once(parts: StoredBatches, size: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """A part that was stored and adopted may be there under two numbers. A bit a try."""
-    seen = IndexSet(size * _MOST_ATTEMPTS)
+    seen = IndexSet(size * MOST_ATTEMPTS)
     for _, some in parts.lines():
         for line, index, document in zip(some.lines, some.indices, some.documents, strict=True):
             attempt = document.get("try")
-            if not isinstance(attempt, int) or not 0 <= attempt < _MOST_ATTEMPTS or index >= size:
+            if not isinstance(attempt, int) or not 0 <= attempt < MOST_ATTEMPTS or index >= size:
                 continue
-            if seen.add(index * _MOST_ATTEMPTS + attempt):
+            if seen.add(index * MOST_ATTEMPTS + attempt):
                 yield line, document
 
 

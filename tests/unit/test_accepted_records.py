@@ -1,4 +1,6 @@
-"""N means N good ones: how many indices a worker opens, and when it has enough or gives up."""
+"""N means N good ones: how many indices a worker opens, and when it has enough or gives up
+(N21).
+"""
 
 from collections import Counter
 

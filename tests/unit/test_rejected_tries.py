@@ -1,5 +1,5 @@
 """Tries that a check has rejected: each is kept and counts once, whatever dies in between, and its
-index goes on with the next one.
+index goes on with the next one (N22).
 """
 
 from dataclasses import replace
