@@ -116,7 +116,7 @@ class Ours(Caller):
         self.dispatch()
 
     def dispatch(self) -> None:
-        while self.in_flight < self.limiter.window:
+        while self.limiter.has_room(self.time.now, in_flight=self.in_flight):
             size, attempts = self.again.pop() if self.again else (self.size(), Attempts())
             self.in_flight += 1
             if self.service.asks(size):
@@ -131,7 +131,8 @@ class Ours(Caller):
 
     def refused(self, size: int, attempts: Attempts) -> None:
         self.in_flight -= 1
-        self.limiter.refused(self.time.now)
+        self.limiter.refused(self.time.now, jitter=self.rng.random())
+        self.time.after(max(0.0, self.limiter.opens_at - self.time.now) + 1e-9, self.dispatch)
         pause = decide(ModelErrorKind.THROTTLED, attempts, jitter=self.rng.random())
         assert pause is not None
         self.time.after(pause, lambda: self.again.append((size, attempts)))
