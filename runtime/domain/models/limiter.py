@@ -14,6 +14,7 @@ so that it takes as long whatever the quota is.
     after 4.2 s         three times that window, if nothing is refused
 """
 
+import math
 from typing import Final
 
 MAX_CONCURRENCY: Final = 1024
@@ -31,8 +32,9 @@ GROWTH: Final = 0.1
 _LEVEL_SECONDS: Final = ((1.0 - DECREASE) / GROWTH) ** (1.0 / 3.0)
 """After so long the curve is level, at the size that was refused."""
 
-REPLIES_A_PROBE: Final = 40
-MAX_STRETCH: Final = 16.0
+REPLIES: Final = 25
+STEP: Final = 0.2
+MAX_STRETCH: Final = math.log(16.0)
 SMOOTHING: Final = 0.1
 MAX_PAUSE: Final = 8.0
 
@@ -47,9 +49,10 @@ class AdaptiveLimiter:
         self._window = float(maximum)
         self._refused_at = float(maximum)
         self._last_decrease = float("-inf")
-        self._stretch = 1.0
-        self._replies = 0
-        """Since the last decrease."""
+        self._age = float("inf")
+        """How far on the curve the window is, in stretched seconds since the last decrease."""
+        self._stretch = 0.0
+        """Natural logarithm of the factor by which the curve takes longer."""
         self._last_reply = float("-inf")
         self._interval = 0.0
         """Seconds between two replies, smoothed."""
@@ -68,33 +71,28 @@ class AdaptiveLimiter:
         return in_flight < self.window and now >= self.opens_at
 
     def succeeded(self, now: float) -> None:
-        """Grow along the curve: at least by one call for every `_stretch` windows of successes, at
-        most by one for each, so that calls that take long are not many more before the first of
-        them is back.
-        """
-        self._replies += 1
         self._bursts = 0
+        since = now - max(self._last_reply, self._last_decrease)
         if self._last_reply > float("-inf"):
             self._interval += SMOOTHING * (now - self._last_reply - self._interval)
         self._last_reply = now
-        age = (now - self._last_decrease) / self._stretch
-        curve = self._refused_at * (1.0 + GROWTH * (age - _LEVEL_SECONDS) ** 3)
-        least = 1.0 / (self._window * self._stretch)
-        growth = max(least, min(1.0, curve - self._window))
+        self._stretch = max(0.0, self._stretch - STEP / REPLIES)
+        slower = math.exp(-self._stretch)
+        self._age += since * slower
+        curve = self._refused_at * (1.0 + GROWTH * (self._age - _LEVEL_SECONDS) ** 3)
+        growth = max(slower / self._window, min(1.0, curve - self._window))
         self._window = min(self._maximum, self._window + growth)
 
     def refused(self, now: float, *, jitter: float) -> None:
         """Shrink, once a burst."""
+        self._stretch = min(MAX_STRETCH, self._stretch + STEP)
         if now - self._last_decrease >= QUIET_SECONDS:
-            if self._replies:
-                factor = min(2.0, max(0.5, REPLIES_A_PROBE / self._replies))
-                self._stretch = min(MAX_STRETCH, max(1.0, self._stretch * factor))
-            self._replies = 0
             self._bursts += 1
             # Refused below the last refusal: the quota is falling, and the curve levels lower.
             is_falling = self._window < self._refused_at
             self._refused_at = self._window * ((1.0 + DECREASE) / 2.0 if is_falling else 1.0)
             self._window = max(1.0, self._window * DECREASE)
             self._last_decrease = now
+            self._age = 0.0
         pause = min(MAX_PAUSE, self._interval * 2.0 ** min(self._bursts, 8))
         self.opens_at = max(self.opens_at, now + pause * jitter)
