@@ -32,8 +32,10 @@ GROWTH: Final = 0.1
 _LEVEL_SECONDS: Final = ((1.0 - DECREASE) / GROWTH) ** (1.0 / 3.0)
 """After so long the curve is level, at the size that was refused."""
 
-REPLIES: Final = 25
+REPLIES: Final = 30
 STEP: Final = 0.2
+CREDIT: Final = 0.4
+FIRST: Final = 0.5
 MAX_STRETCH: Final = math.log(16.0)
 SMOOTHING: Final = 0.1
 MAX_PAUSE: Final = 8.0
@@ -56,6 +58,8 @@ class AdaptiveLimiter:
         self._last_reply = float("-inf")
         self._interval = 0.0
         """Seconds between two replies, smoothed."""
+        self._carry = 0.0
+        """Parts of a call that replies have left over: each whole one is a call more."""
         self._bursts = 0
         """Of refusals, without a reply between."""
         self.opens_at = float("-inf")
@@ -68,7 +72,7 @@ class AdaptiveLimiter:
 
     def has_room(self, now: float, *, in_flight: int) -> bool:
         """Whether one more call may be sent."""
-        return in_flight < self.window and now >= self.opens_at
+        return in_flight < self.window + int(self._carry) and now >= self.opens_at
 
     def succeeded(self, now: float) -> None:
         self._bursts = 0
@@ -76,23 +80,27 @@ class AdaptiveLimiter:
         if self._last_reply > float("-inf"):
             self._interval += SMOOTHING * (now - self._last_reply - self._interval)
         self._last_reply = now
-        self._stretch = max(0.0, self._stretch - STEP / REPLIES)
-        slower = math.exp(-self._stretch)
+        self._stretch = max(-CREDIT, self._stretch - STEP / REPLIES)
+        slower = math.exp(-max(0.0, self._stretch))
         self._age += since * slower
         curve = self._refused_at * (1.0 + GROWTH * (self._age - _LEVEL_SECONDS) ** 3)
         growth = max(slower / self._window, min(1.0, curve - self._window))
         self._window = min(self._maximum, self._window + growth)
+        self._carry = self._carry % 1.0 + self._window % 1.0
 
     def refused(self, now: float, *, jitter: float) -> None:
         """Shrink, once a burst."""
-        self._stretch = min(MAX_STRETCH, self._stretch + STEP)
         if now - self._last_decrease >= QUIET_SECONDS:
             self._bursts += 1
+            self._stretch = min(MAX_STRETCH, self._stretch + STEP)
             # Refused below the last refusal: the quota is falling, and the curve levels lower.
             is_falling = self._window < self._refused_at
             self._refused_at = self._window * ((1.0 + DECREASE) / 2.0 if is_falling else 1.0)
             self._window = max(1.0, self._window * DECREASE)
             self._last_decrease = now
             self._age = 0.0
-        pause = min(MAX_PAUSE, self._interval * 2.0 ** min(self._bursts, 8))
-        self.opens_at = max(self.opens_at, now + pause * jitter)
+            self._carry = 0.0
+            pause = min(MAX_PAUSE, (self._interval or FIRST) * 2.0 ** min(self._bursts, 8))
+            self.opens_at = now + pause * jitter
+        else:
+            self.opens_at = max(self.opens_at, now + self._interval * jitter)
