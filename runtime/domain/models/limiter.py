@@ -14,7 +14,7 @@ so that it takes as long whatever the quota is.
     after 4.2 s         three times that window, if nothing is refused
 
 Where several workers share a quota, or calls take long, few replies come in such a time, and the
-next refusal is due after a handful. So the curve is stretched in time until a worker has some 40
+next refusal is due after a handful. So the curve is stretched in time until a worker has some 50
 replies between two bursts of refusals: each burst stretches it, each reply takes a part of that
 back. That needs no word from the other workers.
 """
@@ -34,9 +34,9 @@ QUIET_SECONDS: Final = 0.5
 GROWTH: Final = 0.1
 """How steep the curve is: with it a window has tripled within 4.4 s of the last refusal."""
 
-REPLIES_A_BURST: Final = 40
+REPLIES_A_BURST: Final = 50
 """Replies for each burst of refusals, at which the stretch stays as it is. A burst is often more
-than one refusal, so that this keeps them below 5 % of the calls, and not at 2.5 %."""
+than one refusal, so that this keeps them below 5 % of the calls, and not at 2 %."""
 
 STRETCH_STEP: Final = 0.2
 """By how much, as a natural logarithm, a burst stretches the curve."""
@@ -72,10 +72,8 @@ class AdaptiveLimiter:
         self._age_at = float("-inf")
         self._age = float("inf")
         """Where on the curve the window is: seconds since the last decrease, as it counts them."""
-        self._stretch = 0.0
+        self._stretch = STRETCH_LEAST
         """Natural logarithm of how much longer the curve takes; below 0 it is saved up."""
-        self._carry = 0.0
-        """Parts of a call, which replies add up: a whole one is a call more for one reply."""
         self._bursts = 0
         """Of refusals, since the last reply."""
         self._has_replies = False
@@ -84,13 +82,12 @@ class AdaptiveLimiter:
 
     @property
     def window(self) -> int:
-        """Calls that may be in flight now, but for a part of a call."""
+        """Calls that may be in flight now."""
         return int(self._window)
 
     def has_room(self, now: float, *, in_flight: int) -> bool:
         """Whether one more call may be sent while so many are out."""
-        most = min(self._maximum, self.window + int(self._carry))
-        return in_flight < most and now >= self.opens_at
+        return in_flight < self.window and now >= self.opens_at
 
     def succeeded(self, now: float) -> None:
         """Grow along the curve: at least by one call for every window of successes, or for as many
@@ -107,7 +104,6 @@ class AdaptiveLimiter:
         curve = self._refused_at * (1.0 + GROWTH * (self._age - _LEVEL_SECONDS) ** 3)
         growth = max(pace / self._window, min(1.0, curve - self._window))
         self._window = min(self._maximum, self._window + growth)
-        self._carry = self._carry % 1.0 + self._window % 1.0
 
     def refused(self, now: float, *, jitter: float) -> None:
         """Shrink, once a burst. `jitter` is uniform in [0, 1): it spreads the workers of a quota
@@ -115,13 +111,15 @@ class AdaptiveLimiter:
         """
         if now - self._last_decrease >= QUIET_SECONDS:
             self._bursts += 1
-            self._stretch = min(STRETCH_MOST, self._stretch + STRETCH_STEP)
+            if self._bursts == 1:
+                # Those without a reply between are no probes: the service takes nothing now.
+                self._stretch = min(STRETCH_MOST, self._stretch + STRETCH_STEP)
             # Refused below the last refusal: the quota is falling, and the curve levels lower.
             is_falling = self._window < self._refused_at
             self._refused_at = self._window * ((1.0 + DECREASE) / 2.0 if is_falling else 1.0)
             self._window = max(1.0, self._window * DECREASE)
             self._last_decrease = self._age_at = now
-            self._age = self._carry = 0.0
+            self._age = 0.0
             if self._bursts > 1 or not self._has_replies:
                 # Places of refused calls would be filled, and refused again, ten times a second.
                 pause = min(MAX_PAUSE, QUIET_SECONDS * 2.0 ** min(self._bursts, 8))
