@@ -23,9 +23,13 @@ WORDS: Final = (
     "lighter oxygen yeast moon scatters tilted acid lowers chlorophyll end sound layer flowers rain"
 )
 """All words that `kept-and-rejected` looks for."""
+PAIR: Final = '{"question": "What is # of # after all?", "answer": "It is # of what there is."}'
 RULES: Final[dict[str, list[RuleDocument]]] = {
-    # Its replies follow the schemas: two of three scores pass.
-    "grounded-answers": [{"varies": True}],
+    # Two of three scores pass.
+    "grounded-answers": [
+        {"prompt": "Write a question", "text": PAIR, "choices": 10**9, "varies": True},
+        {"varies": True},
+    ],
     # Every other answer has the word.
     "kept-and-rejected": [{"every": 2, "text": f"{WORDS} #.", "choices": 10**9}],
     # Every third message is cut off.
