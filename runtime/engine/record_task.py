@@ -325,4 +325,5 @@ class RecordTask:
             kind=kind,
             message=clean_text(message)[:MAX_FAILURE_MESSAGE_CHARACTERS],
             attempts=self.calls,
+            attempt=self.attempt if self.plan.template.checks else None,
         )

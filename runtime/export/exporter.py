@@ -37,7 +37,7 @@ from runtime.export.formats import (
     open_jsonl,
     open_parquet,
 )
-from runtime.export.rejected import rejected_for_good, write_rejected
+from runtime.export.rejected import RejectedTries, write_rejected
 from runtime.export.row_export import RowExport, WriteSome
 from runtime.export.selection import Chosen, ChosenRecords, MakeIndex, choose
 from runtime.logs import event
@@ -261,21 +261,18 @@ class Exporter:
             self._objects, job.job_id, parts, size=job.config.size, left_out=left_out
         )
 
-    def _rejected_for_good(self, job: Job) -> IndexSet:
-        """The indices whose every try was rejected: one that had failed before was tried again."""
-        if not job.config.has_checks:
-            return IndexSet(0)
-        parts = self._rejected_parts.load_all_batches(job.job_id)
-        if parts.error is not None:
-            raise parts.error
-        return rejected_for_good(parts, job.config.size, job.config.acceptance.attempts)
+    def _rejected_tries(self, job: Job) -> RejectedTries:
+        """What was rejected may have failed before, and been tried again."""
+        config = job.config
+        parts = self._rejected_parts.load_all_batches(job.job_id) if config.has_checks else None
+        return RejectedTries(parts, config.size, attempts=config.acceptance.attempts)
 
     def write_failures(self, job: Job, parts: StoredBatches, records: IndexSet) -> int:
-        """List the failures of `parts` that have no record; how many there are. Raises
-        `StorageError`.
+        """List the failures of `parts` that have no record, and whose try was not rejected since;
+        how many there are. Raises `StorageError`.
         """
         key = failures_key(job.job_id)
-        lines = _last_failures(parts, records, self._rejected_for_good(job))
+        lines = _last_failures(parts, records, self._rejected_tries(job))
         first = next(lines, None)
         if first is None:
             # An earlier export may have listed failures that a retry turned into records since.
@@ -296,9 +293,11 @@ def _some(records: Iterable[ExportRecord]) -> Iterator[Sequence[ExportRecord]]:
     return iter(lambda: list(islice(iterator, LINES_AT_ONCE)), [])
 
 
-def _last_failures(parts: StoredBatches, records: IndexSet, rejected: IndexSet) -> Iterator[bytes]:
-    """The last line of every index that has no record and was not `rejected` since, in the order in
-    which they were written.
+def _last_failures(
+    parts: StoredBatches, records: IndexSet, rejected: RejectedTries
+) -> Iterator[bytes]:
+    """The last line of every index that has no record, whose try was not `rejected` since, in the
+    order in which they were written.
 
     Parts are read two or three times. Memory holds a bit an index, and a number for each index
     that failed more than once.
@@ -318,10 +317,12 @@ def _last_failures(parts: StoredBatches, records: IndexSet, rejected: IndexSet) 
 
 
 def _lines_of(
-    parts: StoredBatches, records: IndexSet, rejected: IndexSet
+    parts: StoredBatches, records: IndexSet, rejected: RejectedTries
 ) -> Iterator[tuple[int, bytes]]:
-    """Index and line of every failure of an index that has not ended otherwise."""
+    """Index and line of every failure that is the last word on its index."""
     for part in parts:
         for index, line in zip(part.indices, part.lines, strict=True):
-            if index < records.size and not (index in records or rejected.has(index)):
+            if index >= records.size or index in records:
+                continue
+            if not rejected.overrule(index, line):
                 yield index, line

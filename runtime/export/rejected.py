@@ -12,7 +12,9 @@ from typing import Any, Final, Self
 import orjson
 
 from runtime.contract.keys import JSON_LINES, rejected_key
+from runtime.domain.checks.acceptance import MOST_ATTEMPTS
 from runtime.domain.jobs.indices import IndexSet
+from runtime.domain.jobs.record import failed_try_of
 from runtime.domain.ports import ObjectStore
 from runtime.export.batches import StoredBatches
 from runtime.files.disk import disk_errors, temporary_file
@@ -20,8 +22,6 @@ from runtime.files.disk import disk_errors, temporary_file
 _THINGS: Final = "rejected tries"
 _LENGTH_BYTES: Final = 8
 _NO_TRY: Final = 0xFF
-_MOST_ATTEMPTS: Final = 10
-"""As `Acceptance.attempts` allows them."""
 
 
 def write_rejected(
@@ -56,28 +56,43 @@ def each_once(parts: StoredBatches, size: int) -> Iterator[dict[str, Any]]:
     return (document for _, document in _each_once(parts, size))
 
 
-def rejected_for_good(parts: StoredBatches, size: int, attempts: int) -> IndexSet:
-    """The indices below `size` whose every try was rejected. Two bytes an index meanwhile."""
-    rejected, tries = IndexSet(size), array("H", bytes(2 * size))
-    for _, some in parts.lines():
-        for index, document in zip(some.indices, some.documents, strict=True):
-            attempt = document.get("try")
-            if isinstance(attempt, int) and 0 <= attempt < attempts and index < size:
-                tries[index] |= 1 << attempt
-                if tries[index] == (1 << attempts) - 1:
-                    rejected.add(index)
-    return rejected
+class RejectedTries:
+    """How many tries of each index below `size` were rejected, up to the last of them. A byte an
+    index; without `parts` there are none. Raises `StorageError`.
+    """
+
+    def __init__(self, parts: StoredBatches | None, size: int, *, attempts: int) -> None:
+        self._attempts = attempts
+        self._tries = bytearray(size if parts is not None else 0)
+        if parts is None:
+            return
+        if parts.error is not None:
+            raise parts.error
+        for _, some in parts.lines():
+            for index, document in zip(some.indices, some.documents, strict=True):
+                attempt = document.get("try")
+                if isinstance(attempt, int) and 0 <= attempt < attempts and index < size:
+                    self._tries[index] = max(self._tries[index], attempt + 1)
+
+    def overrule(self, index: int, failure: bytes) -> bool:
+        """Whether the try that has failed, or one after it, was rejected; of a line that does not
+        say which one that was, the last one. Raises `ValueError` if the line is damaged.
+        """
+        if index >= len(self._tries) or not self._tries[index]:
+            return False
+        _, attempt = failed_try_of(failure)
+        return self._tries[index] > (self._attempts - 1 if attempt is None else attempt)
 
 
 def _each_once(parts: StoredBatches, size: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """A part that was stored and adopted may be there under two numbers. A bit a try."""
-    seen = IndexSet(size * _MOST_ATTEMPTS)
+    seen = IndexSet(size * MOST_ATTEMPTS)
     for _, some in parts.lines():
         for line, index, document in zip(some.lines, some.indices, some.documents, strict=True):
             attempt = document.get("try")
-            if not isinstance(attempt, int) or not 0 <= attempt < _MOST_ATTEMPTS or index >= size:
+            if not isinstance(attempt, int) or not 0 <= attempt < MOST_ATTEMPTS or index >= size:
                 continue
-            if seen.add(index * _MOST_ATTEMPTS + attempt):
+            if seen.add(index * MOST_ATTEMPTS + attempt):
                 yield line, document
 
 

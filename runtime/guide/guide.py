@@ -27,7 +27,7 @@ from a wish to a dataset are `seedwright guide skill`. Each topic alone has more
 
 def guide(topic: str | None = None) -> str:
     """One topic as Markdown, or without a name all of them in a length that can be read at once
-    (60 kB at most; a topic alone has more of its subject). `topic_lines` lists the names.
+    (70 kB at most; a topic alone has more of its subject). `topic_lines` lists the names.
 
     Raises `InputError` for a topic that does not exist.
     """

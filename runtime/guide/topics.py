@@ -31,7 +31,7 @@ class Topic:
 
 
 _CHECKS: Final = ("Checks",)
-_LOOKS: Final = ("A review", "The report")
+_LOOKS: Final = ("A review", "The report", "Records that were checked", "Near repeats")
 
 TEMPLATES: Final = Topic(
     name="templates",

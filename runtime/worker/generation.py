@@ -350,14 +350,15 @@ class Generation:
         self._saver.left_out = self._run.goal.left_out
 
     def _fail(self, task: RecordTask, failure: Failure, *, tokens: int) -> None:
-        if is_service_failure(failure.kind):
-            self._prompts.postpone(task)
-        else:
-            self._prompts.close(task)
         log_record(
             logging.WARNING, "record failed", task, kind=failure.kind, attempts=failure.attempts
         )
-        self._saver.failure(failure, tokens)
+        if not self._saver.failure(failure, tokens):
+            self._prompts.close_rejected(task)  # an earlier owner has ended it, or that try of it
+        elif is_service_failure(failure.kind):
+            self._prompts.postpone(task)
+        else:
+            self._prompts.close(task)
         error = self._streak.failed(failure)
         if error is not None and not self._prompts.give_up():
             self._error = self._error or error

@@ -125,10 +125,8 @@ class AcceptedRecords(Goal):
         left, own = self._most_tries - self._outcomes.tries, self._attempts - attempt
         if left >= self._attempts * len(others) + own:
             return own
-        # A try that the service failed counts already, and is made once more.
-        indices = (index, *(task.index for task in others))
-        again = sum(each in self._outcomes.postponed for each in indices)
-        return max(min(own, left + again - sum(map(_reserved, others))), 0)
+        room = left - sum(map(self._reserved, others))
+        return max(min(own, room + self._counted(index, attempt, attempt + room)), 0)
 
     def passed(self, index: int, document: Mapping[str, object]) -> None:
         if self._forecast is not None:
@@ -147,7 +145,14 @@ class AcceptedRecords(Goal):
             self._forecast.confirm()
             self._confirmed_at = self._outcomes.ended
 
+    def _reserved(self, task: Tried) -> int:
+        """Tries that an open index may still add, the present one included."""
+        last = task.most_tries - 1
+        return task.most_tries - task.attempt - self._counted(task.index, task.attempt, last)
 
-def _reserved(task: Tried) -> int:
-    """Tries that an open index may still take, the present one included."""
-    return task.most_tries - task.attempt
+    def _counted(self, index: int, first: int, last: int) -> bool:
+        """Whether one of its tries from `first` to `last` is counted already: the service failed
+        it, and it is made once more.
+        """
+        failed = self._outcomes.postponed.get(index)
+        return failed is not None and first <= failed.attempt <= last

@@ -4,11 +4,18 @@ tried again.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from runtime.domain.checks.totals import CheckTotals
 from runtime.domain.jobs.checkpoint import Checkpoint
 from runtime.domain.models.retry import is_service_failure
+
+
+class Postponed(NamedTuple):
+    """A failure that is tried again: its kind, and the try that has failed."""
+
+    kind: str
+    attempt: int
 
 
 class Outcomes:
@@ -16,8 +23,9 @@ class Outcomes:
     that follow from them.
 
     A postponed index has failed and is not finished: it counts as failed until a record or another
-    failure takes its place. A rejected try counts once, whoever has saved it, and finishes its
-    index only if it was the last of `attempts`.
+    failure takes its place, or the try that has failed, made again, is rejected: that is one try.
+    A rejected try counts once, whoever has saved it, and finishes its index only if it was the last
+    of `attempts`.
     """
 
     def __init__(
@@ -31,8 +39,8 @@ class Outcomes:
         stored = stored or Checkpoint(job_id="")
         self.finished: Final = stored.finished(size, ranges)
         self.generated = stored.records_generated
-        self.postponed: dict[int, str] = {}
-        """The kind of failure by index; changed by the methods alone."""
+        self.postponed: dict[int, Postponed] = {}
+        """By index; changed by the methods alone."""
         self._postponed_kinds: Counter[str] = Counter()
         # What the checkpoint counts as postponed is listed again from the failure parts.
         postponed = stored.postponed or {}
@@ -93,34 +101,40 @@ class Outcomes:
         self.generated += 1
         return True
 
-    def fail(self, index: int, kind: str) -> bool:
-        """The index has failed, for good if by its own fault; False if it was finished before."""
+    def fail(self, index: int, kind: str, attempt: int | None = None) -> bool:
+        """The index has failed at a try, for good if by its own fault. False if it was finished
+        before, or that try was rejected: then it doesn't count. Of a line that does not say which
+        try has failed it is the present one.
+        """
         if is_service_failure(kind):
-            return self.postpone(index, kind)
-        if not self._finish(index):
+            return self.postpone(index, kind, attempt)
+        if self._is_behind(index, attempt) or not self._finish(index):
             return False
         self._failed += 1
         self._kinds[kind] += 1
         return True
 
-    def postpone(self, index: int, kind: str) -> bool:
-        """The index has failed and is tried again; False if it is finished."""
-        if index in self.finished:
+    def postpone(self, index: int, kind: str, attempt: int | None = None) -> bool:
+        """The index has failed at a try, which is made again. False as of `fail`."""
+        if index in self.finished or self._is_behind(index, attempt):
             return False
         self._settle(index)
-        self.postponed[index] = kind
+        failed = self.attempt(index) if attempt is None else attempt
+        self.postponed[index] = Postponed(kind, failed)
         self._postponed_kinds[kind] += 1
         return True
 
-    def reopen(self, index: int, kind: str, *, tries: Iterable[int] = ()) -> None:
+    def reopen(
+        self, index: int, kind: str, attempt: int | None = None, *, tries: Iterable[int] = ()
+    ) -> None:
         """A failure that was final is tried again, behind the `tries` of it that were rejected."""
         if self.finished.discard(index):
             self._failed -= 1
             self._kinds[kind] -= 1
-            self.postpone(index, kind)
-            mask = sum({1 << attempt for attempt in tries})
+            mask = sum({1 << each for each in tries})
             if mask:
                 self._tries[index] = mask
+            self.postpone(index, kind, attempt)
 
     # ── tries ──────────────────────────────────────────────────────────────────────────────────
 
@@ -133,6 +147,9 @@ class Outcomes:
             return False
         self._tries[index] = known | bit
         self._rejected_by[check] += 1
+        failed = self.postponed.get(index)
+        if failed is not None and failed.attempt <= attempt:
+            self._settle(index)
         return True
 
     def end_rejected(self, index: int) -> bool:
@@ -146,6 +163,10 @@ class Outcomes:
         """The try that an unfinished index is at, from 0."""
         return self._tries.get(index, 0).bit_length()
 
+    def _is_behind(self, index: int, attempt: int | None) -> bool:
+        """Whether the try was rejected, or one after it."""
+        return attempt is not None and attempt < self.attempt(index)
+
     def tried(self) -> list[int]:
         """The unfinished indices that have a rejected try."""
         return list(self._tries)
@@ -158,6 +179,6 @@ class Outcomes:
         return True
 
     def _settle(self, index: int) -> None:
-        kind = self.postponed.pop(index, None)
-        if kind is not None:
-            self._postponed_kinds[kind] -= 1
+        failed = self.postponed.pop(index, None)
+        if failed is not None:
+            self._postponed_kinds[failed.kind] -= 1

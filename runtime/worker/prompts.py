@@ -107,8 +107,8 @@ class Prompts:
         if self._open:
             return False
         if not self._is_dry:
-            index = self._next()
-            self._is_dry = index is None or not self._tries_for(index)
+            index = self._next_with_tries()
+            self._is_dry = index is None
             if index is not None:
                 heapq.heappush(self._set_aside, index)
         return self._is_dry
@@ -203,11 +203,11 @@ class Prompts:
         return self._render(tasks)
 
     def _take(self) -> RecordTask | None:
-        index = self._next()
+        index = self._next_with_tries()
         if index is None:
             return None
         tries = self._tries_for(index)
-        if not tries or self._saver.room <= len(self._open):
+        if self._saver.room <= len(self._open):
             heapq.heappush(self._set_aside, index)
             return None
         try:
@@ -230,6 +230,20 @@ class Prompts:
         partial = self._saver.partials.get(index)
         attempt = 0 if partial is None else partial.attempt
         return self._goal.tries_for(index, attempt, self._open.values())
+
+    def _next_with_tries(self) -> int | None:
+        """As `_next`, if it may take a try now. Else one behind it that the service failed: its try
+        is counted already.
+        """
+        index, found = self._next(), None
+        waiting: list[int] = []
+        while index is not None and not (found := self._tries_for(index)):
+            waiting.append(index)
+            is_behind = self._saver.postponed and index < self._end
+            index = self._first_unopened() if is_behind else None
+        for each in waiting:
+            heapq.heappush(self._set_aside, each)
+        return index if found else None
 
     def _next(self) -> int | None:
         """The next index to open, if any is to be: the caller opens it or sets it aside."""

@@ -3,21 +3,25 @@
     checkpoint ─▶ rejected tries ─▶ records of later batches ─▶ failures ─▶ failures to try again
 
 A record beats any failure line of its index, and that all its tries were rejected; the last failure
-of an index beats the ones before. Failures are tried again when the service was at fault, or when a
-mark gives their parts back. A rejected try is not made again: its index goes on with the next one.
+of an index beats the ones before, and that a try was rejected beats that it failed. Failures are
+tried again when the service was at fault, or when a mark gives their parts back. A rejected try is
+not made again: its index goes on with the next one.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runtime.domain.jobs.checkpoint import Checkpoint, Partial
-from runtime.domain.jobs.record import kind_of
+from runtime.domain.jobs.record import failed_try_of
 from runtime.domain.models.retry import is_service_failure
 from runtime.domain.ports import Claim
 from runtime.export.batches import Batch, Batches, StoredBatches
 from runtime.worker.checkpoints import Checkpoints
 from runtime.worker.outcomes import Outcomes
 from runtime.worker.rejections import begin_next_try, rejections_in
+
+Failed = tuple[str, int | None]
+"""The kind of a failure and the try that has failed, as its line says them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +73,7 @@ class Recovery:
         for batch in self._listed(self._batches, self._stored.current_batch):
             self._adopt_records(batch)
             checkpoint = replace(checkpoint, current_batch=batch.number + 1)
-        final: dict[int, str] = {}
+        final: dict[int, Failed] = {}
         for part in self._listed(self._parts, self._first_part()):
             if part.number < self._stored.current_part:
                 final |= self._look_into(part)
@@ -108,28 +112,29 @@ class Recovery:
 
     def _adopt_failures(self, part: Batch) -> None:
         """Failures that no checkpoint has counted."""
-        for index, kind in _kinds(part, self._size):
+        for index, failed in _failures_in(part, self._size):
             if part.number <= self._voided:
-                self._outcomes.postpone(index, kind)
-            elif self._outcomes.fail(index, kind) and index in self._outcomes.finished:
+                self._outcomes.postpone(index, *failed)
+            elif self._outcomes.fail(index, *failed) and index in self._outcomes.finished:
                 self._partials.pop(index, None)
 
-    def _look_into(self, part: Batch) -> dict[int, str]:
+    def _look_into(self, part: Batch) -> dict[int, Failed]:
         """List again what the checkpoint counted as postponed. Returns the failures that it counted
         as final and that are so no more.
         """
-        final = {
-            index: kind
-            for index, kind in _kinds(part, self._size)
-            if not self._outcomes.postpone(index, kind)
-        }
+        final: dict[int, Failed] = {}
+        for index, failed in _failures_in(part, self._size):
+            if index in self._outcomes.finished:
+                final[index] = failed
+            else:
+                self._outcomes.postpone(index, *failed)
         if self._stored.voided < part.number <= self._voided:
             return final
         if self._stored.postponed is not None:
             return {}
-        return {index: kind for index, kind in final.items() if is_service_failure(kind)}
+        return {index: failed for index, failed in final.items() if is_service_failure(failed[0])}
 
-    def _give_back(self, final: dict[int, str]) -> None:
+    def _give_back(self, final: dict[int, Failed]) -> None:
         """Reopen failures, but no index that has a record, or was rejected in all its tries, since
         it was tried again: batches and rejected tries alone know that.
         """
@@ -138,10 +143,10 @@ class Recovery:
         batches = self._listed(self._batches, 1)
         recorded = {index for batch in batches for index in batch.indices if index in final}
         tries = self._tries_of(final.keys() - recorded)
-        for index, kind in final.items():
+        for index, failed in final.items():
             own = tries.get(index, set())
             if index not in recorded and len(own) < self._outcomes.attempts:
-                self._outcomes.reopen(index, kind, tries=own)
+                self._outcomes.reopen(index, *failed, tries=own)
 
     def _tries_of(self, indices: Collection[int]) -> dict[int, set[int]]:
         """The rejected tries of indices that had failed: those are counted already."""
@@ -161,8 +166,8 @@ class Recovery:
         return listed
 
 
-def _kinds(part: Batch, size: int) -> Iterator[tuple[int, str]]:
-    """Index and kind of every failure below `size`."""
+def _failures_in(part: Batch, size: int) -> Iterator[tuple[int, Failed]]:
+    """Every failure of an index below `size`."""
     for index, line in zip(part.indices, part.lines, strict=True):
         if index < size:
-            yield index, kind_of(line)
+            yield index, failed_try_of(line)

@@ -1,16 +1,17 @@
 """Makes finished work durable, in an order in which a crash at any point loses and repeats nothing.
 
     record finished, try rejected ─▶ journal (where there is one) ─▶ buffer
-    flush: failure list ─▶ rejected tries ─▶ batch ─▶ checkpoint ─▶ journal reset
+    flush: rejected tries ─▶ failure list ─▶ batch ─▶ checkpoint ─▶ journal reset
                                                                ─▶ budget, progress, cost
 
 Batches and the lists of failures and rejected tries are truth; a checkpoint is a shortcut to them.
-What was written after the last checkpoint is found and adopted by `recover`.
+What was written after the last checkpoint is found and adopted by `recover`. Of a try that is
+stored those before it are.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from runtime.domain.jobs.checkpoint import Checkpoint, Partial, partial_of
 from runtime.domain.jobs.config import JobConfig
 from runtime.domain.jobs.indices import IndexSet
 from runtime.domain.jobs.job import Progress
-from runtime.domain.jobs.record import Failure, Record, kind_of
+from runtime.domain.jobs.record import Failure, Record, failed_try_of
 from runtime.domain.jobs.step_totals import Tally
 from runtime.domain.ports import Claim
 from runtime.export.batches import Batch
@@ -141,20 +142,18 @@ class Saver:
         return self._checkpoint
 
     def _adopt_records(self, batch: Batch) -> None:
-        for index in self._adopted(batch.indices):
-            self._outcomes.record(index)
-
-    def _adopt_failures(self, part: Batch) -> None:
-        kinds = dict(zip(part.indices, map(kind_of, part.lines), strict=True))
-        for index in self._adopted(part.indices):
-            self._outcomes.fail(index, kinds[index])
-
-    def _adopted(self, indices: Sequence[int]) -> Iterator[int]:
-        """Those that the job has, none of which goes on from what was paid for it."""
-        for index in indices:
+        for index in batch.indices:
             self.partials.pop(index, None)
             if index < self.finished.size:
-                yield index
+                self._outcomes.record(index)
+
+    def _adopt_failures(self, part: Batch) -> None:
+        for index, line in zip(part.indices, part.lines, strict=True):
+            if index >= self.finished.size:
+                continue
+            if self._outcomes.fail(index, *failed_try_of(line)):
+                self.partials.pop(index, None)
+            begin_next_try(self._outcomes, self.partials, index)
 
     def _adopt_rejected(self, part: Batch) -> None:
         for each in rejections_in(part, self.finished.size):
@@ -212,12 +211,14 @@ class Saver:
         self._write_journal(record.index, tokens, {"failed": False, "line": line.decode()})
         self._take_record(record.index, line)
 
-    def failure(self, failure: Failure, tokens: int) -> None:
-        """A record has failed: for good by its own fault, else for this run."""
+    def failure(self, failure: Failure, tokens: int) -> bool:
+        """A record has failed: for good by its own fault, else for this run. False if it has not,
+        since an earlier owner has ended it, or that try of it.
+        """
         self._tokens += tokens
         line = failure.line()
         self._write_journal(failure.index, tokens, {"failed": True, "line": line.decode()})
-        self._take_failure(failure.index, line)
+        return self._take_failure(failure.index, line)
 
     def reject(self, record: Record, tokens: int) -> None:
         """A check has rejected a try, whose last reply used `tokens`: `rejected_by` says which. Its
@@ -240,9 +241,11 @@ class Saver:
         if self._outcomes.record(index):
             self._records.lines.append(line)
 
-    def _take_failure(self, index: int, line: bytes) -> None:
-        if self._outcomes.fail(index, kind_of(line)):
+    def _take_failure(self, index: int, line: bytes) -> bool:
+        is_new = self._outcomes.fail(index, *failed_try_of(line))
+        if is_new:
             self._failures.lines.append(line)
+        return is_new
 
     def _write_journal(self, index: int, tokens: int, fields: Mapping[str, Any]) -> None:
         if self._stores.journal is not None:
@@ -309,8 +312,8 @@ class Saver:
             return
         self._times.begin()
         try:
-            self._failures.save()
             self._rejected.save()
+            self._failures.save()
             self._records.save()
         except StorageUnavailableError:
             self._times.failed += 1

@@ -102,9 +102,9 @@ class ShardExports:
             if joining.fit and expected in {None, joining.records}:
                 rows = joining.run()
                 return () if rows is None else (rows,)
-            error = "they don't add up"
+            error = "they_differ"
         except (ExportError, NotFoundError) as exc:
-            error = str(exc)
+            error = exc.code
         event(_log, logging.WARNING, "pieces not joined", job_id=job.job_id, error=error)
         if may_write():  # where the disk is full they take the room of what comes now
             self.clear(job)

@@ -1,4 +1,6 @@
-"""N means N good ones: how many indices a worker opens, and when it has enough or gives up."""
+"""N means N good ones: how many indices a worker opens, and when it has enough or gives up
+(N21).
+"""
 
 from collections import Counter
 
@@ -8,7 +10,7 @@ from runtime.contract.exit_codes import ExitCode
 from runtime.domain.checks.acceptance import OnExhausted
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.models.retry import RULES
+from runtime.domain.models.retry import RULES, STALL_SECONDS
 from tests.fixtures.checked_world import (
     CheckedWorld,
     DiedError,
@@ -276,3 +278,53 @@ def test_four_kills_lose_little_and_repeat_nothing_that_is_kept(*, journal: bool
     repeated = sum(world.calls.values()) - len(world.calls)
     # Answers that nobody had taken in; without a journal also what waited for its batch.
     assert repeated <= 4 * (8 if journal else 10 + 8)
+
+
+def test_a_worker_that_was_stopped_for_long_does_not_blame_the_models() -> None:
+    world = CheckedWorld(20)
+    calls = 0
+
+    def stop(point: str) -> None:
+        nonlocal calls
+        calls += point == "after_reserve"
+        if calls == 10 and point == "after_reserve":
+            world.clock.advance(STALL_SECONDS + 60)
+
+    assert world.work(stop) is ExitCode.DONE
+    assert world.job.status is JobStatus.COMPLETED
+
+
+def test_a_try_that_is_counted_is_made_again_though_an_index_before_it_has_none_left() -> None:
+    """Index 0 has one more that the others have used up; 1 was failed by the service."""
+    world = CheckedWorld(3, attempts=2, max_candidates=3)
+    world.passes = lambda index, _: index == 1
+    failing, down = ModelError(ModelErrorKind.MODEL_FAILED, "down"), True
+    world.fate = lambda index, _: failing if index == 1 and down else None
+    world.work(concurrency=1)
+    assert world.job.progress.service_failures == 1
+    assert world.job.progress.checks.tries == 3
+    calls, down = world.calls.copy(), False
+    world.go_on()
+    world.work(concurrency=1)
+    assert world.calls - calls == {(1, 0): 1}
+    assert (world.job.progress.failed_records, world.job.accepted) == (0, 1)
+    assert world.job.progress.checks.tries == 3
+
+
+def test_a_try_that_was_rejected_since_the_service_failed_it_counts_once() -> None:
+    """It is the last of all tries, so that its index stays open: it has not failed any more."""
+    world = CheckedWorld(3, attempts=2, max_candidates=3)
+    world.passes = lambda index, _: index == 2
+    failing, down = ModelError(ModelErrorKind.MODEL_FAILED, "down"), True
+    world.fate = lambda index, attempt: failing if (index, attempt) == (0, 1) and down else None
+    world.work(concurrency=1)
+    assert world.job.progress.service_failures == 1
+    assert len(list(world.failure_list())) == 1
+    down = False
+    world.go_on()
+    world.work(concurrency=1)
+    progress = world.job.progress
+    assert world.rejected().count((0, 1)) == 1
+    assert (progress.failed_records, progress.failures_by_kind) == (0, {})
+    assert progress.checks.tries == 3
+    assert list(world.failure_list()) == []

@@ -110,7 +110,7 @@ def test_used_up_tries_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run([*arguments, "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
     assert "6 of 10 records" in shown.out
-    assert "checks: 6 accepted of 15 tries; kept rejected 9 tries" in shown.out
+    assert "checks: 6 accepted of 15 tries (40% passed); kept rejected 9 tries" in shown.out
     assert "4 records of 10 missing: the tries are used up." in shown.err
     assert "has 6 of 10 records" in (tmp_path / "out" / "README.md").read_text()
 

@@ -75,7 +75,9 @@ from pathlib import Path
 
 objects = DirectoryObjects(Path(sys.argv[1]))
 columns = {"text": Scalar.STRING, "any": ListOf(Scalar.JSON)}
-plan = RowPlan(exports="jobs/j/exports/", folder="data", columns=columns, files={"train": 1}, records=1)
+plan = RowPlan(
+    exports="jobs/j/exports/", folder="data", columns=columns, files={"train": 1}, records=1
+)
 with open_rows(objects, plan) as files:
     files.write("train", [(0, ["a", [{"b": 1}]])])
 line = (

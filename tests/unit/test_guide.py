@@ -23,7 +23,7 @@ from runtime.guide.topics import TOPICS
 from tests.fixtures.examples import NAMES
 
 ROOT: Final = Path(__file__).parents[2]
-MOST_BYTES: Final = 60_000
+MOST_BYTES: Final = 70_000
 NAMED: Final = [topic.name for topic in TOPICS]
 _FILE: Final = re.compile(
     r"^`(examples/[^`]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL

@@ -1,4 +1,6 @@
-"""What a judge may cost: a share of the job's budget, which its calls never pass."""
+"""What a judge may cost: a share of the job's budget, which its calls never pass
+(N24).
+"""
 
 from fractions import Fraction
 from typing import Any

@@ -1,4 +1,6 @@
-"""Quotations of strangers' texts. The oracle is the rule that the prompt states, word by word."""
+"""Quotations of strangers' texts. The oracle is the rule that the prompt states, word by word
+(N24).
+"""
 
 import re
 

@@ -1,5 +1,5 @@
 """Tries that a check has rejected: each is kept and counts once, whatever dies in between, and its
-index goes on with the next one.
+index goes on with the next one (N22).
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from runtime.contract.keys import REJECTED_PARTS, RETRIES
 from runtime.domain.checks.acceptance import Acceptance
 from runtime.domain.checks.totals import CheckTotals
 from runtime.domain.jobs.checkpoint import Checkpoint, Partial, merge
-from runtime.domain.jobs.record import Failure
+from runtime.domain.jobs.record import Failure, failed_try_of
 from runtime.export.batches import Batches
 from runtime.worker.saver import Saver
 from tests.fixtures.saver_world import World, failure, record
@@ -323,3 +323,83 @@ def test_of_what_is_finished_no_tries_are_kept() -> None:
     saver.record(record(0), tokens=2)
     reject(saver, 1, 1)
     assert saver.outcomes.tried() == [2]
+
+
+def unavailable(index: int, attempt: int) -> Failure:
+    return replace(failure(index), kind="unavailable", attempt=attempt)
+
+
+def test_a_line_says_which_try_has_failed_where_there_are_several() -> None:
+    assert b'"try"' not in failure(3).line()
+    assert orjson.loads(unavailable(3, 1).line())["try"] == 1
+    assert failed_try_of(unavailable(3, 1).line()) == ("unavailable", 1)
+    for line in (b'{"kind": "x"}', b'{"kind": "x", "try": true}', b'{"kind": "x", "try": -1}'):
+        assert failed_try_of(line) == ("x", None)
+
+
+@pytest.mark.parametrize("journal", [False, True])
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_try_that_was_rejected_since_it_failed_is_one_try(
+    *, journal: bool, flushed: bool
+) -> None:
+    made = world(journal=journal)
+    reject(made.saver, 3, 0)
+    made.saver.failure(unavailable(3, 1), tokens=2)
+    made.saver.failure(unavailable(4, 0), tokens=2)
+    assert made.saver.progress.checks.tries == 3
+    if flushed:
+        flush(made.saver, 5)
+        go_on(made)
+    saver = made.saver
+    assert saver.postponed == {3, 4}
+    reject(saver, 4, 0)
+    assert saver.postponed == {3}
+    assert (saver.progress.failed_records, saver.progress.checks.tries) == (1, 3)
+    if flushed or not journal:
+        flush(saver, 5)
+    again = go_on(made)
+    assert again.postponed == {3}
+    assert again.progress.failures_by_kind == {"unavailable": 1}
+    assert again.progress.checks.tries == 3
+    assert {index: each.attempt for index, each in again.partials.items()} == {3: 1, 4: 1}
+
+
+def test_of_a_failed_try_that_is_stored_those_before_it_are() -> None:
+    made = world()
+    reject(made.saver, 3, 0)
+    made.saver.failure(unavailable(3, 1), tokens=2)
+
+    def die(_name: str) -> None:
+        raise DiedError
+
+    made.crash_point = die
+    with pytest.raises(DiedError):
+        flush(made.saver, 4)
+    made.crash_point = lambda _name: None
+    saver = go_on(made)
+    assert saver.partials == {3: Partial(steps={}, attempt=1)}
+    assert saver.postponed == set()
+
+
+def test_a_failure_of_a_try_that_an_earlier_owner_had_rejected_does_not_count() -> None:
+    made = world()
+    late = made.saver
+    reject(late, 1, 0)
+    saver = go_on(made)
+    late._rejected.save()
+    reject(saver, 2, 0)
+    flush(saver, 3)  # adopts that part
+    assert not saver.failure(replace(failure(1), attempt=0), tokens=2)
+    assert 1 not in saver.finished
+    assert saver.partials[1] == Partial(steps={}, attempt=1)
+    assert saver.progress.failed_records == 0
+
+
+def test_a_failure_that_does_not_say_its_try_is_of_the_present_one() -> None:
+    """As lines were before they said it."""
+    made = world()
+    reject(made.saver, 3, 0)
+    made.saver.failure(replace(failure(3), kind="unavailable"), tokens=2)
+    assert made.saver.progress.checks.tries == 2
+    reject(made.saver, 3, 1)
+    assert made.saver.progress.checks == CheckTotals(tries=2, rejected=1, rejected_by={"short": 2})

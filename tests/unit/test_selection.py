@@ -1,4 +1,6 @@
-"""The records of a dataset, chosen of what is stored: beside a choice by brute force."""
+"""The records of a dataset, chosen of what is stored: beside a choice by brute force
+(N21, N23).
+"""
 
 import csv
 import io

@@ -15,6 +15,10 @@ NONE_ACCEPTED_TRIES: Final = 200
 """So many tries of which no record has passed end a job: its checks can hardly be passed."""
 
 
+MOST_ATTEMPTS: Final = 10
+"""Tries of one record that may be asked for."""
+
+
 class OnExhausted(StrEnum):
     """What becomes of a job that has used up its tries with too few records."""
 
@@ -30,7 +34,7 @@ class Acceptance:
         2,
         help="Tries of one record that checks reject, each with another draw.",
         least=1,
-        most=10,
+        most=MOST_ATTEMPTS,
         identifies=True,
         late=True,
     )

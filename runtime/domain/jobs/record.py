@@ -116,29 +116,44 @@ class Failure:
     kind: str
     message: str
     attempts: int
+    """Calls that were made."""
+    attempt: int | None = None
+    """The try that has failed, from 0; None: the template has no checks, so there is but one."""
 
     def line(self) -> bytes:
         """The failure as one JSON line, without the newline."""
-        return orjson.dumps(
-            {
-                "id": record_id(self.job_id, self.index),
-                "index": self.index,
-                "seed_data_id": self.seed_data_id,
-                "step": self.step,
-                "kind": self.kind,
-                "message": self.message,
-                "attempts": self.attempts,
-            }
-        )
+        document: dict[str, object] = {
+            "id": record_id(self.job_id, self.index),
+            "index": self.index,
+            "seed_data_id": self.seed_data_id,
+            "step": self.step,
+            "kind": self.kind,
+            "message": self.message,
+            "attempts": self.attempts,
+        }
+        if self.attempt is not None:
+            document["try"] = self.attempt
+        return orjson.dumps(document)
 
 
 def kind_of(line: bytes) -> str:
     """The kind in a failure line; `UNKNOWN_KIND` where it says none. Raises `ValueError` if the
     line is damaged.
     """
+    return failed_try_of(line)[0]
+
+
+def failed_try_of(line: bytes) -> tuple[str, int | None]:
+    """The kind in a failure line, as of `kind_of`, and the try that has failed; None where it says
+    none. Raises `ValueError` if the line is damaged.
+    """
     document = orjson.loads(line)
-    kind = document.get("kind") if isinstance(document, dict) else None
-    return kind if isinstance(kind, str) and kind else UNKNOWN_KIND
+    said = document if isinstance(document, dict) else {}
+    kind, attempt = said.get("kind"), said.get("try")
+    return (
+        kind if isinstance(kind, str) and kind else UNKNOWN_KIND,
+        attempt if type(attempt) is int and attempt >= 0 else None,
+    )
 
 
 def parse_line(line: bytes) -> tuple[int, dict[str, Any]]:
