@@ -48,7 +48,11 @@ def test_a_checked_job_in_shards_survives_four_kills_and_has_the_records_asked_f
     killed: list[int] = []
     for share in KILLED_AT:
         calls = int(share * WANTED * CALLS_PER_RECORD)
-        wait_for("calls", lambda calls=calls: double.calls >= calls or None, seconds=SECONDS)
+
+        def is_reached(calls: int = calls) -> bool | None:
+            return double.calls >= calls or None
+
+        wait_for("calls", is_reached, seconds=SECONDS)
         workers = wait_for("a worker", lambda: workers_of(job_id) or None, seconds=SECONDS)
         shard = min(workers, key=lambda shard: (killed.count(shard), shard))
         os.kill(workers[shard], signal.SIGKILL)

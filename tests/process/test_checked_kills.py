@@ -5,6 +5,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -68,11 +69,12 @@ def test_four_kills_leave_exactly_the_records_that_were_asked_for(
     first, again = (*GENERATE, "out", *more), (*RESUME, *more)
     for share, arguments in zip(SHARES, cycle([first, again]), strict=False):
         with start(arguments, cwd=folder, env=env) as process:
-            wait_until(
-                lambda calls=share * RECORDS * CALLS_PER_RECORD: (
-                    double.calls >= calls or process.poll() is not None
-                )
-            )
+            calls = share * RECORDS * CALLS_PER_RECORD
+
+            def is_reached(calls: float = calls, running: subprocess.Popen[str] = process) -> bool:
+                return double.calls >= calls or running.poll() is not None
+
+            wait_until(is_reached)
             assert process.poll() is None, process.communicate()
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
