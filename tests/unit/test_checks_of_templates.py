@@ -246,6 +246,16 @@ def _options(options: object) -> dict[str, object]:
             "each value once",
         ),
         (
+            [{"id": "a", "balance": {"by": "steps.answer.output", "values": [True, False]}}],
+            'check "a", balance',
+            'is never at steps.answer.output: quote what should be a text, such as ["yes", "no"]',
+        ),
+        (
+            [{"id": "a", "balance": {"by": "samples.label", "values": ["praise", True]}}],
+            'check "a", balance',
+            "true (true or false to YAML) is never at samples.label: quote",
+        ),
+        (
             [{"id": "a", "balance": "samples.label"}, {"id": "b", "balance": "samples.label"}],
             "checks",
             "only one check may be balance",
@@ -386,6 +396,16 @@ def test_checks_is_a_field_of_a_seed_where_a_step_reads_it() -> None:
     document = _with({"id": "first", "max_words": 9})
     document["steps"][1]["prompt"] = "{{ checks }} {{ scores }}"
     assert {"checks", "scores"} <= {*parse_template(document).schema_requirements}
+
+
+def test_truth_values_are_balanced_where_they_may_be_some() -> None:
+    document = copy.deepcopy(parse_text(TEMPLATE))
+    document["steps"][0]["output_schema"]["properties"]["kind"] = {"type": "boolean"}
+    check = {"id": "a", "balance": {"by": "steps.ask.output.kind", "values": [True, False]}}
+    template = parse_template({**document, "checks": [check]})
+    assert template.checks.balance == Balance(
+        id="a", by="steps.ask.output.kind", values=("true", "false")
+    )
 
 
 def test_of_many_wrong_values_some_are_told_at_once() -> None:

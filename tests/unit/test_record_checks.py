@@ -176,6 +176,7 @@ def test_a_condition_that_can_t_be_decided_fails_the_record_at_its_check(
     ("check", "good", "bad"),
     [
         ({"max_words": 2}, "two words", "three words here"),
+        ({"max_words": 3}, "我很好", "我很好吗"),
         ({"matches": "^[A-Z]"}, "Good", "bad"),
         ({"matches": r"\d{2}"}, "the 42", "the 4"),
         ({"no_pii": True}, "write to me", "write to jo@mail.de"),

@@ -218,7 +218,7 @@ def _balance(asked: _Asked) -> Check | None:
             return None
         values = tuple(dict.fromkeys(follow))
     else:
-        values = _values(asked, place, given, follow)
+        values = _values(asked, place, given, by, follow)
     if len(values) > MAX_VALUES or any(len(each) > MAX_VALUE_CHARACTERS for each in values):
         asked.refuse(
             place, f"at most {MAX_VALUES} values of at most {MAX_VALUE_CHARACTERS} characters"
@@ -227,7 +227,7 @@ def _balance(asked: _Asked) -> Check | None:
 
 
 def _values(
-    asked: _Asked, place: str, given: object, follow: Sequence[str] | None
+    asked: _Asked, place: str, given: object, by: str, follow: Sequence[str] | None
 ) -> tuple[str, ...]:
     if (
         not isinstance(given, list | tuple)
@@ -237,6 +237,14 @@ def _values(
         asked.refuse(place, "values must list the values to balance, such as [praise, complaint]")
         return ()
     values = tuple(str(each).lower() if isinstance(each, bool) else str(each) for each in given)
+    truths = {each for each, value in zip(values, given, strict=True) if isinstance(value, bool)}
+    if truths and (asked.known.is_text(by) if follow is None else not truths <= {*follow}):
+        asked.refuse(
+            place,
+            f"values: {' and '.join(sorted(truths))} (true or false to YAML) is never at {by}:"
+            ' quote what should be a text, such as ["yes", "no"]',
+        )
+        return ()
     if len(set(values)) < len(values):
         asked.refuse(place, "values must list each value once")
     if follow is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from runtime.domain.checks.check import TextKind
+from runtime.domain.checks.shingles import words_of
 from runtime.engine.rendering.languages import is_in
 from runtime.engine.rendering.personal import PATTERNS
 
@@ -80,7 +81,7 @@ def _text_test(kind: str, argument: Any, languages: "LanguageIdentifier | None")
 
 
 def _has_words(text: str, *, most: int) -> bool:
-    return len(text.split()) <= most
+    return len(words_of(text)) <= most
 
 
 def _is_in_language(text: str, *, languages: "LanguageIdentifier | None", code: str) -> bool:
