@@ -26,7 +26,8 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage e2e e2e-tools loaders prices check static style types arrows \
-        tests-compiled fmt bench bench-near bench-peers bench-shards bench-transports campaign fuzz \
+        tests-compiled fmt bench bench-checks bench-near bench-peers bench-shards bench-transports \
+        campaign proof fuzz \
         mutate synth bundles wheel image-check deploy-tools openapi lock clean
 
 help: ## show this list
@@ -105,11 +106,19 @@ bench-transports: $(PEERS)/.installed ## measure ways of sending a signed reques
 bench-peers: $(VENV)/.dev .venv-peer-curator/.installed .venv-peer-data-designer/.installed ## measure the engine beside Curator and Data Designer, each in an environment of its own (minutes)
 	$(BIN)/python -m tests.bench.peers.compare
 
+bench-checks: $(VENV)/.dev ## generate 10000 records of each example with checks on a double (minutes)
+	$(BIN)/python -m tests.bench.checks
+
 bench-near: $(VENV)/.dev $(MINHASH)/.installed ## measure near repeats of 100000 and a million texts (minutes)
 	$(BIN)/python -m tests.bench.near --peer $(MINHASH)/bin/python
 
 bench-shards: $(VENV)/.dev ## count what 100000 records on 40 workers ask of AWS, in virtual time (minutes)
 	$(BIN)/python -m tests.bench.shards
+
+PROOF := CHECKED_RECORDS=2000 $(BIN)/python -m pytest -s -v --no-header
+proof: e2e-tools ## kill jobs with checks of 2000 records again and again, here and on the emulator (minutes)
+	$(PROOF) tests/process/test_checked_kills.py
+	$(PROOF) tests/e2e/test_checks.py -m e2e
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker, and 10000 of jobs in shards (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000

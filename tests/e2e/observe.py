@@ -1,7 +1,9 @@
 """What an operator sees of a deployment: tasks and logs."""
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from tests.e2e.deployment import Deployment
@@ -25,6 +27,24 @@ def tasks_of(deployment: Deployment, *states: str) -> list[dict[str, Any]]:
 def exit_code(task: dict[str, Any]) -> int | None:
     code: int | None = task["containers"][0].get("exitCode")
     return code
+
+
+def workers_of(job_id: str) -> dict[int, int]:
+    """The processes that work on shards of a job now, by shard."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        lines = _read(path).split(b"\0")
+        shards = [line.removeprefix(b"SHARD=") for line in lines if line.startswith(b"SHARD=")]
+        if shards and f"JOB_ID={job_id}".encode() in lines:
+            found[int(shards[0])] = int(path.parent.name)
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if os.access(path, os.R_OK) else b""
+    except OSError:  # it has just ended
+        return b""
 
 
 def logged(emulator: Emulator) -> Iterator[tuple[str, str]]:

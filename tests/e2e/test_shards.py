@@ -3,15 +3,14 @@
 import json
 import os
 import signal
-from pathlib import Path
 from typing import Any, Final
 
 from runtime.contract.executions import SHARD_BATCH
 from runtime.contract.tasks import STARTED_BY_MACHINE
 from tests.e2e.conftest import Tell
-from tests.e2e.deployment import Deployment, download, wait_for
+from tests.e2e.deployment import Deployment, wait_for
 from tests.e2e.emulator.spot import RECLAIMED
-from tests.e2e.observe import tasks_of
+from tests.e2e.observe import tasks_of, workers_of
 from tests.e2e.user import User
 from tests.fixtures.bedrock_double import BedrockDouble
 
@@ -67,8 +66,8 @@ def test_a_job_in_shards_survives_machines_that_go_and_one_that_hangs(
     # And the state machine takes the job to its end, with every record once
     job = user.wait_until_ended(job_id)
     assert (job["status"], job["records_generated"]) == ("COMPLETED", RECORDS), job
-    records = _dataset(user, job_id)
-    assert [record["index"] for record in records] == list(range(RECORDS))
+    indices = [record["index"] for record in user.dataset(job_id)]
+    assert sorted(indices) == list(range(RECORDS))
     paid = double.stats()
     assert paid["paid"] - paid["paid_twice"] == RECORDS
     assert paid["paid_twice"] <= UNSAVED
@@ -105,26 +104,7 @@ def _tasks(deployment: Deployment, job_id: str) -> list[tuple[int | None, dict[s
 
 def _worker_of(job_id: str, shard: int) -> int:
     """The process that works on a shard."""
-    wanted = {f"JOB_ID={job_id}".encode(), f"SHARD={shard}".encode()}
-    (process,) = (
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/environ")
-        if os.access(path, os.R_OK) and wanted <= set(_read(path).split(b"\0"))
-    )
-    return process
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has just ended
-        return b""
-
-
-def _dataset(user: User, job_id: str) -> list[Any]:
-    files = user.call("GET", f"/jobs/{job_id}/download")["files"]
-    (url,) = (file["url"] for file in files if file["name"] == "exports/dataset.jsonl")
-    return sorted(map(json.loads, download(url).splitlines()), key=lambda record: record["index"])
+    return workers_of(job_id)[shard]
 
 
 def _check_machine(deployment: Deployment, job_id: str) -> None:

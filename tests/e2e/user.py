@@ -1,6 +1,7 @@
 """A user of the API itself: what the command does, request by request."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.e2e.deployment import Deployment, Reply, download, upload, wait_for
@@ -13,7 +14,7 @@ SMALL_JOB: Final = {
     "output_format": ["JSONL", "PARQUET"],
     "seed_strategy": "sequential",
 }
-TEMPLATE: Final = {
+TEMPLATE: Final[Mapping[str, Any]] = {
     "name": "towns",
     "steps": [
         {"id": "text", "prompt": "Describe {{ town }}.", "model_tier": "cheap", "max_tokens": 40}
@@ -46,9 +47,9 @@ class User:
         key: str = form["s3_key"]
         return key
 
-    def save_template(self) -> str:
+    def save_template(self, template: Mapping[str, Any] = TEMPLATE) -> str:
         """Create a template; its id."""
-        template_id: str = self.call("POST", "/templates", TEMPLATE, expect=201)["template_id"]
+        template_id: str = self.call("POST", "/templates", template, expect=201)["template_id"]
         return template_id
 
     def submit(self) -> Any:
@@ -56,14 +57,14 @@ class User:
         job = {"template_id": self.save_template(), "seed_data_path": self.upload(), **SMALL_JOB}
         return self.call("POST", "/jobs", job, expect=201)
 
-    def wait_until_ended(self, job_id: str) -> Any:
+    def wait_until_ended(self, job_id: str, *, seconds: float = END_SECONDS) -> Any:
         """The job as it has ended."""
 
         def look() -> Any:
             job = self.call("GET", f"/jobs/{job_id}")
             return None if job["status"] in {"QUEUED", "RUNNING"} else job
 
-        return wait_for("the end of the job", look, seconds=END_SECONDS)
+        return wait_for("the end of the job", look, seconds=seconds)
 
     def wait_until_exported(self, job_id: str) -> Any:
         """The job with the export that it was asked for, as that has ended."""

@@ -54,6 +54,7 @@ OUTPUTS: dict[str, dict[str, object]] = {
 """Outputs as their schemas allow them, where a later step reads more than plain text."""
 
 MESSAGES = "list<struct<role: string, content: string>>"
+PREFERENCES = dict.fromkeys(("prompt", "chosen", "rejected"), MESSAGES)
 TRAINED = {
     "balanced-tickets": {"text": "string", "label": "string", "style": "string"},
     "guided-dialogue": {"messages": MESSAGES},
@@ -64,7 +65,15 @@ TRAINED = {
         "page": "int64",
     },
     "help-desk-chats": {"messages": MESSAGES, "title": "string"},
-    "answer-preferences": {"prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES},
+    "answer-preferences": PREFERENCES,
+    "even-tickets": {"text": "string", "label": "string"},
+    "grounded-answers": {
+        "prompt": "string",
+        "completion": "string",
+        "file": "string",
+        "heading": "string",
+    },
+    "kept-and-rejected": PREFERENCES,
     "support-tickets": {"text": "string", "label": "string", "style": "string"},
     "order-extraction": {
         "prompt": "string",

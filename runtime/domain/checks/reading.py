@@ -33,11 +33,14 @@ from runtime.domain.fields import (
     text_field,
 )
 from runtime.domain.hints import hint_for
+from runtime.domain.wording import counted
 
 MAX_CHECKS: Final = 20
 MAX_VALUES: Final = 1000
 """Values of one balance."""
 MAX_VALUE_CHARACTERS: Final = 200
+_MOST_WRONG: Final = 5
+"""Wrong values of a balance that are named; the others are counted."""
 LEAST_NEAR: Final = 0.5
 
 _KEEP_IF: Final = "keep_if"
@@ -237,9 +240,14 @@ def _values(
     if len(set(values)) < len(values):
         asked.refuse(place, "values must list each value once")
     if follow is not None:
-        for each in (each for each in values[:MAX_VALUES] if each not in follow):
-            shown = each[:MAX_VALUE_CHARACTERS]
-            asked.refuse(place, f'no record has the value "{shown}"{hint_for(shown, follow)}')
+        known = {*follow}
+        wrong = [each[:MAX_VALUE_CHARACTERS] for each in values if each not in known]
+        for number, shown in enumerate(wrong[:_MOST_WRONG]):
+            hint = "" if number else hint_for(shown, known)
+            asked.refuse(place, f'no record has the value "{shown}"{hint}')
+        if len(wrong) > _MOST_WRONG:
+            more = counted(len(wrong) - _MOST_WRONG, "more value")
+            asked.refuse(place, f"no record has {more} of the list either")
     return values
 
 
