@@ -206,12 +206,9 @@ def test_one_death_after_the_other_adds_up_and_ends_the_same(world: WorkerWorld)
     assert_whole(world, job_id)
 
 
-@pytest.mark.parametrize("nth", [1, 2])
-def test_whoever_goes_on_makes_no_rejected_try_again_that_is_saved(
-    world: WorkerWorld, nth: int
-) -> None:
+def test_whoever_goes_on_makes_no_rejected_try_again_that_is_saved(world: WorkerWorld) -> None:
     job_id = create_checked(world)
-    Machine(world=world, point=WITH_CHECKS, nth=nth).run()
+    Machine(world=world, point=WITH_CHECKS).run()
     survive(world)
     assert_checked(world, job_id)
     assert world.double.stats()["paid_twice"] <= CONCURRENCY + INTERVAL
