@@ -15,45 +15,22 @@ from pathlib import Path
 from typing import Final
 
 from tests.fixtures import command
-from tests.fixtures.bedrock_double import BedrockDouble, RuleDocument
-from tests.fixtures.examples import seed_source, template_file
+from tests.fixtures.bedrock_double import BedrockDouble
+from tests.fixtures.checked_examples import RULES, arguments
 
 SECONDS: Final = 3600
-WORDS: Final = (
-    "lighter oxygen yeast moon scatters tilted acid lowers chlorophyll end sound layer flowers rain"
-)
-"""All words that `kept-and-rejected` looks for."""
-PAIR: Final = '{"question": "What is # of # after all?", "answer": "It is # of what there is."}'
-RULES: Final[dict[str, list[RuleDocument]]] = {
-    # Two of three scores pass.
-    "grounded-answers": [
-        {"prompt": "Write a question", "text": PAIR, "choices": 10**9, "varies": True},
-        {"varies": True},
-    ],
-    # Every other answer has the word.
-    "kept-and-rejected": [{"every": 2, "text": f"{WORDS} #.", "choices": 10**9}],
-    # Every third message is cut off.
-    "even-tickets": [
-        {"every": 3, "text": "It has not come, and"},
-        {"text": "#.", "choices": 10**9, "varies": True},
-    ],
-}
-OPTIONS: Final = {"grounded-answers": ("--chunk", "60"), "kept-and-rejected": ("--attempts", "4")}
 
 
 def measure(name: str, records: int) -> str:
     """One line with the figures."""
-    seeds = seed_source(name)
     with tempfile.TemporaryDirectory() as folder, BedrockDouble() as double:
         double.faults(RULES[name])
         work = Path(folder)
-        given = [] if seeds is None else ["--seeds", str(seeds)]
-        arguments = ["generate", str(template_file(name)), *given, *OPTIONS.get(name, ())]
-        arguments += ["-n", str(records), "--budget", "100", "--out", "out", "--json"]
-        arguments += command.server_arguments(f"{double.url}/v1", work)
         env = command.environment(OPENAI_API_KEY="sk-of-the-bench", TMPDIR=folder)
         began = time.perf_counter()
-        done = command.run(arguments, cwd=work, env=env, timeout=SECONDS)
+        done = command.run(
+            arguments(name, records, double.url, work), cwd=work, env=env, timeout=SECONDS
+        )
         seconds = time.perf_counter() - began
         if done.returncode:
             return f"{name}: exit code {done.returncode}: {done.stdout}{done.stderr}"
