@@ -22,10 +22,11 @@ from tests.fixtures.checked_job import (
     rules,
 )
 
-WANTED: Final = records_from_environment(200)
+WANTED: Final = records_from_environment(150)
 SHARDS: Final = 4
-KILLED_AT: Final = (0.1, 0.2, 0.4, 0.8)
-"""Shares of the calls that the job needs."""
+MANY: Final = 1000
+KILLED_AT: Final = (0.1, 0.2, 0.3, 0.8 if WANTED > MANY else 0.4)
+"""Shares of the calls that the job needs. Late in a small job a lease would have to run out again."""
 SECONDS: Final = 60.0 + WANTED / 5
 
 
