@@ -26,7 +26,7 @@ WANTED: Final = records_from_environment(150)
 SHARDS: Final = 4
 MANY: Final = 1000
 KILLED_AT: Final = (0.1, 0.2, 0.3, 0.8 if WANTED > MANY else 0.4)
-"""Shares of the calls that the job needs. Late in a small job a lease would have to run out again."""
+"""Shares of the calls that the job needs. Late in a small job a lease would run out once more."""
 SECONDS: Final = 60.0 + WANTED / 5
 
 
