@@ -12,7 +12,7 @@ from runtime.cli.output import plain, print_json, print_line, say
 from runtime.cli.rows import print_rows
 from runtime.contract.exit_codes import EXIT_INTERRUPTED, EXIT_TOO_MANY_FAILURES
 from runtime.datasets.outcome import Outcome
-from runtime.domain.errors import RecordsFailingError
+from runtime.domain.errors import CandidatesExhaustedError, RecordsFailingError
 from runtime.domain.jobs.check_counts import CheckCounts
 from runtime.domain.jobs.job import JobStatus
 from runtime.domain.jobs.record import is_skipped
@@ -92,6 +92,8 @@ def _advice(outcome: Outcome, *, too_many: bool) -> list[str]:
                 f"{saved}. To go on with the others, run the same command.",
                 "--retry-failed tries the failed ones again, once the cause is mended.",
             ]
+        case JobStatus.FAILED if outcome.error_code == CandidatesExhaustedError.code:
+            lines = [f"error: {outcome.message}", f"{saved}. The same command adds nothing."]
         case JobStatus.FAILED:
             lines = [
                 f"error: {outcome.message}",

@@ -92,9 +92,9 @@ def estimate_dataset(
 
     Raises `TemplateError`, `SeedError`, `PriceError` or another `InputError`.
     """
-    rate = None if acceptance is None else read_acceptance(acceptance)
-    checked = read_template(template)
     count = check_count(num_records)
+    rate = None if acceptance is None else read_acceptance(acceptance, records=count)
+    checked = read_template(template)
     file = read_needed_seeds(seeds, checked, reading)
     check_row_fields(file, checked)
     plan = plan_of(checked, prices, backend=backend, models=models)

@@ -167,7 +167,10 @@ class _Run:
         self._rows: tuple[RowResult, ...] = ()
         self._row_notices: tuple[str, ...] = ()
         self._loads = any(request.backend.providers[each].loads for each in plan.providers)
-        self._free = request.backend.notices(plan.providers)
+        billing = {each.price.provider for each in plan.calls if each.price.bills}
+        self._free = request.backend.notices(
+            [each for each in plan.providers if each not in billing]
+        )
         self._worker = Worker(
             engine.ports,
             owner=process_owner(),

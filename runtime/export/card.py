@@ -77,6 +77,8 @@ class Card:
     failures: Mapping[str, int]
     """By kind."""
     steps: Mapping[str, StepTotals]
+    cost_nano: int
+    """All of it, with what no step is known for: calls that a process left in doubt."""
     checks: CheckCounts | None = None
     """None: the template has none."""
     price_table: str | None = None
@@ -181,13 +183,12 @@ def _rows_of(each: Configuration, *, named: bool) -> Iterator[str]:
 
 
 def _origin(card: Card) -> Iterator[str]:
-    total = sum(each.cost_nano for each in card.steps.values())
     yield ""
     yield "## How it was made"
     yield ""
     yield (
         f"{card.records:,} of {counted(card.requested, 'record')} asked for, finished on"
-        f" {card.finished_at:%Y-%m-%d}, for {usd(total)}."
+        f" {card.finished_at:%Y-%m-%d}, for {usd(card.cost_nano)}."
     )
     if card.random_seed is not None:
         yield f"Seeds were drawn with the random seed {card.random_seed}."
@@ -208,6 +209,13 @@ def _origin(card: Card) -> Iterator[str]:
                 )
                 for step, each in card.steps.items()
             ],
+        )
+    unknown = card.cost_nano - sum(each.cost_nano for each in card.steps.values())
+    if unknown > 0:
+        yield ""
+        yield (
+            f"{usd(unknown)} of the cost are calls that a process left in doubt when it ended: they"
+            " count with the most that they may have cost."
         )
     told = {
         "repaired": sum(each.repaired for each in card.steps.values()),

@@ -125,7 +125,9 @@ class Meter:
     def generated_now(self) -> int:
         """Records generated in this run."""
         wanted = self._goal.records
-        return self.last.accepted(wanted) - (self._first or self.last).accepted(wanted)
+        before = (self._first or self.last).accepted(wanted)
+        # A forecast of the dataset's checks may have counted more than were chosen in the end.
+        return max(self.last.accepted(wanted) - before, 0)
 
     @property
     def has_answers(self) -> bool:

@@ -8,10 +8,10 @@ CRASH_POINTS: Final = (
     "after_recover",
     "after_reserve",
     "after_call",
+    "after_rejected_put",
+    "after_failures_put",
     "before_batch_put",
     "after_batch_put",
-    "after_failures_put",
-    "after_rejected_put",
     "between_checkpoint_writes",
     "after_checkpoint",
     "before_export",
@@ -19,8 +19,7 @@ CRASH_POINTS: Final = (
     "before_status",
     "between_status_writes",
 )
-"""In the order in which a job first comes by; failures and rejected tries are saved before a batch.
-"""
+"""In the order in which a job first comes by; of what is not there nothing is saved."""
 
 SHARD_CRASH_POINTS: Final = (
     "mid_piece",  # as `mid_export`, while a shard exports by itself

@@ -254,6 +254,7 @@ class JobExport:
             records=_records(job, results),
             failures=job.progress.failures_by_kind,
             steps=job.progress.steps,
+            cost_nano=job.progress.cost_nano,
             price_table=job.config.price_table_version,
             random_seed=job.config.draws.random_seed,
             checks=checks_of(job),

@@ -232,18 +232,25 @@ class Prompts:
         return self._goal.tries_for(index, attempt, self._open.values())
 
     def _next_with_tries(self) -> int | None:
-        """As `_next`, if it may take a try now. Else one behind it that the service failed: its try
-        is counted already.
+        """As `_next`, if it may take a try now. Else the next one behind it that may: the service
+        failed it, so that its try is counted already.
         """
-        index, found = self._next(), None
-        waiting: list[int] = []
-        while index is not None and not (found := self._tries_for(index)):
-            waiting.append(index)
-            is_behind = self._saver.postponed and index < self._end
-            index = self._first_unopened() if is_behind else None
+        index = self._next()
+        if index is None or self._tries_for(index):
+            return index
+        waiting: list[int] = [index]
+        found: int | None = None
+        while self._saver.postponed and found is None and waiting[-1] < self._end:
+            index = self._first_unopened()
+            if index is None:
+                break
+            if index in self._saver.postponed and self._tries_for(index):
+                found = index
+            else:
+                waiting.append(index)
         for each in waiting:
             heapq.heappush(self._set_aside, each)
-        return index if found else None
+        return found
 
     def _next(self) -> int | None:
         """The next index to open, if any is to be: the caller opens it or sets it aside."""

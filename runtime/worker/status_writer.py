@@ -82,6 +82,15 @@ class Jobs:
         if self._unpublished is not None and self._unpublished[0] == claim:
             self.update_job_progress(*self._unpublished)
 
+    def refresh_sums(self, job_id: str) -> None:
+        """Store the counters of a sharded job with it, where lists of jobs read them. A failure is
+        logged: whoever asks for the job itself is given the sums of its shards.
+        """
+        try:
+            self._store.refresh_progress(job_id)
+        except SeedwrightError as error:
+            event(_log, logging.WARNING, "sums not stored", job_id=job_id, error=error.code)
+
     def mark_job_running(self, claim: Claim) -> None:
         """Take the job under this claim's fence. That of a shard belongs to its work item: it only
         says that the job runs.

@@ -24,8 +24,8 @@ class Traffic:
         """Whether one more call may be sent."""
         if now < self._closed_until:
             return False
-        in_window = self.in_flight < self._limiter.window
-        return in_window and self.outage.may_send(now, in_flight=self.in_flight)
+        has_room = self._limiter.has_room(now, in_flight=self.in_flight)
+        return has_room and self.outage.may_send(now, in_flight=self.in_flight)
 
     @property
     def next_probe(self) -> float | None:
@@ -56,6 +56,6 @@ class Traffic:
         is_own = task.attempts.total > 0 and self._replies > task.replies_seen
         task.replies_seen = self._replies
         if rule.slows_dispatch:
-            self._limiter.refused(now)
+            self._limiter.refused(now, jitter=jitter)
         if rule.is_outage and not is_own:
             self.outage.failed(now, jitter=jitter, is_suspect=task.is_suspect)

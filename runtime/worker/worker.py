@@ -184,6 +184,7 @@ class Worker:
                 ending = self._verbs().work(job, claim, verdict)
             if verdict is not None and ending.status is not JobStatus.RUNNING:
                 return_slices(self._ports.budgets, job, claim)
+                self.jobs.refresh_sums(job.job_id)
             self._crash_point("before_status")
             write_ending(self.jobs, claim, ending, run=job.run)
         except NotFoundError:

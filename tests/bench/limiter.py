@@ -32,6 +32,13 @@ REPLY: Final = 0.5
 REFUSAL: Final = 0.02
 WARM_UP: Final = 20.0
 SECONDS: Final = 60.0
+SHARED_CALLS: Final = 64
+SHARED_REPLY: Final = (1.95, 4.45)
+"""Least and most seconds of a reply where workers share a quota: 3.2 in the mean."""
+SHARED_REFUSAL: Final = 0.1
+SHARED_MINUTES: Final = (1, 4)
+"""Minutes that are looked at: in the first the quota's full bucket is used up."""
+SHARED_REFUSED: Final = 0.05
 TOKENS: Final = (200, 2000)
 """Least and most of one call."""
 USED: Final = 0.97
@@ -62,11 +69,13 @@ class Time:
 
 @dataclass
 class Service:
-    """Takes `rate` units a second, half a second's worth at once: calls, or tokens of calls."""
+    """Takes `rate` units a second, `holds` seconds' worth at once: calls, or tokens of calls."""
 
     time: Time
     rate: float
     by_tokens: bool = False
+    holds: float = 0.5
+    """Seconds' worth that it takes at once."""
     level: float = 0.0
     filled_at: float = 0.0
     used: list[tuple[float, float]] = field(default_factory=list)
@@ -77,7 +86,7 @@ class Service:
     def asks(self, size: int) -> bool:
         """Whether a call is taken."""
         now, units = self.time.now, float(size if self.by_tokens else 1)
-        self.level = min(self.rate / 2, self.level + (now - self.filled_at) * self.rate)
+        self.level = min(self.rate * self.holds, self.level + (now - self.filled_at) * self.rate)
         self.filled_at = now
         if units > self.level:
             self.refusals.append(now)
@@ -108,21 +117,26 @@ class Caller:
 class Ours(Caller):
     """The window of a model's traffic, and the rules of `retry.py`."""
 
+    most, refusal = IN_FLIGHT, REFUSAL
+
     def __init__(self, service: Service, rng: random.Random) -> None:
         super().__init__(service, rng)
-        self.limiter = AdaptiveLimiter(IN_FLIGHT)
+        self.limiter = AdaptiveLimiter(self.most)
         self.in_flight = 0
         self.again: list[tuple[int, Attempts]] = []
         self.dispatch()
 
     def dispatch(self) -> None:
-        while self.in_flight < self.limiter.window:
+        while self.limiter.has_room(self.time.now, in_flight=self.in_flight):
             size, attempts = self.again.pop() if self.again else (self.size(), Attempts())
             self.in_flight += 1
             if self.service.asks(size):
-                self.time.after(REPLY, self.answered)
+                self.time.after(self.seconds(), self.answered)
             else:
-                self.time.after(REFUSAL, lambda s=size, a=attempts: self.refused(s, a))  # type: ignore[misc]
+                self.time.after(self.refusal, lambda s=size, a=attempts: self.refused(s, a))  # type: ignore[misc]
+
+    def seconds(self) -> float:
+        return REPLY
 
     def answered(self) -> None:
         self.in_flight -= 1
@@ -131,11 +145,21 @@ class Ours(Caller):
 
     def refused(self, size: int, attempts: Attempts) -> None:
         self.in_flight -= 1
-        self.limiter.refused(self.time.now)
+        self.limiter.refused(self.time.now, jitter=self.rng.random())
+        self.time.after(max(0.0, self.limiter.opens_at - self.time.now) + 1e-9, self.dispatch)
         pause = decide(ModelErrorKind.THROTTLED, attempts, jitter=self.rng.random())
         assert pause is not None
         self.time.after(pause, lambda: self.again.append((size, attempts)))
         self.dispatch()
+
+
+class OfMany(Ours):
+    """One worker of several on one quota."""
+
+    most, refusal = SHARED_CALLS, SHARED_REFUSAL
+
+    def seconds(self) -> float:
+        return self.rng.uniform(*SHARED_REPLY)
 
 
 class Standard(Caller):
@@ -227,6 +251,22 @@ def steady(
     return share, (len(service.refusals) - refused) / calls, service.lost - lost
 
 
+def shared(workers: int, feeds: float, *, seed: int = 1) -> tuple[float, float]:
+    """Of `workers` on a quota that feeds so many, and holds a minute's worth as quotas by the
+    minute do: the part of the quota that is used, and the part of the calls that is refused.
+    """
+    time = Time()
+    rate = feeds * SHARED_CALLS / (sum(SHARED_REPLY) / 2)
+    service = Service(time=time, rate=rate, holds=60.0, level=rate * 60.0)
+    for number in range(workers):
+        OfMany(service, random.Random(1000 * seed + number))  # noqa: S311 - as above
+    begin, end = (60.0 * minute for minute in SHARED_MINUTES)
+    time.run(end)
+    refused = sum(begin <= at < end for at in service.refusals)
+    taken = sum(begin <= at < end for at, _ in service.used)
+    return service.share(begin, end), refused / (refused + taken)
+
+
 def seconds_until(
     caller: type[Caller], begin: float, end: float, good: Callable[[Service, float], bool]
 ) -> float:
@@ -274,6 +314,12 @@ def main() -> None:
         print(f"{caller.__name__:9}", *cells, f"{up:10.1f} {down:18.1f}", flush=True)
         if caller is Ours:
             met = min(shares[:2]) >= USED and up <= RECOVERY_SECONDS
+    print("workers on one quota: quota used, calls refused (from the second to the fourth minute)")
+    for workers in (2, 8, 40):
+        for part in (12.5, 5, 2, 1):
+            share, refused = shared(workers, workers / part)
+            print(f"{workers:9} on a quota for {workers / part:5.2f}: {share:5.0%} {refused:6.1%}")
+            met = met and (part > 5 or refused <= SHARED_REFUSED)
     sys.exit(not met)
 
 

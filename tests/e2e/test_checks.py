@@ -26,7 +26,7 @@ WANTED: Final = records_from_environment(150)
 SHARDS: Final = 4
 MANY: Final = 1000
 KILLED_AT: Final = (0.1, 0.2, 0.3, 0.8 if WANTED > MANY else 0.4)
-"""Shares of the calls that the job needs. The last of few comes soon: a lease has to run out."""
+"""Shares of the calls that the job needs. Late in a small job a lease would run out once more."""
 SECONDS: Final = 60.0 + WANTED / 5
 
 
@@ -49,7 +49,11 @@ def test_a_checked_job_in_shards_survives_four_kills_and_has_the_records_asked_f
     killed: list[int] = []
     for share in KILLED_AT:
         calls = int(share * WANTED * CALLS_PER_RECORD)
-        _wait_for_calls(double, calls)
+
+        def is_reached(calls: int = calls) -> bool | None:
+            return double.calls >= calls or None
+
+        wait_for("calls", is_reached, seconds=SECONDS)
         workers = wait_for("a worker", lambda: workers_of(job_id) or None, seconds=SECONDS)
         shard = min(workers, key=lambda shard: (killed.count(shard), shard))
         os.kill(workers[shard], signal.SIGKILL)
@@ -71,10 +75,6 @@ def test_a_checked_job_in_shards_survives_four_kills_and_has_the_records_asked_f
         f"{len(dataset)} records of {judged.tries} tries ({judged.rate:.0%}), {judged.left_out}"
         f" repeats left out, {paid['paid']} calls, {paid['paid_twice']} of them twice"
     )
-
-
-def _wait_for_calls(double: BedrockDouble, calls: int) -> None:
-    wait_for("calls", lambda: double.calls >= calls or None, seconds=SECONDS)
 
 
 def _lines(deployment: Deployment, prefix: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from unittest.mock import ANY
 
+import orjson
 import pytest
 
 from runtime.contract import keys
@@ -45,6 +46,12 @@ PASSINGS: Final = {
     "after_checkpoint": (1, 2),
 }
 """At which passings of a point to die; at the first of all others. Two steps die at the last."""
+
+WITH_CHECKS: Final = "after_rejected_put"
+"""The point by which only a job with checks comes."""
+REJECTED: Final = 2
+"""The index whose every try a check rejects."""
+CHECK: Final = {"id": "other", "keep_if": f"seed.product != 'product {REJECTED}'"}
 
 
 class DiedError(BaseException):
@@ -135,7 +142,31 @@ def assert_whole(world: WorkerWorld, job_id: str) -> None:
     assert metadata["version"] == decode(world.object(keys.checkpoint_key(job_id))).version
 
 
-@pytest.mark.parametrize("point", CRASH_POINTS)
+def create_checked(world: WorkerWorld) -> str:
+    """A job whose records are those beside two indices: one is rejected, one fails."""
+    world.double.faults([{"prompt": f"product {FAILED}.", "effect": "ValidationException"}])
+    seeds = [{"product": f"product {number}"} for number in range(2 * RECORDS)]
+    template = make_template(checks=[CHECK])
+    return world.create_job(template, seeds, num_records=RECORDS, max_candidates=10 * RECORDS)
+
+
+def assert_checked(world: WorkerWorld, job_id: str) -> None:
+    """Exactly as many as were wanted, and every try once."""
+    wanted = [index for index in range(RECORDS + 2) if index not in {REJECTED, FAILED}]
+    assert indices(world.dataset(job_id)) == wanted
+    assert indices(world.failures(job_id)) == [FAILED]
+    prefix = keys.REJECTED_PARTS.prefix(job_id)
+    bodies = [world.object(key) for key in world.object_keys(prefix)]
+    lines = [orjson.loads(line) for body in bodies for line in body.splitlines()]
+    tries = [(line["index"], line["try"]) for line in lines]
+    assert sorted(tries) == [(REJECTED, 0), (REJECTED, 1)]
+    progress = world.job(job_id).progress
+    assert world.job(job_id).accepted == RECORDS
+    assert (progress.checks.rejected, progress.checks.rejected_by) == (1, {"other": 2})
+    assert progress.checks.tries == progress.records_generated + 3
+
+
+@pytest.mark.parametrize("point", [each for each in CRASH_POINTS if each != WITH_CHECKS])
 def test_whoever_goes_on_loses_nothing_and_pays_for_nothing_that_is_saved(
     world: WorkerWorld, point: str
 ) -> None:
@@ -175,13 +206,20 @@ def test_one_death_after_the_other_adds_up_and_ends_the_same(world: WorkerWorld)
     assert_whole(world, job_id)
 
 
-def test_a_job_comes_by_every_crash_point(world: WorkerWorld) -> None:
-    world.double.faults([{"prompt": f"product {FAILED}.", "effect": "ValidationException"}])
-    job_id = world.create_job(num_records=RECORDS)
+def test_whoever_goes_on_makes_no_rejected_try_again_that_is_saved(world: WorkerWorld) -> None:
+    job_id = create_checked(world)
+    Machine(world=world, point=WITH_CHECKS).run()
+    survive(world)
+    assert_checked(world, job_id)
+    assert world.double.stats()["paid_twice"] <= CONCURRENCY + INTERVAL
+
+
+def test_a_job_with_checks_comes_by_every_crash_point(world: WorkerWorld) -> None:
+    job_id = create_checked(world)
     machine = Machine(world=world)
 
     assert world.run(crash_point=machine) is ExitCode.DONE
 
-    assert_whole(world, job_id)
+    assert_checked(world, job_id)
     assert world.job(job_id).progress.cost_by_model == {MODEL: billed(world)}
     assert sorted(set(machine.passed)) == sorted(CRASH_POINTS)

@@ -5,10 +5,10 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from subprocess import Popen
 from typing import Any, Final
 
 import orjson
@@ -61,11 +61,6 @@ def outputs(line: dict[str, Any]) -> tuple[object, ...]:
     return line["index"], line["try"], line["generation_result"], line["checks"]
 
 
-def wait_for_calls(double: BedrockDouble, calls: float, process: Popen[str]) -> None:
-    """Or for the end of the process, which comes too early."""
-    wait_until(lambda: double.calls >= calls or process.poll() is not None)
-
-
 @pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["one", "shards"])
 def test_four_kills_leave_exactly_the_records_that_were_asked_for(
     folder: Path, double: BedrockDouble, more: tuple[str, ...]
@@ -74,7 +69,12 @@ def test_four_kills_leave_exactly_the_records_that_were_asked_for(
     first, again = (*GENERATE, "out", *more), (*RESUME, *more)
     for share, arguments in zip(SHARES, cycle([first, again]), strict=False):
         with start(arguments, cwd=folder, env=env) as process:
-            wait_for_calls(double, share * RECORDS * CALLS_PER_RECORD, process)
+            calls = share * RECORDS * CALLS_PER_RECORD
+
+            def is_reached(calls: float = calls, running: subprocess.Popen[str] = process) -> bool:
+                return double.calls >= calls or running.poll() is not None
+
+            wait_until(is_reached)
             assert process.poll() is None, process.communicate()
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -1,9 +1,11 @@
 """The window of calls in flight (requirement S5.1): bounded, once a burst, and it comes back."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.domain.models.limiter import DECREASE, QUIET_SECONDS, AdaptiveLimiter
+from runtime.domain.models.limiter import DECREASE, MAX_PAUSE, QUIET_SECONDS, AdaptiveLimiter
 
 maxima = st.integers(1, 200)
 steps = st.lists(st.none() | st.floats(0, 2), max_size=200)
@@ -23,7 +25,7 @@ def test_the_window_stays_between_one_and_its_maximum(
             assert before <= limiter.window <= before + 1
         else:
             now += step
-            limiter.refused(now)
+            limiter.refused(now, jitter=0.5)
             assert limiter.window <= before
         assert 1 <= limiter.window <= maximum
 
@@ -31,11 +33,11 @@ def test_the_window_stays_between_one_and_its_maximum(
 @given(maxima, st.lists(st.floats(0, QUIET_SECONDS, exclude_max=True), min_size=1))
 def test_a_burst_decreases_once(maximum: int, offsets: list[float]) -> None:
     limiter = AdaptiveLimiter(maximum)
-    limiter.refused(0.0)
+    limiter.refused(0.0, jitter=0.5)
     once = limiter.window
     assert once == max(1, int(maximum * DECREASE))
     for offset in offsets:
-        limiter.refused(offset)
+        limiter.refused(offset, jitter=0.5)
     assert limiter.window == once
 
 
@@ -43,7 +45,7 @@ def test_a_burst_decreases_once(maximum: int, offsets: list[float]) -> None:
 def test_bursts_apart_decrease_each(maximum: int) -> None:
     limiter = AdaptiveLimiter(maximum)
     for burst in range(40):
-        limiter.refused(burst * QUIET_SECONDS)
+        limiter.refused(burst * QUIET_SECONDS, jitter=0.5)
     assert limiter.window == 1
 
 
@@ -53,7 +55,7 @@ def test_it_recovers_at_once_by_one_a_window(maximum: int) -> None:
     limiter = AdaptiveLimiter(maximum)
     now = 39 * QUIET_SECONDS
     for burst in range(40):
-        limiter.refused(burst * QUIET_SECONDS)
+        limiter.refused(burst * QUIET_SECONDS, jitter=0.5)
     for _ in range(maximum):
         window = limiter.window
         for _ in range(window + 2):
@@ -68,7 +70,7 @@ def test_it_triples_within_five_seconds_without_a_refusal(window: int, call_seco
     limiter = AdaptiveLimiter(10 * window)
     now = 0.0
     while limiter.window > window:
-        limiter.refused(now)
+        limiter.refused(now, jitter=0.5)
         now += QUIET_SECONDS
     began, was = now, limiter.window
     while now < began + 5.0 - QUIET_SECONDS:
@@ -83,9 +85,22 @@ def test_calls_that_take_long_double_at_most_before_the_first_is_back(window: in
     limiter = AdaptiveLimiter(100 * window)
     now = 0.0
     while limiter.window > window:
-        limiter.refused(now)
+        limiter.refused(now, jitter=0.5)
         now += QUIET_SECONDS
     was = limiter.window
     for _ in range(was):
         limiter.succeeded(now + 60.0)
     assert limiter.window <= 2 * was + 1
+
+
+@given(st.integers(1, 200), st.floats(0, 1, exclude_max=True))
+def test_a_service_that_only_refuses_is_asked_ever_more_rarely(maximum: int, jitter: float) -> None:
+    limiter, now, gaps = AdaptiveLimiter(maximum), 0.0, []
+    for _ in range(12):
+        limiter.refused(now, jitter=jitter)
+        assert limiter.opens_at <= now + MAX_PAUSE
+        gaps.append(limiter.opens_at - now)
+        assert not limiter.has_room(limiter.opens_at - 1e-6, in_flight=0) or jitter == 0
+        assert limiter.has_room(limiter.opens_at, in_flight=0)
+        now = max(limiter.opens_at, now + QUIET_SECONDS)
+    assert all(later >= earlier - 1e-9 for earlier, later in itertools.pairwise(gaps))

@@ -39,6 +39,7 @@ def a_card(**changes: object) -> Card:
         "records": 999,
         "failures": {"rejected": 1},
         "steps": {"ask": StepTotals(model="m", calls=1000, tokens_in=5, cost_nano=10**9, cut=3)},
+        "cost_nano": 10**9,
     }
     return Card(**{**card, **changes})  # type: ignore[arg-type]
 
@@ -130,3 +131,10 @@ def test_a_card_that_somebody_changed_is_theirs() -> None:
 
 def test_escaping_leaves_plain_words_alone() -> None:
     assert escaped("Model us.amazon-nova 0.1, 5 > 3") == "Model us.amazon-nova 0.1, 5 &gt; 3"
+
+
+def test_the_cost_has_what_no_step_is_known_for() -> None:
+    text = render_card(a_card(cost_nano=3 * 10**9))
+    assert "for $3.00." in text
+    assert "$2.00 of the cost are calls that a process left in doubt" in text
+    assert "in doubt" not in render_card(a_card())

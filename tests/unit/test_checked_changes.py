@@ -3,7 +3,7 @@ tries that it may take. The dataset is the same as in one go, and no call is pai
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +102,7 @@ def change(path: str, value: object) -> Callable[[dict[str, Any]], None]:
     return applied
 
 
-OTHERS: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
+OTHERS: Final[Mapping[str, Callable[[dict[str, Any]], object]]] = {
     "an easier condition": change("checks.0.keep_if", "true"),
     "an easier judge": change("checks.1.keep_if", "scores.style.score >= 0"),
     "another question": change("checks.1.judge.prompt", "Rate the text."),

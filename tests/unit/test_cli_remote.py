@@ -542,6 +542,7 @@ def card_of_ours() -> bytes:
         records=1,
         failures={},
         steps={},
+        cost_nano=0,
     )
     return render_card(card).encode()
 

@@ -72,25 +72,39 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("value", [0.4, "0.4", "40%", " 40 % ".replace(" ", ""), Decimal("0.4")])
 def test_a_rate_is_read_exactly(value: object) -> None:
-    assert read_acceptance(value) == Fraction(2, 5)
+    assert read_acceptance(value, records=1) == Fraction(2, 5)
 
 
 @pytest.mark.parametrize(
-    "value", [0, -0.1, 1.01, "101%", "nan", "inf", "", "a", True, None, "0", "1" * 5000]
+    "value",
+    [0, -0.1, 1.01, "101%", "nan", "inf", "", "a", True, None, "0", "1" * 5000, "1e9999999"],
 )
 def test_what_is_no_rate_is_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"above 0 and at most 1, such as 0\.4 or 40%$") as refused:
-        read_acceptance(value)
+        read_acceptance(value, records=1)
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "records"), [("1e-30", 1), ("1e-5000", 1), ("9e-8", 1), (5e-324, 1), (0.04, 400_001)]
+)
+def test_a_rate_that_no_job_has_the_tries_for_is_refused(value: object, records: int) -> None:
+    with pytest.raises(InputError, match=r"more than the 10000000 tries that a job may have: ask"):
+        read_acceptance(value, records=records)
+
+
+def test_a_rate_that_a_job_just_has_the_tries_for_is_taken() -> None:
+    assert tries_for(1, read_acceptance("1e-7", records=1)) == 10_000_000
+    assert tries_for(400_000, read_acceptance("4%", records=400_000)) == 10_000_000
 
 
 def test_tries_are_records_by_their_rate_rounded_up() -> None:
     """Whatever binary fractions make of it: 7 / 0.07 is a little above 100."""
     for percent in range(1, 101):
         for records in (1, 7, 30, 999_999):
-            tries = tries_for(records, read_acceptance(percent / 100))
+            tries = tries_for(records, read_acceptance(percent / 100, records=7))
             assert tries == ceil(Fraction(records) / Fraction(percent, 100))
-    assert tries_for(7, read_acceptance(0.07)) == 100
+    assert tries_for(7, read_acceptance(0.07, records=7)) == 100
 
 
 def test_every_try_is_paid() -> None:
@@ -151,6 +165,9 @@ def test_the_api_takes_a_rate(api_world: ApiWorld) -> None:
     once = api_world.post("/jobs/estimate", asked).body
     found = api_world.post("/jobs/estimate", {**asked, "acceptance": 0.4}).body
     assert (once["tries"], found["tries"]) == (100, 250)
+    refused = api_world.post("/jobs/estimate", {**asked, "acceptance": 5e-324})
+    assert refused.status == 400
+    assert "more than the 10000000 tries" in str(refused.body)
     assert "at its first try" in once["checks_assume"]
     assert found["checks_assume"] == "40.0% of all tries are accepted: about 250 tries"
     assert found["likely_usd"] == pytest.approx(2.5 * once["likely_usd"], rel=1e-6)

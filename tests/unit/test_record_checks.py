@@ -1,15 +1,17 @@
 """Checks of one record: conditions, short forms and tries, in the render process."""
 
 from collections.abc import Mapping
+from time import process_time
 from typing import Any
 
 import pytest
 
-from runtime.domain.errors import RenderError
+from runtime.domain.errors import RenderError, TemplateError
 from runtime.domain.jobs.sampling import Draws, draw, redraw
 from runtime.domain.models.calls import ModelReply, ModelRequest
 from runtime.engine.record_task import RecordTask
 from runtime.engine.rendering.renderer import TemplateEngine
+from runtime.engine.rendering.text_checks import PatternError, text_tests
 from tests.fixtures.trying import Model, drive, plan_of, ready, task_of
 
 STEPS = [
@@ -174,6 +176,7 @@ def test_a_condition_that_can_t_be_decided_fails_the_record_at_its_check(
     ("check", "good", "bad"),
     [
         ({"max_words": 2}, "two words", "three words here"),
+        ({"max_words": 3}, "我很好", "我很好吗"),
         ({"matches": "^[A-Z]"}, "Good", "bad"),
         ({"matches": r"\d{2}"}, "the 42", "the 4"),
         ({"no_pii": True}, "write to me", "write to jo@mail.de"),
@@ -216,6 +219,39 @@ def test_a_pattern_that_takes_for_ever_fails_the_record_and_not_the_next(
     assert isinstance(ended, RenderError)
     assert str(ended) == "checking the text took longer than 0.7 seconds"
     assert drive(render_engine, fine := task_of(plan, 1, seed=seed), saying("q", "aaa")) is fine
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(", "missing ), unterminated subpattern at position 0"),
+        ("(?<=a+)b", "look-behind requires fixed-width pattern"),
+        ("a{9999999999}", "it is too large or nested too deeply"),
+        ("(" * 500 + ")" * 500, "it is too large or nested too deeply"),
+    ],
+)
+def test_a_broken_pattern_is_refused_when_the_template_is_loaded(
+    render_engine: TemplateEngine, pattern: str, reason: str
+) -> None:
+    plan = plan_of(document({"id": "fine", "max_words": 3}, {"id": "form", "matches": pattern}))
+    with pytest.raises(TemplateError) as refused:
+        render_engine.load(plan.template)
+    assert str(refused.value) == (
+        f'check "form": matches is no regular expression of Python: {reason}'
+    )
+    render_engine.load(plan_of(document({"id": "form", "matches": "a"})).template)
+
+
+def test_patterns_are_compiled_where_they_can_be_killed() -> None:
+    """Some need seconds: the parent spends none on them, and the child not many."""
+    slow = "|".join(["(?i:[\0-\uffff])"] * 90)
+    checks = [{"id": f"c{number}", "matches": f"{slow}|{number}"} for number in range(20)]
+    before = process_time()
+    plan = plan_of(document(*checks))
+    assert process_time() - before < 0.3
+    given = {each.id: (each.kind, each.argument) for each in plan.template.checks.texts}
+    with pytest.raises(PatternError, match=r'^check "c0": .* longer than 0\.2 seconds: make them'):
+        text_tests(given, seconds=0.2)
 
 
 def test_a_value_that_is_no_text_fails_the_record(render_engine: TemplateEngine) -> None:

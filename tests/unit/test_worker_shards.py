@@ -263,6 +263,9 @@ def test_the_last_shard_releases_the_end() -> None:
         set(range(26, 40)),
     ]
     assert len(world.called) == 40
+    # Lists of jobs read what is stored with a job, and no sums.
+    stored = world.jobs.stored("j")
+    assert (stored.status, stored.progress.records_generated) == (JobStatus.COMPLETED, 40)
 
 
 def test_an_end_that_is_claimed_too_early_is_put_off() -> None:

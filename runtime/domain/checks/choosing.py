@@ -8,7 +8,6 @@ Each record is decided by those before it alone. Fed in ascending order of index
 decision. Fed in any other order, as records arrive, it is a forecast of how many will be accepted.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -75,10 +74,6 @@ class Balance:
         self._taken[label] = taken + 1
         return True
 
-    def taken(self) -> dict[str, int]:
-        """How many of each label are accepted, in the order of the labels."""
-        return dict(self._taken)
-
 
 class Chooser:
     """Decides on records one by one. A record is a repeat if, by one of the checks, an earlier
@@ -105,8 +100,7 @@ class Chooser:
         self._wanted = wanted
         self._unique = dict(unique)
         self._balance = None if labels is None else Balance(wanted=wanted, labels=labels)
-        self._counts: Counter[Choice] = Counter()
-        self._repeats = dict.fromkeys(self._unique, 0)
+        self._accepted = 0
 
     def choose(self, index: int, *, texts: Mapping[str, str], label: str | None = None) -> Decision:
         """Decide on the next record, which passed all other checks. `texts` has the text of each
@@ -119,40 +113,18 @@ class Chooser:
             for check, text in texts.items():
                 self._unique[check].add(index, text)
             decision = Decision(choice=self._room(label))
-        elif decision.check is not None:
-            self._repeats[decision.check] += 1
-        self._counts[decision.choice] += 1
+        self._accepted += decision.choice is Choice.ACCEPTED
         return decision
 
     @property
     def accepted(self) -> int:
         """Records that are accepted so far: a forecast, unless records came in order of index."""
-        return self._counts[Choice.ACCEPTED]
+        return self._accepted
 
     @property
     def is_complete(self) -> bool:
         """Whether as many are accepted as are wanted."""
         return self.accepted >= self._wanted
-
-    def counts(self) -> dict[Choice, int]:
-        """How many records had each decision, zeros included. They add up to those decided on."""
-        return {choice: self._counts[choice] for choice in Choice}
-
-    def repeats(self) -> dict[str, int]:
-        """How many records each check left out, in the order of the checks."""
-        return dict(self._repeats)
-
-    def labels(self) -> dict[str, int]:
-        """How many of each label are accepted; empty without a balance."""
-        return {} if self._balance is None else self._balance.taken()
-
-    def incomplete(self) -> dict[str, int]:
-        """For each check, how many times it may have missed a near text: see `RepeatIndex`."""
-        return {check: index.incomplete for check, index in self._unique.items()}
-
-    def rules(self) -> dict[str, str]:
-        """By which rules each check compares: see `RepeatIndex`."""
-        return {check: index.rules for check, index in self._unique.items()}
 
     def _repeat(self, texts: Mapping[str, str]) -> Decision | None:
         for check, index in self._unique.items():

@@ -81,6 +81,10 @@ class Known:
             return None
         return found
 
+    def is_text(self, path: str) -> bool:
+        """Whether each value there is a text."""
+        return self._type_at(path) is Scalar.STRING
+
     def values_at(self, path: str) -> Sequence[str] | None:
         """All values that can be there, as texts; None: that doesn't follow from the template."""
         parts = path.split(".")

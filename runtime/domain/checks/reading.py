@@ -33,11 +33,14 @@ from runtime.domain.fields import (
     text_field,
 )
 from runtime.domain.hints import hint_for
+from runtime.domain.wording import counted
 
 MAX_CHECKS: Final = 20
 MAX_VALUES: Final = 1000
 """Values of one balance."""
 MAX_VALUE_CHARACTERS: Final = 200
+_MOST_WRONG: Final = 5
+"""Wrong values of a balance that are named; the others are counted."""
 LEAST_NEAR: Final = 0.5
 
 _KEEP_IF: Final = "keep_if"
@@ -215,7 +218,7 @@ def _balance(asked: _Asked) -> Check | None:
             return None
         values = tuple(dict.fromkeys(follow))
     else:
-        values = _values(asked, place, given, follow)
+        values = _values(asked, place, given, by, follow)
     if len(values) > MAX_VALUES or any(len(each) > MAX_VALUE_CHARACTERS for each in values):
         asked.refuse(
             place, f"at most {MAX_VALUES} values of at most {MAX_VALUE_CHARACTERS} characters"
@@ -224,7 +227,7 @@ def _balance(asked: _Asked) -> Check | None:
 
 
 def _values(
-    asked: _Asked, place: str, given: object, follow: Sequence[str] | None
+    asked: _Asked, place: str, given: object, by: str, follow: Sequence[str] | None
 ) -> tuple[str, ...]:
     if (
         not isinstance(given, list | tuple)
@@ -234,12 +237,25 @@ def _values(
         asked.refuse(place, "values must list the values to balance, such as [praise, complaint]")
         return ()
     values = tuple(str(each).lower() if isinstance(each, bool) else str(each) for each in given)
+    truths = {each for each, value in zip(values, given, strict=True) if isinstance(value, bool)}
+    if truths and (asked.known.is_text(by) if follow is None else not truths <= {*follow}):
+        asked.refuse(
+            place,
+            f"values: {' and '.join(sorted(truths))} (true or false to YAML) is never at {by}:"
+            ' quote what should be a text, such as ["yes", "no"]',
+        )
+        return ()
     if len(set(values)) < len(values):
         asked.refuse(place, "values must list each value once")
     if follow is not None:
-        for each in (each for each in values[:MAX_VALUES] if each not in follow):
-            shown = each[:MAX_VALUE_CHARACTERS]
-            asked.refuse(place, f'no record has the value "{shown}"{hint_for(shown, follow)}')
+        known = {*follow}
+        wrong = [each[:MAX_VALUE_CHARACTERS] for each in values if each not in known]
+        for number, shown in enumerate(wrong[:_MOST_WRONG]):
+            hint = "" if number else hint_for(shown, known)
+            asked.refuse(place, f'no record has the value "{shown}"{hint}')
+        if len(wrong) > _MOST_WRONG:
+            more = counted(len(wrong) - _MOST_WRONG, "more value")
+            asked.refuse(place, f"no record has {more} of the list either")
     return values
 
 

@@ -15,13 +15,6 @@ class RepeatIndex(Protocol):
     """
 
     @property
-    def rules(self) -> str:
-        """By which rules texts are compared, to be stored beside what was decided by them: an
-        index with other rules may decide otherwise.
-        """
-        ...
-
-    @property
     def incomplete(self) -> int:
         """How many times `find` gave up before it had compared all candidates, so that it may have
         missed one: many texts that share much without being near.

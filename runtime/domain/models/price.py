@@ -62,6 +62,14 @@ class Price:
     long_prompts: tuple[LongPrompt, ...] = ()
     """Rates of calls with a longer prompt, in ascending order of where they begin."""
 
+    @property
+    def bills(self) -> bool:
+        """Whether a call can cost anything."""
+        rates: list[Price | LongPrompt] = [self, *self.long_prompts]
+        return any(
+            each.input or each.output or each.cache_read or each.cache_write for each in rates
+        )
+
     def seen_from(self, region: str) -> "Price":
         """The same with the rates of that region, where it has its own."""
         own = self.regional.get(region)

@@ -5,7 +5,7 @@ A try is accepted with probability r, whichever try of its record it is. So n ac
 n / r tries, however many of them each record may have.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -21,20 +21,27 @@ _LONGEST: Final = 40
 """Characters of a rate: no one writes more."""
 
 
-def read_acceptance(value: object) -> Fraction:
+def read_acceptance(value: object, *, records: int) -> Fraction:
     """The share of tries that are accepted, such as 0.4 or "40%", exactly. Raises `InputError`
-    unless it is above 0 and at most 1.
+    unless it is above 0 and at most 1, and gives so many records in the tries that a job may have.
     """
     text = str(value).strip()[:_LONGEST]
     number, is_percent = text.removesuffix("%"), text.endswith("%")
     try:
         rate = Decimal(number) / (100 if is_percent else 1)
-    except InvalidOperation:
+    except ArithmeticError:  # of `decimal`: no number, or out of its range
         rate = Decimal(0)
     if not (rate.is_finite() and 0 < rate <= 1):
         raise InputError(
             f"acceptance is {text!r}: give the share of tries that are accepted, above 0 and at"
             " most 1, such as 0.4 or 40%"
+        )
+    # The first is for a fraction of thousands of digits.
+    if rate * MAX_CANDIDATES < 1 or tries_for(records, Fraction(rate)) > MAX_CANDIDATES:
+        raise InputError(
+            f"acceptance is {text!r}: {counted(records, 'record')} would take more than the"
+            f" {MAX_CANDIDATES} tries that a job may have: ask for fewer records, or change the"
+            " checks so that more tries pass"
         )
     return Fraction(rate)
 

@@ -45,7 +45,7 @@ from runtime.engine.rendering.filters import build_filters
 from runtime.engine.rendering.languages import LANGUAGE, load_languages
 from runtime.engine.rendering.nulls import NullError, holds_null
 from runtime.engine.rendering.process import LENGTH_BYTES
-from runtime.engine.rendering.text_checks import text_test
+from runtime.engine.rendering.text_checks import PatternError, text_tests
 
 if TYPE_CHECKING:
     from runtime.engine.schema_check import SchemaCheck
@@ -90,6 +90,8 @@ class Renderer:
             )
         except (MemoryError, SystemError):  # the second is Python's compiler without memory
             return {"error": "compiling the template takes too much memory: make it shorter"}
+        except PatternError as exc:
+            return {"error": str(exc)[:MAX_MESSAGE_CHARACTERS]}
         except Exception as exc:  # noqa: BLE001 - whatever it is, the parent has to hear of it
             return {"error": f"the template can't be compiled: {type(exc).__name__}"}
         return {"text": ""}
@@ -135,10 +137,7 @@ class Renderer:
         for name in fragments:
             environment.get_template(name)
         self._checks = {key: _compiled(schema) for key, schema in schemas.items()}
-        self._tests = {
-            key: text_test(kind, argument, self._languages)
-            for key, (kind, argument) in checks.items()
-        }
+        self._tests = text_tests(checks, self._languages)
         self._environment, self._templates = environment, templates
         self._sources = {**fragments, **{f"\0{key}": text for key, text in sources.items()}}
 

@@ -5,13 +5,15 @@ ever on what strangers wrote.
 import ast
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import process_time
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from runtime.domain.checks.check import TextKind
+from runtime.domain.checks.shingles import words_of
 from runtime.engine.rendering.languages import is_in
 from runtime.engine.rendering.personal import PATTERNS
 
@@ -20,18 +22,53 @@ if TYPE_CHECKING:
 
 TextTest = Callable[[str], bool]
 
+COMPILE_SECONDS: Final = 5
+"""Processor time for all patterns of a template: a thousand characters may take two seconds."""
+
+_TOO_LARGE: Final = "it is too large or nested too deeply"
 _FENCED: Final = re.compile(r"\s*(```+|~~~+)[^\n`]*\n(.*?)\n?\s*\1\s*", re.DOTALL)
 """A block of Markdown, in which models like to put code."""
 
 
-def text_test(kind: str, argument: Any, languages: "LanguageIdentifier | None" = None) -> TextTest:
+class PatternError(Exception):
+    """A pattern that can't be compiled, as it is told."""
+
+
+def text_tests(
+    checks: Mapping[str, Sequence[Any]],
+    languages: "LanguageIdentifier | None" = None,
+    *,
+    seconds: float = COMPILE_SECONDS,
+) -> dict[str, TextTest]:
+    """What decides each check, by its id, from its kind and argument. Raises `PatternError`, also
+    where that takes longer than so many seconds of the processor.
+    """
+    tests = {}
+    end = process_time() + seconds
+    for check, (kind, argument) in checks.items():
+        try:
+            tests[check] = _text_test(kind, argument, languages)
+        except (re.error, ValueError, OverflowError, RecursionError) as exc:
+            reason = str(exc) if isinstance(exc, re.error) else _TOO_LARGE
+            raise PatternError(
+                f'check "{check}": matches is no regular expression of Python: {reason}'
+            ) from exc
+        if process_time() > end:
+            raise PatternError(
+                f'check "{check}": reading the patterns of matches takes longer than'
+                f" {seconds} seconds: make them shorter"
+            )
+    return tests
+
+
+def _text_test(kind: str, argument: Any, languages: "LanguageIdentifier | None") -> TextTest:
     """What decides one check. Without `languages` asking for one raises `LookupError`."""
     match TextKind(kind):
         case TextKind.MAX_WORDS:
             return partial(_has_words, most=argument)
         case TextKind.MATCHES:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+                warnings.simplefilter("ignore")  # of what a later Python will read otherwise
                 pattern = re.compile(argument)
             return lambda text: pattern.search(text) is not None
         case TextKind.NO_PII:
@@ -44,7 +81,7 @@ def text_test(kind: str, argument: Any, languages: "LanguageIdentifier | None" =
 
 
 def _has_words(text: str, *, most: int) -> bool:
-    return len(text.split()) <= most
+    return len(words_of(text)) <= most
 
 
 def _is_in_language(text: str, *, languages: "LanguageIdentifier | None", code: str) -> bool:

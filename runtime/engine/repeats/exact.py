@@ -17,7 +17,6 @@ _FIRST_SLOTS: Final = 1024
 class ExactIndex:
     """A `RepeatIndex` of texts that are the same."""
 
-    rules: Final = "nfkc-casefold-spaces/blake2b-16"
     incomplete: Final = 0
 
     def __init__(self) -> None:

@@ -75,14 +75,6 @@ class NearIndex:
         self._texts = TextSpool()
         self._last: _Prepared | None = None
         self._incomplete = 0
-        self._rules = (
-            f"{self._exact.rules}; words and pairs of words, Jaccard {threshold}; rensa R-MinHash"
-            f" {RMinHash.ALGORITHM_VERSION}, {banding.bands} bands of {banding.rows} rows"
-        )
-
-    @property
-    def rules(self) -> str:
-        return self._rules
 
     @property
     def incomplete(self) -> int:

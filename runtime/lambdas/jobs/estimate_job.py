@@ -84,6 +84,11 @@ class EstimateView(ApiModel):
 def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
     """Estimate what a job would cost."""
     body, ports = call.body, call.ports
+    rate = (
+        None
+        if body.acceptance is None
+        else read_acceptance(body.acceptance, records=body.num_records)
+    )
     if body.seed_data_path is not None:
         check_seed_path(call.caller, body.seed_data_path)
     prepared = prepare_template(
@@ -100,7 +105,7 @@ def lambda_handler(call: Call[EstimateRequest, NoBody]) -> EstimateView:
         seeds,
         records=body.num_records,
         draws=chosen(body, Draws),
-        acceptance=None if body.acceptance is None else read_acceptance(body.acceptance),
+        acceptance=rate,
     )
     return EstimateView(
         num_records=result.records,
