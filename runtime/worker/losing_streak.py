@@ -3,7 +3,6 @@ have rejected try after try.
 """
 
 from collections import Counter
-from typing import Final
 
 from runtime.domain.checks.acceptance import NONE_ACCEPTED_TRIES
 from runtime.domain.errors import (
@@ -21,9 +20,6 @@ from runtime.domain.models.retry import (
 )
 from runtime.domain.ports import Clock
 
-LONGEST_TURN_SECONDS: Final = 60.0
-"""No turn of the loop takes so long, unless the process was stopped, or its storage was down."""
-
 
 class LosingStreak:
     """What has gone wrong since something went right.
@@ -39,7 +35,7 @@ class LosingStreak:
         self._has_record = False
         self._rejected_by: Counter[str] = Counter()
         self._failed_tries = 0
-        self._last_record = self._looked = self._held_up = clock.monotonic()
+        self._last_record = clock.monotonic()
         self.last_reply = self._last_record
         """When some model gave a reply, or the run began; monotonic seconds."""
 
@@ -91,15 +87,10 @@ class LosingStreak:
 
     def stalled(self) -> SeedwrightError | None:
         """What ends the run when no model has answered for too long, and no record was finished
-        without one, since it skipped all its steps. To be asked at every turn: while there was none
-        no model could be asked, either.
+        without one, since it skipped all its steps.
         """
-        now = self._clock.monotonic()
-        if now - self._looked >= LONGEST_TURN_SECONDS:
-            self._held_up = now
-        self._looked = now
-        last = max(self.last_reply, self._last_record, self._held_up)
-        if now - last < self._stall_seconds:
+        last = max(self.last_reply, self._last_record)
+        if self._clock.monotonic() - last < self._stall_seconds:
             return None
         return ModelsFailingError(
             f"no model has answered for {self._minutes}: check quota and service health, then"

@@ -10,7 +10,7 @@ from runtime.contract.exit_codes import ExitCode
 from runtime.domain.checks.acceptance import OnExhausted
 from runtime.domain.errors import ModelError, ModelErrorKind
 from runtime.domain.jobs.job import JobStatus
-from runtime.domain.models.retry import RULES, STALL_SECONDS
+from runtime.domain.models.retry import RULES
 from tests.fixtures.checked_world import (
     CheckedWorld,
     DiedError,
@@ -278,17 +278,6 @@ def test_four_kills_lose_little_and_repeat_nothing_that_is_kept(*, journal: bool
     repeated = sum(world.calls.values()) - len(world.calls)
     # Answers that nobody had taken in; without a journal also what waited for its batch.
     assert repeated <= 4 * (8 if journal else 10 + 8)
-
-
-def test_a_worker_that_was_stopped_for_long_does_not_blame_the_models() -> None:
-    world = CheckedWorld(20, rate=1.0)
-
-    def stop(point: str) -> None:
-        if point == "after_reserve":
-            world.clock.advance(STALL_SECONDS + 60)
-
-    assert world.work(stop) is ExitCode.DONE
-    assert world.job.status is JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
