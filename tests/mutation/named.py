@@ -83,9 +83,9 @@ NAMED: Final = (
     ),
     Named(
         name="the budget is never enforced: booked cost is not looked at",
-        path="runtime/worker/generation.py",
-        old="            raise self._over_budget()\n\n    def _over_budget",
-        new="            return\n\n    def _over_budget",
+        path="runtime/worker/limits.py",
+        old="            raise self.over_budget()\n\n    def over_budget",
+        new="            return\n\n    def over_budget",
         tests=(_BUDGET,),
     ),
     Named(
@@ -159,13 +159,9 @@ NAMED: Final = (
     ),
     Named(
         name="current_batch stays after a partial batch",
-        path="runtime/worker/saver.py",
-        old="            self._checkpoint = replace(self._checkpoint, current_batch=number + 1)\n"
-        "            if others is None:",
-        new="            if len(self._records) >= self._settings.checkpoint_interval:\n"
-        "                self._checkpoint ="
-        " replace(self._checkpoint, current_batch=number + 1)\n"
-        "            if saved.adopted:",
+        path="runtime/worker/line_buffer.py",
+        old="            self.number += 1\n",
+        new="            self.number += others is not None\n",
         tests=(_SPOT, _RECOVERY),
     ),
 )
