@@ -118,7 +118,7 @@ bench-shards: $(VENV)/.dev ## count what 100000 records on 40 workers ask of AWS
 PROOF := CHECKED_RECORDS=2000 $(BIN)/python -m pytest -s -v --no-header
 proof: e2e-tools ## kill jobs with checks of 2000 records again and again, here and on the emulator (minutes)
 	$(PROOF) tests/process/test_checked_kills.py
-	$(PROOF) tests/e2e/test_checks.py -m e2e
+	$(PROOF) tests/e2e/test_shards_with_checks.py -m e2e
 
 campaign: $(VENV)/.dev ## run 20000 schedules of faults against the worker, and 10000 of jobs in shards (minutes)
 	$(BIN)/python -m tests.simulation.campaign --schedules 20000

@@ -36,7 +36,7 @@ def test_a_checked_job_in_shards_survives_four_kills_and_has_the_records_asked_f
     # Given a job in shards, of which two tries in five end in the dataset
     double.reset()
     double.faults(rules(WANTED))
-    user = User(deployment, "grace@example.com")
+    user = User(deployment, "katherine@example.com")
     job = {
         "template_id": user.save_template(TEMPLATE),
         "num_records": WANTED,
